@@ -1,0 +1,20 @@
+//! Bounds of one layer at a time: ball and box through it, its varying mask, its spectral norm; worst logits.
+//!
+//! The walk over the layers, the masks handed from one to the next, and the product of the norms (Algorithm 1 of Huang et
+//! al., "Training Certifiably Robust Neural Networks with Efficient Local Lipschitz Bounds", NeurIPS 2021) are Rhai:
+//! `stdlib/local_lip.rhai`.
+
+pub mod norm;
+mod power_cpu;
+mod power_tensor;
+pub mod region;
+pub mod varying;
+pub mod worst;
+mod worst_ball;
+mod worst_clip;
+mod worst_exact;
+
+pub use norm::{PowerOptions, SingularPair, spectral_norm};
+pub use region::Region;
+pub use varying::{share_varying, varying};
+pub use worst::{WorstMethod, worst_logits};

@@ -1,0 +1,144 @@
+//! The spectral norm of one affine layer, masked per sample, by warm-started power iteration (Algorithm 1, lines 6-10)
+//!
+//! ```text
+//! v <- I_out W I_in u / ||.||      u <- I_in W^T I_out v / ||.||      sigma = ||I_in W^T I_out v|| = v . W u
+//! ```
+//!
+//! and its gradient, the envelope: `d sigma = v . dW u` with u and v constant; the iterations build no graph. Power
+//! iteration converges from below: sigma is an estimate, never a proven bound.
+//!
+//! On the CPU all iterations of a sample run in one core's cache (`power_cpu`); pooling, and every other device, goes
+//! through tensors (`power_tensor`).
+
+use super::{power_cpu, power_tensor};
+use crate::compute::conv::conv2d_weight;
+use crate::compute::known::with_gradient;
+use crate::compute::reduce::per_sample;
+use crate::nn::{Layer, Operation};
+use candle_core::{DType, Result, Tensor, bail};
+
+/// How long to iterate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PowerOptions {
+    /// At most this many iterations, at least 1.
+    pub iterations: usize,
+    /// Stop a sample when its `||u' - u||` falls to this; `None` runs every iteration.
+    pub tolerance: Option<f64>,
+}
+
+/// The result of a power iteration over a batch.
+#[derive(Clone, Debug)]
+pub struct SingularPair {
+    /// Spectral norms `[B]`, differentiable in the layer's weight.
+    pub sigma: Tensor,
+    /// Right singular vectors `[B, input...]`, unit or zero, masked.
+    pub u: Tensor,
+    /// Left singular vectors `[B, output...]`.
+    pub v: Tensor,
+    /// Iterations used by each sample.
+    pub iterations: Vec<u32>,
+    /// Whether each sample met the tolerance.
+    pub converged: Vec<bool>,
+}
+
+/// What the iterations give before the gradient is attached.
+pub(super) struct Iterated {
+    pub sigma: Tensor,
+    pub u: Tensor,
+    pub v: Tensor,
+    pub iterations: Vec<u32>,
+    pub converged: Vec<bool>,
+}
+
+/// Spectral norms of `I_rows W I_columns` for each sample, from the start vectors `u` `[B, input...]`.
+///
+/// `columns` `[B, input...]` and `rows` `[B, output...]` are u8 masks; `None` masks nothing. A start vector that the
+/// masked map sends to zero is replaced by a fixed generic one, so that a stale warm start cannot hide a norm.
+pub fn spectral_norm(
+    layer: &Layer,
+    u: &Tensor,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: PowerOptions,
+) -> Result<SingularPair> {
+    let batch = check(layer, u, columns, rows, options)?;
+    if let Operation::Normalize { scale, .. } = &layer.operation {
+        return diagonal(layer, scale, u, batch);
+    }
+    let (u, columns, rows) = (u.detach(), contiguous(columns)?, contiguous(rows)?);
+    let on_cpu = u.device().is_cpu() && layer.weight().is_some();
+    let found = if on_cpu {
+        power_cpu::iterate(layer, &u, columns.as_ref(), rows.as_ref(), options)?
+    } else {
+        power_tensor::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
+    };
+    let sigma = match layer.weight() {
+        None => found.sigma.clone(),
+        Some(weight) => {
+            let (u, v, operation) = (found.u.clone(), found.v.clone(), layer.operation.clone());
+            with_gradient("spectral_norm", weight, &found.sigma, move |g| envelope(&operation, &u, &v, g))?
+        }
+    };
+    Ok(SingularPair { sigma, u: found.u, v: found.v, iterations: found.iterations, converged: found.converged })
+}
+
+/// The gradient of `sum_b g_b v_b . W u_b` in W.
+fn envelope(operation: &Operation, u: &Tensor, v: &Tensor, g: &Tensor) -> Result<Tensor> {
+    let v = v.broadcast_mul(&per_sample(g, v)?)?;
+    match operation {
+        Operation::Conv2d { weight, window, .. } => {
+            let (_, _, kh, kw) = weight.dims4()?;
+            conv2d_weight(u, &v, *window, (kh, kw))
+        }
+        _ => v.t()?.matmul(u),
+    }
+}
+
+/// Division by the standard deviation: the largest entry of the diagonal, exactly; masks could only lower it.
+fn diagonal(layer: &Layer, scale: &Tensor, u: &Tensor, batch: usize) -> Result<SingularPair> {
+    let largest = scale.max_all()?.reshape(1)?.broadcast_as(batch)?.contiguous()?;
+    Ok(SingularPair {
+        sigma: largest,
+        u: u.detach(),
+        v: layer.apply(&u.detach())?,
+        iterations: vec![0; batch],
+        converged: vec![true; batch],
+    })
+}
+
+fn check(
+    layer: &Layer,
+    u: &Tensor,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: PowerOptions,
+) -> Result<usize> {
+    let name = || format!("spectral_norm: layer {} ({})", layer.index, layer.spec.describe());
+    if !layer.is_affine() {
+        bail!("{} is not affine, it has no norm of its own", name());
+    }
+    if options.iterations == 0 {
+        bail!("{}: 0 iterations, at least 1 is needed", name());
+    }
+    let batch = u.dim(0)?;
+    for (what, tensor, shape) in [
+        ("start vectors", Some(u), &layer.input),
+        ("column mask", columns, &layer.input),
+        ("row mask", rows, &layer.output),
+    ] {
+        let want = [&[batch], shape.as_slice()].concat();
+        if let Some(t) = tensor.filter(|t| t.dims() != want) {
+            bail!("{}: the {what} want shape {want:?}, got {:?}", name(), t.dims());
+        }
+    }
+    for mask in [columns, rows].into_iter().flatten() {
+        if mask.dtype() != DType::U8 {
+            bail!("{}: a mask is u8, got {:?}", name(), mask.dtype());
+        }
+    }
+    Ok(batch)
+}
+
+fn contiguous(mask: Option<&Tensor>) -> Result<Option<Tensor>> {
+    mask.map(Tensor::contiguous).transpose()
+}

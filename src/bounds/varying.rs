@@ -1,0 +1,54 @@
+//! Which outputs can vary inside a region (I_V, Eq. 3 and 9 of Huang et al. 2021): `[B, ...]` of u8, 1 where they can.
+//!
+//! ```text
+//! ReLU            upper > 0                          from the box before the activation
+//! ReLU-theta      upper > 0 and lower < theta        from the box before the activation
+//! clipped MaxMin  lower_max < A, upper_min > B       from the box behind it, half by half
+//! MaxMin          every output varies: no mask
+//! no activation   upper > lower                      from the box behind the affine layer
+//! ```
+
+use super::Region;
+use crate::nn::{Layer, Operation};
+use candle_core::{DType, Result, Tensor, bail};
+
+/// The mask that `activation` gives on `region`, which lies before it (ReLU kinds) or behind it (MaxMin kinds).
+/// `None` for an activation all of whose outputs vary.
+pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
+    let (lower, upper) = (region.lower.detach(), region.upper.detach());
+    // `not (upper <= 0)` rather than `upper > 0`: with a NaN in the box nothing may be called constant.
+    let mask = match &activation.operation {
+        Operation::Relu => not(&upper.le(0.0)?)?,
+        Operation::Clip { threshold } => {
+            let open = not(&upper.le(0.0)?)?;
+            let below = not(&lower.broadcast_ge(threshold)?)?;
+            (open * below)?
+        }
+        Operation::MaxMin => return Ok(None),
+        Operation::ClippedMaxMin { max, min } => {
+            let half = upper.dim(1)? / 2;
+            let top = not(&lower.narrow(1, 0, half)?.broadcast_ge(max)?)?;
+            let bottom = not(&upper.narrow(1, half, half)?.broadcast_le(min)?)?;
+            Tensor::cat(&[top, bottom], 1)?
+        }
+        _ => bail!("varying: layer {} ({}) is no activation", activation.index, activation.spec.describe()),
+    };
+    Ok(Some(mask))
+}
+
+/// The mask behind an affine layer that no activation follows: constant is what has a box of width 0.
+pub fn varying_box(region: &Region) -> Result<Tensor> {
+    not(&region.upper.detach().le(&region.lower.detach())?)
+}
+
+/// Share of the outputs of each sample that vary, `[B]` in f32; all of them without a mask.
+pub fn share_varying(mask: Option<&Tensor>, batch: usize, device: &candle_core::Device) -> Result<Tensor> {
+    match mask {
+        None => Tensor::ones(batch, DType::F32, device),
+        Some(mask) => mask.to_dtype(DType::F32)?.flatten_from(1)?.mean(1),
+    }
+}
+
+fn not(mask: &Tensor) -> Result<Tensor> {
+    mask.eq(0u8)
+}

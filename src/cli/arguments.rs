@@ -1,0 +1,100 @@
+//! The command line's grammar and its help.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Certifiably robust neural networks as short scripts: train, bound, certify.
+#[derive(Debug, Parser)]
+#[command(name = "workbench", version, after_help = EXAMPLES, arg_required_else_help = false)]
+pub struct Arguments {
+    /// What to do; without a command, an interactive prompt.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What a script runs on.
+    #[command(flatten)]
+    pub host: HostArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  workbench run scripts/mnist.rhai                              train as the script says
+  workbench run scripts/mnist.rhai --set epochs=5 --set eps=8/255
+  workbench run scripts/cifar10.rhai --device cuda:1 --seed 3
+  workbench check scripts/mnist.rhai                            find misspelt names, run nothing
+  workbench                                                     a prompt; type `help` there
+  echo 'print(1 + 1)' | workbench                               the prompt, fed from a pipe
+
+Exit codes:
+  0    the script ended well
+  1    an error in the script or its data
+  2    wrong use of the command line
+  130  interrupted by Ctrl-C (a second Ctrl-C ends at once)
+  N    the script called exit(N)";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a script, after checking its names.
+    Run {
+        /// The script, a .rhai file.
+        script: PathBuf,
+        /// Override one of the script's settings; may be given for several keys.
+        ///
+        /// The script declares its settings with `settings(#{ key: default, ... })`; the value must be of the default's
+        /// type. Numbers may be written as 0.1, 1e-3 or 36/255, arrays as [1, 2].
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Check the names in a script and in all it imports, without running anything.
+    Check {
+        /// The script, a .rhai file.
+        script: PathBuf,
+    },
+}
+
+/// What a script runs on; the same for every command.
+#[derive(Args, Debug)]
+pub struct HostArguments {
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
+    /// Seed of everything random; the same seed gives the same numbers on the same device.
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// How many threads compute [default: one for each processor].
+    #[arg(long, global = true, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Where data sets are kept and downloaded to.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("at least 1 thread must compute".into()),
+        Ok(n) if n > 4096 => Err("at most 4096 threads can be asked for".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("give a whole number, 1 or more".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        for line in ["workbench --seed 3 run a.rhai --set a=1", "workbench run a.rhai --set a=1 --seed 3"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.host.seed, 3);
+            assert!(matches!(arguments.command, Some(Command::Run { set, .. }) if set == ["a=1"]));
+        }
+        assert!(Arguments::try_parse_from(["workbench", "--threads", "0"]).is_err());
+    }
+}

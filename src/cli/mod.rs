@@ -1,0 +1,93 @@
+//! The command line: what it takes, what it does, and the exit code it ends with.
+
+mod arguments;
+mod signals;
+
+use crate::compute::device;
+use crate::repl;
+use crate::repl::terminal::{colours, complain};
+use crate::script::output;
+use crate::script::report::Failure;
+use crate::script::session::{Config, Session};
+use crate::script::settings::Overrides;
+use arguments::{Arguments, Command, HostArguments};
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Wrong use of the command line.
+const USAGE: u8 = 2;
+/// What a shell reports for a process that a closed pipe ended.
+const BROKEN_PIPE: u8 = 141;
+
+/// Parse the command line, do what it asks, and say how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(message) => {
+            complain(&format!("error: {message}"));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// `Err` is wrong use of the command line.
+fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
+    // Before any thread exists: candle and rayon read the number of threads once.
+    let threads = start_threads(arguments.host.threads)?;
+    signals::install();
+    match arguments.command {
+        Some(Command::Run { script, set }) => {
+            let mut session = session(arguments.host, threads, Overrides::parse(set)?, Some(script.clone()))?;
+            Ok(end(session.run_file(&script)))
+        }
+        Some(Command::Check { script }) => {
+            let session = session(arguments.host, threads, Overrides::default(), Some(script.clone()))?;
+            let result = session.check_file(&script);
+            if result.is_ok() {
+                output::line(&format!("{}: no problems found", script.display()));
+            }
+            Ok(end(result))
+        }
+        None => {
+            let session = session(arguments.host, threads, Overrides::default(), None)?;
+            Ok(end(repl::run(session)))
+        }
+    }
+}
+
+fn session(
+    host: HostArguments,
+    threads: usize,
+    overrides: Overrides,
+    script: Option<PathBuf>,
+) -> Result<Session, String> {
+    let device = device::parse(&host.device)?;
+    Ok(Session::new(Config { device, seed: host.seed, threads, data_dir: host.data_dir, overrides, script }))
+}
+
+/// Report how the script ended; the exit code.
+fn end(result: Result<(), Failure>) -> ExitCode {
+    if output::closed() {
+        return ExitCode::from(BROKEN_PIPE);
+    }
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let text = failure.render(colours());
+    if !text.is_empty() {
+        complain(&text);
+    }
+    ExitCode::from(u8::try_from(failure.exit_code()).unwrap_or(1))
+}
+
+fn start_threads(wanted: Option<usize>) -> Result<usize, String> {
+    if let Some(threads) = wanted {
+        // SAFETY: nothing has been started yet, so no other thread can be reading the environment.
+        unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
+    }
+    Ok(rayon::current_num_threads())
+}

@@ -1,0 +1,231 @@
+//! Two-dimensional convolution and its two adjoints, three views of one trilinear form
+//!
+//! ```text
+//! T(x, w, y) = sum over b, o, i, p, k of  y[b,o,p] w[o,i,k] x[b,i, stride p + k - padding]
+//!
+//! conv2d(x, w)        = dT/dy      x [B,I,H,W], w [O,I,KH,KW] -> [B,O,H',W'],  H' = (H + 2 padding - KH) / stride + 1
+//! conv2d_input(y, w)  = dT/dx      the transposed convolution, its size fixed to [H, W]
+//! conv2d_weight(x, y) = dT/dw      the gradient of the kernel
+//! ```
+//!
+//! The gradient of each is given by the other two, so all can be differentiated any number of times. The zero padding
+//! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
+
+use super::element::{for_float, slice};
+use super::{conv_cpu as cpu, conv_device};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+/// Stride and zero padding, the same in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Window {
+    /// Output size along one axis, if the kernel fits.
+    pub fn output(&self, input: usize, kernel: usize) -> Option<usize> {
+        let padded = input + 2 * self.padding;
+        (self.stride > 0 && kernel > 0 && padded >= kernel).then(|| (padded - kernel) / self.stride + 1)
+    }
+}
+
+/// All sizes of one convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub batch: usize,
+    pub channels_in: usize,
+    pub channels_out: usize,
+    pub input: (usize, usize),
+    pub kernel: (usize, usize),
+    pub output: (usize, usize),
+    pub window: Window,
+}
+
+impl Geometry {
+    fn new(op: &str, x: (usize, usize, usize, usize), w: (usize, usize, usize, usize), window: Window) -> Result<Self> {
+        let ((batch, channels_in, h, width), (channels_out, wants, kh, kw)) = (x, w);
+        if channels_in != wants {
+            bail!(
+                "{op}: the input has {channels_in} channels, the weight {:?} wants {wants}",
+                [channels_out, wants, kh, kw]
+            );
+        }
+        let (Some(oh), Some(ow)) = (window.output(h, kh), window.output(width, kw)) else {
+            bail!(
+                "{op}: a {kh}x{kw} kernel with stride {} and padding {} does not fit a {h}x{width} input",
+                window.stride,
+                window.padding
+            )
+        };
+        Ok(Self { batch, channels_in, channels_out, input: (h, width), kernel: (kh, kw), output: (oh, ow), window })
+    }
+
+    /// One image of shape `input` `[I,H,W]` to one of shape `output` `[O,H',W']`.
+    pub fn of_layer(input: &[usize], output: &[usize], w: &Tensor, window: Window) -> Result<Self> {
+        let g = Self::new("conv2d", (1, input[0], input[1], input[2]), w.dims4()?, window)?;
+        g.expect_output("conv2d", &[&[1], output].concat())?;
+        Ok(g)
+    }
+
+    fn expect_output(&self, op: &str, y: &[usize]) -> Result<()> {
+        let want = [self.batch, self.channels_out, self.output.0, self.output.1];
+        if y != want {
+            bail!("{op}: the output side has shape {y:?}, the geometry gives {want:?}");
+        }
+        Ok(())
+    }
+
+    pub(super) fn input_len(&self) -> usize {
+        self.channels_in * self.input.0 * self.input.1
+    }
+
+    pub(super) fn output_len(&self) -> usize {
+        self.channels_out * self.output.0 * self.output.1
+    }
+
+    pub(super) fn weight_len(&self) -> usize {
+        self.channels_out * self.patch()
+    }
+
+    /// Rows of the im2col matrix: one per input channel and tap.
+    pub(super) fn patch(&self) -> usize {
+        self.channels_in * self.kernel.0 * self.kernel.1
+    }
+
+    /// Columns of the im2col matrix: one per output position.
+    pub(super) fn positions(&self) -> usize {
+        self.output.0 * self.output.1
+    }
+}
+
+/// `x` `[B,I,H,W]` convolved with `w` `[O,I,KH,KW]`, no bias. f32 or f64.
+pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return conv_device::forward(x, w, window);
+    }
+    x.contiguous()?.apply_op2(&w.contiguous()?, Forward { window })
+}
+
+/// The adjoint of [`conv2d`] in its input: `y` `[B,O,H',W']` to `[B,I,H,W]`, `size` = (H, W).
+pub fn conv2d_input(y: &Tensor, w: &Tensor, window: Window, size: (usize, usize)) -> Result<Tensor> {
+    if !y.device().is_cpu() {
+        return conv_device::input(y, w, window, size);
+    }
+    y.contiguous()?.apply_op2(&w.contiguous()?, Input { window, size })
+}
+
+/// The adjoint of [`conv2d`] in its kernel, summed over the batch: `x` and `y` to `[O,I,KH,KW]`.
+pub fn conv2d_weight(x: &Tensor, y: &Tensor, window: Window, kernel: (usize, usize)) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return conv_device::weight(x, y, window, kernel);
+    }
+    x.contiguous()?.apply_op2(&y.contiguous()?, Weight { window, kernel })
+}
+
+struct Forward {
+    window: Window,
+}
+
+impl CustomOp2 for Forward {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = Geometry::new(self.name(), lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
+        let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
+        for_float!(self.name(), x, T => {
+            let y = cpu::forward::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), w, lw)?);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(y), shape))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (_, _, h, width) = x.dims4()?;
+        let (_, _, kh, kw) = w.dims4()?;
+        let dx = wanted(x, || conv2d_input(g, w, self.window, (h, width)))?;
+        let dw = wanted(w, || conv2d_weight(x, g, self.window, (kh, kw)))?;
+        Ok((dx, dw))
+    }
+}
+
+struct Input {
+    window: Window,
+    size: (usize, usize),
+}
+
+impl Input {
+    fn geometry(&self, y: &Layout, w: &Layout) -> Result<Geometry> {
+        let (batch, ..) = y.shape().dims4()?;
+        let weight = w.shape().dims4()?;
+        let g = Geometry::new(self.name(), (batch, weight.1, self.size.0, self.size.1), weight, self.window)?;
+        g.expect_output(self.name(), y.shape().dims())?;
+        Ok(g)
+    }
+}
+
+impl CustomOp2 for Input {
+    fn name(&self) -> &'static str {
+        "conv2d_input"
+    }
+
+    fn cpu_fwd(&self, y: &CpuStorage, ly: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(ly, lw)?;
+        let shape = Shape::from((g.batch, g.channels_in, g.input.0, g.input.1));
+        for_float!(self.name(), y, T => {
+            let x = cpu::input::<T>(&g, slice(self.name(), y, ly)?, slice(self.name(), w, lw)?);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(x), shape))
+        })
+    }
+
+    fn bwd(&self, y: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (_, _, kh, kw) = w.dims4()?;
+        let dy = wanted(y, || conv2d(g, w, self.window))?;
+        let dw = wanted(w, || conv2d_weight(g, y, self.window, (kh, kw)))?;
+        Ok((dy, dw))
+    }
+}
+
+struct Weight {
+    window: Window,
+    kernel: (usize, usize),
+}
+
+impl Weight {
+    fn geometry(&self, x: &Layout, y: &Layout) -> Result<Geometry> {
+        let (_, channels_out, ..) = y.shape().dims4()?;
+        let input = x.shape().dims4()?;
+        let weight = (channels_out, input.1, self.kernel.0, self.kernel.1);
+        let g = Geometry::new(self.name(), input, weight, self.window)?;
+        g.expect_output(self.name(), y.shape().dims())?;
+        Ok(g)
+    }
+}
+
+impl CustomOp2 for Weight {
+    fn name(&self) -> &'static str {
+        "conv2d_weight"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(lx, ly)?;
+        let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
+        for_float!(self.name(), x, T => {
+            let w = cpu::weight::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), y, ly)?);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(w), shape))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (_, _, h, width) = x.dims4()?;
+        let dx = wanted(x, || conv2d_input(y, g, self.window, (h, width)))?;
+        let dy = wanted(y, || conv2d(x, g, self.window))?;
+        Ok((dx, dy))
+    }
+}
+
+/// A gradient is worth computing only for what is, or depends on, a parameter.
+fn wanted(arg: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+    if arg.is_variable() || arg.track_op() { gradient().map(Some) } else { Ok(None) }
+}

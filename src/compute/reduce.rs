@@ -1,0 +1,32 @@
+//! Norms of the samples of a batch, safe against overflow and underflow: `||x_b|| = m sqrt(sum (x / m)^2)`, m = max |x|.
+//!
+//! No constant is added anywhere: a zero sample has norm 0 and stays 0 when normalised.
+
+use candle_core::{DType, Result, Tensor};
+
+/// The Euclidean norm of each sample: `[B, ...]` to `[B]`, computed in f64. No gradient.
+pub fn sample_norms(x: &Tensor) -> Result<Tensor> {
+    let flat = x.detach().to_dtype(DType::F64)?.flatten_from(1)?;
+    let peak = flat.abs()?.max_keepdim(1)?;
+    let scale = one_where_zero(&peak)?;
+    flat.broadcast_div(&scale)?.sqr()?.sum_keepdim(1)?.sqrt()?.mul(&peak)?.squeeze(1)
+}
+
+/// Each sample divided by its norm, and the norms `[B]` in f64. No gradient.
+pub fn normalize_samples(x: &Tensor) -> Result<(Tensor, Tensor)> {
+    let norms = sample_norms(x)?;
+    let flat = x.detach().to_dtype(DType::F64)?.flatten_from(1)?;
+    let unit = flat.broadcast_div(&one_where_zero(&norms)?.unsqueeze(1)?)?;
+    Ok((unit.reshape(x.shape())?.to_dtype(x.dtype())?, norms))
+}
+
+/// `values` reshaped to `[B, 1, 1, ...]` so that it multiplies each sample of `like`.
+pub fn per_sample(values: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![values.elem_count()];
+    shape.resize(like.rank(), 1);
+    values.reshape(shape)
+}
+
+fn one_where_zero(x: &Tensor) -> Result<Tensor> {
+    x.add(&x.eq(0.0)?.to_dtype(x.dtype())?)
+}

@@ -1,0 +1,5 @@
+//! The `workbench` binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    workbench::cli::main()
+}

@@ -1,0 +1,111 @@
+//! The linear map W of an affine layer, in the views that bounds need: `W x`, `W^T y`, `|W| h`, the norms of its rows.
+
+use super::{Layer, Operation};
+use crate::compute::conv::{conv2d, conv2d_input};
+use candle_core::{Result, Tensor, bail};
+
+impl Layer {
+    /// `W x` without the bias, `[B, input...]` to `[B, output...]`.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        self.check("apply", x, &self.input)?;
+        match &self.operation {
+            Operation::Conv2d { weight, window, .. } => conv2d(x, weight, *window),
+            Operation::Linear { weight, .. } => x.matmul(&weight.t()?),
+            Operation::AvgPool2d { weight, window } => each_channel(x, &self.output, |x| conv2d(x, weight, *window)),
+            Operation::Normalize { scale, .. } => x.broadcast_mul(scale),
+            _ => self.not_affine("apply"),
+        }
+    }
+
+    /// `W^T y`, `[B, output...]` to `[B, input...]`: for a convolution the transposed one, of the input's exact size.
+    pub fn adjoint(&self, y: &Tensor) -> Result<Tensor> {
+        self.check("adjoint", y, &self.output)?;
+        match &self.operation {
+            Operation::Conv2d { weight, window, .. } => {
+                conv2d_input(y, weight, *window, (self.input[1], self.input[2]))
+            }
+            Operation::Linear { weight, .. } => y.matmul(weight),
+            Operation::AvgPool2d { weight, window } => {
+                each_channel(y, &self.input, |y| conv2d_input(y, weight, *window, (self.input[1], self.input[2])))
+            }
+            Operation::Normalize { scale, .. } => y.broadcast_mul(scale),
+            _ => self.not_affine("adjoint"),
+        }
+    }
+
+    /// `|W| h` for half-widths `h` >= 0: how far the output can move when every input moves by at most h.
+    pub fn apply_absolute(&self, h: &Tensor) -> Result<Tensor> {
+        self.check("apply_absolute", h, &self.input)?;
+        match &self.operation {
+            Operation::Conv2d { weight, window, .. } => conv2d(h, &weight.abs()?, *window),
+            Operation::Linear { weight, .. } => h.matmul(&weight.abs()?.t()?),
+            // Pooling and 1/std have positive entries.
+            _ => self.apply(h),
+        }
+    }
+
+    /// The 2-norm of each output's own row of W, shaped `[1, channels, 1, 1]` or `[1, features]`: for a convolution
+    /// the norm of the output channel's kernel, an upper bound where the padding cuts the row.
+    pub fn row_norms(&self) -> Result<Tensor> {
+        let norm = |rows: &Tensor| rows.sqr()?.sum(1)?.sqrt();
+        match &self.operation {
+            Operation::Conv2d { weight, .. } => {
+                let rows = weight.flatten_from(1)?;
+                safe_norm(&rows)?.reshape((1, rows.dim(0)?, 1, 1))
+            }
+            Operation::Linear { weight, .. } => safe_norm(weight)?.unsqueeze(0),
+            Operation::AvgPool2d { weight, .. } => norm(&weight.reshape((1, ()))?)?.reshape((1, 1, 1, 1)),
+            Operation::Normalize { scale, .. } => Ok(scale.clone()),
+            _ => self.not_affine("row_norms"),
+        }
+    }
+
+    /// `y` plus the layer's bias.
+    pub fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
+        match &self.operation {
+            Operation::Conv2d { bias: Some(bias), .. } => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
+            Operation::Linear { bias: Some(bias), .. } => y.broadcast_add(bias),
+            Operation::Normalize { shift, .. } => y.broadcast_add(shift),
+            _ => Ok(y.clone()),
+        }
+    }
+
+    /// The weight of a layer that has one to train.
+    pub fn weight(&self) -> Option<&Tensor> {
+        match &self.operation {
+            Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => Some(weight),
+            _ => None,
+        }
+    }
+
+    fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {
+        if x.rank() == 0 || x.dims()[1..] != *want {
+            bail!(
+                "{op}: layer {} ({}) wants a batch of {want:?}, got a tensor of shape {:?}",
+                self.index,
+                self.spec.describe(),
+                x.dims()
+            );
+        }
+        Ok(())
+    }
+
+    fn not_affine<T>(&self, op: &str) -> Result<T> {
+        bail!("{op}: layer {} ({}) is not affine", self.index, self.spec.describe())
+    }
+}
+
+/// Norms of rows; a zero row has norm 0 and gradient 0, where a plain square root would give NaN.
+fn safe_norm(rows: &Tensor) -> Result<Tensor> {
+    let squares = rows.sqr()?.sum(1)?;
+    let zero = squares.eq(0.0)?;
+    let one = squares.ones_like()?;
+    zero.where_cond(&squares.zeros_like()?, &zero.where_cond(&one, &squares)?.sqrt()?)
+}
+
+/// Apply a one-channel map to every channel by itself.
+fn each_channel(x: &Tensor, output: &[usize], map: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let (batch, channels, h, w) = x.dims4()?;
+    let y = map(&x.reshape((batch * channels, 1, h, w))?)?;
+    y.reshape((batch, channels, output[1], output[2]))
+}

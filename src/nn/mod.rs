@@ -1,0 +1,16 @@
+//! Networks: layers, their parameters by name, initialisation, weights in and out.
+//!
+//! A network is a list of layers over one input shape. Its affine layers (convolution, linear, pooling, normalisation)
+//! give away their linear map, its adjoint and its absolute value, which is all that the bounds need.
+
+mod affine;
+mod init;
+mod layer;
+mod sequential;
+mod spec;
+mod weights;
+
+pub use layer::{Layer, Operation};
+pub use sequential::Sequential;
+pub use spec::LayerSpec;
+pub use weights::load_network;

@@ -1,0 +1,146 @@
+//! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
+
+use super::{Layer, LayerSpec, init};
+use crate::compute::random::Generator;
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+
+/// A feed-forward network. Cloning shares the parameters.
+#[derive(Clone, Debug)]
+pub struct Sequential {
+    input: Vec<usize>,
+    layers: Vec<Layer>,
+    parameters: Vec<(String, Var)>,
+    dtype: DType,
+    device: Device,
+}
+
+impl Sequential {
+    /// Build the layers `specs` over samples of shape `input`, parameters drawn from `random`.
+    pub fn new(
+        input: &[usize],
+        specs: &[LayerSpec],
+        dtype: DType,
+        device: &Device,
+        random: &Generator,
+    ) -> Result<Self> {
+        if input.is_empty() || input.contains(&0) {
+            bail!("sequential: the input shape {input:?} has no elements");
+        }
+        if specs.is_empty() {
+            bail!("sequential: the list of layers is empty");
+        }
+        let (mut layers, mut parameters, mut shape) = (vec![], vec![], input.to_vec());
+        for (index, spec) in specs.iter().enumerate() {
+            let output = spec.output_shape(&shape).map_err(|why| {
+                candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
+            })?;
+            let own = init::parameters(spec, &shape, dtype, device, random)?;
+            layers.push(Layer::new(index, spec, &shape, output.clone(), &own, dtype, device)?);
+            parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
+            shape = output;
+        }
+        Ok(Self { input: input.to_vec(), layers, parameters, dtype, device: device.clone() })
+    }
+
+    /// The network's value: `[B, input...]` to `[B, output...]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if x.rank() == 0 || x.dims()[1..] != self.input {
+            bail!("forward: the network wants a batch of {:?}, got a tensor of shape {:?}", self.input, x.dims());
+        }
+        if x.dtype() != self.dtype {
+            bail!("forward: the network is {:?}, the input {:?}; convert one with to_dtype", self.dtype, x.dtype());
+        }
+        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
+    }
+
+    /// Shape of one input sample.
+    pub fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Shape of one output sample.
+    pub fn output(&self) -> &[usize] {
+        self.layers.last().map_or(&self.input, |l| &l.output)
+    }
+
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// All parameters with their names, in the order of the layers.
+    pub fn parameters(&self) -> &[(String, Var)] {
+        &self.parameters
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&Var> {
+        self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The layers as they were specified.
+    pub fn specs(&self) -> Vec<LayerSpec> {
+        self.layers.iter().map(|l| l.spec.clone()).collect()
+    }
+
+    /// A view whose parameters take no gradient, for attacks and evaluation.
+    pub fn frozen(&self) -> Self {
+        Self { layers: self.layers.iter().map(Layer::frozen).collect(), parameters: vec![], ..self.clone() }
+    }
+
+    /// A copy with parameters of its own, in another number type.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let copy = Self::new(&self.input, &self.specs(), dtype, &self.device, &Generator::new(0))?;
+        for (name, var) in &self.parameters {
+            if let Some(own) = copy.parameter(name) {
+                own.set(&var.as_tensor().detach().to_dtype(dtype)?)?;
+            }
+        }
+        Ok(copy)
+    }
+
+    /// Put every threshold of a ReLU-theta back to at least 0, where the bounds hold; done after each optimiser step.
+    pub fn project_thresholds(&self) -> Result<()> {
+        for (_, var) in self.parameters.iter().filter(|(name, _)| name.ends_with(".threshold")) {
+            var.set(&var.as_tensor().detach().relu()?)?;
+        }
+        Ok(())
+    }
+
+    /// One line per layer: position, layer, output shape, number of parameters.
+    pub fn describe(&self) -> String {
+        let rows: Vec<_> = self
+            .layers
+            .iter()
+            .map(|l| {
+                let prefix = format!("{}.", l.index);
+                let own = self.parameters.iter().filter(|(n, _)| n.starts_with(&prefix));
+                (l.spec.describe(), format!("{:?}", l.output), own.map(|(_, v)| v.elem_count()).sum::<usize>())
+            })
+            .collect();
+        let width = |f: &dyn Fn(&(String, String, usize)) -> usize| rows.iter().map(f).max().unwrap_or(0);
+        let (a, b) = (width(&|r| r.0.len()), width(&|r| r.1.len()));
+        let mut text = format!(
+            "sequential over {:?}, {:?} on {}\n",
+            self.input,
+            self.dtype,
+            crate::compute::device::name(&self.device)
+        );
+        for (i, (layer, shape, count)) in rows.iter().enumerate() {
+            text += format!(
+                "{i:>3}  {layer:<a$}  {shape:<b$}  {}",
+                if *count > 0 { count.to_string() } else { String::new() }
+            )
+            .trim_end();
+            text.push('\n');
+        }
+        let total: usize = self.parameters.iter().map(|(_, v)| v.elem_count()).sum();
+        format!("{text}     {total} parameters")
+    }
+}

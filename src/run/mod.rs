@@ -1,0 +1,13 @@
+//! One run of a script: its folder, its progress on the screen, its tables.
+
+mod folder;
+mod format;
+mod metrics;
+mod progress;
+mod table;
+
+pub use folder::RunFolder;
+pub use format::duration;
+pub use metrics::Value;
+pub use progress::Run;
+pub use table::table;

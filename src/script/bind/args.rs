@@ -1,0 +1,79 @@
+//! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
+
+use super::types::{Tensor, int};
+use crate::script::error::{Res, fail};
+use candle_core::DType;
+use rhai::{Array, Dynamic, FLOAT, INT};
+
+/// A shape: an array of sizes, none negative.
+pub fn shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
+    dims.iter()
+        .map(|d| match d.as_int() {
+            Ok(n) if n >= 0 => Ok(n as usize),
+            Ok(n) => Err(fail(format!("{op}: a size cannot be negative, got {n} in the shape"))),
+            Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got one {kind}"))),
+        })
+        .collect()
+}
+
+/// The dtypes by the names that scripts use.
+pub fn dtype(op: &str, name: &str) -> Res<DType> {
+    match name {
+        "f16" => Ok(DType::F16),
+        "bf16" => Ok(DType::BF16),
+        "f32" => Ok(DType::F32),
+        "f64" => Ok(DType::F64),
+        "u8" => Ok(DType::U8),
+        "u32" => Ok(DType::U32),
+        "i64" => Ok(DType::I64),
+        _ => Err(fail(format!("{op}: unknown dtype `{name}`; use f16, bf16, f32, f64, u8, u32 or i64"))),
+    }
+}
+
+/// An axis, counted from the end if negative.
+pub fn axis(op: &str, t: &Tensor, axis: INT) -> Res<usize> {
+    let rank = int(t.0.rank());
+    let at = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&at) {
+        return Ok(at as usize);
+    }
+    Err(fail(format!("{op}: axis {axis} does not exist, the tensor has shape {:?}", t.0.dims())))
+}
+
+/// A count or an index that must not be negative.
+pub fn count(op: &str, what: &str, n: INT) -> Res<usize> {
+    usize::try_from(n).map_err(|_| fail(format!("{op}: {what} is {n}, it must be 0 or more")))
+}
+
+/// A number, an int taken as a float.
+pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
+    crate::script::options::number(value).map_err(|kind| fail(format!("{op}: a number is wanted, got one {kind}")))
+}
+
+/// An array of numbers.
+pub fn numbers(op: &str, values: &Array) -> Res<Vec<FLOAT>> {
+    values.iter().map(|v| number(op, v)).collect()
+}
+
+/// An array of tensors.
+pub fn tensors(op: &str, values: Array) -> Res<Vec<candle_core::Tensor>> {
+    values
+        .into_iter()
+        .map(|v| {
+            let kind = v.type_name();
+            v.try_cast::<Tensor>().map(|t| t.0).ok_or_else(|| fail(format!("{op}: tensors are wanted, got one {kind}")))
+        })
+        .collect()
+}
+
+/// Whether nothing was given: `()`.
+pub fn optional_tensor(op: &str, value: Dynamic) -> Res<Option<candle_core::Tensor>> {
+    if value.is_unit() {
+        return Ok(None);
+    }
+    let kind = value.type_name();
+    value
+        .try_cast::<Tensor>()
+        .map(|t| Some(t.0))
+        .ok_or_else(|| fail(format!("{op}: a tensor or () is wanted, got one {kind}")))
+}

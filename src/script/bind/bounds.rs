@@ -1,0 +1,204 @@
+//! Bounds of one layer: ball and box, varying mask, spectral norm; worst logits.
+
+use super::args;
+use super::types::{Layer, Model, Region, SpectralNorm, Tensor};
+use crate::bounds::varying::varying_box;
+use crate::bounds::{self, PowerOptions, WorstMethod};
+use crate::script::error::{Res, candle, fail};
+use crate::script::options::Options;
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, INT, Map};
+use std::rc::Rc;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_global_module(rhai::exported_module!(bound).into());
+}
+
+/// A radius for all samples, or one for each.
+fn radii(op: &str, x: &Tensor, epsilon: &Dynamic) -> Res<candle_core::Tensor> {
+    if let Some(t) = epsilon.clone().try_cast::<Tensor>() {
+        return Ok(t.0);
+    }
+    let eps = args::number(op, epsilon)?;
+    if !(eps >= 0.0 && eps.is_finite()) {
+        return Err(fail(format!("{op}: epsilon is {eps}, it must be finite and at least 0")));
+    }
+    let build = || candle_core::Tensor::full(eps, x.0.dim(0)?, x.0.device())?.to_dtype(x.0.dtype());
+    build().map_err(candle)
+}
+
+/// How long to iterate: a number of iterations, or `#{ iterations, tolerance }`.
+pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
+    if let Ok(n) = value.as_int() {
+        return Ok(PowerOptions { iterations: args::count(op, "the number of iterations", n)?, tolerance: None });
+    }
+    let Some(map) = value.clone().try_cast::<Map>() else {
+        return Err(fail(format!(
+            "{op}: iterations are an int or #{{ iterations, tolerance }}, got one {}",
+            value.type_name()
+        )));
+    };
+    let mut options = Options::new(op, map);
+    let tolerance = if options.has("tolerance") { Some(options.float_in("tolerance", 0.0, 0.0..)?) } else { None };
+    let power = PowerOptions { iterations: options.usize("iterations", 2000, 1..)?, tolerance };
+    options.finish()?;
+    Ok(power)
+}
+
+fn method(op: &'static str, options: Map) -> Res<WorstMethod> {
+    let mut options = Options::new(op, options);
+    let method = match options.choice("method", "exact", &["exact", "clip", "ball"])? {
+        "clip" => WorstMethod::Clip {
+            iterations: options.usize("iterations", 1, 1..)?,
+            constant: options.float_in("constant", 0.0, 0.0..)?,
+        },
+        "ball" => WorstMethod::Ball,
+        _ => WorstMethod::Exact,
+    };
+    options.finish()?;
+    Ok(method)
+}
+
+/// Worst logits from what a walk over the layers returned.
+fn worst(model: &Model, bounds: &Map, y: &Tensor, options: Map) -> Res<Tensor> {
+    let part = |key: &str| bounds.get(key).cloned().unwrap_or(Dynamic::UNIT);
+    let (Some(region), Some(radius)) = (part("region").try_cast::<Region>(), part("radius").try_cast::<Tensor>())
+    else {
+        return Err(fail(
+            "worst_logits: the bounds must hold `region` (a Region before the last layer) and `radius` (a Tensor [B])",
+        ));
+    };
+    let last = model.0.layers().last().ok_or_else(|| fail("worst_logits: the model has no layers"))?;
+    let method = method("worst_logits", options)?;
+    bounds::worst_logits(last, &region.0, &radius.0, &y.0, method).map(Tensor).map_err(candle)
+}
+
+#[export_module]
+#[allow(clippy::needless_pass_by_value)]
+mod bound {
+    /// The l2 ball of radius `epsilon` (a number, or one per image [B]) around the images `x`, and the box x +- epsilon.
+    #[rhai_fn(return_raw)]
+    pub fn ball_and_box(x: Tensor, epsilon: Dynamic) -> Res<Region> {
+        let epsilon = radii("ball_and_box", &x, &epsilon)?;
+        bounds::Region::around(&x.0, &epsilon, false).map(Region).map_err(candle)
+    }
+    /// The same. Options: `images` (false) cuts the box to [0, 1], valid only against an adversary held to images too.
+    #[rhai_fn(name = "ball_and_box", return_raw)]
+    pub fn ball_and_box_options(x: Tensor, epsilon: Dynamic, options: Map) -> Res<Region> {
+        let epsilon = radii("ball_and_box", &x, &epsilon)?;
+        let mut options = Options::new("ball_and_box", options);
+        let images = options.bool("images", false)?;
+        options.finish()?;
+        bounds::Region::around(&x.0, &epsilon, images).map(Region).map_err(candle)
+    }
+    /// Ball and box through an affine layer whose spectral norm is at most `sigma` ([1] or one per sample [B]).
+    #[rhai_fn(pure, return_raw)]
+    pub fn affine(region: &mut Region, layer: Layer, sigma: Tensor) -> Res<Region> {
+        region.0.affine(&layer.0, &sigma.0).map(Region).map_err(candle)
+    }
+    /// Ball and box through an activation or flatten.
+    #[rhai_fn(pure, return_raw)]
+    pub fn activation(region: &mut Region, layer: Layer) -> Res<Region> {
+        region.0.activation(&layer.0, false).map(Region).map_err(candle)
+    }
+    /// The same. Options: `cut` (false) also cuts the box with f(center -+ radius), as published code does.
+    #[rhai_fn(name = "activation", pure, return_raw)]
+    pub fn activation_options(region: &mut Region, layer: Layer, options: Map) -> Res<Region> {
+        let mut options = Options::new("activation", options);
+        let cut = options.bool("cut", false)?;
+        options.finish()?;
+        region.0.activation(&layer.0, cut).map(Region).map_err(candle)
+    }
+    /// Clean activations, [B, ...].
+    #[rhai_fn(get = "center", pure)]
+    pub fn center(region: &mut Region) -> Tensor {
+        Tensor(region.0.center.clone())
+    }
+    /// Lower end of the box, [B, ...].
+    #[rhai_fn(get = "lower", pure)]
+    pub fn lower(region: &mut Region) -> Tensor {
+        Tensor(region.0.lower.clone())
+    }
+    /// Upper end of the box, [B, ...].
+    #[rhai_fn(get = "upper", pure)]
+    pub fn upper(region: &mut Region) -> Tensor {
+        Tensor(region.0.upper.clone())
+    }
+    /// Radius of the ball, [B].
+    #[rhai_fn(get = "radius", pure)]
+    pub fn radius(region: &mut Region) -> Tensor {
+        Tensor(region.0.radius.clone())
+    }
+    /// Mean width of the box of each sample, [B], without gradient.
+    #[rhai_fn(get = "mean_width", pure, return_raw)]
+    pub fn mean_width(region: &mut Region) -> Res<Tensor> {
+        region.0.mean_width().map(Tensor).map_err(candle)
+    }
+    /// Which outputs of `activation` can vary (I_V): a mask [B, ...] of u8, or () where all do. `region` lies before a
+    /// ReLU kind, behind a MaxMin kind.
+    #[rhai_fn(return_raw)]
+    pub fn varying(activation: Layer, region: Region) -> Res<Dynamic> {
+        let mask = bounds::varying(&activation.0, &region.0).map_err(candle)?;
+        Ok(mask.map_or(Dynamic::UNIT, |m| Dynamic::from(Tensor(m))))
+    }
+    /// Which values of a box have a width above 0: a mask [B, ...] of u8.
+    #[rhai_fn(name = "varying", return_raw)]
+    pub fn varying_region(region: Region) -> Res<Tensor> {
+        varying_box(&region.0).map(Tensor).map_err(candle)
+    }
+    /// The spectral norm of I_rows W I_columns for each start vector `u` [B, input]: power iteration. Masks are u8 or
+    /// (). `iterations` is a number, or #{ iterations, tolerance } to stop each sample at ||u' - u|| <= tolerance. The
+    /// result is an estimate from below; its gradient in the weight is the envelope's.
+    #[rhai_fn(return_raw)]
+    pub fn spectral_norm(
+        layer: Layer,
+        u: Tensor,
+        columns: Dynamic,
+        rows: Dynamic,
+        iterations: Dynamic,
+    ) -> Res<SpectralNorm> {
+        let columns = args::optional_tensor("spectral_norm", columns)?;
+        let rows = args::optional_tensor("spectral_norm", rows)?;
+        let options = power("spectral_norm", &iterations)?;
+        bounds::spectral_norm(&layer.0, &u.0, columns.as_ref(), rows.as_ref(), options)
+            .map(|pair| SpectralNorm(Rc::new(pair)))
+            .map_err(candle)
+    }
+    /// The norms [B].
+    #[rhai_fn(get = "sigma", pure)]
+    pub fn sigma(norm: &mut SpectralNorm) -> Tensor {
+        Tensor(norm.0.sigma.clone())
+    }
+    /// Right singular vectors [B, input].
+    #[rhai_fn(get = "u", pure)]
+    pub fn right_vectors(norm: &mut SpectralNorm) -> Tensor {
+        Tensor(norm.0.u.clone())
+    }
+    /// Left singular vectors [B, output].
+    #[rhai_fn(get = "v", pure)]
+    pub fn left_vectors(norm: &mut SpectralNorm) -> Tensor {
+        Tensor(norm.0.v.clone())
+    }
+    /// Iterations that each sample used.
+    #[rhai_fn(get = "iterations", pure)]
+    pub fn iterations(norm: &mut SpectralNorm) -> Array {
+        norm.0.iterations.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
+    }
+    /// Did every sample meet the tolerance?
+    #[rhai_fn(get = "converged", pure)]
+    pub fn converged(norm: &mut SpectralNorm) -> bool {
+        norm.0.converged.iter().all(|c| *c)
+    }
+    /// Worst logits [B, C] for the labels `y`: logit_j plus the largest rise of (w_j - w_y) over ball and box before the
+    /// last layer, found exactly. `bounds` holds `region` and `radius`.
+    #[rhai_fn(return_raw)]
+    pub fn worst_logits(model: Model, bounds: Map, y: Tensor) -> Res<Tensor> {
+        worst(&model, &bounds, &y, Map::new())
+    }
+    /// Worst logits. Options: `method` ("exact", "clip" for clip-and-enlarge, "ball"), `iterations` (1) and
+    /// `constant` (0; published code has 1e-12 under its square roots) for "clip".
+    #[rhai_fn(name = "worst_logits", return_raw)]
+    pub fn worst_logits_options(model: Model, bounds: Map, y: Tensor, options: Map) -> Res<Tensor> {
+        worst(&model, &bounds, &y, options)
+    }
+}

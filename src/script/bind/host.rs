@@ -1,0 +1,87 @@
+//! What belongs to one session and natives need: device, seed, data folders, settings, the run.
+
+use crate::compute::device;
+use crate::compute::random::Generator;
+use crate::run::{Run, RunFolder};
+use crate::script::settings::Overrides;
+use candle_core::{DType, Device};
+use rhai::{Dynamic, NativeCallContext, Scope};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// How a session was started.
+pub struct HostConfig {
+    pub device: Device,
+    pub seed: u64,
+    pub threads: usize,
+    pub data_dir: Option<PathBuf>,
+    pub overrides: Rc<RefCell<Overrides>>,
+    /// The script that is run; `None` at the prompt.
+    pub script_path: Option<PathBuf>,
+}
+
+/// The session's state behind all natives.
+pub struct Host {
+    pub device: Device,
+    /// Number type of new tensors, parameters and images, f32 unless a call asks otherwise.
+    pub dtype: DType,
+    pub seed: u64,
+    pub threads: usize,
+    pub data_dir: Option<PathBuf>,
+    pub overrides: Rc<RefCell<Overrides>>,
+    /// Draws of the script itself: `randn`, initialisation, attacks.
+    pub random: Generator,
+    /// Passes over training data so far; each has an order of its own.
+    pub passes: Cell<u64>,
+    pub run: Rc<Run>,
+}
+
+impl Host {
+    pub fn new(config: HostConfig) -> Rc<Self> {
+        let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
+        let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
+        Rc::new(Self {
+            random: Generator::new(config.seed),
+            device: config.device,
+            dtype: DType::F32,
+            seed: config.seed,
+            threads: config.threads,
+            data_dir: config.data_dir,
+            overrides: config.overrides,
+            passes: Cell::new(0),
+            run: Rc::new(Run::new(folder)),
+        })
+    }
+
+    /// What scripts find in scope, also inside functions.
+    pub fn scope(self: &Rc<Self>) -> Scope<'static> {
+        let mut scope = Scope::new();
+        scope.push_constant("run", self.run.clone());
+        scope.push_constant("device", device::name(&self.device));
+        scope.push_constant("seed", self.seed as rhai::INT);
+        scope
+    }
+
+    /// Where `print` goes: above the live progress line.
+    pub fn printer(self: &Rc<Self>) -> Rc<dyn Fn(&str)> {
+        let run = self.run.clone();
+        Rc::new(move |text| run.print(text))
+    }
+
+    /// Ends the progress display; on every way out.
+    pub fn finish(&self) {
+        self.run.close();
+    }
+
+    /// Where an interrupted run stood.
+    pub fn interrupted_note(&self) -> Option<String> {
+        self.run.interrupted_note()
+    }
+}
+
+/// The host behind a native call.
+pub fn host(context: &NativeCallContext) -> Rc<Host> {
+    let tag: Option<&Dynamic> = context.tag();
+    tag.and_then(|t| t.clone().try_cast::<Rc<Host>>()).expect("the engine was built by bind::register")
+}

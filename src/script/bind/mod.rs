@@ -1,0 +1,45 @@
+//! What scripts can call: one thin file per topic, which converts arguments and results and does no arithmetic.
+
+mod args;
+mod bounds;
+mod data;
+mod host;
+mod layers;
+mod losses;
+mod model;
+mod operators;
+mod optimizers;
+mod random;
+mod run;
+mod tensor_files;
+mod tensor_index;
+mod tensor_make;
+mod tensor_ops;
+mod types;
+mod vectors;
+
+pub use host::{Host, HostConfig};
+pub use types::{Model, Tensor};
+
+use rhai::Engine;
+use std::rc::Rc;
+
+/// Register every type and function; `host` becomes the engine's tag, where natives find it.
+pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+    engine.set_default_tag(rhai::Dynamic::from(host.clone()));
+    types::register(engine);
+    operators::register(engine);
+    tensor_make::register(engine);
+    tensor_ops::register(engine);
+    tensor_index::register(engine);
+    tensor_files::register(engine);
+    random::register(engine);
+    layers::register(engine);
+    model::register(engine);
+    bounds::register(engine);
+    vectors::register(engine);
+    losses::register(engine);
+    optimizers::register(engine);
+    data::register(engine);
+    run::register(engine);
+}

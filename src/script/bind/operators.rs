@@ -1,0 +1,64 @@
+//! Operators on tensors: `+ - * / @ % < <= > >=`, a number on either side, shapes broadcast.
+
+use super::types::Tensor;
+use crate::script::error::{Res, candle, fail};
+use candle_core::Tensor as Candle;
+use rhai::{Engine, FLOAT, INT};
+
+/// Register all operators.
+pub fn register(engine: &mut Engine) {
+    both(engine, "+", Candle::broadcast_add, |t, x| t + x, |x, t| t + x);
+    both(engine, "-", Candle::broadcast_sub, |t, x| t - x, |x, t| t.neg()? + x);
+    both(engine, "*", Candle::broadcast_mul, |t, x| t * x, |x, t| t * x);
+    both(engine, "/", Candle::broadcast_div, |t, x| t / x, |x, t| t.recip()? * x);
+    both(engine, "<", Candle::broadcast_lt, |t, x| t.lt(x), |x, t| t.gt(x));
+    both(engine, "<=", Candle::broadcast_le, |t, x| t.le(x), |x, t| t.ge(x));
+    both(engine, ">", Candle::broadcast_gt, |t, x| t.gt(x), |x, t| t.lt(x));
+    both(engine, ">=", Candle::broadcast_ge, |t, x| t.ge(x), |x, t| t.le(x));
+    engine.register_fn("-", |t: Tensor| -> Res<Tensor> { t.0.neg().map(Tensor).map_err(candle) });
+    engine.register_fn("@", |a: Tensor, b: Tensor| -> Res<Tensor> {
+        a.0.broadcast_matmul(&b.0).map(Tensor).map_err(candle)
+    });
+    for op in ["==", "!="] {
+        engine.register_fn(op, move |_: Tensor, _: Tensor| ambiguous(op));
+        engine.register_fn(op, move |_: Tensor, _: FLOAT| ambiguous(op));
+        engine.register_fn(op, move |_: Tensor, _: INT| ambiguous(op));
+        engine.register_fn(op, move |_: FLOAT, _: Tensor| ambiguous(op));
+        engine.register_fn(op, move |_: INT, _: Tensor| ambiguous(op));
+    }
+}
+
+/// Rhai would answer `false` without looking at the values.
+fn ambiguous(op: &'static str) -> Res<bool> {
+    Err(fail(format!(
+        "`{op}` on a tensor is ambiguous; use a.eq(b) for a mask, a.all_close(b, tolerance) for one answer, or a.item() \
+         for the number in a tensor of one element"
+    )))
+}
+
+type Result = candle_core::Result<Candle>;
+
+/// One operator for tensor and tensor, tensor and number, number and tensor, the number a float or an int.
+fn both(
+    engine: &mut Engine,
+    name: &'static str,
+    tensors: fn(&Candle, &Candle) -> Result,
+    right: fn(&Candle, f64) -> Result,
+    left: fn(f64, &Candle) -> Result,
+) {
+    let done = |r: Result| r.map(Tensor).map_err(candle);
+    engine.register_fn(name, move |a: Tensor, b: Tensor| -> Res<Tensor> {
+        if a.0.dtype() != b.0.dtype() {
+            return Err(fail(format!(
+                "`{name}`: the left tensor is {:?}, the right one {:?}; convert one with to_dtype",
+                a.0.dtype(),
+                b.0.dtype()
+            )));
+        }
+        done(tensors(&a.0, &b.0))
+    });
+    engine.register_fn(name, move |a: Tensor, b: FLOAT| -> Res<Tensor> { done(right(&a.0, b)) });
+    engine.register_fn(name, move |a: Tensor, b: INT| -> Res<Tensor> { done(right(&a.0, b as f64)) });
+    engine.register_fn(name, move |a: FLOAT, b: Tensor| -> Res<Tensor> { done(left(a, &b.0)) });
+    engine.register_fn(name, move |a: INT, b: Tensor| -> Res<Tensor> { done(left(a as f64, &b.0)) });
+}

@@ -1,0 +1,117 @@
+//! Optimisers over a model or over an array of parameters.
+
+use super::args;
+use super::types::{Gradients, Model, Optimizer, Tensor, int};
+use crate::script::error::{Res, candle, fail};
+use crate::script::options::Options;
+use crate::train::{self, OptimizerKind};
+use candle_core::Var;
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, INT, Map};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_global_module(rhai::exported_module!(optimizer).into());
+}
+
+/// What is trained: a model, or an array of parameters.
+fn parameters(op: &str, target: Dynamic) -> Res<(Vec<(String, Var)>, Option<Rc<crate::nn::Sequential>>)> {
+    if let Some(model) = target.clone().try_cast::<Model>() {
+        return Ok((model.0.parameters().to_vec(), Some(model.0)));
+    }
+    let kind = target.type_name();
+    let Some(array) = target.try_cast::<Array>() else {
+        return Err(fail(format!("{op}: a model or an array of parameters is wanted, got one {kind}")));
+    };
+    let list = args::tensors(op, array)?;
+    let vars = list.into_iter().enumerate().map(|(i, t)| {
+        if !t.is_variable() {
+            return Err(fail(format!("{op}: tensor {i} is no parameter; make it one with tensor.parameter()")));
+        }
+        Var::from_tensor(&t).map(|v| (i.to_string(), v)).map_err(candle)
+    });
+    Ok((vars.collect::<Res<_>>()?, None))
+}
+
+fn made(op: &'static str, target: Dynamic, options: Map) -> Res<Optimizer> {
+    let mut options = Options::new(op, options);
+    let (kind, lr) = if op == "adam" {
+        let kind = OptimizerKind::Adam {
+            beta1: options.float_in("beta1", 0.9, 0.0..1.0)?,
+            beta2: options.float_in("beta2", 0.999, 0.0..1.0)?,
+            eps: options.float_in("eps", 1e-8, 0.0..)?,
+            decoupled: options.bool("decoupled", false)?,
+        };
+        (kind, 1e-3)
+    } else {
+        (OptimizerKind::Sgd { momentum: options.float_in("momentum", 0.0, 0.0..1.0)? }, 1e-2)
+    };
+    // A NaN learning rate gets the optimiser's own message.
+    let lr = options.any_float("lr", lr)?;
+    let weight_decay = options.float_in("weight_decay", 0.0, 0.0..)?;
+    let clip_norm = if options.has("clip_norm") { Some(options.float_in("clip_norm", 0.0, 0.0..)?) } else { None };
+    options.finish()?;
+    let (list, model) = parameters(op, target)?;
+    let optimizer = train::Optimizer::new(kind, &list, lr, weight_decay, clip_norm).map_err(candle)?;
+    Ok(Optimizer(Rc::new(RefCell::new(optimizer)), model))
+}
+
+/// One step, and the thresholds of a model back to where the bounds hold.
+fn stepped(o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>) -> Res<()> {
+    step(&mut o.0.borrow_mut()).map_err(candle)?;
+    o.1.as_ref().map_or(Ok(()), |m| m.project_thresholds()).map_err(candle)
+}
+
+#[export_module]
+#[allow(clippy::needless_pass_by_value)]
+mod optimizer {
+    /// Adam over a model or an array of parameters, learning rate 1e-3. After each step the thresholds of a model's
+    /// ReLU-theta are put back to at least 0.
+    #[rhai_fn(return_raw)]
+    pub fn adam(target: Dynamic) -> Res<Optimizer> {
+        made("adam", target, Map::new())
+    }
+    /// Adam. Options: `lr` (1e-3), `beta1` (0.9), `beta2` (0.999), `eps` (1e-8), `weight_decay` (0), `decoupled` (false;
+    /// true is AdamW), `clip_norm` (none).
+    #[rhai_fn(name = "adam", return_raw)]
+    pub fn adam_options(target: Dynamic, options: Map) -> Res<Optimizer> {
+        made("adam", target, options)
+    }
+    /// Stochastic gradient descent. Options: `lr` (1e-2), `momentum` (0), `weight_decay` (0), `clip_norm` (none).
+    #[rhai_fn(return_raw)]
+    pub fn sgd(target: Dynamic, options: Map) -> Res<Optimizer> {
+        made("sgd", target, options)
+    }
+    /// Differentiate `loss` and take one step.
+    #[rhai_fn(pure, return_raw)]
+    pub fn step(o: &mut Optimizer, loss: Tensor) -> Res<()> {
+        stepped(o, |o| o.step(&loss.0, None))
+    }
+    /// Differentiate `loss` and take one step with this learning rate.
+    #[rhai_fn(name = "step", pure, return_raw)]
+    pub fn step_lr(o: &mut Optimizer, loss: Tensor, lr: Dynamic) -> Res<()> {
+        let lr = args::number("step", &lr)?;
+        stepped(o, |o| o.step(&loss.0, Some(lr)))
+    }
+    /// Take one step with gradients from `backward`, as they are or changed by you.
+    #[rhai_fn(name = "step", pure, return_raw)]
+    pub fn step_gradients(o: &mut Optimizer, gradients: Gradients) -> Res<()> {
+        stepped(o, |o| o.apply(&gradients.0, None))
+    }
+    /// Steps taken so far.
+    #[rhai_fn(get = "steps", pure)]
+    pub fn steps(o: &mut Optimizer) -> INT {
+        int(o.0.borrow().steps)
+    }
+    /// The learning rate that `step(loss)` uses.
+    #[rhai_fn(get = "lr", pure)]
+    pub fn lr(o: &mut Optimizer) -> f64 {
+        o.0.borrow().lr
+    }
+    /// The moments by name: `m/0.weight`, `v/0.weight`, ...
+    #[rhai_fn(get = "state", pure)]
+    pub fn state(o: &mut Optimizer) -> Map {
+        o.0.borrow().state().into_iter().map(|(n, t)| (n.into(), Dynamic::from(Tensor(t)))).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! Random tensors from the session's seeded generator: the same numbers on every device.
+
+use super::args;
+use super::host::host;
+use super::types::Tensor;
+use crate::script::error::{Res, candle};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, FLOAT, NativeCallContext};
+
+pub fn register(engine: &mut Engine) {
+    engine.register_global_module(rhai::exported_module!(random).into());
+}
+
+#[export_module]
+#[allow(clippy::needless_pass_by_value)]
+mod random {
+    /// Standard normal numbers of `shape`, f32.
+    #[rhai_fn(return_raw)]
+    pub fn randn(context: NativeCallContext, shape: Array) -> Res<Tensor> {
+        let (host, dims) = (host(&context), args::shape("randn", &shape)?);
+        host.random.normal(0.0, 1.0, dims, host.dtype, &host.device).map(Tensor).map_err(candle)
+    }
+    /// Uniform numbers in [low, high) of `shape`, f32.
+    #[rhai_fn(return_raw)]
+    pub fn uniform(context: NativeCallContext, low: Dynamic, high: Dynamic, shape: Array) -> Res<Tensor> {
+        let (low, high) = (args::number("uniform", &low)?, args::number("uniform", &high)?);
+        let (host, dims) = (host(&context), args::shape("uniform", &shape)?);
+        host.random.uniform(low, high, dims, host.dtype, &host.device).map(Tensor).map_err(candle)
+    }
+    /// One uniform number in [0, 1).
+    pub fn random(context: NativeCallContext) -> FLOAT {
+        host(&context).random.unit()
+    }
+}

@@ -1,0 +1,123 @@
+//! The run as a script sees it: `settings`, epochs, logging, its folder; tables.
+
+use super::args;
+use super::host::host;
+use super::types::{Model, Tensor, int};
+use crate::compute::interrupt;
+use crate::run::{Run, Value};
+use crate::script::error::{Res, candle, fail, interrupted};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
+use std::rc::Rc;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Rc<Run>>("Run");
+    engine.register_type_with_name::<Epochs>("Epochs");
+    engine.register_iterator_result::<Epochs, INT>();
+    engine.register_fn("to_string", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, path".to_string());
+    engine.register_fn("to_debug", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, path".to_string());
+    engine.register_global_module(rhai::exported_module!(run_api).into());
+}
+
+/// `for epoch in run.epochs(n)`.
+#[derive(Clone)]
+pub struct Epochs {
+    run: Rc<Run>,
+    next: usize,
+    count: usize,
+}
+
+impl Iterator for Epochs {
+    type Item = Res<INT>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if interrupt::requested() {
+            return Some(Err(interrupted()));
+        }
+        let epoch = self.next;
+        self.next += 1;
+        let told = if epoch < self.count { self.run.begin_epoch(epoch) } else { self.run.end() };
+        match told {
+            Err(message) => Some(Err(fail(message))),
+            Ok(()) => (epoch < self.count).then(|| Ok(int(epoch))),
+        }
+    }
+}
+
+fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
+    let count = args::count("run.epochs", "the number of epochs", count)?;
+    run.begin(count, label);
+    Ok(Epochs { run: run.clone(), next: 0, count })
+}
+
+fn cells(row: &Dynamic) -> Res<Vec<String>> {
+    let Ok(array) = row.as_array_ref() else {
+        return Err(fail(format!("table: a row is an array, got one {}", row.type_name())));
+    };
+    Ok(array.iter().map(ToString::to_string).collect())
+}
+
+#[export_module]
+#[allow(clippy::needless_pass_by_value)]
+mod run_api {
+    /// The script's settings with their defaults, which `--set key=value` overrides; unknown keys and other types are
+    /// errors. Once per script.
+    #[rhai_fn(return_raw)]
+    pub fn settings(context: NativeCallContext, defaults: Map) -> Res<Map> {
+        let resolved = host(&context).overrides.borrow_mut().resolve(defaults);
+        resolved
+    }
+    /// The epochs 0, 1, ..., count - 1; each is shown when it is over.
+    #[rhai_fn(pure, return_raw)]
+    pub fn epochs(run: &mut Rc<Run>, count: INT) -> Res<Epochs> {
+        looped(run, count, "")
+    }
+    /// The same with a name, for scripts that train more than once.
+    #[rhai_fn(name = "epochs", pure, return_raw)]
+    pub fn epochs_named(run: &mut Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
+        looped(run, count, label)
+    }
+    /// Log values of this batch: tensors of one number are averaged over the epoch, of plain numbers the last one shows.
+    /// A value that is not finite ends the run.
+    #[rhai_fn(pure, return_raw)]
+    pub fn log(run: &mut Rc<Run>, values: Map) -> Res<()> {
+        let mut list = vec![];
+        for (name, value) in values {
+            let value = match value.clone().try_cast::<Tensor>() {
+                Some(t) => Value::Tensor(t.0),
+                None => Value::Number(args::number(&format!("run.log: `{name}`"), &value)?),
+            };
+            list.push((name.to_string(), value));
+        }
+        run.log(list).map_err(fail)
+    }
+    /// What was logged in the last epoch, by name.
+    #[rhai_fn(get = "metrics", pure, return_raw)]
+    pub fn metrics(run: &mut Rc<Run>) -> Res<Map> {
+        let values = run.metrics().map_err(fail)?;
+        Ok(values.into_iter().map(|(n, v)| (n.into(), Dynamic::from(v))).collect())
+    }
+    /// The path of a file in this run's folder, which is made if need be.
+    #[rhai_fn(pure, return_raw)]
+    pub fn path(run: &mut Rc<Run>, file: &str) -> Res<String> {
+        run.folder.path(file).map(|p| p.display().to_string()).map_err(fail)
+    }
+    /// Save a model as `file` in this run's folder, replacing an earlier one; returns the path.
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_model(run: &mut Rc<Run>, model: Model, file: &str) -> Res<String> {
+        let path = run.folder.path(file).map_err(fail)?;
+        model.0.save(&path).map_err(candle)?;
+        run.saved(path.clone());
+        Ok(path.display().to_string())
+    }
+    /// A text table from an array of column names and an array of rows.
+    #[rhai_fn(return_raw)]
+    pub fn table(head: Array, rows: Array) -> Res<String> {
+        let rows = rows.iter().map(cells).collect::<Res<Vec<_>>>()?;
+        crate::run::table(&cells(&Dynamic::from(head))?, &rows).map_err(fail)
+    }
+    /// A number with `digits` decimals.
+    pub fn fixed(x: f64, digits: INT) -> String {
+        format!("{x:.*}", usize::try_from(digits).unwrap_or(0))
+    }
+}

@@ -1,0 +1,125 @@
+//! The host's types as scripts see them, and how they print.
+
+use crate::bounds;
+use crate::data;
+use crate::nn;
+use crate::train;
+use candle_core::backprop::GradStore;
+use rhai::{Engine, INT};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A tensor. Cheap to copy: copies share the values and the graph.
+#[derive(Clone)]
+pub struct Tensor(pub candle_core::Tensor);
+
+/// A layer before it has a place: what `conv2d(32, 3)` gives.
+#[derive(Clone)]
+pub struct LayerSpec(pub nn::LayerSpec);
+
+/// A layer of a model.
+#[derive(Clone)]
+pub struct Layer(pub nn::Layer);
+
+/// A network.
+#[derive(Clone)]
+pub struct Model(pub Rc<nn::Sequential>);
+
+/// Ball and box at one layer.
+#[derive(Clone)]
+pub struct Region(pub bounds::Region);
+
+/// The result of a power iteration.
+#[derive(Clone)]
+pub struct SpectralNorm(pub Rc<bounds::SingularPair>);
+
+/// The store of power-iteration vectors.
+#[derive(Clone)]
+pub struct Vectors(pub train::Vectors);
+
+/// The vectors of one batch.
+#[derive(Clone)]
+pub struct BatchVectors(pub train::BatchVectors);
+
+/// An optimiser with its state.
+#[derive(Clone)]
+pub struct Optimizer(pub Rc<RefCell<train::Optimizer>>, pub Option<Rc<nn::Sequential>>);
+
+/// The gradients of one `backward`.
+#[derive(Clone)]
+pub struct Gradients(pub Rc<GradStore>);
+
+/// A data set with its two splits.
+#[derive(Clone)]
+pub struct Dataset(pub Rc<data::Dataset>);
+
+/// The training or the test images of a data set.
+#[derive(Clone)]
+pub struct Split(pub data::Split);
+
+/// One batch of images.
+#[derive(Clone)]
+pub struct Batch(pub Rc<data::Batch>);
+
+/// Name the types, and how they print.
+pub fn register(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Tensor>("Tensor")
+        .register_type_with_name::<LayerSpec>("LayerSpec")
+        .register_type_with_name::<Layer>("Layer")
+        .register_type_with_name::<Model>("Model")
+        .register_type_with_name::<Region>("Region")
+        .register_type_with_name::<SpectralNorm>("SpectralNorm")
+        .register_type_with_name::<Vectors>("Vectors")
+        .register_type_with_name::<BatchVectors>("BatchVectors")
+        .register_type_with_name::<Optimizer>("Optimizer")
+        .register_type_with_name::<Gradients>("Gradients")
+        .register_type_with_name::<Dataset>("Dataset")
+        .register_type_with_name::<Split>("Split")
+        .register_type_with_name::<Batch>("Batch");
+    shown(engine, |t: &Tensor| match t.0.elem_count() {
+        1 => format!("{}", t.0),
+        _ => format!("{}", t.0.detach()),
+    });
+    shown(engine, |s: &LayerSpec| s.0.describe());
+    shown(engine, |l: &Layer| {
+        format!("layer {}: {}, {:?} -> {:?}", l.0.index, l.0.spec.describe(), l.0.input, l.0.output)
+    });
+    shown(engine, |m: &Model| m.0.describe());
+    shown(engine, |r: &Region| format!("Region over {:?}: center, lower, upper, radius", r.0.center.dims()));
+    shown(engine, |n: &SpectralNorm| {
+        format!("SpectralNorm of {} samples: sigma, u, v, iterations, converged", n.0.iterations.len())
+    });
+    shown(engine, |v: &Vectors| v.0.describe());
+    shown(engine, |v: &BatchVectors| format!("singular vectors of {} images", v.0.len()));
+    shown(engine, |o: &Optimizer| {
+        let o = o.0.borrow();
+        format!("{:?}, lr {}, {} steps taken", o.kind, o.lr, o.steps)
+    });
+    shown(engine, |_: &Gradients| "Gradients: grads.of(parameter)".to_string());
+    shown(engine, |d: &Dataset| {
+        let d = &d.0;
+        format!(
+            "{}: {:?}, {} classes, {} train, {} test, from {}",
+            d.title,
+            d.shape,
+            d.classes,
+            d.train.len(),
+            d.test.len(),
+            d.source
+        )
+    });
+    shown(engine, |s: &Split| format!("{} images ({})", s.0.len(), s.0.name()));
+    shown(engine, |b: &Batch| format!("batch {} of {}: x {:?}", b.0.number + 1, b.0.count, b.0.x.dims()));
+}
+
+/// The same text for `print`, for string interpolation and at the prompt.
+fn shown<T: Clone + 'static>(engine: &mut Engine, text: impl Fn(&T) -> String + Copy + 'static) {
+    engine.register_fn("to_string", move |x: &mut T| text(x));
+    engine.register_fn("to_debug", move |x: &mut T| text(x));
+}
+
+/// A size as Rhai's integer.
+pub fn int(n: usize) -> INT {
+    INT::try_from(n).unwrap_or(INT::MAX)
+}

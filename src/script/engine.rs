@@ -1,0 +1,103 @@
+//! The one Rhai engine: its language settings, its limits, and how it stops.
+
+use super::error;
+use super::loader::Loader;
+use super::resolver::Resolver;
+use crate::compute::interrupt;
+use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How deep functions may call each other.
+pub const MAX_CALLS: usize = 64;
+/// The longest string, in bytes.
+pub const MAX_STRING: usize = 16 << 20;
+/// The longest array or blob.
+pub const MAX_ARRAY: usize = 10_000_000;
+/// The largest map.
+pub const MAX_MAP: usize = 1_000_000;
+
+/// The engine that every script runs on. `register` adds the host's functions and types; modules come through `loader`;
+/// `print` and `debug` go to `printer`, which may have a progress display to step around.
+pub fn build(register: impl FnOnce(&mut Engine), loader: Rc<Loader>, printer: Rc<dyn Fn(&str)>) -> Engine {
+    let mut engine = Engine::new();
+    engine
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_max_expr_depths(128, 128)
+        .set_max_call_levels(MAX_CALLS)
+        .set_max_string_size(MAX_STRING)
+        .set_max_array_size(MAX_ARRAY)
+        .set_max_map_size(MAX_MAP)
+        // `check` must see the script as it is written; folding constants saves nothing beside tensor operations.
+        .set_optimization_level(OptimizationLevel::None)
+        // Code made from strings is out of the check's sight.
+        .disable_symbol("eval");
+    // Matrix product: binds like `*`, tighter than `+`.
+    engine.register_custom_operator("@", 170).expect("`@` is free in Rhai");
+
+    // Every operation passes here, so a loop without end hears Ctrl-C.
+    engine.on_progress(|_| interrupt::requested().then(|| Dynamic::from(error::Interrupted)));
+
+    let debugger = printer.clone();
+    engine.on_print(move |text| printer(text));
+    engine.on_debug(move |text, source, at| debugger(&debug_line(text, source, at)));
+
+    // Rhai's own `exit` looks like a result, its `sleep` is deaf to Ctrl-C.
+    engine.register_fn("exit", || error::Res::<()>::Err(error::exit(0)));
+    engine.register_fn("exit", |code: Dynamic| error::Res::<()>::Err(exit(&code)));
+    engine.register_fn("sleep", |seconds: INT| sleep(seconds as FLOAT));
+    engine.register_fn("sleep", sleep);
+
+    register(&mut engine);
+    install_constants(&mut engine, loader.clone());
+    engine.set_module_resolver(Resolver::new(loader));
+    engine
+}
+
+/// The host's constants (`run`, ...) are seen everywhere: in functions, in closures and in modules, where Rhai itself
+/// shows a script nothing of its surroundings. Index 0 means that no local variable of that name is known.
+fn install_constants(engine: &mut Engine, loader: Rc<Loader>) {
+    #[expect(deprecated, reason = "Rhai marks the hook as unstable; the version is pinned")]
+    engine.on_var(move |name, index, context| {
+        let local = index > 0 || context.scope().contains(name);
+        Ok(if local { None } else { loader.constant(name) })
+    });
+}
+
+/// The names a script is compiled against: the host's constants and, at the prompt, the variables so far.
+pub fn known_names(constants: &Scope<'static>, variables: &Scope<'static>) -> Scope<'static> {
+    let mut known = constants.clone();
+    for (name, ..) in variables.iter_raw() {
+        known.push(name.to_string(), ());
+    }
+    known
+}
+
+fn debug_line(text: &str, source: Option<&str>, at: Position) -> String {
+    match (source, at.line()) {
+        (Some(source), Some(line)) => format!("{source}:{line} | {text}"),
+        (None, Some(line)) => format!("line {line} | {text}"),
+        _ => text.to_string(),
+    }
+}
+
+fn exit(code: &Dynamic) -> Box<rhai::EvalAltResult> {
+    match code.as_int() {
+        Ok(code @ 0..=255) => error::exit(code as i32),
+        Ok(code) => error::fail(format!("exit: the code is {code}; it must lie between 0 and 255")),
+        Err(kind) => error::fail(format!("exit: the code is of type {kind}; use a whole number between 0 and 255")),
+    }
+}
+
+fn sleep(seconds: FLOAT) -> error::Res<()> {
+    let longest = Duration::from_secs(365 * 24 * 3600);
+    let end = Instant::now() + Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(longest).min(longest);
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        if interrupt::requested() {
+            return Err(error::interrupted());
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Errors that natives return to a script, and the two ways a script ends that are no error.
+
+use crate::compute::{error, interrupt};
+use rhai::{Dynamic, EvalAltResult, Position};
+
+/// What every native that can fail returns.
+pub type Res<T> = Result<T, Box<EvalAltResult>>;
+
+/// The script asked to end with this exit code.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitCode(pub i32);
+
+/// Ctrl-C, or the reader of the output went away.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted;
+
+/// An error with `message`, to be returned by a native function. It carries no position: Rhai fills in the call's.
+pub fn fail(message: impl Into<String>) -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE))
+}
+
+/// The end of a script that was interrupted; `try` cannot catch it.
+pub fn interrupted() -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(Interrupted), Position::NONE))
+}
+
+/// The end of a script by `exit(code)`; `try` cannot catch it.
+pub fn exit(code: i32) -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(ExitCode(code)), Position::NONE))
+}
+
+/// candle's error without its backtrace; an interrupted native loop becomes an interrupted script. For `map_err`.
+pub fn candle(error: candle_core::Error) -> Box<EvalAltResult> {
+    let message = error::message(&error);
+    if message == interrupt::MESSAGE || message.ends_with(": interrupted") { interrupted() } else { fail(message) }
+}

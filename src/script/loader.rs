@@ -1,0 +1,255 @@
+//! Where scripts come from: `std/...` is embedded, everything else is a file, found relative to the file that imports
+//! it. The loader reads and parses each file once, keeps every source for error excerpts and run folders, and refuses
+//! function names that clash ([`super::names`]). It never runs anything.
+//!
+//! Imports reach the folder of the main script and what lies below it: a script from somebody else has no business
+//! elsewhere.
+
+use super::engine::known_names;
+use super::error::{Res, fail};
+use super::names::{Clash, Names};
+use super::suggest;
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+/// The longest source file; anything larger is no script.
+const MAX_SOURCE: u64 = 4 << 20;
+
+/// Reads, parses and remembers scripts. Files are known by a name to show: the path as given, or `std/x`.
+pub struct Loader {
+    std: &'static [(&'static str, &'static str)],
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The folder that imports may reach.
+    root: PathBuf,
+    constants: Scope<'static>,
+    texts: BTreeMap<String, Rc<str>>,
+    parsed: BTreeMap<String, Rc<AST>>,
+    /// The same file by two paths is one file: its first name counts.
+    shown: BTreeMap<PathBuf, String>,
+    names: Option<Names>,
+}
+
+impl Loader {
+    /// A loader with the embedded modules `std` (name without `std/`, source). Imports reach the current folder until a
+    /// script is opened.
+    pub fn new(std: &'static [(&'static str, &'static str)]) -> Rc<Self> {
+        let root = std::env::current_dir().unwrap_or_default();
+        Rc::new(Self { std, state: RefCell::new(State { root, ..State::default() }) })
+    }
+
+    /// The constants that every script sees, such as `run`.
+    pub fn set_constants(&self, constants: Scope<'static>) {
+        self.state.borrow_mut().constants = constants;
+    }
+
+    /// A clone of the scope of constants.
+    pub fn constants(&self) -> Scope<'static> {
+        self.state.borrow().constants.clone()
+    }
+
+    /// One of the host's constants.
+    pub fn constant(&self, name: &str) -> Option<Dynamic> {
+        self.state.borrow().constants.get(name).cloned()
+    }
+
+    /// Make `path` the main script: its folder is the one that imports reach. Returns the name to show.
+    pub fn open_script(&self, path: &Path) -> Result<String, String> {
+        let shown = path.display().to_string();
+        let real = path.canonicalize().map_err(|e| format!("cannot read the script {shown}: {e}"))?;
+        if !real.is_file() {
+            return Err(format!("cannot read the script {shown}: it is not a file"));
+        }
+        let mut state = self.state.borrow_mut();
+        state.root = real.parent().map(Path::to_path_buf).unwrap_or_default();
+        state.shown.insert(real, shown.clone());
+        Ok(shown)
+    }
+
+    /// The file that `import "path"` in `importer` means, as a name to show.
+    pub fn locate(&self, importer: Option<&str>, path: &str) -> Result<String, String> {
+        let from_std = importer.is_some_and(|i| i.starts_with("std/"));
+        let inside = path.strip_prefix("std/").or_else(|| path.strip_prefix("./").filter(|_| from_std));
+        if let Some(name) = inside {
+            return self.locate_std(name.trim_end_matches(".rhai"), path);
+        }
+        if from_std {
+            return Err(format!("module \"{path}\" not found: a module of std imports only other modules of std"));
+        }
+        let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
+        let folder = importer.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
+        let place = tidy(&folder.join(file));
+        let Ok(real) = place.canonicalize() else {
+            let bare = self.std.iter().any(|(name, _)| *name == path);
+            let hint = if bare {
+                format!("; did you mean \"std/{path}\"?")
+            } else {
+                let names: Vec<String> = self.std.iter().map(|(name, _)| format!("std/{name}")).collect();
+                suggest::hint(path, names.iter().map(String::as_str)).replace('`', "\"")
+            };
+            return Err(format!("module \"{path}\" not found: there is no file {}{hint}", place.display()));
+        };
+        let mut state = self.state.borrow_mut();
+        let root = state.root.canonicalize().unwrap_or_else(|_| state.root.clone());
+        if !real.starts_with(&root) {
+            return Err(format!(
+                "module \"{path}\" lies outside the script's own folder ({}), which is as far as imports reach; copy it \
+                 there",
+                root.display()
+            ));
+        }
+        Ok(state.shown.entry(real).or_insert_with(|| place.display().to_string()).clone())
+    }
+
+    fn locate_std(&self, name: &str, path: &str) -> Result<String, String> {
+        if self.std.iter().any(|(known, _)| *known == name) {
+            return Ok(format!("std/{name}"));
+        }
+        let names = || self.std.iter().map(|(known, _)| *known);
+        let known = names().map(|n| format!("\"std/{n}\"")).collect::<Vec<_>>().join(", ");
+        Err(match suggest::nearest(name, names()) {
+            Some(near) => {
+                format!("module \"{path}\" not found; did you mean \"std/{near}\"? The modules of std are {known}")
+            }
+            None => format!("module \"{path}\" not found; the modules of std are {known}"),
+        })
+    }
+
+    /// Read, parse and admit the file `shown`. The error carries the position in that file.
+    pub fn parse(&self, engine: &Engine, shown: &str) -> Res<Rc<AST>> {
+        let ast = self.compile(engine, shown)?;
+        self.admit(engine, &ast, shown).map_err(|clashes| first(&clashes))?;
+        Ok(ast)
+    }
+
+    /// Read and parse the file `shown`, or fetch it from the cache.
+    pub fn compile(&self, engine: &Engine, shown: &str) -> Res<Rc<AST>> {
+        if let Some(ast) = self.ast(shown) {
+            return Ok(ast);
+        }
+        let text = self.read(shown).map_err(fail)?;
+        self.state.borrow_mut().texts.insert(shown.to_string(), text.clone());
+        let mut ast = engine.compile_with_scope(&self.constants(), &text)?;
+        ast.set_source(shown);
+        let ast = Rc::new(ast);
+        self.state.borrow_mut().parsed.insert(shown.to_string(), ast.clone());
+        Ok(ast)
+    }
+
+    /// Enter the function names of `ast`, which is the file `shown`, or say which of them clash.
+    pub fn admit(&self, engine: &Engine, ast: &AST, shown: &str) -> Result<(), Vec<Clash>> {
+        let text = self.text(shown).unwrap_or_default();
+        let mut state = self.state.borrow_mut();
+        state.names.get_or_insert_with(|| Names::new(engine)).admit(ast, shown, &text)
+    }
+
+    /// Parse one input of the prompt. `text` is all that was typed so far, so that lines count from the first input;
+    /// `input` is the last of it, padded to its line.
+    pub fn parse_input(
+        &self,
+        engine: &Engine,
+        shown: &str,
+        text: &str,
+        input: &str,
+        scope: &Scope<'static>,
+    ) -> Res<AST> {
+        self.state.borrow_mut().texts.insert(shown.to_string(), text.into());
+        let mut ast = engine.compile_with_scope(&known_names(&self.constants(), scope), input)?;
+        ast.set_source(shown);
+        self.admit(engine, &ast, shown).map_err(|clashes| first(&clashes))?;
+        Ok(ast)
+    }
+
+    fn read(&self, shown: &str) -> Result<Rc<str>, String> {
+        if let Some(name) = shown.strip_prefix("std/")
+            && let Some((_, text)) = self.std.iter().find(|(known, _)| *known == name)
+        {
+            return Ok((*text).into());
+        }
+        let path = Path::new(shown);
+        let size = path.metadata().map_err(|e| format!("cannot read {shown}: {e}"))?.len();
+        if size > MAX_SOURCE {
+            return Err(format!("cannot read {shown}: it has {size} bytes; a script has at most {MAX_SOURCE}"));
+        }
+        let bytes = std::fs::read(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+        String::from_utf8(bytes).map(Into::into).map_err(|_| format!("cannot read {shown}: it is not UTF-8 text"))
+    }
+
+    /// The source of `shown`, if it was loaded.
+    pub fn text(&self, shown: &str) -> Option<Rc<str>> {
+        self.state.borrow().texts.get(shown).cloned()
+    }
+
+    /// The parsed form of `shown`, if it was loaded.
+    pub fn ast(&self, shown: &str) -> Option<Rc<AST>> {
+        self.state.borrow().parsed.get(shown).cloned()
+    }
+
+    /// Every source loaded so far, by the name shown, in alphabetical order.
+    pub fn sources(&self) -> Vec<(String, Rc<str>)> {
+        self.state.borrow().texts.iter().map(|(name, text)| (name.clone(), text.clone())).collect()
+    }
+}
+
+/// The first clash as an error at its place.
+fn first(clashes: &[Clash]) -> Box<EvalAltResult> {
+    let Some(clash) = clashes.first() else { return fail("a function name clashes") };
+    let place = u16::try_from(clash.line).ok().zip(u16::try_from(clash.column).ok());
+    let place = place.map_or(Position::NONE, |(line, column)| Position::new(line, column));
+    Box::new(EvalAltResult::ErrorRuntime(clash.message.clone().into(), place))
+}
+
+/// `a/./b/../c` is `a/c`: what is shown should be what a person would write.
+fn tidy(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STD: &[(&str, &str)] = &[("local_lip", "fn a() { 1 }"), ("evaluate", "fn b() { 1 }")];
+
+    #[test]
+    fn std_modules_are_found_and_suggested() {
+        let loader = Loader::new(STD);
+        assert_eq!(loader.locate(Some("x/main.rhai"), "std/local_lip").unwrap(), "std/local_lip");
+        assert_eq!(loader.locate(Some("std/evaluate"), "./local_lip").unwrap(), "std/local_lip");
+        insta::assert_snapshot!(loader.locate(None, "std/local_lib").unwrap_err(), @r#"module "std/local_lib" not found; did you mean "std/local_lip"? The modules of std are "std/local_lip", "std/evaluate""#);
+        insta::assert_snapshot!(loader.locate(None, "evaluate").unwrap_err(), @r#"module "evaluate" not found: there is no file evaluate.rhai; did you mean "std/evaluate"?"#);
+    }
+
+    #[test]
+    fn files_are_found_next_to_the_importer_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("own/lib")).unwrap();
+        for name in ["own/main.rhai", "own/lib/a.rhai", "own/lib/b.rhai", "secret.rhai"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        let loader = Loader::new(STD);
+        let main = loader.open_script(&at("own/main.rhai")).unwrap();
+        let a = loader.locate(Some(&main), "lib/a").unwrap();
+        assert!(a.ends_with("own/lib/a.rhai"));
+        assert!(loader.locate(Some(&a), "b").unwrap().ends_with("own/lib/b.rhai"));
+        assert_eq!(loader.locate(Some(&a), "../lib/./a.rhai").unwrap(), a);
+        assert!(loader.locate(Some(&a), "../../secret").unwrap_err().contains("outside the script's own folder"));
+        assert!(loader.open_script(&at("own")).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! The words for each of Rhai's errors: what is wrong in the terms of the script, and the way out.
+
+use super::engine::{MAX_ARRAY, MAX_CALLS, MAX_MAP, MAX_STRING};
+use super::lexical;
+use super::loader::Loader;
+use super::names::parameters;
+use super::signatures::{Native, natives, short_type, split_call};
+use super::suggest;
+use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Stmt};
+
+/// At most so many signatures are listed.
+const SIGNATURES: usize = 5;
+
+/// The message for `error`, which is not nested, and notes to it. `file` is where it happened.
+pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loader) -> (String, Vec<String>) {
+    use EvalAltResult as E;
+    let bare = |message: String| (message, vec![]);
+    match error {
+        E::ErrorRuntime(value, _) if value.is_unit() => bare("the script threw an error without a message".into()),
+        E::ErrorRuntime(value, _) => bare(value.to_string()),
+        E::ErrorParsing(kind, _) => bare(syntax(kind, file, loader)),
+        E::ErrorFunctionNotFound(call, _) => function_not_found(call, file, engine, loader),
+        E::ErrorVariableNotFound(name, _) => bare(variable_not_found(name, file, loader)),
+        E::ErrorPropertyNotFound(name, _) => bare(format!("the map has no key `{name}`{}", key_hint(name, loader))),
+        E::ErrorDotExpr(message, _) => property_not_found(message, engine),
+        E::ErrorIndexingType(kinds, _) => {
+            let (kind, index) = kinds.split_once(" [").unwrap_or((kinds, ""));
+            let index = index.trim_end_matches(']').split(',').next().unwrap_or("");
+            bare(format!("a value of type {} cannot be indexed by {}", short_type(kind), short_type(index)))
+        }
+        E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
+            bare(format!("expected a value of type {}, got {}", short_type(wanted), short_type(got)))
+        }
+        E::ErrorArrayBounds(length, index, _) => bare(out_of_range("array", "element", *length, *index)),
+        E::ErrorStringBounds(length, index, _) => bare(out_of_range("string", "character", *length, *index)),
+        E::ErrorFor(_) => bare("`for` goes over arrays, ranges, strings and what the host can iterate".into()),
+        E::ErrorStackOverflow(_) => (
+            format!("functions call each other more than {MAX_CALLS} deep"),
+            vec!["does a function call itself without end? The chain begins at this call".into()],
+        ),
+        E::ErrorDataTooLarge(what, _) => bare(format!(
+            "{} is over the limit (strings {} MiB, arrays {MAX_ARRAY} elements, maps {MAX_MAP} keys); keep large data in \
+             tensors",
+            what.to_lowercase(),
+            MAX_STRING >> 20
+        )),
+        E::ErrorAssignmentToConstant(name, _) => bare(format!("`{name}` is a constant and cannot be assigned to")),
+        E::ErrorModuleNotFound(name, _) => bare(format!("module `{name}` is not imported here")),
+        E::ErrorUnboundThis(_) => bare("`this` has no value: the function was not called as a method, `x.f()`".into()),
+        other => bare(without_position(other)),
+    }
+}
+
+/// Rhai's own words, without the position it appends.
+fn without_position(error: &EvalAltResult) -> String {
+    let text = error.to_string();
+    let position = format!(" ({})", error.position());
+    text.strip_suffix(position.as_str()).unwrap_or(&text).to_string()
+}
+
+fn out_of_range(what: &str, part: &str, length: usize, index: i64) -> String {
+    let parts = if length == 1 { format!("1 {part}") } else { format!("{length} {part}s") };
+    format!("index {index} is out of range: the {what} has {parts}")
+}
+
+fn variable_not_found(name: &str, file: &str, loader: &Loader) -> String {
+    let text = loader.text(file).unwrap_or_default();
+    let mut known: Vec<&str> = lexical::declared(&text);
+    let constants = loader.constants();
+    known.extend(constants.iter().map(|(name, ..)| name));
+    let shown = name.rsplit("::").next().unwrap_or(name);
+    format!("variable `{name}` not found{}", suggest::hint(shown, known))
+}
+
+fn key_hint(name: &str, loader: &Loader) -> String {
+    let sources = loader.sources();
+    suggest::hint(name, sources.iter().flat_map(|(_, text)| lexical::map_keys(text)))
+}
+
+/// Rhai gives `Unknown property 'x' - a getter is not registered for type 'T'`.
+fn property_not_found(message: &str, engine: &Engine) -> (String, Vec<String>) {
+    let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
+    let [name, kind] = quoted[..] else { return (message.to_string(), vec![]) };
+    let kind = short_type(kind);
+    let all = natives(engine);
+    let mut known: Vec<&str> =
+        all.iter().filter(|n| n.first == kind).filter_map(|n| n.name.strip_prefix("get$")).collect();
+    known.dedup();
+    let message = format!("a value of type {kind} has no property `{name}`{}", suggest::hint(name, known.clone()));
+    let notes = if known.is_empty() {
+        vec![]
+    } else {
+        vec![format!("the properties of {kind} are {}", suggest::list(known.into_iter().take(20)))]
+    };
+    (message, notes)
+}
+
+fn function_not_found(call: &str, file: &str, engine: &Engine, loader: &Loader) -> (String, Vec<String>) {
+    let (module, name, kinds) = split_call(call);
+    let all = natives(engine);
+    if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+        return operator_not_found(name, &kinds, &all);
+    }
+    let text = loader.text(file).unwrap_or_default();
+    let scripts = script_functions(file, module, loader);
+    let same: Vec<String> = all
+        .iter()
+        .filter(|_| module.is_empty())
+        .filter(|n| n.name == name)
+        .map(|n| n.shown.clone())
+        .chain(scripts.iter().filter(|(n, _)| n == name).map(|(_, shown)| shown.clone()))
+        .collect();
+    let path = if module.is_empty() { name.to_string() } else { format!("{module}::{name}") };
+    let called = format!("{path}({})", kinds.join(", "));
+    if !same.is_empty() {
+        return (format!("no `{path}` takes these arguments: {called}"), vec![known_forms(&same)]);
+    }
+    if module.is_empty() && lexical::declared(&text).contains(&name) {
+        return (format!("`{name}` is a variable; if it holds a closure, call it as `{name}.call(...)`"), vec![]);
+    }
+    let natives = all.iter().filter(|_| module.is_empty()).map(|n| n.name.as_str());
+    let hint = suggest::hint(name, natives.chain(scripts.iter().map(|(n, _)| n.as_str())));
+    (format!("function not found: {called}{hint}"), vec![])
+}
+
+fn operator_not_found(name: &str, kinds: &[String], all: &[Native]) -> (String, Vec<String>) {
+    let message = match kinds {
+        [one] => format!("`{name}` is not defined for {one}"),
+        _ => format!("`{name}` is not defined for {}", kinds.join(" and ")),
+    };
+    let touching: Vec<String> = all
+        .iter()
+        .filter(|n| n.name == name && n.arity == kinds.len())
+        .filter(|n| kinds.iter().any(|k| n.shown.contains(k.as_str()) && k.starts_with(char::is_uppercase)))
+        .map(|n| n.shown.clone())
+        .collect();
+    (message, if touching.is_empty() { vec![] } else { vec![known_forms(&touching)] })
+}
+
+/// `it is defined as` and up to five signatures.
+pub fn known_forms(signatures: &[String]) -> String {
+    let mut lines: Vec<&str> = signatures.iter().take(SIGNATURES).map(String::as_str).collect();
+    let more = format!("... and {} more", signatures.len().saturating_sub(SIGNATURES));
+    if signatures.len() > SIGNATURES {
+        lines.push(&more);
+    }
+    format!("it is defined as {}", lines.join("\n              or "))
+}
+
+/// Name and signature of the script functions that a call in `file` can mean: its own, or those of module `alias`.
+fn script_functions(file: &str, alias: &str, loader: &Loader) -> Vec<(String, String)> {
+    let ast = if alias.is_empty() { loader.ast(file) } else { imported(file, alias, loader) };
+    ast.map(|ast| signatures(&ast)).unwrap_or_default()
+}
+
+/// Name and signature of each function of `ast`, closures left out, in alphabetical order.
+pub fn signatures(ast: &AST) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = ast
+        .iter_functions()
+        .filter(|f| !f.name.starts_with("anon$"))
+        .map(|f| (f.name.to_string(), format!("{}({})", f.name, f.params.join(", "))))
+        .collect();
+    found.sort();
+    found
+}
+
+fn imported(file: &str, alias: &str, loader: &Loader) -> Option<std::rc::Rc<AST>> {
+    let ast = loader.ast(file)?;
+    let path = ast.statements().iter().find_map(|statement| match statement {
+        Stmt::Import(import, _) if import.1.as_str() == alias => import.0.get_literal_value(None),
+        _ => None,
+    })?;
+    loader.ast(&loader.locate(Some(file), &path.to_string()).ok()?)
+}
+
+/// A syntax error, with a hint for the commonest slips.
+pub fn syntax(kind: &ParseErrorType, file: &str, loader: &Loader) -> String {
+    use ParseErrorType as P;
+    match kind {
+        P::VariableUndefined(name) => variable_not_found(name, file, loader),
+        P::ModuleUndefined(name) => {
+            format!("module `{name}` is not imported; add `import \"...\" as {name};` at the top")
+        }
+        P::MissingToken(token, what) if token == ";" => format!("expected `;` {what}"),
+        P::MissingToken(token, what) => format!("expected `{token}` {what}"),
+        P::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
+            "`eval` is switched off: code made from strings cannot be checked".into()
+        }
+        P::Reserved(word) if word.starts_with(char::is_alphabetic) => {
+            format!("`{word}` is a word of the language and cannot be used as a name; pick another, such as `{word}_`")
+        }
+        P::Reserved(sign) => format!("`{sign}` does not belong here"),
+        P::UnexpectedEOF => "the script ends in the middle of a statement; is a `}`, `)` or `]` missing?".into(),
+        P::BadInput(LexError::UnterminatedString) => {
+            "the string is not closed; add `\"`, or write text of several lines between back-quotes".into()
+        }
+        P::FnDuplicatedDefinition(name, arity) => {
+            format!("function `{name}` with {} is defined twice in this file", parameters(*arity))
+        }
+        P::AssignmentToConstant(name) => format!("`{name}` is a constant and cannot be assigned to; use `let`"),
+        P::VariableExpected => "expected the name of a variable".into(),
+        P::ExprExpected(_) => "expected an expression".into(),
+        other => {
+            let text = other.to_string();
+            let mut letters = text.chars();
+            letters.next().map_or(text.clone(), |first| first.to_lowercase().collect::<String>() + letters.as_str())
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Losses and accuracies on logits `[B, C]` and labels `[B]`
+//!
+//! ```text
+//! cross_entropy       mean over b of -log softmax(logits)_y
+//! gloro_logits        [logits, max_{j != y} worst_j]: the extra class of Leino et al. (2021); its cross-entropy is the loss
+//! sparsity (Eq. 12)   mean of relu(upper) + t relu(theta - lower) for ReLU kinds,
+//!                     mean of relu(upper_min - B) + t relu(A - lower_max) for clipped MaxMin
+//! ```
+//!
+//! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
+
+use crate::bounds::Region;
+use crate::nn::{Layer, Operation};
+use candle_core::{D, DType, Result, Tensor, bail};
+
+/// Mean cross-entropy, a scalar.
+pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (batch, classes) = check("cross_entropy", logits, y)?;
+    let _ = (batch, classes);
+    candle_nn::loss::cross_entropy(logits, &y.to_dtype(DType::U32)?)
+}
+
+/// Cross-entropy of each sample, `[B]`.
+pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    check("cross_entropies", logits, y)?;
+    let log = candle_nn::ops::log_softmax(logits, 1)?;
+    log.gather(&y.to_dtype(DType::U32)?.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
+}
+
+/// Logits with the extra class of GloRo behind them, `[B, C + 1]`.
+pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tensor> {
+    check("gloro_logits", logits, y)?;
+    if worst.dims() != logits.dims() {
+        bail!("gloro_logits: logits {:?} and worst logits {:?} differ in shape", logits.dims(), worst.dims());
+    }
+    let own = one_hot(y, logits)?;
+    let others = own.where_cond(&worst.ones_like()?.affine(0.0, -f64::MAX.min(dtype_max(worst)))?.detach(), worst)?;
+    Tensor::cat(&[logits, &others.max_keepdim(1)?], 1)
+}
+
+/// Share of samples whose label has strictly the highest logit. Ties and NaN count as wrong.
+pub fn accuracy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    correct(logits, y)?.to_dtype(DType::F32)?.mean_all()
+}
+
+/// Which samples have their label strictly above every other class: `[B]` u8. With worst logits: which are certified.
+/// A tie, a NaN or an infinite margin counts as no.
+pub fn correct(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let margin = margins(logits, y)?;
+    margin.gt(0.0)?.mul(&margin.lt(f64::INFINITY)?)
+}
+
+/// `logit_y - max_{j != y} logit_j` of each sample, `[B]`; NaN where any logit is NaN or the label's is infinite.
+pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    check("margins", logits, y)?;
+    let logits = logits.detach();
+    let own = logits.gather(&y.to_dtype(DType::U32)?.unsqueeze(1)?, 1)?;
+    let mask = one_hot(y, &logits)?;
+    let lowest = logits.ones_like()?.affine(0.0, f64::NEG_INFINITY)?;
+    let others = mask.where_cond(&lowest, &logits)?.max_keepdim(1)?;
+    // A maximum may skip a NaN; adding 0 x sum brings it back, and turns infinite logits into NaN as well.
+    let poison = (logits.sum_keepdim(1)? * 0.0)?;
+    ((own - others)? + poison)?.squeeze(1)
+}
+
+/// The sparsity loss of one activation (Eq. 12), a scalar. `region` lies before a ReLU kind, behind clipped MaxMin, as
+/// for the varying mask; `theta_weight` is t.
+pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Result<Tensor> {
+    let (lower, upper) = (&region.lower, &region.upper);
+    match &activation.operation {
+        Operation::Relu => upper.relu()?.mean_all(),
+        Operation::Clip { threshold } => {
+            let above = threshold.broadcast_sub(lower)?.relu()?;
+            upper.relu()?.mean_all()? + (above.mean_all()? * theta_weight)?
+        }
+        Operation::ClippedMaxMin { max, min } => {
+            let half = upper.dim(1)? / 2;
+            let bottom = upper.narrow(1, half, half)?.broadcast_sub(min)?.relu()?;
+            let top = max.broadcast_sub(&lower.narrow(1, 0, half)?)?.relu()?;
+            bottom.mean_all()? + (top.mean_all()? * theta_weight)?
+        }
+        _ => bail!("sparsity: layer {} ({}) has no clipped side", activation.index, activation.spec.describe()),
+    }
+}
+
+/// u8 `[B, C]`: 1 at the label.
+fn one_hot(y: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let classes = Tensor::arange(0u32, logits.dim(D::Minus1)? as u32, logits.device())?;
+    y.to_dtype(DType::U32)?.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)
+}
+
+fn dtype_max(t: &Tensor) -> f64 {
+    if t.dtype() == DType::F64 { f64::MAX } else { f64::from(f32::MAX) }
+}
+
+fn check(op: &str, logits: &Tensor, y: &Tensor) -> Result<(usize, usize)> {
+    match (logits.dims(), y.dims()) {
+        ([batch, classes], [labels]) if batch == labels && *batch > 0 => Ok((*batch, *classes)),
+        (logits, y) => bail!("{op}: logits [B, C] and labels [B] are wanted, got {logits:?} and {y:?}"),
+    }
+}

@@ -1,0 +1,12 @@
+//! Training primitives: losses, optimisers with their state in the open, the store of power-iteration vectors, attacks.
+//! Schedules and loops are Rhai.
+
+pub mod attack;
+pub mod losses;
+pub mod optimizer;
+mod vector_buffer;
+pub mod vectors;
+
+pub use attack::{AttackOptions, pgd};
+pub use optimizer::{Optimizer, OptimizerKind};
+pub use vectors::{BatchVectors, Vectors, VectorsOptions};

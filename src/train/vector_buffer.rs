@@ -1,0 +1,70 @@
+//! The numbers of a store of vectors, on the host, in the number type that was asked for.
+
+use candle_core::{DType, Device, Result, Tensor, WithDType};
+use half::f16;
+
+/// A long row of numbers.
+#[derive(Debug)]
+pub enum Buffer {
+    F16(Vec<f16>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Buffer {
+    /// Room for `n` numbers.
+    pub fn zeros(dtype: DType, n: usize) -> Self {
+        match dtype {
+            DType::F16 => Self::F16(vec![f16::ZERO; n]),
+            DType::F64 => Self::F64(vec![0.0; n]),
+            _ => Self::F32(vec![0.0; n]),
+        }
+    }
+
+    /// Memory taken.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::F16(v) => v.len() * 2,
+            Self::F32(v) => v.len() * 4,
+            Self::F64(v) => v.len() * 8,
+        }
+    }
+
+    /// Draw `n` numbers from place `at` on.
+    pub fn fill(&mut self, at: usize, n: usize, mut draw: impl FnMut() -> f64) {
+        match self {
+            Self::F16(v) => v[at..at + n].iter_mut().for_each(|x| *x = f16::from_f64(draw())),
+            Self::F32(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw() as f32),
+            Self::F64(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw()),
+        }
+    }
+
+    /// The rows of `images`, `n` numbers each, as a tensor of this shape on the host.
+    pub fn gather(&self, images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
+        fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
+            let flat: Vec<T> = images.iter().flat_map(|i| &v[*i as usize * n..][..n]).copied().collect();
+            Tensor::from_vec(flat, shape, &Device::Cpu)
+        }
+        match self {
+            Self::F16(v) => rows(v, images, n, shape),
+            Self::F32(v) => rows(v, images, n, shape),
+            Self::F64(v) => rows(v, images, n, shape),
+        }
+    }
+
+    /// Replace the rows of `images`.
+    pub fn scatter(&mut self, images: &[u32], n: usize, u: &Tensor) -> Result<()> {
+        fn rows<T: WithDType>(v: &mut [T], images: &[u32], n: usize, u: &Tensor) -> Result<()> {
+            let values = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>()?;
+            for (image, row) in images.iter().zip(values.chunks(n)) {
+                v[*image as usize * n..][..n].copy_from_slice(row);
+            }
+            Ok(())
+        }
+        match self {
+            Self::F16(v) => rows(v, images, n, u),
+            Self::F32(v) => rows(v, images, n, u),
+            Self::F64(v) => rows(v, images, n, u),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The vectors of the power iterations, kept from one visit of a training image to the next (Algorithm 1: warm starts)
+//!
+//! For each affine layer but the last, one vector per image for the local norm, and one for the global norm. They start
+//! as standard normal numbers, drawn when first needed: vector (layer, image) is a stream of its own, so it does not
+//! depend on the order of visits. Kept in the number type that is asked for; f16 halves the memory of f32.
+
+use super::vector_buffer::Buffer;
+use crate::bounds::{PowerOptions, SingularPair, spectral_norm};
+use crate::compute::random::Generator;
+use crate::nn::{Layer, Sequential};
+use candle_core::{DType, Result, Tensor, bail};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What to keep.
+#[derive(Clone, Debug)]
+pub struct VectorsOptions {
+    pub dtype: DType,
+    /// Positions of the layers whose local vectors are kept; `None`: all affine layers but the last.
+    pub layers: Option<Vec<usize>>,
+    /// Keep nothing: every visit starts from fresh random vectors.
+    pub fresh: bool,
+    /// Bytes that may be taken; `None`: what the machine has free.
+    pub memory: Option<u64>,
+}
+
+/// The store for `count` images. Shared by all batches that are taken from it.
+#[derive(Clone, Debug)]
+pub struct Vectors(Rc<RefCell<Store>>);
+
+#[derive(Debug)]
+struct Store {
+    count: usize,
+    random: Generator,
+    draws: u64,
+    layers: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    index: usize,
+    shape: Vec<usize>,
+    local: Option<Buffer>,
+    touched: Vec<bool>,
+    global: Option<Tensor>,
+}
+
+/// The vectors of one batch: those at some image numbers.
+#[derive(Clone, Debug)]
+pub struct BatchVectors {
+    store: Vectors,
+    images: Vec<u32>,
+}
+
+/// The affine layers before the last layer: those that have vectors.
+fn hidden(model: &Sequential) -> impl Iterator<Item = &Layer> {
+    let layers = model.layers();
+    layers[..layers.len() - 1].iter().filter(|l| l.is_affine())
+}
+
+impl Vectors {
+    /// A store for `count` images of `model`'s training set.
+    pub fn new(model: &Sequential, count: usize, options: &VectorsOptions, random: &Generator) -> Result<Self> {
+        if let Some(unknown) = options.layers.iter().flatten().find(|i| !hidden(model).any(|l| l.index == **i)) {
+            let known: Vec<_> = hidden(model).map(|l| l.index).collect();
+            bail!("singular_vectors: layer {unknown} is no affine layer before the last; those are {known:?}");
+        }
+        let bytes = Self::bytes(model, count, options)?;
+        let limit = options.memory.unwrap_or_else(available_memory);
+        if bytes > limit {
+            bail!(
+                "singular_vectors: {} for {count} images, {} are free; use #{{ dtype: \"f16\" }}, fewer `layers`, or \
+                 #{{ fresh: true }} to keep none",
+                gigabytes(bytes),
+                gigabytes(limit)
+            );
+        }
+        let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
+        let layers = hidden(model)
+            .map(|l| {
+                let n = count * l.input_len();
+                let local = keeps(l).then(|| Buffer::zeros(options.dtype, n));
+                let touched = vec![false; if local.is_some() { count } else { 0 }];
+                Kept { index: l.index, shape: l.input.clone(), local, touched, global: None }
+            })
+            .collect();
+        let random = random.fork("singular vectors");
+        Ok(Self(Rc::new(RefCell::new(Store { count, random, draws: 0, layers }))))
+    }
+
+    /// Memory that a store would take, in bytes.
+    pub fn bytes(model: &Sequential, count: usize, options: &VectorsOptions) -> Result<u64> {
+        if !matches!(options.dtype, DType::F16 | DType::F32 | DType::F64) {
+            bail!("singular_vectors: dtype {:?} cannot be kept; use f16, f32 or f64", options.dtype);
+        }
+        let size = options.dtype.size_in_bytes() as u64;
+        let keeps = |l: &&Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
+        Ok(hidden(model).filter(keeps).map(|l| l.input_len() as u64).sum::<u64>() * count as u64 * size)
+    }
+
+    /// The vectors of the images with these numbers.
+    pub fn of(&self, images: &[u32]) -> Result<BatchVectors> {
+        let count = self.0.borrow().count;
+        if let Some(image) = images.iter().find(|i| **i as usize >= count) {
+            bail!("vectors: image {image} is out of range, the store was made for {count} images");
+        }
+        Ok(BatchVectors { store: self.clone(), images: images.to_vec() })
+    }
+
+    /// One line: what is kept and what it takes.
+    pub fn describe(&self) -> String {
+        let store = self.0.borrow();
+        let bytes: usize = store.layers.iter().filter_map(|l| l.local.as_ref()).map(Buffer::bytes).sum();
+        let kept: Vec<_> = store.layers.iter().filter(|l| l.local.is_some()).map(|l| l.index).collect();
+        if kept.is_empty() {
+            return "singular vectors: none kept, fresh random ones at every visit".into();
+        }
+        format!("singular vectors: {} images, layers {kept:?}, {} in memory", store.count, gigabytes(bytes as u64))
+    }
+
+    /// Put in start vectors of one's own, `[count, ...]`, for the layer at `index`.
+    pub fn set_local(&self, index: usize, values: &Tensor) -> Result<()> {
+        let images: Vec<u32> = (0..self.0.borrow().count as u32).collect();
+        self.of(&images)?.put_local(index, values)
+    }
+
+    /// Put in the start vector `[1, ...]` of the global norm of the layer at `index`.
+    pub fn set_global(&self, index: usize, value: &Tensor) -> Result<()> {
+        let mut store = self.0.borrow_mut();
+        let kept = store.layer(index)?;
+        if value.dims() != [&[1], kept.shape.as_slice()].concat() {
+            bail!("vectors: layer {index} wants a vector of shape [1, {:?}], got {:?}", kept.shape, value.dims());
+        }
+        kept.global = Some(value.detach());
+        Ok(())
+    }
+}
+
+impl BatchVectors {
+    /// The masked norms of `layer`, one per image: power iteration from the kept vectors, which are replaced. See
+    /// [`spectral_norm`].
+    pub fn local_norm(
+        &self,
+        layer: &Layer,
+        columns: Option<&Tensor>,
+        rows: Option<&Tensor>,
+        options: PowerOptions,
+    ) -> Result<SingularPair> {
+        let found = spectral_norm(layer, &self.local(layer)?, columns, rows, options)?;
+        self.put_local(layer.index, &found.u)?;
+        Ok(found)
+    }
+
+    /// The unmasked norm of `layer`, `[1]`, from the kept vector, which is replaced.
+    pub fn global_norm(&self, layer: &Layer, options: PowerOptions) -> Result<SingularPair> {
+        let found = spectral_norm(layer, &self.global(layer)?, None, None, options)?;
+        self.store.set_global(layer.index, &found.u)?;
+        Ok(found)
+    }
+
+    /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
+    pub fn local(&self, layer: &Layer) -> Result<Tensor> {
+        let (dtype, device) = numbers(layer)?;
+        let mut store = self.store.0.borrow_mut();
+        store.draws += 1;
+        let (visit, seed) = (store.draws, store.random.fork(&format!("layer {}", layer.index)));
+        let kept = store.layer(layer.index)?;
+        let n: usize = kept.shape.iter().product();
+        let shape = [&[self.images.len()], kept.shape.as_slice()].concat();
+        let Some(buffer) = &mut kept.local else {
+            return seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device);
+        };
+        for image in &self.images {
+            let image = *image as usize;
+            if !kept.touched[image] {
+                kept.touched[image] = true;
+                let own = seed.fork(&format!("image {image}"));
+                buffer.fill(image * n, n, || own.gauss());
+            }
+        }
+        buffer.gather(&self.images, n, &shape)?.to_dtype(dtype)?.to_device(&device)
+    }
+
+    /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
+    pub fn put_local(&self, index: usize, u: &Tensor) -> Result<()> {
+        let mut store = self.store.0.borrow_mut();
+        let kept = store.layer(index)?;
+        let n: usize = kept.shape.iter().product();
+        if u.dims() != [&[self.images.len()], kept.shape.as_slice()].concat() {
+            bail!(
+                "vectors: layer {index} wants {} vectors of shape {:?}, got {:?}",
+                self.images.len(),
+                kept.shape,
+                u.dims()
+            );
+        }
+        if let Some(buffer) = &mut kept.local {
+            buffer.scatter(&self.images, n, u)?;
+            self.images.iter().for_each(|i| kept.touched[*i as usize] = true);
+        }
+        Ok(())
+    }
+
+    /// The start vector `[1, ...]` for the global norm of `layer`.
+    pub fn global(&self, layer: &Layer) -> Result<Tensor> {
+        let (dtype, device) = numbers(layer)?;
+        let mut store = self.store.0.borrow_mut();
+        let seed = store.random.fork(&format!("global {}", layer.index));
+        let kept = store.layer(layer.index)?;
+        let shape = [&[1], kept.shape.as_slice()].concat();
+        match &kept.global {
+            Some(u) => u.to_dtype(dtype)?.to_device(&device),
+            None => seed.normal(0.0, 1.0, shape, dtype, &device),
+        }
+    }
+
+    /// Number of images in the batch.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+}
+
+impl Store {
+    fn layer(&mut self, index: usize) -> Result<&mut Kept> {
+        match self.layers.iter_mut().find(|l| l.index == index) {
+            Some(kept) => Ok(kept),
+            None => bail!("vectors: layer {index} has none; only affine layers before the last have"),
+        }
+    }
+}
+
+fn numbers(layer: &Layer) -> Result<(DType, candle_core::Device)> {
+    match layer.numbers() {
+        Some(numbers) => Ok(numbers),
+        None => {
+            bail!("vectors: layer {} ({}) is not affine, it has no norm of its own", layer.index, layer.spec.describe())
+        }
+    }
+}
+
+/// Memory that the machine can still give, in bytes.
+pub fn available_memory() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    system.available_memory()
+}
+
+fn gigabytes(bytes: u64) -> String {
+    if bytes >= 1 << 30 {
+        format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+    } else {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    }
+}

@@ -1,0 +1,246 @@
+//! What several tests share: golden files, an engine with tensors in its scope.
+#![allow(dead_code)] // each test file uses its own part
+
+use candle_core::{DType, Device, Tensor};
+use rhai::{Dynamic, Engine, Scope};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use workbench::nn::{LayerSpec, Sequential};
+use workbench::script::bind::{self, Host, HostConfig};
+use workbench::script::loader::Loader;
+use workbench::script::settings::Overrides;
+use workbench::script::{engine, stdlib::stdlib};
+
+/// An engine as `workbench run` has it, for scripts given as text.
+pub struct Lab {
+    pub engine: Engine,
+    pub scope: Scope<'static>,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let loader = Loader::new(stdlib());
+        let host = Host::new(HostConfig {
+            device: Device::Cpu,
+            seed: 0,
+            threads: 2,
+            data_dir: None,
+            overrides: Rc::default(),
+            script_path: None,
+        });
+        let engine = engine::build(|e| bind::register(e, &host), loader.clone(), host.printer());
+        let scope = host.scope();
+        loader.set_constants(host.scope());
+        let _: &Rc<std::cell::RefCell<Overrides>> = &host.overrides;
+        Self { engine, scope }
+    }
+
+    pub fn set(&mut self, name: &str, value: Dynamic) -> &mut Self {
+        self.scope.push_dynamic(name.to_string(), value);
+        self
+    }
+
+    pub fn tensor(&mut self, name: &str, value: &Tensor) -> &mut Self {
+        self.set(name, Dynamic::from(bind::Tensor(value.clone())))
+    }
+
+    pub fn model(&mut self, name: &str, model: &Rc<Sequential>) -> &mut Self {
+        self.set(name, Dynamic::from(bind::Model(model.clone())))
+    }
+
+    pub fn run(&mut self, script: &str) -> Dynamic {
+        match self.engine.eval_with_scope::<Dynamic>(&mut self.scope, script) {
+            Ok(value) => value,
+            Err(e) => panic!("{e}\nin:\n{script}"),
+        }
+    }
+}
+
+/// The tensor behind a script's value.
+pub fn tensor_of(value: &Dynamic) -> Tensor {
+    value.clone().try_cast::<bind::Tensor>().unwrap_or_else(|| panic!("no tensor: {value:?}")).0
+}
+
+/// A tensor of the map that a script returned.
+pub fn entry(map: &Dynamic, key: &str) -> Tensor {
+    let map = map.clone().try_cast::<rhai::Map>().expect("the script returns a map");
+    tensor_of(map.get(key).unwrap_or_else(|| panic!("no entry `{key}`")))
+}
+
+/// One golden net: its tensors, its description.
+pub struct Golden {
+    pub tensors: HashMap<String, Tensor>,
+    pub info: Value,
+    pub name: String,
+}
+
+/// The folder of the golden files that are in the repository.
+pub fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+impl Golden {
+    pub fn load(folder: &Path, name: &str) -> Self {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("golden description");
+        let info: Value = serde_json::from_str(&text).expect("golden description");
+        let file = folder.join(format!("{name}.safetensors"));
+        let mut tensors = candle_core::safetensors::load(file, &Device::Cpu).expect("golden values");
+        // Inputs that are not in the file are made by the formula in the description.
+        for (key, rule) in info["generator"]["tensors"].as_object().expect("generator") {
+            let shape: Vec<usize> =
+                rule["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+            let number = |k: &str| rule[k].as_f64().unwrap();
+            let made = uniform(rule["seed"].as_str().unwrap().parse().unwrap(), &shape, number("lo"), number("hi"));
+            let first: Vec<f32> = made.flatten_all().unwrap().to_vec1().unwrap();
+            for (a, b) in first.iter().zip(rule["first4"].as_array().unwrap()) {
+                assert_eq!(*a, b.as_f64().unwrap() as f32, "{name} {key}: the generator");
+            }
+            tensors.entry(key.clone()).or_insert(made);
+        }
+        Self { tensors, info, name: name.into() }
+    }
+
+    pub fn get(&self, key: &str) -> Tensor {
+        self.tensors.get(key).unwrap_or_else(|| panic!("{}: no golden value `{key}`", self.name)).clone()
+    }
+
+    pub fn wide(&self, key: &str) -> Tensor {
+        self.get(key).to_dtype(DType::F64).unwrap()
+    }
+
+    pub fn number(&self, key: &str) -> f64 {
+        self.info[key].as_f64().unwrap()
+    }
+
+    /// The network with its golden weights.
+    pub fn model(&self, dtype: DType) -> Rc<Sequential> {
+        let specs: Vec<LayerSpec> = self.info["layers"].as_array().unwrap().iter().map(spec).collect();
+        let input: Vec<usize> =
+            self.info["in_shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let random = workbench::compute::random::Generator::new(0);
+        let model = Sequential::new(&input, &specs, dtype, &Device::Cpu, &random).expect("the network");
+        let weights: HashMap<String, Tensor> = self
+            .tensors
+            .iter()
+            .filter_map(|(k, t)| k.strip_prefix("param/").map(|k| (k.to_string(), t.clone())))
+            .collect();
+        model.set_weights("golden", &weights).expect("golden weights");
+        Rc::new(model)
+    }
+}
+
+fn spec(layer: &Value) -> LayerSpec {
+    let size = |k: &str| layer[k].as_u64().unwrap() as usize;
+    let outputs = || layer["out_shape"][0].as_u64().unwrap() as usize;
+    match (layer["kind"].as_str().unwrap(), layer["act"].as_str()) {
+        ("conv", _) => LayerSpec::Conv2d {
+            channels: size("co"),
+            kernel: size("k"),
+            stride: size("s"),
+            padding: size("p"),
+            bias: true,
+        },
+        ("linear", _) => LayerSpec::Linear { features: outputs(), bias: true },
+        ("flatten", _) => LayerSpec::Flatten,
+        ("act", Some("relux")) => LayerSpec::ReluTheta { theta: 1.0 },
+        ("act", Some("clmaxmin")) => LayerSpec::ClippedMaxMin { max: 1.0, min: -1.0 },
+        ("act", Some("standrelu")) => LayerSpec::Relu,
+        other => panic!("unknown golden layer {other:?}"),
+    }
+}
+
+/// Uniform numbers in f32 from splitmix64, as the golden descriptions state it.
+pub fn uniform(seed: u64, shape: &[usize], lo: f64, hi: f64) -> Tensor {
+    let n: usize = shape.iter().product();
+    let values: Vec<f32> = (0..n as u64)
+        .map(|i| {
+            let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            (lo + (hi - lo) * ((z >> 40) as f64 * 2f64.powi(-24))) as f32
+        })
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// The largest difference, relative to the largest value of the truth.
+pub fn relative_gap(got: &Tensor, truth: &Tensor) -> f64 {
+    assert_eq!(got.elem_count(), truth.elem_count(), "{:?} against {:?}", got.dims(), truth.dims());
+    let wide = |t: &Tensor| t.detach().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let (a, b) = (wide(got), wide(truth));
+    let scale = b.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+    let gap =
+        a.iter().zip(&b).fold(0.0, |m: f64, (a, b)| if a.is_nan() { f64::INFINITY } else { m.max((a - b).abs()) });
+    if scale == 0.0 { gap } else { gap / scale }
+}
+
+#[track_caller]
+pub fn close(what: &str, got: &Tensor, truth: &Tensor, tolerance: f64) {
+    let gap = relative_gap(got, truth);
+    assert!(gap <= tolerance, "{what}: relative gap {gap:.3e}, allowed {tolerance:.1e}");
+}
+
+/// The matrix of an affine layer's linear map, `[outputs, inputs]`, by applying it to every unit vector.
+pub fn dense(layer: &workbench::nn::Layer) -> nalgebra::DMatrix<f64> {
+    let n = layer.input_len();
+    let unit = Tensor::eye(n, DType::F64, &Device::Cpu).unwrap();
+    let columns = layer.apply(&unit.reshape([&[n], layer.input.as_slice()].concat()).unwrap()).unwrap();
+    let rows = columns.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
+    nalgebra::DMatrix::from_fn(rows[0].len(), n, |i, j| rows[j][i])
+}
+
+/// The values of a tensor as one list of f64.
+pub fn values(t: &Tensor) -> Vec<f64> {
+    t.detach().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+}
+
+/// A random layer list over a random input shape: every kind of layer, kernel, stride and padding, odd sizes included.
+pub fn random_net(random: &workbench::compute::random::Generator) -> Sequential {
+    let pick = |n: usize| (random.unit() * n as f64) as usize;
+    loop {
+        let input = vec![1 + pick(3), 4 + pick(5), 4 + pick(5)];
+        let mut specs = vec![];
+        if pick(3) == 0 {
+            let std = (0..input[0]).map(|_| 0.3 + random.unit()).collect();
+            specs.push(LayerSpec::Normalize { mean: vec![0.4; input[0]], std });
+        }
+        for _ in 0..1 + pick(2) {
+            let (kernel, stride) = (1 + pick(4), 1 + pick(3));
+            let conv = LayerSpec::Conv2d {
+                channels: 2 * (1 + pick(2)),
+                kernel,
+                stride,
+                padding: pick(kernel),
+                bias: pick(4) > 0,
+            };
+            specs.push(conv);
+            specs.push(activation(pick(5), random));
+            if pick(4) == 0 {
+                specs.push(LayerSpec::AvgPool2d { kernel: 2, stride: 1 + pick(2) });
+            }
+        }
+        specs.push(LayerSpec::Flatten);
+        if pick(2) == 0 {
+            specs.push(LayerSpec::Linear { features: 2 * (2 + pick(3)), bias: true });
+            specs.push(activation(pick(5), random));
+        }
+        specs.push(LayerSpec::Linear { features: 2 + pick(3), bias: true });
+        // Some combinations of sizes do not fit; draw again.
+        if let Ok(net) = Sequential::new(&input, &specs, DType::F64, &Device::Cpu, random) {
+            return net;
+        }
+    }
+}
+
+fn activation(which: usize, random: &workbench::compute::random::Generator) -> LayerSpec {
+    match which {
+        0 => LayerSpec::Relu,
+        1 => LayerSpec::Relu6,
+        2 => LayerSpec::MaxMin,
+        3 => LayerSpec::ClippedMaxMin { max: 0.6 * random.unit(), min: -0.6 * random.unit() },
+        _ => LayerSpec::ReluTheta { theta: random.unit() },
+    }
+}
