@@ -378,7 +378,7 @@ fn the_training_trajectory() {
         r#"
         import "std/local_lip" as lip;
         import "std/losses" as losses;
-        let data  = dataset("digits", #{ dtype: "f64", train_limit: 200 });
+        let data  = dataset("digits", #{ dtype: "f64", test_limit: 200 })   // the first 200 rows of the file;
         let model = sequential(data.shape, [
             conv2d(8, 3, #{ padding: 1 }), relu_theta(1), conv2d(16, 4, #{ stride: 2, padding: 1 }), relu_theta(1),
             flatten(), linear(32), relu_theta(1), linear(10),
@@ -395,7 +395,7 @@ fn the_training_trajectory() {
         let optimizer = adam(model, #{ lr: 1e-3 });
         let history = [];
         while optimizer.steps < 20 {
-            for batch in data.train.batches(50, #{ shuffle: false }) {
+            for batch in data.test.batches(50) {
                 let step   = optimizer.steps;
                 let bounds = lip::bounds(model, batch.x, eps_of[step].item(), vectors.of(batch), 2);
                 let worst  = worst_logits(model, bounds, batch.y, #{ method: "clip", iterations: 1, constant: 1e-12 });
@@ -405,7 +405,7 @@ fn the_training_trajectory() {
             }
         }
         let last = ();
-        for batch in data.train.batches(50, #{ shuffle: false }) { if batch.number == 0 { last = vectors.of(batch); } }
+        for batch in data.test.batches(50) { if batch.number == 0 { last = vectors.of(batch); } }
         let layers = model.layers;
         #{ model: model, loss: stack(history, 0),
            u0: last.local(layers[0]), u2: last.local(layers[2]), u5: last.local(layers[5]),

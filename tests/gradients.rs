@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{Lab, random_net, tensor_of, values};
 use std::rc::Rc;
 use workbench::bounds::{PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
+use workbench::compute::channels::add_channels;
 use workbench::compute::clip::{clip, larger, relu, smaller};
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
 use workbench::compute::random::Generator;
@@ -55,6 +56,17 @@ fn convolutions() {
         check("conv2d", &random, &[x.clone(), w.clone()], |t| conv2d(&t[0], &t[1], window));
         check("conv2d_input", &random, &[y.clone(), w], |t| conv2d_input(&t[0], &t[1], window, size));
         check("conv2d_weight", &random, &[x, y], |t| conv2d_weight(&t[0], &t[1], window, kernel));
+    }
+}
+
+#[test]
+fn channels() {
+    let random = Generator::new(7);
+    for shape in [vec![3, 4], vec![3, 4, 5, 3]] {
+        for rows in [1, 3] {
+            let inputs = [draw(&random, &shape), draw(&random, &[rows, 4])];
+            check("add_channels", &random, &inputs, |t| add_channels(&t[0], &t[1]));
+        }
     }
 }
 

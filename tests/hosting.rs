@@ -2,59 +2,13 @@
 //!
 //! The scripts use Rhai's core and `settings` alone.
 
+mod common;
+
+use common::program::Folder;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
-
-/// A folder with the given files; commands run in it, so that paths in messages are short and the same everywhere.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_workbench"));
-        command.args(arguments).current_dir(self.path()).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
-        command
-    }
-
-    /// Exit code, standard output and standard error as one text.
-    fn run(&self, arguments: &[&str]) -> String {
-        self.shown(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
-    }
-
-    /// The prompt, fed with `input`.
-    fn feed(&self, input: &str) -> String {
-        let mut child = self.spawn(&[]);
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        self.shown(&child.wait_with_output().unwrap())
-    }
-
-    fn spawn(&self, arguments: &[&str]) -> Child {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn shown(&self, output: &Output) -> String {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_string();
-        let code = output.status.code().map_or("none".into(), |code| code.to_string());
-        let real = self.path().canonicalize().unwrap().display().to_string();
-        format!("{}\n{}\nexit code {code}", text(&output.stdout), text(&output.stderr)).trim().replace(&real, "FOLDER")
-    }
-}
 
 /// Run a script of one file.
 fn run(text: &str) -> String {

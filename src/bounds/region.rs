@@ -12,6 +12,7 @@
 //!
 //! w_i is the row of output i. Activations here are monotone and 1-Lipschitz.
 
+use crate::compute::channels::add_channels;
 use crate::compute::clip::{larger, smaller};
 use crate::compute::reduce::per_sample;
 use crate::nn::Layer;
@@ -53,10 +54,10 @@ impl Region {
         let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&self.center, &middle], 0)?)?)?;
         let (center, middle) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
         let half = layer.apply_absolute(&((&self.upper - &self.lower)? * 0.5)?)?;
-        let reach = per_sample(&self.radius, &center)?.broadcast_mul(&layer.row_norms()?)?;
+        let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
         Ok(Self {
-            lower: larger(&(&middle - &half)?, &center.broadcast_sub(&reach)?)?,
-            upper: smaller(&(&middle + &half)?, &center.broadcast_add(&reach)?)?,
+            lower: larger(&(&middle - &half)?, &add_channels(&center, &reach.neg()?)?)?,
+            upper: smaller(&(&middle + &half)?, &add_channels(&center, &reach)?)?,
             center,
             radius: self.radius.broadcast_mul(sigma)?,
         })

@@ -17,12 +17,12 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  workbench run scripts/mnist.rhai                              train as the script says
-  workbench run scripts/mnist.rhai --set epochs=5 --set eps=8/255
-  workbench run scripts/cifar10.rhai --device cuda:1 --seed 3
-  workbench check scripts/mnist.rhai                            find misspelt names, run nothing
-  workbench                                                     a prompt; type `help` there
-  echo 'print(1 + 1)' | workbench                               the prompt, fed from a pipe
+  workbench run scripts/quickstart.rhai                   train and certify on the built-in digits, a minute or two
+  workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
+  workbench run my_net.rhai --device cuda:1 --seed 3
+  workbench check my_net.rhai                             find misspelt names, run nothing
+  workbench                                               a prompt; type `help` there
+  echo 'print(1 + 1)' | workbench                         the prompt, fed from a pipe
 
 Exit codes:
   0    the script ended well
@@ -64,7 +64,9 @@ pub struct HostArguments {
     /// How many threads compute [default: one for each processor].
     #[arg(long, global = true, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Where data sets are kept and downloaded to.
+    /// Where data sets are: a folder that holds them, or holds a folder `mnist` and so on.
+    ///
+    /// Tried before the folder in the environment variable WORKBENCH_DATA and the cache folder.
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 }

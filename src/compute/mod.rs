@@ -3,6 +3,7 @@
 //! Each operation is a candle custom op: a form for the CPU here, a form for CUDA in `cuda_fwd`, and its gradient in
 //! terms of operations of this same module. No function chooses a device: results live where their arguments do.
 
+pub mod channels;
 pub mod clip;
 pub mod conv;
 pub mod conv_cpu;

@@ -1,6 +1,7 @@
 //! The linear map W of an affine layer, in the views that bounds need: `W x`, `W^T y`, `|W| h`, the norms of its rows.
 
 use super::{Layer, Operation};
+use crate::compute::channels::add_channels;
 use crate::compute::conv::{conv2d, conv2d_input};
 use candle_core::{Result, Tensor, bail};
 
@@ -44,18 +45,16 @@ impl Layer {
         }
     }
 
-    /// The 2-norm of each output's own row of W, shaped `[1, channels, 1, 1]` or `[1, features]`: for a convolution
-    /// the norm of the output channel's kernel, an upper bound where the padding cuts the row.
+    /// The 2-norm of each output channel's (or feature's) own row of W, `[1, C]`: for a convolution the norm of the
+    /// channel's kernel, an upper bound where the padding cuts the row.
     pub fn row_norms(&self) -> Result<Tensor> {
-        let norm = |rows: &Tensor| rows.sqr()?.sum(1)?.sqrt();
+        let all = |norm: &Tensor| norm.reshape((1, 1))?.repeat((1, self.output[0]));
         match &self.operation {
-            Operation::Conv2d { weight, .. } => {
-                let rows = weight.flatten_from(1)?;
-                safe_norm(&rows)?.reshape((1, rows.dim(0)?, 1, 1))
+            Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => {
+                safe_norm(&weight.flatten_from(1)?)?.unsqueeze(0)
             }
-            Operation::Linear { weight, .. } => safe_norm(weight)?.unsqueeze(0),
-            Operation::AvgPool2d { weight, .. } => norm(&weight.reshape((1, ()))?)?.reshape((1, 1, 1, 1)),
-            Operation::Normalize { scale, .. } => Ok(scale.clone()),
+            Operation::AvgPool2d { weight, .. } => all(&weight.sqr()?.sum_all()?.sqrt()?),
+            Operation::Normalize { scale, .. } => scale.reshape((1, ())),
             _ => self.not_affine("row_norms"),
         }
     }
@@ -63,8 +62,9 @@ impl Layer {
     /// `y` plus the layer's bias.
     pub fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
         match &self.operation {
-            Operation::Conv2d { bias: Some(bias), .. } => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
-            Operation::Linear { bias: Some(bias), .. } => y.broadcast_add(bias),
+            Operation::Conv2d { bias: Some(bias), .. } | Operation::Linear { bias: Some(bias), .. } => {
+                add_channels(y, &bias.unsqueeze(0)?)
+            }
             Operation::Normalize { shift, .. } => y.broadcast_add(shift),
             _ => Ok(y.clone()),
         }

@@ -1,6 +1,8 @@
 //! What several tests share: golden files, an engine with tensors in its scope.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod program;
+
 use candle_core::{DType, Device, Tensor};
 use rhai::{Dynamic, Engine, Scope};
 use serde_json::Value;

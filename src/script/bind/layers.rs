@@ -175,7 +175,7 @@ mod layers {
     pub fn apply_absolute(layer: &mut Layer, h: Tensor) -> Res<Tensor> {
         layer.0.apply_absolute(&h.0).map(Tensor).map_err(candle)
     }
-    /// The 2-norm of each output unit's row of W, shaped to be broadcast over a batch of outputs.
+    /// The 2-norm of each output channel's row of W, [1, channels].
     #[rhai_fn(pure, return_raw)]
     pub fn row_norms(layer: &mut Layer) -> Res<Tensor> {
         layer.0.row_norms().map(Tensor).map_err(candle)

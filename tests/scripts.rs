@@ -1,0 +1,176 @@
+//! The shipped scripts, run as a user runs them.
+
+mod common;
+
+use common::program::Folder;
+use std::path::{Path, PathBuf};
+
+fn script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    std::fs::read_to_string(path).expect("a shipped script")
+}
+
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("WORKBENCH_DATA").map(PathBuf::from).filter(|f| f.join("mnist").is_dir());
+    if folder.is_none() {
+        eprintln!("skipped: WORKBENCH_DATA names no folder with mnist/ in it");
+    }
+    folder
+}
+
+/// The rows of the last table that was printed, as cells.
+fn table(output: &str) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = output.lines().collect();
+    let dashes = lines.iter().rposition(|l| l.starts_with("----")).expect("a table");
+    let rows = lines[dashes + 1..].iter().take_while(|l| !l.contains("images") && !l.starts_with("predicted"));
+    rows.map(|l| l.split_whitespace().map(str::to_string).collect()).collect()
+}
+
+/// eps, clean, PGD, certified at the end of a row.
+fn numbers(row: &[String]) -> [f64; 4] {
+    let cells = &row[row.len() - 4..];
+    [0, 1, 2, 3].map(|i| cells[i].parse().unwrap_or_else(|_| panic!("{row:?}")))
+}
+
+fn ended_well(output: &str) {
+    assert!(output.ends_with("exit code 0"), "{output}");
+}
+
+/// The main job: certified training beats plain training where it should, and no row claims more than it may.
+#[test]
+fn quickstart_certifies_what_plain_training_cannot() {
+    let folder = Folder::new(&[("quickstart.rhai", &script("quickstart.rhai"))]);
+    let output = folder.run(&["run", "quickstart.rhai"]);
+    ended_well(&output);
+    let rows = table(&output);
+    assert!(rows.len() >= 4, "{output}");
+    for row in &rows {
+        let [_, clean, pgd, certified] = numbers(row);
+        assert!(certified <= pgd && pgd <= clean, "{row:?}");
+    }
+    let of = |net: &str| rows.iter().filter(|r| r[0] == net).map(|r| numbers(r)).collect::<Vec<_>>();
+    let won = of("plain")
+        .iter()
+        .zip(of("robust"))
+        .any(|(plain, robust)| plain[0] == robust[0] && plain[1] >= 95.0 && plain[3] < 5.0 && robust[3] >= 60.0);
+    assert!(won, "{output}");
+    assert!(output.contains("certified by: local Lipschitz bound"), "{output}");
+}
+
+/// Other widths, one more layer, MaxMin, and a loss written in the script: no rebuilding.
+#[test]
+fn a_variant_of_quickstart_runs_without_rebuilding() {
+    let original = script("quickstart.rhai");
+    let network =
+        original.find("let plain = sequential").expect("the network")..original.find("let robust").expect("its copy");
+    let training =
+        original.find("train::local_lip_b(").expect("the training")..original.find("let rows").expect("the report");
+    let variant = format!(
+        "{}\nimport \"std/local_lip\" as lip;\nimport \"std/schedule\" as schedule;\n{}",
+        &original[..network.start],
+        r#"
+        let plain = sequential(data.shape, [
+            conv2d(6, 3, #{ padding: 1 }),            maxmin(),
+            conv2d(10, 3, #{ padding: 1 }),           clipped_maxmin(1.0, -1.0),
+            conv2d(12, 4, #{ stride: 2, padding: 1 }), maxmin(),
+            flatten(), linear(24), maxmin(), linear(data.classes),
+        ]);
+        "#
+    ) + &original[network.end..training.start]
+        + r#"
+        // A hinge on the margins, from primitives: max(0, 1 - margin) summed over the wrong classes.
+        fn margin_loss(worst, y, classes) {
+            let own  = worst.gather(1, y.unsqueeze(1));
+            let gaps = (worst - own + 1.0).relu();
+            (gaps.sum(1) - 1.0).mean()
+        }
+        let optimizer = adam(robust, #{ lr: cfg.lr, clip_norm: 5.0 });
+        let vectors = singular_vectors(robust, data.train.len(), #{ dtype: "f16" });
+        let first = (); let last = ();
+        for epoch in run.epochs(cfg.epochs, "variant") {
+            for batch in data.train.batches(cfg.batch) {
+                let eps    = schedule::epsilon(epoch, batch, cfg);
+                let bounds = lip::bounds(robust, batch.x, eps, vectors.of(batch), cfg.iterations);
+                let worst  = worst_logits(robust, bounds, batch.y, #{ method: "ball" });
+                let loss   = margin_loss(worst, batch.y, data.classes);
+                optimizer.step(loss);
+                run.log(#{ loss: loss, certified: accuracy(worst, batch.y) });
+                last = loss.item();
+                if first == () { first = last; }
+            }
+        }
+        print(`variant loss falls: ${last < first}`);
+        "#
+        + &original[training.end..];
+    let folder = Folder::new(&[("variant.rhai", &variant)]);
+    let output =
+        folder.run(&["run", "variant.rhai", "--set", "epochs=4", "--set", "ramp=2", "--set", "eps_train=0.05"]);
+    ended_well(&output);
+    assert!(output.contains("variant loss falls: true"), "{output}");
+    for row in table(&output) {
+        let [_, clean, pgd, certified] = numbers(&row);
+        assert!(certified <= pgd && pgd <= clean, "{row:?}");
+    }
+}
+
+/// Every shipped script passes the check that `run` makes first.
+#[test]
+fn every_script_passes_the_check() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    for file in std::fs::read_dir(folder).expect("scripts/").flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let output = Folder::new(&[(&name, &script(&name))]).run(&["check", &name]);
+        ended_well(&output);
+    }
+}
+
+/// A short training saves its network; `evaluate` and `probe_bounds` read it.
+#[test]
+fn a_saved_network_is_evaluated_and_probed() {
+    let folder = Folder::new(&[
+        ("quickstart.rhai", &script("quickstart.rhai")),
+        ("evaluate.rhai", &script("evaluate.rhai")),
+        ("probe_bounds.rhai", &script("probe_bounds.rhai")),
+    ]);
+    let trained = folder.run(&["run", "quickstart.rhai", "--set", "epochs=2", "--set", "ramp=1", "--set", "eps=[]"]);
+    ended_well(&trained);
+    let saved = trained.lines().find_map(|l| l.strip_prefix("robust network saved as ")).expect("where it was saved");
+    let model = format!("model={saved}");
+    let evaluated =
+        folder.run(&["run", "evaluate.rhai", "--set", &model, "--set", "eps=[0.05]", "--set", "test_limit=60"]);
+    ended_well(&evaluated);
+    assert_eq!(table(&evaluated).len(), 1, "{evaluated}");
+    let probed = folder.run(&["run", "probe_bounds.rhai", "--set", &model, "--set", "image=3"]);
+    ended_well(&probed);
+    let rows = table(&probed);
+    assert_eq!(rows.len(), 7, "one row for each layer but the last:\n{probed}");
+    let margin: f64 = probed
+        .split("certified margin ")
+        .nth(1)
+        .and_then(|t| t.split_whitespace().next())
+        .expect("a margin")
+        .parse()
+        .expect("a number");
+    assert!(margin.is_finite());
+    for row in rows.iter().filter(|r| r[1].starts_with("conv2d") || r[1].starts_with("linear")) {
+        let cell = |from_end: usize| row[row.len() - from_end].parse::<f64>().expect("a number");
+        let (global, local, global_product, local_product) = (cell(4), cell(3), cell(2), cell(1));
+        assert!(local <= global * 1.01 && local_product <= global_product * 1.01, "{row:?}");
+    }
+}
+
+#[test]
+fn mnist_4c3f_trains_and_certifies() {
+    let Some(data) = data() else { return };
+    let folder = Folder::new(&[("mnist_4c3f.rhai", &script("mnist_4c3f.rhai"))]);
+    let data = data.display().to_string();
+    let mut arguments = vec!["run", "mnist_4c3f.rhai", "--data-dir", &data];
+    for setting in ["epochs=4", "ramp=2", "train_limit=300", "test_limit=40", "batch=50"] {
+        arguments.extend(["--set", setting]);
+    }
+    let output = folder.run(&arguments);
+    ended_well(&output);
+    let epochs: Vec<&str> = output.lines().filter(|l| l.starts_with("epoch")).collect();
+    assert_eq!(epochs.len(), 4, "{output}");
+    assert!(epochs[3].contains("eps 1.7500"), "epsilon reaches its target: {output}");
+}
