@@ -165,7 +165,7 @@ fn mnist_4c3f_trains_and_certifies() {
     let folder = Folder::new(&[("mnist_4c3f.rhai", &script("mnist_4c3f.rhai"))]);
     let data = data.display().to_string();
     let mut arguments = vec!["run", "mnist_4c3f.rhai", "--data-dir", &data];
-    for setting in ["epochs=4", "ramp=2", "train_limit=300", "test_limit=40", "batch=50"] {
+    for setting in ["epochs=4", "ramp=2", "train_limit=120", "test_limit=20", "batch=40"] {
         arguments.extend(["--set", setting]);
     }
     let output = folder.run(&arguments);

@@ -13,4 +13,4 @@ mod weights;
 pub use layer::{Layer, Operation};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;
-pub use weights::load_network;
+pub use weights::load_model;

@@ -69,18 +69,18 @@ impl Sequential {
 }
 
 /// Build the network that a weights file describes, with the file's weights.
-pub fn load_network(path: &Path, dtype: DType, device: &Device) -> Result<Sequential> {
+pub fn load_model(path: &Path, dtype: DType, device: &Device) -> Result<Sequential> {
     let bytes = read_bytes(path)?;
     let (tensors, metadata) = parse_safetensors(path, &bytes, device)?;
     let text = metadata.get(NETWORK).ok_or_else(|| {
         Error::Msg(format!(
-            "load_network: {} holds weights but no description of the network; build it with `sequential` and use \
+            "load_model: {} holds weights but no description of the network; build it with `sequential` and use \
              `model.load(path)`",
             path.display()
         ))
     })?;
     let network: Network = serde_json::from_str(text)
-        .map_err(|e| Error::Msg(format!("load_network: {}: the description of the network: {e}", path.display())))?;
+        .map_err(|e| Error::Msg(format!("load_model: {}: the description of the network: {e}", path.display())))?;
     let model = Sequential::new(&network.input, &network.layers, dtype, device, &Generator::new(0))?;
     model.set_weights(&path.display().to_string(), &tensors)?;
     Ok(model)

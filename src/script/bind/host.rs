@@ -29,6 +29,8 @@ pub struct Host {
     pub seed: u64,
     pub threads: usize,
     pub data_dir: Option<PathBuf>,
+    /// The folder of the script, against which its relative paths of manifests are read.
+    pub script_folder: Option<PathBuf>,
     pub overrides: Rc<RefCell<Overrides>>,
     /// Draws of the script itself: `randn`, initialisation, attacks.
     pub random: Generator,
@@ -48,6 +50,7 @@ impl Host {
             seed: config.seed,
             threads: config.threads,
             data_dir: config.data_dir,
+            script_folder: config.script_path.as_ref().and_then(|p| p.parent()).map(PathBuf::from),
             overrides: config.overrides,
             passes: Cell::new(0),
             run: Rc::new(Run::new(folder)),

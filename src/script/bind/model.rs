@@ -62,7 +62,7 @@ mod model {
     #[rhai_fn(return_raw)]
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
         let host = host(&context);
-        nn::load_network(Path::new(path), host.dtype, &host.device).map(|m| Model(Rc::new(m))).map_err(candle)
+        nn::load_model(Path::new(path), host.dtype, &host.device).map(|m| Model(Rc::new(m))).map_err(candle)
     }
     /// Logits [B, C] of a batch [B, input].
     #[rhai_fn(pure, return_raw)]
