@@ -156,12 +156,29 @@ fn memory_that_is_not_there() {
 }
 
 #[test]
+fn sizes_beyond_all_memory() {
+    refused("tensor_too_large", "let t = zeros([1000000000000]);");
+    refused("layer_too_large", "let net = sequential([4], [linear(9000000000000000000)]);");
+    refused(
+        "vectors_too_many",
+        "let net = sequential([4], [linear(3), relu(), linear(2)]);\nsingular_vectors(net, 4611686018427387904, #{ memory: 1000000 });",
+    );
+}
+
+#[test]
 fn scripts_that_do_not_end() {
     refused("recursion_without_end", "fn down(n) { down(n + 1) }\ndown(0);");
 }
 
 #[test]
 fn epsilon_and_labels_out_of_range() {
+    refused("negative_epsilon_of_one_sample", "ball_and_box(zeros([2, 4]), tensor([0.1, -0.1]));");
+    refused(
+        "image_out_of_range",
+        "let net = sequential([4], [linear(2)]);\npgd(net, full([1, 4], 3.0), tensor([0], \"u32\"), 0.1);",
+    );
+    refused("label_below_zero", "correct(tensor([[-1, -2, -3]]), tensor([-1], \"i64\"));");
+    refused("a_frozen_network_is_not_trained", "let net = sequential([4], [linear(2)]);\nadam(net.frozen());");
     refused("negative_epsilon", "let r = ball_and_box(zeros([1, 4]), -0.1);");
     refused(
         "label_that_does_not_exist",

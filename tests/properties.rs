@@ -301,3 +301,54 @@ fn an_overflowing_product_certifies_nothing() {
     assert_eq!(values(&entry(&found, "certified")), [0.0; 5]);
     assert_eq!(values(&entry(&found, "ball")), [0.0; 5]);
 }
+
+/// A label that no class has would make up a logit: refused, in every loss and verdict.
+#[test]
+fn labels_without_a_class_are_refused() {
+    let logits = Tensor::new(&[[-1f32, -2.0, -3.0]], &Device::Cpu).unwrap();
+    for bad in
+        [Tensor::new(&[-1i64], &Device::Cpu), Tensor::new(&[3i64], &Device::Cpu), Tensor::new(&[0.9f32], &Device::Cpu)]
+    {
+        let bad = bad.unwrap();
+        assert!(losses::correct(&logits, &bad).is_err());
+        assert!(losses::cross_entropy(&logits, &bad).is_err());
+        assert!(losses::gloro_logits(&logits, &logits, &bad).is_err());
+    }
+}
+
+/// Views and copies of a frozen network are the network.
+#[test]
+fn frozen_networks_keep_their_parameters() {
+    let net = random_net(&Generator::new(15));
+    let x = Generator::new(16).uniform(0.0, 1.0, [&[2], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+    let truth = values(&net.forward(&x).unwrap());
+    let frozen = net.frozen();
+    assert_eq!(values(&frozen.forward(&x).unwrap()), truth);
+    assert_eq!(values(&frozen.to_dtype(DType::F64).unwrap().forward(&x).unwrap()), truth);
+    assert!(
+        frozen
+            .forward(&x)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap()
+            .get(net.parameters()[0].1.as_tensor())
+            .is_none()
+    );
+}
+
+/// Small integers and masks in arithmetic: nothing wraps around.
+#[test]
+fn masks_add_up() {
+    let mut lab = Lab::new();
+    let found = lab.run(
+        r#"
+        let mask = ones([300], "u8");
+        [mask.sum().item(), (1 - mask).sum().item(), (mask * 0.5).sum().item(), (-mask).sum().item(), (mask < 0.5).sum().item(),
+         (mask / 2).sum().item(), tensor([-2.0]).pow(2).item(), mask.sqrt().sum().item()]
+        "#,
+    );
+    let found: Vec<f64> = found.into_array().unwrap().iter().map(|v| v.as_float().unwrap()).collect();
+    assert_eq!(found, [300.0, 0.0, 150.0, -300.0, 0.0, 150.0, 4.0, 300.0]);
+}

@@ -37,7 +37,7 @@ pub struct SingularPair {
     pub v: Tensor,
     /// Iterations used by each sample.
     pub iterations: Vec<u32>,
-    /// Whether each sample met the tolerance.
+    /// Whether each sample met the tolerance; `false` where none was asked for.
     pub converged: Vec<bool>,
 }
 
@@ -53,7 +53,8 @@ pub(super) struct Iterated {
 /// Spectral norms of `I_rows W I_columns` for each sample, from the start vectors `u` `[B, input...]`.
 ///
 /// `columns` `[B, input...]` and `rows` `[B, output...]` are u8 masks; `None` masks nothing. A start vector that the
-/// masked map sends to zero is replaced by a fixed generic one, so that a stale warm start cannot hide a norm.
+/// masked map sends to zero is replaced by a fixed generic one. One that merely has no part of the largest singular vector
+/// finds a smaller norm, like any power iteration: evaluations start from fresh random vectors for that reason.
 pub fn spectral_norm(
     layer: &Layer,
     u: &Tensor,

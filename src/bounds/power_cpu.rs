@@ -152,8 +152,7 @@ impl<T: Element> Group<'_, T> {
     fn run(&self, u: &mut [T], v: &mut [T], scratch: &mut [T]) -> Vec<Sample> {
         let (n, m) = (self.n_in, self.n_out);
         let samples = u.len() / n;
-        let converged = self.options.tolerance.is_none();
-        let mut results = vec![Sample { sigma: 0.0, iterations: 0, converged }; samples];
+        let mut results = vec![Sample { sigma: 0.0, iterations: 0, converged: false }; samples];
         // The samples at work, in the order of their places in the working buffers.
         let mut active: Vec<usize> = (0..samples).collect();
         let (mut a, mut b, mut next) = (u.to_vec(), vec![T::ZERO; samples * m], vec![T::ZERO; samples * n]);

@@ -39,7 +39,7 @@ pub fn iterate(
         Batch { index: (0..n as u32).collect(), u: u.to_dtype(dtype)?, columns: float(columns)?, rows: float(rows)? };
     batch.u = masked(&batch.u, batch.columns.as_ref())?;
     let mut iterations = vec![0; n];
-    let mut converged = vec![options.tolerance.is_none(); n];
+    let mut converged = vec![false; n];
     // Results of samples that have left, with their places in the batch.
     let mut left: Vec<(Vec<u32>, Tensor, Tensor, Tensor)> = vec![];
     for iteration in 0..options.iterations {

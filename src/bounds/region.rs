@@ -41,6 +41,7 @@ impl Region {
         let half = per_sample(epsilon, x)?;
         let (mut lower, mut upper) = (x.broadcast_sub(&half)?, x.broadcast_add(&half)?);
         if images {
+            crate::compute::reduce::check_images("ball_and_box with `images`", x)?;
             (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
         }
         Ok(Self { center: x.clone(), lower, upper, radius: epsilon.clone() })

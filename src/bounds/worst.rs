@@ -49,10 +49,11 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
             y.dims()
         );
     }
-    let y = y.to_dtype(DType::U32)?;
-    if let Some(label) = y.to_vec1::<u32>()?.into_iter().find(|l| *l as usize >= classes) {
+    let labels = y.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    if let Some(label) = labels.into_iter().find(|l| !(0..classes as i64).contains(l)) {
         bail!("worst_logits: label {label} does not exist, the last layer has {classes} classes");
     }
+    let y = y.to_dtype(DType::U32)?;
     let logits = last.forward(&region.center)?;
     let zero = region.center.zeros_like()?.detach();
     let low = smaller(&(&region.lower - &region.center)?, &zero)?;

@@ -14,5 +14,6 @@ pub mod error;
 pub mod files;
 pub mod interrupt;
 pub mod known;
+pub mod memory;
 pub mod random;
 pub mod reduce;

@@ -27,6 +27,18 @@ pub fn per_sample(values: &Tensor, like: &Tensor) -> Result<Tensor> {
     values.reshape(shape)
 }
 
+/// An error unless all of `x` lies in [0, 1]: cutting a ball to images makes sense around an image only.
+pub fn check_images(op: &str, x: &Tensor) -> Result<()> {
+    let wide = x.detach().to_dtype(DType::F64)?;
+    let (low, high) = (wide.min_all()?.to_scalar::<f64>()?, wide.max_all()?.to_scalar::<f64>()?);
+    if low >= 0.0 && high <= 1.0 {
+        return Ok(());
+    }
+    candle_core::bail!(
+        "{op}: the values go from {low} to {high}, images lie in [0, 1]; switch the option off for other data"
+    )
+}
+
 fn one_where_zero(x: &Tensor) -> Result<Tensor> {
     x.add(&x.eq(0.0)?.to_dtype(x.dtype())?)
 }

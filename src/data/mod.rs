@@ -6,6 +6,7 @@
 mod batches;
 mod csv;
 mod error;
+pub mod hub;
 mod idx;
 mod locate;
 mod manifest;

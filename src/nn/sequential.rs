@@ -1,6 +1,7 @@
 //! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
 
 use super::{Layer, LayerSpec, init};
+use crate::compute::memory::available_memory;
 use crate::compute::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
@@ -12,6 +13,7 @@ pub struct Sequential {
     parameters: Vec<(String, Var)>,
     dtype: DType,
     device: Device,
+    frozen: bool,
 }
 
 impl Sequential {
@@ -34,12 +36,16 @@ impl Sequential {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
             })?;
+            let weights = spec.parameter_count(&shape).filter(|n| n * 8 <= u128::from(available_memory()));
+            if weights.is_none() {
+                bail!("sequential: layer {index}, {}: its parameters do not fit in memory", spec.describe());
+            }
             let own = init::parameters(spec, &shape, dtype, device, random)?;
             layers.push(Layer::new(index, spec, &shape, output.clone(), &own, dtype, device)?);
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
         }
-        Ok(Self { input: input.to_vec(), layers, parameters, dtype, device: device.clone() })
+        Ok(Self { input: input.to_vec(), layers, parameters, dtype, device: device.clone(), frozen: false })
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -91,7 +97,12 @@ impl Sequential {
 
     /// A view whose parameters take no gradient, for attacks and evaluation.
     pub fn frozen(&self) -> Self {
-        Self { layers: self.layers.iter().map(Layer::frozen).collect(), parameters: vec![], ..self.clone() }
+        Self { layers: self.layers.iter().map(Layer::frozen).collect(), frozen: true, ..self.clone() }
+    }
+
+    /// Do the parameters take no gradient?
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// A copy with parameters of its own, in another number type.

@@ -66,6 +66,18 @@ impl LayerSpec {
         }
     }
 
+    /// Number of parameters over an input of shape `input`; `None` if it cannot even be counted.
+    pub fn parameter_count(&self, input: &[usize]) -> Option<u128> {
+        let inputs = input.iter().try_fold(1u128, |n, d| n.checked_mul(*d as u128))?;
+        match self {
+            Self::Conv2d { channels, kernel, .. } => {
+                [input[0], *kernel, *kernel].iter().try_fold(*channels as u128, |n, d| n.checked_mul(*d as u128))
+            }
+            Self::Linear { features, .. } => inputs.checked_mul(*features as u128),
+            _ => Some(inputs),
+        }
+    }
+
     /// The shape of one sample behind this layer, or why an input of shape `input` does not fit.
     pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         let image = || match input {

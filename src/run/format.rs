@@ -15,6 +15,10 @@ pub fn duration(d: Duration) -> String {
 
 /// A logged value: shares as percentages, the rest with four significant digits.
 pub fn metric(name: &str, value: f64) -> String {
+    if name == "certified" {
+        // Logged in training from a few power iterations: never without saying so.
+        return format!("{name} {:.1} % (estimate)", 100.0 * value);
+    }
     if SHARES.contains(&name) {
         return format!("{name} {:.1} %", 100.0 * value);
     }
@@ -43,7 +47,7 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(420)), "0.4 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(7500)), "2 h 05 min");
-        assert_eq!(metric("certified", 0.6123), "certified 61.2 %");
+        assert_eq!(metric("certified", 0.6123), "certified 61.2 % (estimate)");
         assert_eq!(metric("loss", 0.51234), "loss 0.5123");
         assert_eq!(metric("lr", 5e-6), "lr 5.00e-6");
     }

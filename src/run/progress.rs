@@ -59,9 +59,13 @@ impl Run {
     }
 
     /// A loop over `epochs` epochs begins; `label` names it where a script has several.
-    pub fn begin(&self, epochs: usize, label: &str) {
+    pub fn begin(&self, epochs: usize, label: &str) -> Result<(), String> {
+        // A loop that was left by `break` ends here.
+        self.finish_epoch()?;
+        self.bar.reset();
         *self.state.borrow_mut() =
             State { label: label.into(), epochs, started: Some(Instant::now()), ..State::default() };
+        Ok(())
     }
 
     /// Epoch number `epoch`, counted from 0, begins; the one before is finished and shown.
@@ -164,11 +168,14 @@ impl Run {
         if self.bar.is_hidden() || state.batches == 0 {
             return;
         }
-        let style = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len}  {wide_msg}");
+        let style = ProgressStyle::with_template("{prefix} {pos}/{len}  {wide_msg}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         self.bar.set_length(state.batches as u64);
         self.bar.set_position(state.batch as u64);
-        self.bar.set_prefix(if state.in_epoch { head(state) } else { String::new() });
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        self.bar.set_prefix(if state.in_epoch { head(state) + "  batch" } else { "batch".into() });
         let share = state.batch as f64 / state.batches as f64;
         let left = time_left(state, state.epoch, share).filter(|_| state.in_epoch);
         let left = left.map(|l| format!("  left {}", duration(l))).unwrap_or_default();

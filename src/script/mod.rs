@@ -6,6 +6,7 @@ pub mod check;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod guard;
 pub mod lexical;
 pub mod loader;
 pub mod names;

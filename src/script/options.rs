@@ -27,14 +27,19 @@ impl Options {
         Self { function, map, known: vec![] }
     }
 
-    /// Was `key` given? Does not take it.
-    pub fn has(&self, key: &str) -> bool {
+    /// Was `key` given? Does not take it, but makes it a known option.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.map.contains_key(key)
     }
 
     /// The raw value of `key`; `()` counts as not given.
     pub fn dynamic(&mut self, key: &'static str) -> Option<Dynamic> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.map.remove(key).filter(|value| !value.is_unit())
     }
 

@@ -3,6 +3,7 @@
 use super::bind::{self, Host, HostConfig};
 use super::error::Res;
 use super::explain::explain;
+use super::guard::guarded;
 use super::loader::Loader;
 use super::report::{Failure, FailureKind, Report};
 use super::settings::Overrides;
@@ -90,7 +91,7 @@ impl Session {
     pub fn run_file(&mut self, path: &Path) -> Result<(), Failure> {
         self.check_file(path)?;
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
-        let result = self.run(&main);
+        let result = guarded(|| self.run(&main));
         self.host.finish();
         result.map_err(|error| self.failure(&error, &main))?;
         self.overrides.borrow().unused().map_or(Ok(()), |message| Err(Failure::bare(message)))
@@ -112,7 +113,7 @@ impl Session {
 
     /// Evaluate one input of the prompt; what it defines stays. Returns the value to show, if it has one.
     pub fn eval(&mut self, input: &str) -> Result<Option<String>, Failure> {
-        let result = self.eval_input(input);
+        let result = guarded(|| self.eval_input(input));
         self.host.finish();
         result.map_err(|error| self.failure(&error, PROMPT))
     }

@@ -10,7 +10,7 @@
 use super::losses::{correct, cross_entropies};
 use crate::compute::interrupt;
 use crate::compute::random::Generator;
-use crate::compute::reduce::{normalize_samples, per_sample};
+use crate::compute::reduce::{check_images, normalize_samples, per_sample};
 use crate::nn::Sequential;
 use candle_core::{Result, Tensor, Var, bail};
 
@@ -34,6 +34,9 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
     let AttackOptions { epsilon, step_size, .. } = options;
     if !(epsilon >= 0.0 && epsilon.is_finite() && step_size >= 0.0 && step_size.is_finite()) {
         bail!("pgd: eps {epsilon} and step size {step_size} must be finite and at least 0");
+    }
+    if options.clip {
+        check_images("pgd with `clip`", x)?;
     }
     let model = model.frozen();
     let x = x.detach();

@@ -15,25 +15,23 @@ use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Mean cross-entropy, a scalar.
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let (batch, classes) = check("cross_entropy", logits, y)?;
-    let _ = (batch, classes);
-    candle_nn::loss::cross_entropy(logits, &y.to_dtype(DType::U32)?)
+    candle_nn::loss::cross_entropy(logits, &labels("cross_entropy", logits, y)?)
 }
 
 /// Cross-entropy of each sample, `[B]`.
 pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    check("cross_entropies", logits, y)?;
+    let y = labels("cross_entropies", logits, y)?;
     let log = candle_nn::ops::log_softmax(logits, 1)?;
-    log.gather(&y.to_dtype(DType::U32)?.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
+    log.contiguous()?.gather(&y.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
 }
 
 /// Logits with the extra class of GloRo behind them, `[B, C + 1]`.
 pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tensor> {
-    check("gloro_logits", logits, y)?;
+    let y = labels("gloro_logits", logits, y)?;
     if worst.dims() != logits.dims() {
         bail!("gloro_logits: logits {:?} and worst logits {:?} differ in shape", logits.dims(), worst.dims());
     }
-    let own = one_hot(y, logits)?;
+    let own = one_hot(&y, logits)?;
     let others = own.where_cond(&worst.ones_like()?.affine(0.0, -f64::MAX.min(dtype_max(worst)))?.detach(), worst)?;
     Tensor::cat(&[logits, &others.max_keepdim(1)?], 1)
 }
@@ -52,10 +50,10 @@ pub fn correct(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 /// `logit_y - max_{j != y} logit_j` of each sample, `[B]`; NaN where any logit is NaN or the label's is infinite.
 pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    check("margins", logits, y)?;
-    let logits = logits.detach();
-    let own = logits.gather(&y.to_dtype(DType::U32)?.unsqueeze(1)?, 1)?;
-    let mask = one_hot(y, &logits)?;
+    let y = labels("margins", logits, y)?;
+    let logits = logits.detach().contiguous()?;
+    let own = logits.gather(&y.unsqueeze(1)?, 1)?;
+    let mask = one_hot(&y, &logits)?;
     let lowest = logits.ones_like()?.affine(0.0, f64::NEG_INFINITY)?;
     let others = mask.where_cond(&lowest, &logits)?.max_keepdim(1)?;
     // A maximum may skip a NaN; adding 0 x sum brings it back, and turns infinite logits into NaN as well.
@@ -86,16 +84,29 @@ pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Resul
 /// u8 `[B, C]`: 1 at the label.
 fn one_hot(y: &Tensor, logits: &Tensor) -> Result<Tensor> {
     let classes = Tensor::arange(0u32, logits.dim(D::Minus1)? as u32, logits.device())?;
-    y.to_dtype(DType::U32)?.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)
+    y.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)
 }
 
 fn dtype_max(t: &Tensor) -> f64 {
     if t.dtype() == DType::F64 { f64::MAX } else { f64::from(f32::MAX) }
 }
 
-fn check(op: &str, logits: &Tensor, y: &Tensor) -> Result<(usize, usize)> {
-    match (logits.dims(), y.dims()) {
-        ([batch, classes], [labels]) if batch == labels && *batch > 0 => Ok((*batch, *classes)),
-        (logits, y) => bail!("{op}: logits [B, C] and labels [B] are wanted, got {logits:?} and {y:?}"),
+/// The labels as u32, which must be whole numbers from 0 to C - 1: a label that no class has would make up a logit.
+fn labels(op: &str, logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (logits, found) = (logits.dims(), y.dims());
+    let &[batch, classes] = logits else {
+        bail!("{op}: logits [B, C] are wanted, got {logits:?}");
+    };
+    if found != [batch] || batch == 0 {
+        bail!("{op}: logits [B, C] and labels [B] are wanted, got {logits:?} and {found:?}");
     }
+    if !y.dtype().is_int() {
+        bail!("{op}: labels are whole numbers, got {:?}; convert with to_dtype(\"u32\")", y.dtype());
+    }
+    if let Some(label) =
+        y.to_dtype(DType::I64)?.to_vec1::<i64>()?.into_iter().find(|l| !(0..classes as i64).contains(l))
+    {
+        bail!("{op}: label {label} does not exist, there are {classes} classes");
+    }
+    y.to_dtype(DType::U32)
 }

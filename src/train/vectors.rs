@@ -6,6 +6,7 @@
 
 use super::vector_buffer::Buffer;
 use crate::bounds::{PowerOptions, SingularPair, spectral_norm};
+use crate::compute::memory::{available_memory, describe};
 use crate::compute::random::Generator;
 use crate::nn::{Layer, Sequential};
 use candle_core::{DType, Result, Tensor, bail};
@@ -71,8 +72,8 @@ impl Vectors {
             bail!(
                 "singular_vectors: {} for {count} images, {} are free; use #{{ dtype: \"f16\" }}, fewer `layers`, or \
                  #{{ fresh: true }} to keep none",
-                gigabytes(bytes),
-                gigabytes(limit)
+                describe(bytes),
+                describe(limit)
             );
         }
         let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
@@ -95,7 +96,8 @@ impl Vectors {
         }
         let size = options.dtype.size_in_bytes() as u64;
         let keeps = |l: &&Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
-        Ok(hidden(model).filter(keeps).map(|l| l.input_len() as u64).sum::<u64>() * count as u64 * size)
+        let per_image = hidden(model).filter(keeps).map(|l| l.input_len() as u64).sum::<u64>();
+        Ok(per_image.saturating_mul(count as u64).saturating_mul(size))
     }
 
     /// The vectors of the images with these numbers.
@@ -115,7 +117,7 @@ impl Vectors {
         if kept.is_empty() {
             return "singular vectors: none kept, fresh random ones at every visit".into();
         }
-        format!("singular vectors: {} images, layers {kept:?}, {} in memory", store.count, gigabytes(bytes as u64))
+        format!("singular vectors: {} images, layers {kept:?}, {} in memory", store.count, describe(bytes as u64))
     }
 
     /// Put in start vectors of one's own, `[count, ...]`, for the layer at `index`.
@@ -239,20 +241,5 @@ fn numbers(layer: &Layer) -> Result<(DType, candle_core::Device)> {
         None => {
             bail!("vectors: layer {} ({}) is not affine, it has no norm of its own", layer.index, layer.spec.describe())
         }
-    }
-}
-
-/// Memory that the machine can still give, in bytes.
-pub fn available_memory() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    system.available_memory()
-}
-
-fn gigabytes(bytes: u64) -> String {
-    if bytes >= 1 << 30 {
-        format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
-    } else {
-        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
     }
 }

@@ -1,6 +1,7 @@
 //! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
 
 use super::types::{Tensor, int};
+use crate::compute::memory::available_memory;
 use crate::script::error::{Res, fail};
 use candle_core::DType;
 use rhai::{Array, Dynamic, FLOAT, INT};
@@ -14,6 +15,22 @@ pub fn shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
             Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got one {kind}"))),
         })
         .collect()
+}
+
+/// A shape for a new tensor: one that fits in memory.
+pub fn new_shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
+    let dims = shape(op, dims)?;
+    room(op, &dims)?;
+    Ok(dims)
+}
+
+/// An error unless a tensor of this shape fits in memory, twice over: numbers are drawn in f64 first.
+pub fn room(op: &str, dims: &[usize]) -> Res<()> {
+    let elements = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
+    match elements {
+        Some(n) if n < 1 << 24 || n.saturating_mul(16) <= available_memory() => Ok(()),
+        _ => Err(fail(format!("{op}: a tensor of shape {dims:?} does not fit in memory"))),
+    }
 }
 
 /// The dtypes by the names that scripts use.

@@ -17,7 +17,11 @@ pub fn register(engine: &mut Engine) {
 /// A radius for all samples, or one for each.
 fn radii(op: &str, x: &Tensor, epsilon: &Dynamic) -> Res<candle_core::Tensor> {
     if let Some(t) = epsilon.clone().try_cast::<Tensor>() {
-        return Ok(t.0);
+        let read = || t.0.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        if let Some(bad) = read().map_err(candle)?.into_iter().find(|e| !(*e >= 0.0 && e.is_finite())) {
+            return Err(fail(format!("{op}: a radius is {bad}, each must be finite and at least 0")));
+        }
+        return t.0.to_dtype(x.0.dtype()).map_err(candle);
     }
     let eps = args::number(op, epsilon)?;
     if !(eps >= 0.0 && eps.is_finite()) {
@@ -184,10 +188,16 @@ mod bound {
     pub fn iterations(norm: &mut SpectralNorm) -> Array {
         norm.0.iterations.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
     }
-    /// Did every sample meet the tolerance?
+    /// Did every sample meet the tolerance? Without a tolerance nobody knows: false.
     #[rhai_fn(get = "converged", pure)]
     pub fn converged(norm: &mut SpectralNorm) -> bool {
         norm.0.converged.iter().all(|c| *c)
+    }
+    /// Which samples met the tolerance, [B] of u8.
+    #[rhai_fn(get = "converged_samples", pure, return_raw)]
+    pub fn converged_samples(norm: &mut SpectralNorm) -> Res<Tensor> {
+        let flags: Vec<u8> = norm.0.converged.iter().map(|c| u8::from(*c)).collect();
+        candle_core::Tensor::new(flags, norm.0.sigma.device()).map(Tensor).map_err(candle)
     }
     /// Worst logits [B, C] for the labels `y`: logit_j plus the largest rise of (w_j - w_y) over ball and box before the
     /// last layer, found exactly. `bounds` holds `region` and `radius`.

@@ -134,7 +134,10 @@ mod datasets {
     /// The first `n` images.
     #[rhai_fn(pure, return_raw)]
     pub fn take(split: &mut Split, n: INT) -> Res<Split> {
-        Ok(Split(split.0.take(args::count("take", "the number of images", n)?)))
+        match args::count("take", "the number of images", n)? {
+            0 => Err(fail("take: 0 images leave nothing to work on; take at least 1")),
+            n => Ok(Split(split.0.take(n))),
+        }
     }
     /// All batches of one pass: in a new seeded order for training images, in order for test images.
     #[rhai_fn(pure, return_raw)]

@@ -36,6 +36,8 @@ pub struct Host {
     pub random: Generator,
     /// Passes over training data so far; each has an order of its own.
     pub passes: Cell<u64>,
+    /// Stores of fresh power-iteration vectors made so far; each has numbers of its own.
+    pub stores: Cell<u64>,
     pub run: Rc<Run>,
 }
 
@@ -53,6 +55,7 @@ impl Host {
             script_folder: config.script_path.as_ref().and_then(|p| p.parent()).map(PathBuf::from),
             overrides: config.overrides,
             passes: Cell::new(0),
+            stores: Cell::new(1),
             run: Rc::new(Run::new(folder)),
         })
     }

@@ -3,7 +3,7 @@
 use super::args;
 use super::host::host;
 use super::types::{Layer, Model, Region, Tensor};
-use crate::script::error::{Res, candle};
+use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use crate::train::{self, losses};
 use rhai::plugin::*;
@@ -22,6 +22,9 @@ fn attack(
     options: Map,
 ) -> Res<Tensor> {
     let epsilon = args::number("pgd", epsilon)?;
+    if !(epsilon >= 0.0 && epsilon.is_finite()) {
+        return Err(fail(format!("pgd: epsilon is {epsilon}, it must be finite and at least 0")));
+    }
     let mut options = Options::new("pgd", options);
     let wanted = train::AttackOptions {
         epsilon,

@@ -3,17 +3,34 @@
 use super::args;
 use super::host::host;
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
+use crate::data::hub::HubFile;
 use crate::nn::{self, Sequential};
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use crate::script::suggest;
+use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(model).into());
+}
+
+/// A path as it is, an address on the hub as the file that it leads to.
+fn weights_file(op: &str, path: &str) -> Res<PathBuf> {
+    if !HubFile::is_address(path) {
+        return Ok(PathBuf::from(path));
+    }
+    HubFile::parse(path).and_then(|file| file.fetch()).map_err(|e| fail(format!("{op}: {e}")))
+}
+
+fn trainable(op: &str, dtype: DType) -> Res<()> {
+    if matches!(dtype, DType::F32 | DType::F64) {
+        return Ok(());
+    }
+    Err(fail(format!("{op}: the parameters cannot be {}; use f32 or f64", dtype.as_str())))
 }
 
 fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map) -> Res<Model> {
@@ -24,9 +41,7 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
         None => host.dtype,
     };
     options.finish()?;
-    if !dtype.is_float() {
-        return Err(fail(format!("sequential: the parameters cannot be {}; use f32 or f64", dtype.as_str())));
-    }
+    trainable("sequential", dtype)?;
     let specs = layers
         .into_iter()
         .enumerate()
@@ -58,11 +73,14 @@ mod model {
     pub fn sequential_options(context: NativeCallContext, shape: Array, layers: Array, options: Map) -> Res<Model> {
         build(&context, &shape, layers, options)
     }
-    /// The network that a saved weights file describes, with its weights, in f32.
+    /// The network that a saved weights file describes, with its weights, in f32. `path` may be an address on the hub,
+    /// hf://OWNER/REPOSITORY/PATH@REVISION.
     #[rhai_fn(return_raw)]
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
         let host = host(&context);
-        nn::load_model(Path::new(path), host.dtype, &host.device).map(|m| Model(Rc::new(m))).map_err(candle)
+        nn::load_model(&weights_file("load_model", path)?, host.dtype, &host.device)
+            .map(|m| Model(Rc::new(m)))
+            .map_err(candle)
     }
     /// Logits [B, C] of a batch [B, input].
     #[rhai_fn(pure, return_raw)]
@@ -132,7 +150,9 @@ mod model {
     /// A copy with parameters of its own, in another number type.
     #[rhai_fn(name = "to_dtype", pure, return_raw)]
     pub fn model_to_dtype(model: &mut Model, dtype: &str) -> Res<Model> {
-        model.0.to_dtype(args::dtype("to_dtype", dtype)?).map(|m| Model(Rc::new(m))).map_err(candle)
+        let dtype = args::dtype("to_dtype", dtype)?;
+        trainable("to_dtype", dtype)?;
+        model.0.to_dtype(dtype).map(|m| Model(Rc::new(m))).map_err(candle)
     }
     /// A copy with parameters of its own.
     #[rhai_fn(name = "copy", pure, return_raw)]
@@ -149,9 +169,9 @@ mod model {
     pub fn save(model: &mut Model, path: &str) -> Res<()> {
         model.0.save(Path::new(path)).map_err(candle)
     }
-    /// Replace the weights by those of a safetensors file; every name and shape must fit.
+    /// Replace the weights by those of a safetensors file, or of an address on the hub; every name and shape must fit.
     #[rhai_fn(pure, return_raw)]
     pub fn load(model: &mut Model, path: &str) -> Res<()> {
-        model.0.load(Path::new(path)).map_err(candle)
+        model.0.load(&weights_file("load", path)?).map_err(candle)
     }
 }

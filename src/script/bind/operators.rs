@@ -1,5 +1,8 @@
-//! Operators on tensors: `+ - * / @ % < <= > >=`, a number on either side, shapes broadcast.
+//! Operators on tensors: `+ - * / @ < <= > >=`, a number on either side, shapes broadcast.
+//!
+//! With a number, and under a minus sign, whole-numbered tensors (masks, labels) are taken as f32: `1 - mask` is a mask.
 
+use super::tensor_ops::float;
 use super::types::Tensor;
 use crate::script::error::{Res, candle, fail};
 use candle_core::Tensor as Candle;
@@ -15,7 +18,8 @@ pub fn register(engine: &mut Engine) {
     both(engine, "<=", Candle::broadcast_le, |t, x| t.le(x), |x, t| t.ge(x));
     both(engine, ">", Candle::broadcast_gt, |t, x| t.gt(x), |x, t| t.lt(x));
     both(engine, ">=", Candle::broadcast_ge, |t, x| t.ge(x), |x, t| t.le(x));
-    engine.register_fn("-", |t: Tensor| -> Res<Tensor> { t.0.neg().map(Tensor).map_err(candle) });
+    engine
+        .register_fn("-", |t: Tensor| -> Res<Tensor> { float(&t.0).and_then(|t| t.neg()).map(Tensor).map_err(candle) });
     engine.register_fn("@", |a: Tensor, b: Tensor| -> Res<Tensor> {
         a.0.broadcast_matmul(&b.0).map(Tensor).map_err(candle)
     });
@@ -57,8 +61,13 @@ fn both(
         }
         done(tensors(&a.0, &b.0))
     });
-    engine.register_fn(name, move |a: Tensor, b: FLOAT| -> Res<Tensor> { done(right(&a.0, b)) });
-    engine.register_fn(name, move |a: Tensor, b: INT| -> Res<Tensor> { done(right(&a.0, b as f64)) });
-    engine.register_fn(name, move |a: FLOAT, b: Tensor| -> Res<Tensor> { done(left(a, &b.0)) });
-    engine.register_fn(name, move |a: INT, b: Tensor| -> Res<Tensor> { done(left(a as f64, &b.0)) });
+    engine
+        .register_fn(name, move |a: Tensor, b: FLOAT| -> Res<Tensor> { done(float(&a.0).and_then(|a| right(&a, b))) });
+    engine.register_fn(name, move |a: Tensor, b: INT| -> Res<Tensor> {
+        done(float(&a.0).and_then(|a| right(&a, b as f64)))
+    });
+    engine.register_fn(name, move |a: FLOAT, b: Tensor| -> Res<Tensor> { done(float(&b.0).and_then(|b| left(a, &b))) });
+    engine.register_fn(name, move |a: INT, b: Tensor| -> Res<Tensor> {
+        done(float(&b.0).and_then(|b| left(a as f64, &b)))
+    });
 }

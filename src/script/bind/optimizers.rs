@@ -18,6 +18,11 @@ pub fn register(engine: &mut Engine) {
 /// What is trained: a model, or an array of parameters.
 fn parameters(op: &str, target: Dynamic) -> Res<(Vec<(String, Var)>, Option<Rc<crate::nn::Sequential>>)> {
     if let Some(model) = target.clone().try_cast::<Model>() {
+        if model.0.is_frozen() {
+            return Err(fail(format!(
+                "{op}: the model is frozen, its parameters take no gradient; give the model itself or a copy()"
+            )));
+        }
         return Ok((model.0.parameters().to_vec(), Some(model.0)));
     }
     let kind = target.type_name();
@@ -77,6 +82,11 @@ mod optimizer {
     #[rhai_fn(name = "adam", return_raw)]
     pub fn adam_options(target: Dynamic, options: Map) -> Res<Optimizer> {
         made("adam", target, options)
+    }
+    /// Stochastic gradient descent, learning rate 1e-2.
+    #[rhai_fn(name = "sgd", return_raw)]
+    pub fn sgd_plain(target: Dynamic) -> Res<Optimizer> {
+        made("sgd", target, Map::new())
     }
     /// Stochastic gradient descent. Options: `lr` (1e-2), `momentum` (0), `weight_decay` (0), `clip_norm` (none).
     #[rhai_fn(return_raw)]

@@ -46,7 +46,7 @@ impl Iterator for Epochs {
 
 fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     let count = args::count("run.epochs", "the number of epochs", count)?;
-    run.begin(count, label);
+    run.begin(count, label).map_err(fail)?;
     Ok(Epochs { run: run.clone(), next: 0, count })
 }
 
@@ -116,8 +116,9 @@ mod run_api {
         let rows = rows.iter().map(cells).collect::<Res<Vec<_>>>()?;
         crate::run::table(&cells(&Dynamic::from(head))?, &rows).map_err(fail)
     }
-    /// A number with `digits` decimals.
-    pub fn fixed(x: f64, digits: INT) -> String {
-        format!("{x:.*}", usize::try_from(digits).unwrap_or(0))
+    /// A number with `digits` decimals, 20 at most.
+    #[rhai_fn(return_raw)]
+    pub fn fixed(x: Dynamic, digits: INT) -> Res<String> {
+        Ok(format!("{:.*}", digits.clamp(0, 20) as usize, args::number("fixed", &x)?))
     }
 }

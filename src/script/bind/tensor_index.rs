@@ -11,7 +11,9 @@ use std::ops::{Range, RangeInclusive};
 pub fn register(engine: &mut Engine) {
     engine.register_indexer_get(|t: &mut Tensor, i: INT| one(t, 0, i));
     engine.register_indexer_get(|t: &mut Tensor, r: Range<INT>| part(t, 0, r.start, r.end));
-    engine.register_indexer_get(|t: &mut Tensor, r: RangeInclusive<INT>| part(t, 0, *r.start(), r.end() + 1));
+    engine.register_indexer_get(|t: &mut Tensor, r: RangeInclusive<INT>| {
+        part(t, 0, *r.start(), r.end().saturating_add(1))
+    });
     engine.register_indexer_get(several);
     engine.register_global_module(rhai::exported_module!(index).into());
 }
@@ -30,6 +32,9 @@ fn one(t: &mut Tensor, axis: usize, i: INT) -> Res<Tensor> {
 /// A range: the axis stays.
 fn part(t: &mut Tensor, axis: usize, from: INT, to: INT) -> Res<Tensor> {
     let n = t.0.dims().get(axis).map_or(0, |n| int(*n));
+    // `t[1..]` comes with the largest int as its end; negative places count from the end.
+    let place = |p: INT| if p < 0 { p + n } else { p };
+    let (from, to) = (place(from), if to == INT::MAX { n } else { place(to) });
     if !(0 <= from && from < to && to <= n) {
         return Err(fail(format!(
             "range {from}..{to} is empty or outside axis {axis} of a tensor of shape {:?}",
@@ -51,7 +56,7 @@ fn several(t: &mut Tensor, entries: Array) -> Res<Tensor> {
             continue;
         }
         let range = entry.clone().try_cast::<Range<INT>>();
-        let inclusive = entry.clone().try_cast::<RangeInclusive<INT>>().map(|r| *r.start()..r.end() + 1);
+        let inclusive = entry.clone().try_cast::<RangeInclusive<INT>>().map(|r| *r.start()..r.end().saturating_add(1));
         if let Some(r) = range.or(inclusive) {
             result = part(&mut result, axis, r.start, r.end)?;
         } else if !entry.is_unit() {
@@ -99,6 +104,11 @@ mod index {
     #[rhai_fn(pure, return_raw)]
     pub fn gather(t: &mut Tensor, axis: INT, index: Tensor) -> Res<Tensor> {
         let axis = args::axis("gather", t, axis)?;
+        let size = int(t.0.dims()[axis]);
+        let places = || index.0.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
+        if let Some(place) = places().map_err(candle)?.into_iter().find(|p| !(0..size).contains(p)) {
+            return Err(fail(format!("gather: index {place} is out of range, axis {axis} has {size} places")));
+        }
         let take = || t.0.contiguous()?.gather(&index.0.to_dtype(DType::U32)?.contiguous()?, axis);
         take().map(Tensor).map_err(candle)
     }

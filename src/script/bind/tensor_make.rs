@@ -38,7 +38,7 @@ fn made(context: &NativeCallContext, values: Vec<f64>, shape: Vec<usize>, dtype:
 }
 
 fn full_of(context: &NativeCallContext, op: &str, value: f64, dims: &Array, dtype: DType) -> Res<Tensor> {
-    let dims = args::shape(op, dims)?;
+    let dims = args::new_shape(op, dims)?;
     let build = || Candle::full(value, dims, &host(context).device)?.to_dtype(dtype);
     build().map(Tensor).map_err(candle)
 }
@@ -71,6 +71,12 @@ mod make {
     pub fn tensor_number(context: NativeCallContext, value: FLOAT) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         made(&context, vec![value], vec![], dtype)
+    }
+    /// A tensor of one number, shape [].
+    #[rhai_fn(name = "tensor", return_raw)]
+    pub fn tensor_int(context: NativeCallContext, value: INT) -> Res<Tensor> {
+        let dtype = host(&context).dtype;
+        made(&context, vec![value as f64], vec![], dtype)
     }
     /// Zeros of `shape`, f32.
     #[rhai_fn(return_raw)]
@@ -114,6 +120,7 @@ mod make {
     #[rhai_fn(return_raw)]
     pub fn arange(context: NativeCallContext, n: INT) -> Res<Tensor> {
         let n = args::count("arange", "the length", n)?;
+        args::room("arange", &[n])?;
         let dtype = host(&context).dtype;
         made(&context, (0..n).map(|i| i as f64).collect(), vec![n], dtype)
     }
@@ -121,6 +128,7 @@ mod make {
     #[rhai_fn(return_raw)]
     pub fn eye(context: NativeCallContext, n: INT) -> Res<Tensor> {
         let n = args::count("eye", "the size", n)?;
+        args::room("eye", &[n, n])?;
         let host = host(&context);
         Candle::eye(n, host.dtype, &host.device).map(Tensor).map_err(candle)
     }

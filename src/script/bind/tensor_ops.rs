@@ -11,10 +11,20 @@ use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(ops).into());
-    for (name, f) in UNARY {
+    for (name, f) in MATHS {
+        let f = *f;
+        engine.register_fn(*name, move |t: Tensor| -> Res<Tensor> {
+            float(&t.0).and_then(|t| f(&t)).map(Tensor).map_err(candle)
+        });
+    }
+    for (name, f) in VIEWS {
         let f = *f;
         engine.register_fn(*name, move |t: Tensor| -> Res<Tensor> { f(&t.0).map(Tensor).map_err(candle) });
     }
+    engine.register_fn("pow", |t: Tensor, e: FLOAT| power(&t, e));
+    engine.register_fn("pow", |t: Tensor, e: INT| power(&t, e as f64));
+    engine.register_fn("**", |t: Tensor, e: FLOAT| power(&t, e));
+    engine.register_fn("**", |t: Tensor, e: INT| power(&t, e as f64));
     for (name, f) in BINARY {
         let f = *f;
         engine.register_fn(*name, move |a: Tensor, b: Tensor| -> Res<Tensor> {
@@ -41,8 +51,13 @@ type Unary = fn(&Candle) -> candle_core::Result<Candle>;
 type Binary = fn(&Candle, &Candle) -> candle_core::Result<Candle>;
 type Along = fn(&Candle, usize) -> candle_core::Result<Candle>;
 
-/// Element by element.
-const UNARY: &[(&str, Unary)] = &[
+/// Every element to a power; of a negative number a whole power only.
+fn power(t: &Tensor, exponent: f64) -> Res<Tensor> {
+    float(&t.0).and_then(|t| t.powf(exponent)).map(Tensor).map_err(candle)
+}
+
+/// Element by element; whole numbers are taken as f32.
+const MATHS: &[(&str, Unary)] = &[
     ("abs", Candle::abs),
     ("sqr", Candle::sqr),
     ("sqrt", Candle::sqrt),
@@ -58,6 +73,10 @@ const UNARY: &[(&str, Unary)] = &[
     ("round", Candle::round),
     ("sign", Candle::sign),
     ("recip", Candle::recip),
+];
+
+/// The same values, seen differently.
+const VIEWS: &[(&str, Unary)] = &[
     ("detach", |t| Ok(t.detach())),
     ("contiguous", Candle::contiguous),
     ("t", Candle::t),
@@ -70,23 +89,27 @@ const BINARY: &[(&str, Binary)] = &[
     ("ne", Candle::broadcast_ne),
     ("maximum", Candle::broadcast_maximum),
     ("minimum", Candle::broadcast_minimum),
-    ("pow", Candle::broadcast_pow),
 ];
 
 /// Over all elements, or along one axis, which disappears.
 const REDUCE: &[(&str, Unary, Along)] = &[
-    ("sum", Candle::sum_all, |t, a| t.sum(a)),
+    ("sum", |t| whole(t)?.sum_all(), |t, a| whole(t)?.sum(a)),
     ("mean", |t| float(t)?.mean_all(), |t, a| float(t)?.mean(a)),
     ("max", Candle::max_all, |t, a| t.max(a)),
     ("min", Candle::min_all, |t, a| t.min(a)),
-    ("norm", |t| t.sqr()?.sum_all()?.sqrt(), |t, a| t.sqr()?.sum(a)?.sqrt()),
+    ("norm", |t| float(t)?.sqr()?.sum_all()?.sqrt(), |t, a| float(t)?.sqr()?.sum(a)?.sqrt()),
     ("argmax", |t| t.flatten_all()?.argmax(0), |t, a| t.argmax(a)),
     ("argmin", |t| t.flatten_all()?.argmin(0), |t, a| t.argmin(a)),
 ];
 
 /// Masks have a mean too: the share of ones.
-fn float(t: &Candle) -> candle_core::Result<Candle> {
+pub fn float(t: &Candle) -> candle_core::Result<Candle> {
     if t.dtype().is_float() { Ok(t.clone()) } else { t.to_dtype(DType::F32) }
+}
+
+/// A sum of masks or small integers must not wrap around.
+fn whole(t: &Candle) -> candle_core::Result<Candle> {
+    if t.dtype().is_float() { Ok(t.clone()) } else { t.to_dtype(DType::I64) }
 }
 
 /// Nested arrays of numbers.
@@ -158,7 +181,7 @@ mod ops {
     pub fn reshape(t: &mut Tensor, shape: Array) -> Res<Tensor> {
         let sizes: Vec<INT> = shape.iter().filter_map(|d| d.as_int().ok()).collect();
         let open = sizes.iter().filter(|n| **n == -1).count();
-        let known: INT = sizes.iter().filter(|n| **n != -1).product();
+        let known = sizes.iter().filter(|n| **n != -1).try_fold(1, |a: INT, n| a.checked_mul(*n)).unwrap_or(INT::MAX);
         let total = int(t.0.elem_count());
         let wrong =
             || fail(format!("reshape: {total} elements of shape {:?} do not fit the shape {sizes:?}", t.0.dims()));
@@ -225,17 +248,18 @@ mod ops {
     #[rhai_fn(pure, return_raw)]
     pub fn softmax(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("softmax", t, axis)?;
-        candle_nn::ops::softmax(&t.0, axis).map(Tensor).map_err(candle)
+        float(&t.0).and_then(|t| candle_nn::ops::softmax(&t, axis)).map(Tensor).map_err(candle)
     }
     /// The logarithm of `softmax`, without its overflow.
     #[rhai_fn(pure, return_raw)]
     pub fn log_softmax(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("log_softmax", t, axis)?;
-        candle_nn::ops::log_softmax(&t.0, axis).map(Tensor).map_err(candle)
+        float(&t.0).and_then(|t| candle_nn::ops::log_softmax(&t, axis)).map(Tensor).map_err(candle)
     }
     /// Are all elements within `tolerance` of `other`'s, absolutely or relative to it? A NaN is never close.
     #[rhai_fn(pure, return_raw)]
-    pub fn all_close(t: &mut Tensor, other: Tensor, tolerance: FLOAT) -> Res<bool> {
+    pub fn all_close(t: &mut Tensor, other: Tensor, tolerance: Dynamic) -> Res<bool> {
+        let tolerance = args::number("all_close", &tolerance)?;
         let read = || {
             let (a, b) = (t.0.to_dtype(DType::F64)?, other.0.to_dtype(DType::F64)?);
             let gap = a.broadcast_sub(&b)?.abs()?;

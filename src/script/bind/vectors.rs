@@ -31,7 +31,13 @@ fn store(context: &NativeCallContext, model: &Model, count: INT, options: Map) -
     };
     options.finish()?;
     let count = args::count("singular_vectors", "the number of images", count)?;
-    let random = Generator::new(host(context).seed);
+    let host = host(context);
+    let random = if wanted.fresh {
+        // Every store of fresh vectors is another one.
+        Generator::stream(host.seed, host.stores.replace(host.stores.get() + 1))
+    } else {
+        Generator::new(host.seed)
+    };
     train::Vectors::new(&model.0, count, &wanted, &random).map(Vectors).map_err(candle)
 }
 
