@@ -16,6 +16,14 @@ pub fn generic(i: usize) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0 + 1e-9
 }
 
+/// Samples that have left: their places in the whole batch, sigma, u, v.
+struct Left {
+    places: Vec<u32>,
+    sigma: Tensor,
+    u: Tensor,
+    v: Tensor,
+}
+
 /// The samples that still iterate.
 struct Batch {
     index: Vec<u32>,
@@ -40,8 +48,7 @@ pub fn iterate(
     batch.u = masked(&batch.u, batch.columns.as_ref())?;
     let mut iterations = vec![0; n];
     let mut converged = vec![false; n];
-    // Results of samples that have left, with their places in the batch.
-    let mut left: Vec<(Vec<u32>, Tensor, Tensor, Tensor)> = vec![];
+    let mut left: Vec<Left> = vec![];
     for iteration in 0..options.iterations {
         interrupt::check()?;
         let mut v = forward(layer, &batch)?;
@@ -66,7 +73,7 @@ pub fn iterate(
             let leaving = if last { (0..batch.index.len() as u32).collect() } else { done };
             let pick = |t: &Tensor| select(t, &leaving);
             let places = leaving.iter().map(|i| batch.index[*i as usize]).collect();
-            left.push((places, pick(&sigma)?, pick(&batch.u)?, pick(&v)?));
+            left.push(Left { places, sigma: pick(&sigma)?, u: pick(&batch.u)?, v: pick(&v)? });
             if last || stay.is_empty() {
                 break;
             }
@@ -74,16 +81,16 @@ pub fn iterate(
         }
     }
     // Put the samples back into their order.
-    let places: Vec<u32> = left.iter().flat_map(|l| l.0.clone()).collect();
+    let places: Vec<u32> = left.iter().flat_map(|l| l.places.clone()).collect();
     let mut order = vec![0u32; n];
     places.iter().enumerate().for_each(|(at, place)| order[*place as usize] = at as u32);
-    let gather = |part: &dyn Fn(&(Vec<u32>, Tensor, Tensor, Tensor)) -> Tensor| -> Result<Tensor> {
+    let gather = |part: fn(&Left) -> Tensor| -> Result<Tensor> {
         select(&Tensor::cat(&left.iter().map(part).collect::<Vec<_>>(), 0)?, &order)
     };
     Ok(Iterated {
-        sigma: gather(&|l| l.1.clone())?.to_dtype(dtype)?,
-        u: gather(&|l| l.2.clone())?,
-        v: gather(&|l| l.3.clone())?,
+        sigma: gather(|l| l.sigma.clone())?.to_dtype(dtype)?,
+        u: gather(|l| l.u.clone())?,
+        v: gather(|l| l.v.clone())?,
         iterations,
         converged,
     })

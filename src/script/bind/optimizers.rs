@@ -2,6 +2,7 @@
 
 use super::args;
 use super::types::{Gradients, Model, Optimizer, Tensor, int};
+use crate::nn::Sequential;
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use crate::train::{self, OptimizerKind};
@@ -15,8 +16,11 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(optimizer).into());
 }
 
+/// Parameters by name, and the model they belong to, if they belong to one.
+type Trained = (Vec<(String, Var)>, Option<Rc<Sequential>>);
+
 /// What is trained: a model, or an array of parameters.
-fn parameters(op: &str, target: Dynamic) -> Res<(Vec<(String, Var)>, Option<Rc<crate::nn::Sequential>>)> {
+fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
     if let Some(model) = target.clone().try_cast::<Model>() {
         if model.0.is_frozen() {
             return Err(fail(format!(

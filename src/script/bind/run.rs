@@ -64,8 +64,8 @@ mod run_api {
     /// errors. Once per script.
     #[rhai_fn(return_raw)]
     pub fn settings(context: NativeCallContext, defaults: Map) -> Res<Map> {
-        let resolved = host(&context).overrides.borrow_mut().resolve(defaults);
-        resolved
+        let host = host(&context);
+        host.overrides.borrow_mut().resolve(defaults)
     }
     /// The epochs 0, 1, ..., count - 1; each is shown when it is over.
     #[rhai_fn(pure, return_raw)]
