@@ -5,9 +5,8 @@
 mod common;
 
 use common::program::Folder;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
 use std::time::Duration;
 
 /// Run a script of one file.

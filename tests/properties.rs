@@ -85,7 +85,9 @@ fn norms_of_extreme_weights() {
             LayerSpec::Conv2d { channels: 3, kernel: 3, stride: 1, padding: 1, bias: false },
         ] {
             let input: &[usize] = if matches!(spec, LayerSpec::Linear { .. }) { &[7] } else { &[2, 5, 5] };
-            let unit = Sequential::new(input, &[spec.clone()], DType::F64, &Device::Cpu, &Generator::new(2)).unwrap();
+            let unit =
+                Sequential::new(input, std::slice::from_ref(&spec), DType::F64, &Device::Cpu, &Generator::new(2))
+                    .unwrap();
             let net = unit.to_dtype(dtype).unwrap();
             for (_, var) in net.parameters() {
                 var.set(&(var.as_tensor().detach() * scale).unwrap()).unwrap();
