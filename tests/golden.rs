@@ -188,7 +188,8 @@ fn algorithm_1_meets_the_truth() {
                 import "std/local_lip" as lip;
                 import "std/losses" as losses;
                 let power   = #{{ iterations: {iterations}, tolerance: {stop} }};
-                let bounds  = lip::bounds(model, x, eps, fresh_vectors(model, x.len()), power);
+                let vectors = singular_vectors(model, x.len(), #{{ dtype: "f64" }});
+                let bounds  = lip::bounds(model, x, eps, vectors.first(x.len()), power);
                 let worst  = worst_logits(model, bounds, y);
                 let once   = worst_logits(model, bounds, y, #{{ method: "clip" }});
                 let result = #{{ logits: bounds.logits, local_lip: bounds.lipschitz, r_local: bounds.radius, worst: worst,

@@ -168,18 +168,23 @@ impl Run {
         if self.bar.is_hidden() || state.batches == 0 {
             return;
         }
+        let share = state.batch as f64 / state.batches as f64;
+        let left = time_left(state, state.epoch, share).filter(|_| state.in_epoch);
+        let left = left.map(|l| format!("  left {}", duration(l))).unwrap_or_default();
+        let (prefix, message) = match state.in_epoch {
+            true => (format!("{}  batch", head(state)), format!("{}{left}", state.metrics.line())),
+            false => ("batch".into(), String::new()),
+        };
+        // Each setter may draw: the texts come first, so that no frame mixes an old one with new numbers.
+        self.bar.set_prefix(prefix);
+        self.bar.set_message(message);
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
         let style = ProgressStyle::with_template("{prefix} {pos}/{len}  {wide_msg}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         self.bar.set_length(state.batches as u64);
         self.bar.set_position(state.batch as u64);
-        if self.bar.is_finished() {
-            self.bar.reset();
-        }
-        self.bar.set_prefix(if state.in_epoch { head(state) + "  batch" } else { "batch".into() });
-        let share = state.batch as f64 / state.batches as f64;
-        let left = time_left(state, state.epoch, share).filter(|_| state.in_epoch);
-        let left = left.map(|l| format!("  left {}", duration(l))).unwrap_or_default();
-        self.bar.set_message(if state.in_epoch { format!("{}{left}", state.metrics.line()) } else { String::new() });
         self.bar.tick();
     }
 }

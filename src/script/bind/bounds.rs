@@ -78,7 +78,6 @@ fn worst(model: &Model, bounds: &Map, y: &Tensor, options: Map) -> Res<Tensor> {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod bound {
     /// The l2 ball of radius `epsilon` (a number, or one per image [B]) around the images `x`, and the box x +- epsilon.
     #[rhai_fn(return_raw)]

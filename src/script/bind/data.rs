@@ -89,7 +89,6 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod datasets {
     /// A data set by name ("digits", "mnist") or by the path of a manifest.
     #[rhai_fn(return_raw)]

@@ -49,7 +49,6 @@ fn pool(kernel: INT, options: Map) -> Res<LayerSpec> {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod layers {
     /// Convolution with `channels` output channels and a square kernel.
     #[rhai_fn(return_raw)]

@@ -39,7 +39,6 @@ fn attack(
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod loss {
     /// Mean cross-entropy of logits [B, C] at labels [B], one number.
     #[rhai_fn(return_raw)]

@@ -56,7 +56,6 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod model {
     /// A network over samples of `shape`, a list of layers. A shape that does not fit is an error that names the layer.
     ///

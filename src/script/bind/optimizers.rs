@@ -73,7 +73,6 @@ fn stepped(o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_cor
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod optimizer {
     /// Adam over a model or an array of parameters, learning rate 1e-3. After each step the thresholds of a model's
     /// ReLU-theta are put back to at least 0.

@@ -12,7 +12,6 @@ pub fn register(engine: &mut Engine) {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod random {
     /// Standard normal numbers of `shape`, f32.
     #[rhai_fn(return_raw)]

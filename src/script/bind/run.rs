@@ -58,7 +58,6 @@ fn cells(row: &Dynamic) -> Res<Vec<String>> {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod run_api {
     /// The script's settings with their defaults, which `--set key=value` overrides; unknown keys and other types are
     /// errors. Once per script.

@@ -80,7 +80,6 @@ pub fn indices(op: &str, t: &Candle, list: &Dynamic) -> Res<Candle> {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod index {
     /// `length` places along `axis` from `start` on.
     #[rhai_fn(pure, return_raw)]

@@ -44,7 +44,6 @@ fn full_of(context: &NativeCallContext, op: &str, value: f64, dims: &Array, dtyp
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod make {
     /// A tensor from an array of numbers, nested for more than one axis. f32.
     ///

@@ -130,7 +130,6 @@ fn names(dtype: DType) -> &'static str {
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod ops {
     /// Sizes along each axis.
     #[rhai_fn(get = "shape", pure)]

@@ -42,7 +42,6 @@ fn store(context: &NativeCallContext, model: &Model, count: INT, options: Map) -
 }
 
 #[export_module]
-#[allow(clippy::needless_pass_by_value)]
 mod vectors {
     /// A store of power-iteration vectors for `count` images, all affine layers but the last, f32. Refused if it does
     /// not fit in memory; printing it says what it takes.
