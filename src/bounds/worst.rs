@@ -11,8 +11,9 @@
 use super::Region;
 use super::{worst_ball, worst_clip, worst_exact};
 use crate::compute::clip::{larger, smaller};
+use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 /// Which form of the maximum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,18 +43,10 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
             [batch, features]
         );
     }
-    if radius.dims() != [batch] || y.dims() != [batch] {
-        bail!(
-            "worst_logits: {batch} samples want as many radii and labels, got {:?} and {:?}",
-            radius.dims(),
-            y.dims()
-        );
+    if radius.dims() != [batch] {
+        bail!("worst_logits: {batch} samples want as many radii, got a tensor of shape {:?}", radius.dims());
     }
-    let labels = y.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-    if let Some(label) = labels.into_iter().find(|l| !(0..classes as i64).contains(l)) {
-        bail!("worst_logits: label {label} does not exist, the last layer has {classes} classes");
-    }
-    let y = y.to_dtype(DType::U32)?;
+    let y = class_labels("worst_logits", y, batch, "the last layer has", classes)?;
     let logits = last.forward(&region.center)?;
     let zero = region.center.zeros_like()?.detach();
     let low = smaller(&(&region.lower - &region.center)?, &zero)?;

@@ -14,6 +14,7 @@ pub mod error;
 pub mod files;
 pub mod interrupt;
 pub mod known;
+pub mod labels;
 pub mod memory;
 pub mod random;
 pub mod reduce;

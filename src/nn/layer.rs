@@ -138,6 +138,11 @@ impl Layer {
         !self.is_affine() && !matches!(self.operation, Operation::Flatten)
     }
 
+    /// An activation that is constant beyond a threshold: ReLU kinds and clipped MaxMin, not plain MaxMin.
+    pub fn can_clip(&self) -> bool {
+        self.is_activation() && !matches!(self.operation, Operation::MaxMin)
+    }
+
     /// MaxMin in either form: its mask is read behind it and bears on the columns of the next layer only.
     pub fn is_maxmin(&self) -> bool {
         matches!(self.operation, Operation::MaxMin | Operation::ClippedMaxMin { .. })

@@ -31,12 +31,13 @@ impl Sequential {
         if specs.is_empty() {
             bail!("sequential: the list of layers is empty");
         }
+        let memory = u128::from(available_memory());
         let (mut layers, mut parameters, mut shape) = (vec![], vec![], input.to_vec());
         for (index, spec) in specs.iter().enumerate() {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
             })?;
-            let weights = spec.parameter_count(&shape).filter(|n| n * 8 <= u128::from(available_memory()));
+            let weights = spec.parameter_count(&shape).filter(|n| n * 8 <= memory);
             if weights.is_none() {
                 bail!("sequential: layer {index}, {}: its parameters do not fit in memory", spec.describe());
             }

@@ -15,12 +15,10 @@ pub fn duration(d: Duration) -> String {
 
 /// A logged value: shares as percentages, the rest with four significant digits.
 pub fn metric(name: &str, value: f64) -> String {
-    if name == "certified" {
-        // Logged in training from a few power iterations: never without saying so.
-        return format!("{name} {:.1} % (estimate)", 100.0 * value);
-    }
     if SHARES.contains(&name) {
-        return format!("{name} {:.1} %", 100.0 * value);
+        // What is certified in training rests on a few power iterations: never without saying so.
+        let kind = if name == "certified" { " (estimate)" } else { "" };
+        return format!("{name} {:.1} %{kind}", 100.0 * value);
     }
     let digits = match value.abs() {
         v if v == 0.0 || !v.is_finite() => return format!("{name} {value}"),

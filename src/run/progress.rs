@@ -62,7 +62,6 @@ impl Run {
     pub fn begin(&self, epochs: usize, label: &str) -> Result<(), String> {
         // A loop that was left by `break` ends here.
         self.finish_epoch()?;
-        self.bar.reset();
         *self.state.borrow_mut() =
             State { label: label.into(), epochs, started: Some(Instant::now()), ..State::default() };
         Ok(())

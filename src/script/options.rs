@@ -37,9 +37,7 @@ impl Options {
 
     /// The raw value of `key`; `()` counts as not given.
     pub fn dynamic(&mut self, key: &'static str) -> Option<Dynamic> {
-        if !self.known.contains(&key) {
-            self.known.push(key);
-        }
+        self.has(key);
         self.map.remove(key).filter(|value| !value.is_unit())
     }
 

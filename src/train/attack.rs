@@ -32,8 +32,10 @@ pub struct AttackOptions {
 /// Points of the ball around `x` `[B, ...]` that the network is made to misclassify, `[B, ...]`.
 pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, random: &Generator) -> Result<Tensor> {
     let AttackOptions { epsilon, step_size, .. } = options;
-    if !(epsilon >= 0.0 && epsilon.is_finite() && step_size >= 0.0 && step_size.is_finite()) {
-        bail!("pgd: eps {epsilon} and step size {step_size} must be finite and at least 0");
+    for (what, size) in [("epsilon", epsilon), ("the step size", step_size)] {
+        if !(size >= 0.0 && size.is_finite()) {
+            bail!("pgd: {what} is {size}, it must be finite and at least 0");
+        }
     }
     if options.clip {
         check_images("pgd with `clip`", x)?;

@@ -10,6 +10,7 @@
 //! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
 
 use crate::bounds::Region;
+use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{D, DType, Result, Tensor, bail};
 
@@ -91,22 +92,10 @@ fn dtype_max(t: &Tensor) -> f64 {
     if t.dtype() == DType::F64 { f64::MAX } else { f64::from(f32::MAX) }
 }
 
-/// The labels as u32, which must be whole numbers from 0 to C - 1: a label that no class has would make up a logit.
+/// The labels of logits `[B, C]`, checked.
 fn labels(op: &str, logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let (logits, found) = (logits.dims(), y.dims());
-    let &[batch, classes] = logits else {
-        bail!("{op}: logits [B, C] are wanted, got {logits:?}");
-    };
-    if found != [batch] || batch == 0 {
-        bail!("{op}: logits [B, C] and labels [B] are wanted, got {logits:?} and {found:?}");
+    match logits.dims() {
+        &[batch, classes] if batch > 0 => class_labels(op, y, batch, "there are", classes),
+        other => bail!("{op}: logits [B, C] are wanted, got {other:?}"),
     }
-    if !y.dtype().is_int() {
-        bail!("{op}: labels are whole numbers, got {:?}; convert with to_dtype(\"u32\")", y.dtype());
-    }
-    if let Some(label) =
-        y.to_dtype(DType::I64)?.to_vec1::<i64>()?.into_iter().find(|l| !(0..classes as i64).contains(l))
-    {
-        bail!("{op}: label {label} does not exist, there are {classes} classes");
-    }
-    y.to_dtype(DType::U32)
 }

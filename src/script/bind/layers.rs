@@ -149,6 +149,11 @@ mod layers {
     pub fn is_activation(layer: &mut Layer) -> bool {
         layer.0.is_activation()
     }
+    /// An activation that is constant beyond a threshold: ReLU kinds and clipped MaxMin.
+    #[rhai_fn(get = "can_clip", pure)]
+    pub fn can_clip(layer: &mut Layer) -> bool {
+        layer.0.can_clip()
+    }
     /// MaxMin, clipped or not.
     #[rhai_fn(get = "is_maxmin", pure)]
     pub fn is_maxmin(layer: &mut Layer) -> bool {

@@ -3,7 +3,7 @@
 use super::args;
 use super::host::host;
 use super::types::{Layer, Model, Region, Tensor};
-use crate::script::error::{Res, candle, fail};
+use crate::script::error::{Res, candle};
 use crate::script::options::Options;
 use crate::train::{self, losses};
 use rhai::plugin::*;
@@ -22,14 +22,12 @@ fn attack(
     options: Map,
 ) -> Res<Tensor> {
     let epsilon = args::number("pgd", epsilon)?;
-    if !(epsilon >= 0.0 && epsilon.is_finite()) {
-        return Err(fail(format!("pgd: epsilon is {epsilon}, it must be finite and at least 0")));
-    }
     let mut options = Options::new("pgd", options);
+    let given = options.has("step_size");
     let wanted = train::AttackOptions {
         epsilon,
         steps: options.usize("steps", 100, ..)?,
-        step_size: options.float_in("step_size", epsilon / 4.0, 0.0..)?,
+        step_size: if given { options.float_in("step_size", 0.0, 0.0..)? } else { epsilon / 4.0 },
         random_start: options.bool("random_start", true)?,
         clip: options.bool("clip", true)?,
         stop_early: options.bool("stop_early", true)?,

@@ -1,0 +1,19 @@
+//! Class labels: whole numbers from 0 to C - 1. A label that no class has would make up a logit.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+/// The labels `y` of `batch` samples as u32; an error, named after `op`, unless each is one of `classes` classes. `whose`
+/// says in it where the classes come from: "there are", "the last layer has".
+pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: usize) -> Result<Tensor> {
+    if y.dims() != [batch] {
+        bail!("{op}: {batch} samples want as many labels, got a tensor of shape {:?}", y.dims());
+    }
+    if !y.dtype().is_int() {
+        bail!("{op}: labels are whole numbers, got {:?}; convert with to_dtype(\"u32\")", y.dtype());
+    }
+    let wide = y.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    if let Some(label) = wide.into_iter().find(|l| !(0..classes as i64).contains(l)) {
+        bail!("{op}: label {label} does not exist, {whose} {classes} classes");
+    }
+    y.to_dtype(DType::U32)
+}
