@@ -1,9 +1,15 @@
-//! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass.
+//! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass. Batches are made on a
+//! thread of their own while the loop works on an earlier one.
 
+use super::ahead::Ahead;
 use super::error::{Error, Result};
 use super::split::Split;
 use crate::compute::random::Generator;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use std::sync::Arc;
+
+/// How many batches are made ahead of the loop.
+const AHEAD: usize = 2;
 
 /// In which order a pass visits the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +40,45 @@ pub struct Batch {
     pub count: usize,
 }
 
-/// The batches of one pass. Tensors are made when a batch is asked for.
-#[derive(Debug, Clone)]
+/// The batches of one pass, made a few ahead on another thread from the first [`next`](Iterator::next) on. A clone goes on
+/// from where this one is, on a thread of its own.
+#[derive(Debug)]
 pub struct Batches {
+    plan: Arc<Plan>,
+    count: usize,
+    next: usize,
+    ahead: usize,
+    making: Option<Ahead<candle_core::Result<Batch>>>,
+}
+
+/// All that batch number `n` depends on.
+#[derive(Debug, Clone)]
+struct Plan {
     split: Split,
     order: Vec<u32>,
     size: usize,
-    count: usize,
-    next: usize,
+    /// The pass that the augmentation is drawn for, if there is one.
+    augmented: Option<u64>,
+}
+
+impl Plan {
+    /// Batch `number`, in main memory where the images are.
+    fn make(&self, number: usize, count: usize) -> candle_core::Result<Batch> {
+        let start = number * self.size;
+        // The sum cannot overflow where `size` is huge: then there is one batch, and `start` is 0.
+        let end = self.order.len().min(start + self.size);
+        let index = self.order[start..end].to_vec();
+        let split = &self.split;
+        let windows = self.augmented.map(|pass| split.augmentation().windows(split.seed(), pass, &index));
+        let (x, y) = (split.make(&index, windows.as_deref())?, split.make_labels(&index)?);
+        Ok(Batch { x, y, index, number, count })
+    }
+}
+
+impl Batch {
+    fn to_device(&self, device: &Device) -> candle_core::Result<Self> {
+        Ok(Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() })
+    }
 }
 
 impl Batches {
@@ -58,26 +95,64 @@ impl Batches {
             }
         };
         let count = split.len().div_ceil(size);
-        Ok(Self { split, order, size, count, next: 0 })
+        let ahead = if split.in_main_memory() { AHEAD } else { 0 };
+        let plan = Arc::new(Plan { split, order, size, augmented: None });
+        Ok(Self { plan, count, next: 0, ahead, making: None })
+    }
+
+    /// With the split's augmentation ([`Split::augmentation`]), if it has one, as it is drawn for pass `pass`: an image gets
+    /// the same in every pass over it that has this number, whatever the order and the size of the batches.
+    pub fn augmented(mut self, pass: u64) -> Self {
+        let augmented = Some(pass).filter(|_| !self.plan.split.augmentation().is_none());
+        Arc::make_mut(&mut self.plan).augmented = augmented;
+        Self { making: None, ..self }
+    }
+
+    /// Make `batches` batches ahead of the loop, 2 if this is not called; 0 makes each when it is asked for, on the thread
+    /// that asks. The batches are the same.
+    pub fn ahead(self, batches: usize) -> Self {
+        Self { ahead: batches, making: None, ..self }
     }
 
     /// Leave out the last batch if it is shorter than the others. An error if no batch would be left.
     pub fn drop_last(mut self) -> Result<Self> {
-        self.count = self.split.len() / self.size;
+        let Plan { split, size, .. } = &*self.plan;
+        self.count = split.len() / size;
         if self.count == 0 {
             return Err(Error::BatchSize {
-                split: self.split.name().into(),
-                size: self.size,
-                len: self.split.len(),
+                split: split.name().into(),
+                size: *size,
+                len: split.len(),
                 message: "no batch is left when the short one is dropped; give a smaller size or keep it",
             });
         }
-        Ok(self)
+        Ok(Self { making: None, ..self })
+    }
+
+    /// Batch `number`, which follows the last one; from the thread that makes them, which is started if there is none.
+    fn batch(&mut self, number: usize) -> candle_core::Result<Batch> {
+        let count = self.count;
+        if self.ahead == 0 {
+            return self.plan.make(number, count);
+        }
+        if self.making.is_none() {
+            let plan = self.plan.clone();
+            let items = (number..count).map(move |number| plan.make(number, count));
+            self.making = Some(Ahead::start(self.ahead, items)?);
+        }
+        // The thread has an item for every number, unless it panicked, and that goes on in `next`.
+        self.making.as_mut().and_then(Iterator::next).expect("a batch for every number")
     }
 
     /// Batches in the whole pass, those already given included.
     pub fn count_in_pass(&self) -> usize {
         self.count
+    }
+}
+
+impl Clone for Batches {
+    fn clone(&self) -> Self {
+        Self { plan: self.plan.clone(), making: None, ..*self }
     }
 }
 
@@ -90,15 +165,12 @@ impl Iterator for Batches {
         }
         let number = self.next;
         self.next += 1;
-        let start = number * self.size;
-        // The sum cannot overflow where `size` is huge: then there is one batch, and `start` is 0.
-        let end = self.order.len().min(start + self.size);
-        let index = self.order[start..end].to_vec();
-        let batch = self.split.images(&index).and_then(|x| {
-            let y = self.split.labels(&index)?;
-            Ok(Batch { x, y, index, number, count: self.count })
-        });
-        Some(batch)
+        let batch = self.batch(number);
+        if self.next == self.count {
+            self.making = None;
+        }
+        // Moved here and not on the other thread: a device's work is in order on the thread that uses it.
+        Some(batch.and_then(|b| b.to_device(self.plan.split.device())))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -2,6 +2,7 @@
 //! its label, separated by commas; no header, no quotes, no blank lines.
 
 use super::error::{Error, Result};
+use super::file_error::FileError;
 use super::idx::Raw;
 use super::manifest::Manifest;
 use super::read::Input;
@@ -24,20 +25,22 @@ pub fn load(manifest: &Manifest, first: usize, size: usize, rows: usize, input: 
         if reader.by_ref().take(longest + 1).read_until(b'\n', &mut line).map_err(|e| input.failed(e))? == 0 {
             break;
         }
-        let fail = |message| Error::Row { file: input.shown(), line: row + 1, message };
+        let fail = |message| FileError::Row { file: input.shown(), line: row + 1, message };
         if row == rows {
             let found = "more".into();
-            return Err(Error::Count { file: input.shown(), what: "rows", expected: rows as u64, found });
+            return Err(FileError::Count { file: input.shown(), what: "rows", expected: rows as u64, found }.into());
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if line.len() as u64 > longest {
-            return Err(fail(format!("longer than {longest} bytes, the most that a row of this data set can take")));
+            return Err(
+                fail(format!("longer than {longest} bytes, the most that a row of this data set can take")).into()
+            );
         }
         let label = parse(manifest, text, &mut values).map_err(fail)?;
         if label as usize >= manifest.classes.get() {
             let classes = manifest.classes.get();
-            return Err(Error::Label { file: input.shown(), index: row, value: label, classes });
+            return Err(FileError::Label { file: input.shown(), index: row, value: label, classes }.into());
         }
         labels.push(label);
         if !(first..first + size).contains(&row) {
@@ -47,11 +50,11 @@ pub fn load(manifest: &Manifest, first: usize, size: usize, rows: usize, input: 
         row += 1;
     }
     if row == 0 {
-        return Err(Error::Empty { file: input.shown(), expected: format!("{rows} rows") });
+        return Err(FileError::Empty { file: input.shown(), expected: format!("{rows} rows") }.into());
     }
     if row < rows {
         let found = row.to_string();
-        return Err(Error::Count { file: input.shown(), what: "rows", expected: rows as u64, found });
+        return Err(FileError::Count { file: input.shown(), what: "rows", expected: rows as u64, found }.into());
     }
     Ok((values, labels))
 }

@@ -2,6 +2,7 @@
 //! from two sources are never mixed.
 
 use super::error::{Error, Result};
+use super::file_error::FileError;
 use super::manifest::{Manifest, is_path};
 use super::read::Input;
 use std::collections::BTreeMap;
@@ -9,15 +10,17 @@ use std::path::{Path, PathBuf};
 
 /// The files of a data set, by the names that the manifest gives them, and where they are.
 pub struct Located {
-    /// One for each of `Manifest::files`.
+    /// One for each of the wanted files.
     pub inputs: BTreeMap<String, Input>,
+    /// The folder that they are in; empty for files inside the program.
+    pub folder: PathBuf,
     /// The place, for people.
     pub source: String,
 }
 
-/// Find all files of `manifest`, which was loaded under `name`.
-pub fn locate(manifest: &Manifest, name: &str, data_dir: Option<&Path>) -> Result<Located> {
-    if let Some(located) = embedded(manifest) {
+/// Find `files` of `manifest`, which was loaded under `name`.
+pub fn locate(manifest: &Manifest, files: &[&str], name: &str, data_dir: Option<&Path>) -> Result<Located> {
+    if let Some(located) = embedded(manifest, files) {
         return Ok(located);
     }
     if let Some(folder) = data_dir
@@ -28,12 +31,12 @@ pub fn locate(manifest: &Manifest, name: &str, data_dir: Option<&Path>) -> Resul
         return Err(Error::DataDir { folder: folder.into(), why });
     }
     let beside = if is_path(name) { Path::new(name).parent() } else { None };
-    search(manifest, &folders(beside, data_dir, &|key| std::env::var_os(key).map(PathBuf::from)))
+    search(manifest, files, &folders(beside, data_dir, &|key| std::env::var_os(key).map(PathBuf::from)))
 }
 
-fn embedded(manifest: &Manifest) -> Option<Located> {
+fn embedded(manifest: &Manifest, files: &[&str]) -> Option<Located> {
     let mut inputs = BTreeMap::new();
-    for file in manifest.files() {
+    for &file in files {
         let packed = format!("{file}.gz");
         let shown = |f: &str| format!("{f} (built in)");
         let input = match (manifest.embedded(file), manifest.embedded(&packed)) {
@@ -43,7 +46,7 @@ fn embedded(manifest: &Manifest) -> Option<Located> {
         };
         inputs.insert(file.to_owned(), input);
     }
-    Some(Located { inputs, source: "built into the program".into() })
+    Some(Located { inputs, folder: PathBuf::new(), source: "built into the program".into() })
 }
 
 /// The data folders in the order in which they are tried. Files beside a manifest of one's own come first: they are
@@ -61,24 +64,33 @@ fn folders(beside: Option<&Path>, data_dir: Option<&Path>, env: &dyn Fn(&str) ->
     folders
 }
 
-fn search(manifest: &Manifest, folders: &[PathBuf]) -> Result<Located> {
-    let files = manifest.files();
+/// Where a data folder may hold the files: under the data set's name and directly, each with and without the folder that
+/// the archive makes.
+fn places(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
+    let unpacked = manifest.folder.as_ref().map(|f| f.as_str());
+    let named = data_folder.join(manifest.name.as_str());
+    let inner = [named.as_path(), data_folder].map(|p| unpacked.map(|u| p.join(u)));
+    inner.into_iter().flatten().chain([named.clone(), data_folder.into()]).collect()
+}
+
+fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Located> {
     let mut looked = String::new();
-    for place in folders.iter().flat_map(|f| [f.join(manifest.name.as_str()), f.clone()]) {
+    for place in folders.iter().flat_map(|f| places(manifest, f)) {
         let mut inputs = BTreeMap::new();
-        for file in &files {
+        for file in files {
             if let Some(input) = in_place(&place, file)? {
                 inputs.insert((*file).to_owned(), input);
             }
         }
         let missing = files.iter().find(|f| !inputs.contains_key(**f));
         match (missing, inputs.keys().next()) {
-            (None, _) => return Ok(Located { inputs, source: place.display().to_string() }),
+            (None, _) => return Ok(Located { inputs, source: place.display().to_string(), folder: place }),
             (Some(missing), Some(present)) => {
                 return Err(Error::Incomplete {
                     dataset: manifest.name.as_str().into(),
                     present: present.clone(),
                     missing: (*missing).to_owned(),
+                    enough: manifest.enough_without(missing),
                     folder: place,
                 });
             }
@@ -101,11 +113,11 @@ fn in_place(place: &Path, file: &str) -> Result<Option<Input>> {
             Ok(meta) if meta.is_file() => return Ok(Some(Input::file(path, packed))),
             Ok(_) => wrong = wrong.or(Some(path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound || e.kind() == std::io::ErrorKind::NotADirectory => {}
-            Err(source) => return Err(Error::Io { file: path.display().to_string(), source }),
+            Err(source) => return Err(FileError::Io { file: path.display().to_string(), source }.into()),
         }
     }
     match wrong {
-        Some(path) => Err(super::read::not_a_file(&path)),
+        Some(path) => Err(super::read::not_a_file(&path).into()),
         None => Ok(None),
     }
 }

@@ -1,7 +1,10 @@
 //! Manifests: what a data set is, in YAML (this is the only place that knows YAML). `datasets/*.yaml` are built into the
 //! program and show all keys; a manifest of one's own is loaded by its path.
 
+use super::built_in;
+use super::check::check;
 use super::error::{Error, Result};
+use super::file_error::FileError;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::io::Read;
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -9,33 +12,6 @@ use std::path::Path;
 
 /// A manifest longer than this is none.
 const MANIFEST_BYTES: u64 = 1 << 20;
-/// The most values of one split, one byte each; splits are held in memory, and a manifest may come from somebody else.
-/// It also keeps indices within u32.
-const SPLIT_BYTES: usize = u32::MAX as usize;
-/// As many classes as anything here is made for.
-const CLASSES: usize = 1 << 16;
-
-/// The manifests inside the program, with the files that come with them.
-const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        name: "digits",
-        yaml: include_str!("../../datasets/digits.yaml"),
-        files: &[("digits.csv.gz", include_bytes!("../../datasets/digits/digits.csv.gz"))],
-    },
-    BuiltIn { name: "mnist", yaml: include_str!("../../datasets/mnist.yaml"), files: &[] },
-];
-
-struct BuiltIn {
-    name: &'static str,
-    yaml: &'static str,
-    files: &'static [(&'static str, &'static [u8])],
-}
-
-/// The names of the data sets that are known without a path.
-pub fn names() -> Vec<&'static str> {
-    BUILT_IN.iter().map(|b| b.name).collect()
-}
-
 /// Is `name`, as given to `Dataset::load`, the path of a manifest and not the name of a known data set?
 pub fn is_path(name: &str) -> bool {
     name.contains(['/', '\\']) || name.ends_with(".yaml") || name.ends_with(".yml")
@@ -58,6 +34,12 @@ pub struct Manifest {
     pub scale: NonZeroU8,
     /// How the files are to be read.
     pub format: Format,
+    /// The folder that the published archive unpacks to, where it makes one.
+    #[serde(default)]
+    pub folder: Option<PlainName>,
+    /// `folders`: the file that names the classes, one per line. Labels count them in alphabetical order.
+    #[serde(default)]
+    pub class_list: Option<PlainName>,
     /// The images to train on and those to test on.
     pub splits: Splits,
     /// Under which terms the data may be used.
@@ -100,6 +82,18 @@ pub struct SplitFiles {
     /// `csv`: the row, from 0, at which the split starts; 0 if left out.
     #[serde(default)]
     pub first_row: Option<usize>,
+    /// `cifar`: the files in order, without `.gz`, each with as many images.
+    #[serde(default)]
+    pub files: Option<Vec<PlainName>>,
+    /// `folders`: the folder that holds a folder for each class, or the annotations.
+    #[serde(default)]
+    pub folder: Option<PlainName>,
+    /// `folders`: the folder, within that of a class or beside the annotations, that holds the images; none if left out.
+    #[serde(default)]
+    pub subfolder: Option<PlainName>,
+    /// `folders`: the file that lists images and their classes, where images are not kept in a folder for each class.
+    #[serde(default)]
+    pub annotations: Option<PlainName>,
 }
 
 /// The file formats.
@@ -110,6 +104,10 @@ pub enum Format {
     Idx,
     /// Rows of values with the label last; see `csv.rs`.
     Csv,
+    /// Files of records, each a label and an image; see `cifar.rs`.
+    Cifar,
+    /// Pictures in folders; see `folders.rs`.
+    Folders,
 }
 
 /// A name that can be a file in a data folder and cannot lead out of it: letters, digits, `.`, `-` and `_`, not
@@ -121,6 +119,12 @@ impl PlainName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Is `name` one?
+    pub fn allows(name: &str) -> bool {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        plain && !name.is_empty() && !name.starts_with('.')
     }
 }
 
@@ -135,8 +139,7 @@ impl<'de> Deserialize<'de> for PlainName {
                 f.write_str("a plain name (letters, digits, `.`, `-`, `_`, no leading `.`, no folders)")
             }
             fn visit_str<E: serde::de::Error>(self, s: &str) -> std::result::Result<PlainName, E> {
-                let plain = s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-                if plain && !s.is_empty() && !s.starts_with('.') {
+                if PlainName::allows(s) {
                     Ok(PlainName(s.into()))
                 } else {
                     Err(E::invalid_value(serde::de::Unexpected::Str(s), &self))
@@ -153,18 +156,7 @@ impl Manifest {
         if is_path(name) {
             return Self::parse(&read(Path::new(name))?, name);
         }
-        let Some(built_in) = BUILT_IN.iter().find(|b| b.name == name) else {
-            let lower = name.to_lowercase();
-            let nearest = BUILT_IN
-                .iter()
-                .map(|b| (strsim::damerau_levenshtein(&lower, b.name), b.name))
-                .min()
-                // Farther than this is another word, not a slip.
-                .filter(|(distance, known)| *distance <= known.len() / 2)
-                .map(|(_, known)| known.to_owned());
-            let known = names().iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-            return Err(Error::UnknownDataset { name: name.into(), nearest, known });
-        };
+        let built_in = built_in::find(name)?;
         let mut manifest = Self::parse(built_in.yaml, &format!("{name}.yaml (built in)"))?;
         manifest.embedded = built_in.files;
         Ok(manifest)
@@ -181,7 +173,7 @@ impl Manifest {
             }
             Error::Manifest { file: file.into(), at, message }
         })?;
-        manifest.check().map_err(|message| Error::Manifest { file: file.into(), at: None, message })?;
+        check(&manifest).map_err(|message| Error::Manifest { file: file.into(), at: None, message })?;
         Ok(manifest)
     }
 
@@ -201,17 +193,27 @@ impl Manifest {
         [("train", &self.splits.train), ("test", &self.splits.test)]
     }
 
-    /// The names of all files, each once, without `.gz`.
-    pub fn files(&self) -> Vec<&str> {
-        let mut files: Vec<&str> = Vec::new();
-        for (_, split) in self.splits() {
-            for file in [&split.images, &split.labels, &split.file].into_iter().flatten() {
-                if !files.contains(&file.as_str()) {
-                    files.push(file.as_str());
+    /// The names of the files that the first `train` and the first `test` images are in, each once, without `.gz`.
+    pub fn files(&self, train: usize, test: usize) -> Vec<&str> {
+        let mut files: Vec<&str> = self.class_list.iter().map(PlainName::as_str).collect();
+        for (split, wanted) in [(&self.splits.train, train), (&self.splits.test, test)] {
+            let single = [&split.images, &split.labels, &split.file].into_iter().flatten();
+            let parts = split.files.iter().flatten().take(split.files_for(wanted));
+            for file in single.chain(parts).map(PlainName::as_str) {
+                if !files.contains(&file) {
+                    files.push(file);
                 }
             }
         }
         files
+    }
+
+    /// The split and the number of its images that can be had without `file`, where that is some.
+    pub(super) fn enough_without(&self, file: &str) -> Option<(&'static str, usize)> {
+        self.splits().into_iter().find_map(|(name, split)| {
+            let before = split.files.iter().flatten().position(|f| f.as_str() == file)?;
+            (before > 0).then(|| (name, before * split.images_per_file()))
+        })
     }
 
     /// How many rows the CSV file `file` holds: as many as its splits need.
@@ -224,60 +226,29 @@ impl Manifest {
     pub fn embedded(&self, file: &str) -> Option<&'static [u8]> {
         self.embedded.iter().find(|(name, _)| *name == file).map(|(_, bytes)| *bytes)
     }
+}
 
-    /// What the types alone do not say; the message names the key.
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.classes.get() > CLASSES {
-            return Err(format!("classes: {} classes; expected at most {CLASSES}", self.classes));
-        }
-        let pixels = self.shape().iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-        for (name, split) in self.splits() {
-            let bytes = pixels.and_then(|p| p.checked_mul(split.first_row.unwrap_or(0).checked_add(split.size.get())?));
-            if bytes.is_none_or(|b| b > SPLIT_BYTES) {
-                return Err(format!(
-                    "splits.{name}: {} images of {:?} values; expected at most {SPLIT_BYTES} values, which are held in \
-                     memory",
-                    split.size,
-                    self.shape()
-                ));
-            }
-            let needs = |key: &str, given: bool, wanted: bool| match (given, wanted) {
-                (false, true) => Err(format!("splits.{name}.{key}: missing; format `{}` needs it", self.format.name())),
-                (true, false) => Err(format!("splits.{name}.{key}: not used by format `{}`", self.format.name())),
-                _ => Ok(()),
-            };
-            needs("images", split.images.is_some(), self.format == Format::Idx)?;
-            needs("labels", split.labels.is_some(), self.format == Format::Idx)?;
-            needs("file", split.file.is_some(), self.format == Format::Csv)?;
-            needs("first_row", split.first_row.is_some(), self.format == Format::Csv && split.first_row.is_some())?;
-            if split.images.is_some() && split.images == split.labels {
-                return Err(format!("splits.{name}: images and labels are the same file"));
-            }
-        }
-        self.check_overlap()
+impl SplitFiles {
+    /// `cifar`: the images in each of the files.
+    pub fn images_per_file(&self) -> usize {
+        // `check` has made sure that it comes out even.
+        self.size.get() / self.files.as_ref().map_or(1, Vec::len)
     }
 
-    /// Training on test images must not happen by a slip in a manifest.
-    fn check_overlap(&self) -> std::result::Result<(), String> {
-        let Splits { train, test } = &self.splits;
-        let span = |s: &SplitFiles| (s.first_row.unwrap_or(0), s.first_row.unwrap_or(0) + s.size.get());
-        let ((a, b), (c, d)) = (span(train), span(test));
-        let same_images = train.images.is_some() && train.images == test.images;
-        if same_images {
-            return Err("splits: train and test use the same file of images".into());
-        }
-        if train.file.is_some() && train.file == test.file && a < d && c < b {
-            return Err(format!("splits: train (rows {a}..{b}) and test (rows {c}..{d}) of the same file overlap"));
-        }
-        Ok(())
+    /// `cifar`: how many of the files the first `wanted` images are in.
+    fn files_for(&self, wanted: usize) -> usize {
+        wanted.div_ceil(self.images_per_file())
     }
 }
 
 impl Format {
-    fn name(self) -> &'static str {
+    /// As manifests write it.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Format::Idx => "idx",
             Format::Csv => "csv",
+            Format::Cifar => "cifar",
+            Format::Folders => "folders",
         }
     }
 }
@@ -285,7 +256,7 @@ impl Format {
 /// The text of the manifest at `path`.
 fn read(path: &Path) -> Result<String> {
     let file = path.display().to_string();
-    let io = |source| Error::Io { file: file.clone(), source };
+    let io = |source| FileError::Io { file: file.clone(), source };
     let mut bytes = Vec::new();
     super::read::open_file(path, &file)?.take(MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
     let fail = |message: String| Error::Manifest { file: file.clone(), at: None, message };

@@ -1,25 +1,37 @@
-//! Data sets: manifests, finding and strictly reading their files, splits, batches.
+//! Data sets: manifests, finding and strictly reading their files, splits, batches, augmentation.
 //!
 //! [`Dataset::load`] gives two [`Split`]s; [`Split::batches`] gives tensors. What is not exactly as the manifest says is
 //! an [`enum@Error`] that names the file, what was expected and what was found.
 
+mod ahead;
+mod augment;
 mod batches;
+mod built_in;
+mod check;
+mod cifar;
 mod csv;
 mod error;
+mod file_error;
+mod folders;
 pub mod hub;
 mod idx;
+mod load;
 mod locate;
 mod manifest;
+mod picture;
 mod read;
 mod split;
 
+pub use augment::Augmentation;
 pub use batches::{Batch, BatchOrder, Batches};
+pub use built_in::names;
 pub use error::{Error, Result};
-pub use manifest::{Format, Manifest, PlainName, SplitFiles, Splits, is_path, names};
+pub use file_error::FileError;
+pub use manifest::{Format, Manifest, PlainName, SplitFiles, Splits, is_path};
 pub use split::Split;
 
 use candle_core::{DType, Device};
-use read::Input;
+use load::Loader;
 use std::path::PathBuf;
 
 /// How to load a data set. The default: everything, f32, on the CPU, seed 0.
@@ -35,13 +47,23 @@ pub struct Options {
     pub dtype: DType,
     /// The device of batches; the data themselves stay in main memory.
     pub device: Device,
-    /// Kept by the splits ([`Split::seed`]) for the order of batches.
+    /// Kept by the splits ([`Split::seed`]) for the order of batches and the augmentation.
     pub seed: u64,
+    /// What is done to training images in augmented passes ([`Batches::augmented`]).
+    pub augmentation: Augmentation,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data_dir: None, train_limit: None, test_limit: None, dtype: DType::F32, device: Device::Cpu, seed: 0 }
+        Self {
+            data_dir: None,
+            train_limit: None,
+            test_limit: None,
+            dtype: DType::F32,
+            device: Device::Cpu,
+            seed: 0,
+            augmentation: Augmentation::default(),
+        }
     }
 }
 
@@ -74,19 +96,22 @@ pub struct Dataset {
 impl Dataset {
     /// Load the data set called `name` (one of [`names`]) or described by the manifest at the path `name`.
     ///
-    /// Fails unless every file is exactly what the manifest says, and if a limit is 0 or greater than its split.
+    /// Fails unless every file that holds wanted images is exactly what the manifest says, and if a limit is 0 or greater
+    /// than its split.
     pub fn load(name: &str, options: &Options) -> Result<Self> {
         let manifest = Manifest::find(name)?;
         split::check_dtype(options.dtype)?;
         // Before any file is read: these mistakes are the quickest to report.
+        options.augmentation.check(&format!("data set `{}`", manifest.name.as_str()), manifest.shape())?;
         let train_limit = limit(&manifest, "train", options.train_limit)?;
         let test_limit = limit(&manifest, "test", options.test_limit)?;
-        let located = locate::locate(&manifest, name, options.data_dir.as_deref())?;
-        let load = |split: &'static str| load_split(&manifest, split, &located.inputs, options);
-        let (train, test) = (load("train")?, load("test")?);
+        let files = manifest.files(train_limit, test_limit);
+        let located = locate::locate(&manifest, &files, name, options.data_dir.as_deref())?;
+        let loader = Loader::new(&manifest, &located, options, [train_limit, test_limit])?;
 
-        let (train, test) = (train.take(train_limit), test.take(test_limit));
-        let warnings = [&train, &test].into_iter().filter_map(missing_warning).collect();
+        let train = loader.load("train", train_limit)?.with_augmentation(options.augmentation)?;
+        let test = loader.load("test", test_limit)?;
+        let warnings = loader.warnings(&[&train, &test]);
         Ok(Self {
             name: manifest.name.as_str().into(),
             title: manifest.title.clone(),
@@ -115,59 +140,4 @@ fn limit(manifest: &Manifest, split: &'static str, limit: Option<usize>) -> Resu
 
 fn split_files<'a>(manifest: &'a Manifest, split: &str) -> &'a SplitFiles {
     if split == "train" { &manifest.splits.train } else { &manifest.splits.test }
-}
-
-fn load_split(
-    manifest: &Manifest,
-    name: &str,
-    inputs: &std::collections::BTreeMap<String, Input>,
-    options: &Options,
-) -> Result<Split> {
-    let files = split_files(manifest, name);
-    // The manifest has been checked for the keys of its format, and every file of it has been found.
-    let input = |file: &Option<PlainName>| &inputs[file.as_ref().expect("a checked manifest names the file").as_str()];
-    let size = files.size.get();
-    let raw = match manifest.format {
-        Format::Idx => idx::load(manifest, size, input(&files.images), input(&files.labels))?,
-        Format::Csv => {
-            let rows = manifest.rows(files.file.as_ref().map_or("", PlainName::as_str));
-            csv::load(manifest, files.first_row.unwrap_or(0), size, rows, input(&files.file))?
-        }
-    };
-    let split = Split::from_bytes(name, manifest.shape(), manifest.classes.get(), raw, manifest.scale.get(), options);
-    let missing = missing_classes(&split);
-    if missing.is_empty() {
-        return Ok(split);
-    }
-    Err(Error::MissingClass {
-        dataset: manifest.name.as_str().into(),
-        split: name.into(),
-        missing: list(&missing),
-        classes: manifest.classes.get(),
-    })
-}
-
-fn missing_classes(split: &Split) -> Vec<usize> {
-    split.class_counts().iter().enumerate().filter(|(_, n)| **n == 0).map(|(class, _)| class).collect()
-}
-
-fn missing_warning(split: &Split) -> Option<String> {
-    let missing = missing_classes(split);
-    (!missing.is_empty()).then(|| {
-        let (name, len) = (split.name(), split.len());
-        format!(
-            "the first {len} {name} images hold none of class {}; raise {name}_limit to have them all",
-            list(&missing)
-        )
-    })
-}
-
-/// The first few of `classes`: there may be very many.
-fn list(classes: &[usize]) -> String {
-    const SHOWN: usize = 10;
-    let mut text = classes.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
-    if classes.len() > SHOWN {
-        text += &format!(" and {} more", classes.len() - SHOWN);
-    }
-    text
 }

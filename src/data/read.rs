@@ -1,6 +1,7 @@
 //! Reading a file that may be packed, cut off or far longer than it should be: never more bytes than asked for.
 
 use super::error::{Error, Result};
+use super::file_error::FileError;
 use crate::compute::interrupt;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -68,7 +69,7 @@ impl Input {
             }
         }
         if bytes.is_empty() {
-            return Err(Error::Empty { file: self.shown(), expected: expected.into() });
+            return Err(FileError::Empty { file: self.shown(), expected: expected.into() }.into());
         }
         Ok(bytes)
     }
@@ -82,19 +83,19 @@ impl Input {
     }
 
     /// The error for `source`, which came up while this was read.
-    pub fn failed(&self, source: io::Error) -> Error {
+    pub fn failed(&self, source: io::Error) -> FileError {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match source.kind() {
             UnexpectedEof if self.packed && self.size_on_disk() == Some(0) => {
-                Error::Empty { file: self.shown(), expected: "a gzip file".into() }
+                FileError::Empty { file: self.shown(), expected: "a gzip file".into() }
             }
             UnexpectedEof if self.packed => {
-                Error::Gzip { file: self.shown(), reason: "the gzip stream is cut off".into() }
+                FileError::Gzip { file: self.shown(), reason: "the gzip stream is cut off".into() }
             }
             InvalidData | InvalidInput if self.packed => {
-                Error::Gzip { file: self.shown(), reason: format!("broken gzip stream ({source})") }
+                FileError::Gzip { file: self.shown(), reason: format!("broken gzip stream ({source})") }
             }
-            _ => Error::Io { file: self.shown(), source },
+            _ => FileError::Io { file: self.shown(), source },
         }
     }
 
@@ -108,15 +109,15 @@ impl Input {
 
 /// Open a regular file; anything else at `path` is an error, and opening a pipe would wait for ever.
 pub fn open_file(path: &Path, shown: &str) -> Result<File> {
-    let io = |source| Error::Io { file: shown.into(), source };
+    let io = |source| FileError::Io { file: shown.into(), source };
     if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(not_a_file(path));
+        return Err(not_a_file(path).into());
     }
-    File::open(path).map_err(io)
+    Ok(File::open(path).map_err(io)?)
 }
 
 /// The error for a folder, device or pipe at `path`.
-pub fn not_a_file(path: &Path) -> Error {
+pub fn not_a_file(path: &Path) -> FileError {
     let found = if path.is_dir() { "a folder" } else { "a device or pipe" };
-    Error::NotAFile { file: path.display().to_string(), found }
+    FileError::NotAFile { file: path.display().to_string(), found }
 }

@@ -1,8 +1,10 @@
 //! A split: images and labels in memory, kept as compact as they were stored and turned into tensors batch by batch.
 
+use super::augment::{Augmentation, Window};
 use super::batches::{BatchOrder, Batches};
 use super::error::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use super::file_error::FileError;
+use candle_core::{DType, Device, Tensor, WithDType};
 use std::sync::Arc;
 
 /// A run of images with their labels. Cheap to clone; clones and parts share the data.
@@ -16,6 +18,7 @@ pub struct Split {
     dtype: DType,
     device: Device,
     seed: u64,
+    augmentation: Augmentation,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl Split {
         let images = Images::Bytes { values, levels };
         let data = Data { name: name.into(), shape, classes, images, labels };
         let (dtype, device, seed) = (options.dtype, options.device.clone(), options.seed);
-        Self { data: Arc::new(data), start: 0, len, dtype, device, seed }
+        Self { data: Arc::new(data), start: 0, len, dtype, device, seed, augmentation: Augmentation::default() }
     }
 
     /// A split called `name` from values in memory: `images` [n, C, H, W] of a floating-point dtype, with any values, and
@@ -79,7 +82,8 @@ impl Split {
         let (dtype, device) = (images.dtype(), images.device().clone());
         let images = Images::Values(images.detach().contiguous()?);
         let data = Data { name: name.into(), shape: [c, h, w], classes, images, labels: labels.to_vec() };
-        Ok(Self { data: Arc::new(data), start: 0, len: n, dtype, device, seed: 0 })
+        let augmentation = Augmentation::default();
+        Ok(Self { data: Arc::new(data), start: 0, len: n, dtype, device, seed: 0, augmentation })
     }
 
     /// The number of images.
@@ -122,6 +126,17 @@ impl Split {
         self.seed
     }
 
+    /// What is done to the images in augmented passes ([`Batches::augmented`]), and nowhere else.
+    pub fn augmentation(&self) -> Augmentation {
+        self.augmentation
+    }
+
+    /// The same split with another augmentation. A crop greater than the images is an error.
+    pub fn with_augmentation(&self, augmentation: Augmentation) -> Result<Self> {
+        augmentation.check(&format!("split `{}`", self.name()), self.shape())?;
+        Ok(Self { augmentation, ..self.clone() })
+    }
+
     /// The same images in another dtype, computed from the stored values and not from rounded ones.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
         check_dtype(dtype)?;
@@ -136,34 +151,53 @@ impl Split {
     /// The images at `indices`, [n, C, H, W]. Values from files are from 0 to 1: value / scale in f64, rounded once to the
     /// split's dtype. An index past the end is an error.
     pub fn images(&self, indices: &[u32]) -> candle_core::Result<Tensor> {
+        self.make(indices, None)?.to_device(&self.device)
+    }
+
+    /// The images at `indices`, or of each the part in its window; not yet on the split's device.
+    pub(super) fn make(&self, indices: &[u32], windows: Option<&[Window]>) -> candle_core::Result<Tensor> {
         self.check_indices(indices)?;
-        let [c, h, w] = self.data.shape;
-        let shape = (indices.len(), c, h, w);
         match &self.data.images {
             Images::Bytes { values, levels } => match self.dtype {
                 // The common case without a detour: a table in f32, and no f64 copy of the batch.
                 DType::F32 => {
                     let levels: Vec<f32> = levels.iter().map(|&v| v as f32).collect();
-                    Tensor::from_vec(self.gather(values, &levels, indices), shape, &self.device)
+                    self.tensor(self.gather(values, &levels, indices), windows)
                 }
-                dtype => Tensor::from_vec(self.gather(values, levels, indices), shape, &Device::Cpu)?
-                    .to_dtype(dtype)?
-                    .to_device(&self.device),
+                dtype => self.tensor(self.gather(values, levels, indices), windows)?.to_dtype(dtype),
             },
             Images::Values(images) => {
                 let rows = indices.iter().map(|&i| self.start as u32 + i).collect::<Vec<_>>();
                 let rows = Tensor::from_vec(rows, indices.len(), images.device())?;
-                images.index_select(&rows, 0)?.to_dtype(self.dtype)?.to_device(&self.device)
+                let images = images.index_select(&rows, 0)?;
+                if windows.is_none() {
+                    return images.to_dtype(self.dtype);
+                }
+                let values = images.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+                self.tensor(values, windows)?.to_dtype(self.dtype)
             }
         }
     }
 
     /// The labels at `indices`, [n] of u32. An index past the end is an error.
     pub fn labels(&self, indices: &[u32]) -> candle_core::Result<Tensor> {
+        self.make_labels(indices)?.to_device(&self.device)
+    }
+
+    /// The labels at `indices`, not yet on the split's device.
+    pub(super) fn make_labels(&self, indices: &[u32]) -> candle_core::Result<Tensor> {
         self.check_indices(indices)?;
         let own = self.own_labels();
         let labels: Vec<u32> = indices.iter().map(|&i| own[i as usize]).collect();
-        Tensor::from_vec(labels, indices.len(), &self.device)
+        Tensor::from_vec(labels, indices.len(), &Device::Cpu)
+    }
+
+    /// Are the images in main memory, where another thread can make batches of them?
+    pub(super) fn in_main_memory(&self) -> bool {
+        match &self.data.images {
+            Images::Bytes { .. } => true,
+            Images::Values(images) => images.device().is_cpu(),
+        }
     }
 
     /// The first `n` images, or all if there are fewer; see [`Split::range`] for a strict form.
@@ -197,6 +231,21 @@ impl Split {
         &self.data.labels[self.start..self.start + self.len]
     }
 
+    /// Values of images one after the other, each cut to its window, as a tensor in main memory.
+    fn tensor<T: WithDType + Default>(
+        &self,
+        mut values: Vec<T>,
+        windows: Option<&[Window]>,
+    ) -> candle_core::Result<Tensor> {
+        let [c, h, w] = self.data.shape;
+        if let Some(windows) = windows {
+            let images = values.chunks_exact_mut(c * h * w);
+            images.zip(windows).for_each(|(image, window)| window.cut(image, self.data.shape));
+        }
+        let n = values.len() / (c * h * w);
+        Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)
+    }
+
     fn gather<T: Copy>(&self, values: &[u8], levels: &[T], indices: &[u32]) -> Vec<T> {
         let pixels: usize = self.data.shape.iter().product();
         let mut out = Vec::with_capacity(indices.len() * pixels);
@@ -218,7 +267,7 @@ impl Split {
 /// Are all `labels` classes? `file` names them in the error.
 pub(super) fn check_labels(file: &str, labels: &[u32], classes: usize) -> Result<()> {
     match labels.iter().position(|&l| l as usize >= classes) {
-        Some(index) => Err(Error::Label { file: file.into(), index, value: labels[index], classes }),
+        Some(index) => Err(FileError::Label { file: file.into(), index, value: labels[index], classes }.into()),
         None => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What several tests share: golden files, an engine with tensors in its scope.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod data;
 pub mod program;
 
 use candle_core::{DType, Device, Tensor};

@@ -4,7 +4,7 @@ use super::args;
 use super::host::host;
 use super::types::{Batch, Dataset, Split, Tensor, int};
 use crate::compute::interrupt;
-use crate::data::{self, BatchOrder};
+use crate::data::{self, Augmentation, BatchOrder};
 use crate::run::Run;
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
@@ -57,6 +57,7 @@ fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
         },
         device: host.device.clone(),
         seed: host.seed,
+        augmentation: Augmentation { crop: options.usize("crop", 0, ..)?, flip: options.bool("flip", false)? },
     };
     options.finish()?;
     // A manifest given by a relative path lies beside the script, not beside whoever runs it.
@@ -75,27 +76,28 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
     let shuffle = options.bool("shuffle", split.0.name() == "train")?;
     let number = if options.has("pass") { Some(options.usize("pass", 0, ..)? as u64) } else { None };
     let drop_last = options.bool("drop_last", false)?;
+    let augment = options.bool("augment", true)? && !split.0.augmentation().is_none();
     options.finish()?;
-    let order = if shuffle {
-        // Without a number of its own, every pass of the session has another order.
-        let pass = number.unwrap_or_else(|| host.passes.replace(host.passes.get() + 1));
-        BatchOrder::Shuffled { seed: split.0.seed(), pass }
-    } else {
-        BatchOrder::Sequential
-    };
     let size = args::count("batches", "the batch size", size)?;
+    // Without a number of its own, every pass of the session has another order and augmentation.
+    let random = shuffle || augment;
+    let pass = number.unwrap_or_else(|| if random { host.passes.replace(host.passes.get() + 1) } else { 0 });
+    let order = if shuffle { BatchOrder::Shuffled { seed: split.0.seed(), pass } } else { BatchOrder::Sequential };
     let made = split.0.batches(size, order).and_then(|b| if drop_last { b.drop_last() } else { Ok(b) });
+    let made = made.map(|b| if augment { b.augmented(pass) } else { b });
     made.map(|inner| Batches { inner, run: host.run.clone() }).map_err(|e| fail(format!("batches: {e}")))
 }
 
 #[export_module]
 mod datasets {
-    /// A data set by name ("digits", "mnist") or by the path of a manifest.
+    /// A data set by name ("digits", "mnist", "cifar10", "tiny_imagenet") or by the path of a manifest.
     #[rhai_fn(return_raw)]
     pub fn dataset(context: NativeCallContext, name: &str) -> Res<Dataset> {
         load(&context, name, Map::new())
     }
-    /// A data set. Options: `train_limit`, `test_limit` (the first so many images; 0 is all), `dtype` ("f32").
+    /// A data set. Options: `train_limit`, `test_limit` (the first so many images; 0 is all), `dtype` ("f32"), and for the
+    /// batches of training images `crop` (0: zeros around an image, of which a random window is taken) and `flip` (false:
+    /// reflect every other image).
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_options(context: NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
         load(&context, name, options)
@@ -143,13 +145,13 @@ mod datasets {
     pub fn batches(context: NativeCallContext, split: &mut Split, size: INT) -> Res<Batches> {
         pass(&context, split, size, Map::new())
     }
-    /// Batches. Options: `shuffle` (true for training images), `pass` (number of the order; else a new one each time),
-    /// `drop_last` (false).
+    /// Batches. Options: `shuffle` (true for training images), `pass` (number of the order and the augmentation; else a new
+    /// one each time), `drop_last` (false), `augment` (true: crop and flip as the data set was asked to).
     #[rhai_fn(name = "batches", pure, return_raw)]
     pub fn batches_options(context: NativeCallContext, split: &mut Split, size: INT, options: Map) -> Res<Batches> {
         pass(&context, split, size, options)
     }
-    /// Images by their numbers, [n, channels, height, width], values in [0, 1].
+    /// Images by their numbers, [n, channels, height, width], values in [0, 1]; never augmented.
     #[rhai_fn(pure, return_raw)]
     pub fn images(split: &mut Split, numbers: Array) -> Res<Tensor> {
         let numbers = places("images", split, &numbers)?;

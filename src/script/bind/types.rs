@@ -100,17 +100,24 @@ pub fn register(engine: &mut Engine) {
     shown(engine, |d: &Dataset| {
         let d = &d.0;
         format!(
-            "{}: {:?}, {} classes, {} train, {} test, from {}",
+            "{}: {:?}, {} classes, {} train{}, {} test, from {}",
             d.title,
             d.shape,
             d.classes,
             d.train.len(),
+            augmented(&d.train),
             d.test.len(),
             d.source
         )
     });
-    shown(engine, |s: &Split| format!("{} images ({})", s.0.len(), s.0.name()));
+    shown(engine, |s: &Split| format!("{} images ({}){}", s.0.len(), s.0.name(), augmented(&s.0)));
     shown(engine, |b: &Batch| format!("batch {} of {}: x {:?}", b.0.number + 1, b.0.count, b.0.x.dims()));
+}
+
+/// ` (crop 4, flip)`, or nothing where batches hold the images as they are.
+fn augmented(split: &data::Split) -> String {
+    let augmentation = split.augmentation();
+    if augmentation.is_none() { String::new() } else { format!(" ({})", augmentation.describe()) }
 }
 
 /// The same text for `print`, for string interpolation and at the prompt.

@@ -1,0 +1,108 @@
+//! What a manifest's types alone do not say: keys that its format needs, sizes that fit in memory, splits that share
+//! nothing. Messages name the key.
+
+use super::manifest::{Format, Manifest, SplitFiles, Splits};
+
+/// The most values of one split, one byte each; splits are held in memory, and a manifest may come from somebody else.
+/// It also keeps indices within u32.
+const SPLIT_BYTES: usize = u32::MAX as usize;
+/// As many classes as anything here is made for.
+const CLASSES: usize = 1 << 16;
+
+type Check = std::result::Result<(), String>;
+
+/// Does `manifest` describe a data set?
+pub(super) fn check(manifest: &Manifest) -> Check {
+    if manifest.classes.get() > CLASSES {
+        return Err(format!("classes: {} classes; expected at most {CLASSES}", manifest.classes));
+    }
+    for (name, split) in manifest.splits() {
+        check_memory(manifest, name, split)?;
+        check_keys(manifest, name, split)?;
+    }
+    let format = manifest.format;
+    needs(format, "class_list", manifest.class_list.is_some(), format == Format::Folders)?;
+    if format == Format::Folders {
+        if manifest.scale.get() != u8::MAX {
+            return Err(format!("scale: {}; format `folders` needs 255, the range of its pictures", manifest.scale));
+        }
+        if !matches!(manifest.shape()[0], 1 | 3) {
+            let channels = manifest.shape()[0];
+            return Err(format!("shape: {channels} channels; format `folders` needs 1 (grey) or 3 (red, green, blue)"));
+        }
+    }
+    check_overlap(manifest)
+}
+
+fn check_memory(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
+    let pixels = manifest.shape().iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
+    let bytes = pixels.and_then(|p| p.checked_mul(split.first_row.unwrap_or(0).checked_add(split.size.get())?));
+    if bytes.is_none_or(|b| b > SPLIT_BYTES) {
+        return Err(format!(
+            "splits.{name}: {} images of {:?} values; expected at most {SPLIT_BYTES} values, which are held in memory",
+            split.size,
+            manifest.shape()
+        ));
+    }
+    Ok(())
+}
+
+/// Are the keys of the format there, and no others?
+fn check_keys(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
+    let format = manifest.format;
+    let needs = |key: &str, given: bool, wanted: bool| needs(format, &format!("splits.{name}.{key}"), given, wanted);
+    // A key that may be left out is wanted where it is given.
+    let may = |key: &str, given: bool, allowed: bool| needs(key, given, given && allowed);
+    needs("images", split.images.is_some(), format == Format::Idx)?;
+    needs("labels", split.labels.is_some(), format == Format::Idx)?;
+    needs("file", split.file.is_some(), format == Format::Csv)?;
+    may("first_row", split.first_row.is_some(), format == Format::Csv)?;
+    needs("files", split.files.is_some(), format == Format::Cifar)?;
+    needs("folder", split.folder.is_some(), format == Format::Folders)?;
+    may("subfolder", split.subfolder.is_some(), format == Format::Folders)?;
+    may("annotations", split.annotations.is_some(), format == Format::Folders)?;
+    if split.images.is_some() && split.images == split.labels {
+        return Err(format!("splits.{name}: images and labels are the same file"));
+    }
+    let files = split.files.as_deref().unwrap_or_default();
+    if split.files.is_some() && (files.is_empty() || !split.size.get().is_multiple_of(files.len())) {
+        return Err(format!(
+            "splits.{name}: {} images in {} files; expected as many images in every file",
+            split.size,
+            files.len()
+        ));
+    }
+    match files.iter().enumerate().find(|(i, file)| files[..*i].contains(file)) {
+        Some((_, twice)) => Err(format!("splits.{name}.files: {} stands there twice", twice.as_str())),
+        None => Ok(()),
+    }
+}
+
+fn needs(format: Format, key: &str, given: bool, wanted: bool) -> Check {
+    match (given, wanted) {
+        (false, true) => Err(format!("{key}: missing; format `{}` needs it", format.name())),
+        (true, false) => Err(format!("{key}: not used by format `{}`", format.name())),
+        _ => Ok(()),
+    }
+}
+
+/// Training on test images must not happen by a slip in a manifest.
+fn check_overlap(manifest: &Manifest) -> Check {
+    let Splits { train, test } = &manifest.splits;
+    if train.images.is_some() && train.images == test.images {
+        return Err("splits: train and test use the same file of images".into());
+    }
+    let span = |s: &SplitFiles| (s.first_row.unwrap_or(0), s.first_row.unwrap_or(0) + s.size.get());
+    let ((a, b), (c, d)) = (span(train), span(test));
+    if train.file.is_some() && train.file == test.file && a < d && c < b {
+        return Err(format!("splits: train (rows {a}..{b}) and test (rows {c}..{d}) of the same file overlap"));
+    }
+    let files = |s: &SplitFiles| s.files.clone().unwrap_or_default();
+    if let Some(both) = files(train).iter().find(|f| files(test).contains(f)) {
+        return Err(format!("splits: train and test use the same file {}", both.as_str()));
+    }
+    if train.folder.is_some() && train.folder == test.folder {
+        return Err("splits: train and test use the same folder of images".into());
+    }
+    Ok(())
+}

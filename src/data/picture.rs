@@ -1,0 +1,82 @@
+//! One picture of a data set: a JPEG or PNG file of exactly the manifest's size, as bytes in CHW order. A grey picture
+//! becomes three equal channels where the manifest has three.
+
+use super::error::Result;
+use super::file_error::FileError;
+use super::read::open_file;
+use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+/// Longer files are none of a data set for this program.
+const PICTURE_BYTES: u64 = 1 << 26;
+
+/// Is `name` that of a picture? Hidden files are not: some systems leave such files beside each picture.
+pub fn is_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !name.starts_with('.') && [".jpeg", ".jpg", ".png"].iter().any(|end| lower.ends_with(end))
+}
+
+/// Read the picture at `path` into `image`, which has the length of `shape`, (channels, height, width).
+pub fn read(path: &Path, shape: [usize; 3], image: &mut [u8]) -> Result<()> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    let mut reader = open_file(path, &file)?.take(PICTURE_BYTES + 1);
+    reader.read_to_end(&mut bytes).map_err(|source| FileError::Io { file: file.clone(), source })?;
+    let channels = decode(&bytes, shape, &file)?;
+    interleaved_to_planes(&channels, shape, image);
+    Ok(())
+}
+
+/// The picture's values as files hold them: all channels of the first pixel, then of the next.
+fn decode(bytes: &[u8], [channels, height, width]: [usize; 3], file: &str) -> Result<Vec<u8>> {
+    let fail = |message: String| FileError::Content { file: file.into(), message };
+    if bytes.is_empty() {
+        return Err(FileError::Empty { file: file.into(), expected: "a JPEG or PNG picture".into() }.into());
+    }
+    if bytes.len() as u64 > PICTURE_BYTES {
+        return Err(fail(format!("longer than {PICTURE_BYTES} bytes, the most that is read of a picture")).into());
+    }
+    let broken = |e: image::ImageError| fail(format!("broken picture ({e}); copy or unpack it again"));
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
+        _ => return Err(fail("neither a JPEG nor a PNG picture; copy or unpack it again".into()).into()),
+    };
+    // The decoder would fill what is missing with grey.
+    if format == ImageFormat::Jpeg && !ends(bytes) {
+        let found = bytes.len();
+        return Err(fail(format!("cut off after {found} bytes, without a JPEG's end; copy or unpack it again")).into());
+    }
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(broken)?;
+    // Before decoding, so that no header can make it set memory aside.
+    let (found_width, found_height) = decoder.dimensions();
+    if (found_height as usize, found_width as usize) != (height, width) {
+        let (expected, found) = (format!("{height}x{width}"), format!("{found_height}x{found_width}"));
+        return Err(FileError::ImageSize { file: file.into(), expected, found }.into());
+    }
+    match (decoder.color_type(), channels) {
+        (ColorType::L8, _) | (ColorType::Rgb8, 3) => {}
+        (found, _) => {
+            let wanted = if channels == 3 { "grey or red, green and blue" } else { "grey" };
+            return Err(fail(format!("its pixels are {found:?}; expected {wanted}, 8 bits each")).into());
+        }
+    }
+    let mut values = vec![0; decoder.total_bytes() as usize];
+    decoder.read_image(&mut values).map_err(broken)?;
+    Ok(values)
+}
+
+/// Does this JPEG come to its end marker? Some programs write zeros behind it.
+fn ends(bytes: &[u8]) -> bool {
+    let zeros = bytes.iter().rev().take_while(|b| **b == 0).count();
+    bytes[..bytes.len() - zeros].ends_with(&[0xff, 0xd9])
+}
+
+/// Channel by channel instead of pixel by pixel; one channel is repeated.
+fn interleaved_to_planes(values: &[u8], [channels, height, width]: [usize; 3], image: &mut [u8]) {
+    let found = values.len() / (height * width);
+    for (channel, plane) in image.chunks_exact_mut(height * width).enumerate().take(channels) {
+        let of_channel = values.iter().skip(channel.min(found - 1)).step_by(found);
+        plane.iter_mut().zip(of_channel).for_each(|(to, from)| *to = *from);
+    }
+}
