@@ -11,6 +11,7 @@ pub mod region;
 pub mod varying;
 pub mod worst;
 mod worst_ball;
+mod worst_box;
 mod worst_clip;
 mod worst_exact;
 

@@ -7,6 +7,7 @@
 //! affine, sigma >= ||W||:   center' = W center + b       radius' = sigma radius
 //!                           c = W (lower + upper)/2 + b  h = |W| (upper - lower)/2
 //!                           lower' = max(c - h, center' - radius ||w_i||)   upper' = min(c + h, center' + radius ||w_i||)
+//! affine, box alone:        lower' = c - h   upper' = c + h   radius' = NaN: there is no ball any more
 //! activation f:             center' = f(center)  radius' = radius  lower' = f(lower)  upper' = f(upper)
 //! ```
 //!
@@ -49,19 +50,27 @@ impl Region {
 
     /// Through an affine layer whose spectral norm is at most `sigma`: one value for all samples, or one for each.
     pub fn affine(&self, layer: &Layer, sigma: &Tensor) -> Result<Self> {
+        let boxed = self.affine_box(layer)?;
+        let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
+        Ok(Self {
+            lower: larger(&boxed.lower, &add_channels(&boxed.center, &reach.neg()?)?)?,
+            upper: smaller(&boxed.upper, &add_channels(&boxed.center, &reach)?)?,
+            center: boxed.center,
+            radius: self.radius.broadcast_mul(sigma)?,
+        })
+    }
+
+    /// The box alone through an affine layer: interval bound propagation. The ball is given up; its radius becomes NaN,
+    /// so that nothing that still uses it can certify.
+    pub fn affine_box(&self, layer: &Layer) -> Result<Self> {
         let batch = self.center.dim(0)?;
         // The two centres go through W together.
         let middle = ((&self.lower + &self.upper)? * 0.5)?;
         let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&self.center, &middle], 0)?)?)?;
         let (center, middle) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
         let half = layer.apply_absolute(&((&self.upper - &self.lower)? * 0.5)?)?;
-        let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
-        Ok(Self {
-            lower: larger(&(&middle - &half)?, &add_channels(&center, &reach.neg()?)?)?,
-            upper: smaller(&(&middle + &half)?, &add_channels(&center, &reach)?)?,
-            center,
-            radius: self.radius.broadcast_mul(sigma)?,
-        })
+        let radius = (self.radius.detach() * f64::NAN)?;
+        Ok(Self { lower: (&middle - &half)?, upper: (&middle + &half)?, center, radius })
     }
 
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code

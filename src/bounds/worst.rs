@@ -5,11 +5,12 @@
 //! worst_y = logit_y
 //! ```
 //!
-//! Three forms of the maximum: exact; clip-and-enlarge, the published procedure, an upper bound after any number of
-//! iterations; the ball alone, `radius ||w_j - w_y||`. A label j != y cannot be reached while worst_j < worst_y.
+//! Four forms of the maximum: exact; clip-and-enlarge, the published procedure, an upper bound after any number of
+//! iterations; the ball alone, `radius ||w_j - w_y||`; the box alone. A label j != y cannot be reached while
+//! worst_j < worst_y.
 
 use super::Region;
-use super::{worst_ball, worst_clip, worst_exact};
+use super::{worst_ball, worst_box, worst_clip, worst_exact};
 use crate::compute::clip::{larger, smaller};
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
@@ -24,7 +25,10 @@ pub enum WorstMethod {
         iterations: usize,
         constant: f64,
     },
+    /// The ball alone; the region's box is not read.
     Ball,
+    /// The box alone; the radius is not read.
+    Box,
 }
 
 /// Worst logits `[B, C]` for labels `y` `[B]`: `last` is the network's last layer, linear; `region` lies before it;
@@ -58,6 +62,7 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
             worst_clip::rise(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?
         }
         WorstMethod::Ball => worst_ball::rise(&differences(weight, &y)?, radius)?,
+        WorstMethod::Box => return logits + worst_box::rise(&differences(weight, &y)?, &low, &high)?,
     };
     // A radius that is NaN or infinite comes out as NaN, whatever the method made of it: it certifies nothing.
     (logits + rise)?.broadcast_add(&(radius * 0.0)?.unsqueeze(1)?)

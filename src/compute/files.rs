@@ -64,7 +64,7 @@ pub fn read_npy(path: &Path, device: &Device) -> Result<Tensor> {
     read().map_err(|e| failed("load", path, &message(&e)))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder_of(path))?;
     let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
     file.write_all(bytes)?;

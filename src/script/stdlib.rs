@@ -5,6 +5,7 @@ const MODULES: &[(&str, &str)] = &[
     ("evaluate", include_str!("../../stdlib/evaluate.rhai")),
     ("local_lip", include_str!("../../stdlib/local_lip.rhai")),
     ("losses", include_str!("../../stdlib/losses.rhai")),
+    ("methods", include_str!("../../stdlib/methods.rhai")),
     ("probe", include_str!("../../stdlib/probe.rhai")),
     ("schedule", include_str!("../../stdlib/schedule.rhai")),
     ("train", include_str!("../../stdlib/train.rhai")),

@@ -3,6 +3,7 @@
 //! ```text
 //! cross_entropy       mean over b of -log softmax(logits)_y
 //! gloro_logits        [logits, max_{j != y} worst_j]: the extra class of Leino et al. (2021); its cross-entropy is the loss
+//! lmt_logits          logit_j + sqrt(2) radius for j != y: Lipschitz-margin training, Tsuzuku et al. (2018)
 //! sparsity (Eq. 12)   mean of relu(upper) + t relu(theta - lower) for ReLU kinds,
 //!                     mean of relu(upper_min - B) + t relu(A - lower_max) for clipped MaxMin
 //! ```
@@ -35,6 +36,17 @@ pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tenso
     let own = one_hot(&y, logits)?;
     let others = own.where_cond(&worst.ones_like()?.affine(0.0, -f64::MAX.min(dtype_max(worst)))?.detach(), worst)?;
     Tensor::cat(&[logits, &others.max_keepdim(1)?], 1)
+}
+
+/// Logits of the other classes raised by `sqrt(2) radius`, `[B, C]`: `radius` `[B]` is epsilon times a Lipschitz constant
+/// of the whole network, and two logits' difference moves by at most sqrt(2) times the logits' own way.
+pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let y = labels("lmt_logits", logits, y)?;
+    if radius.dims() != [logits.dim(0)?] {
+        bail!("lmt_logits: {} samples want as many radii, got a tensor of shape {:?}", logits.dim(0)?, radius.dims());
+    }
+    let raised = logits.broadcast_add(&(radius * std::f64::consts::SQRT_2)?.unsqueeze(1)?)?;
+    one_hot(&y, logits)?.where_cond(logits, &raised)
 }
 
 /// Share of samples whose label has strictly the highest logit. Ties and NaN count as wrong.

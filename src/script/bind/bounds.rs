@@ -51,12 +51,13 @@ pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
 
 fn method(op: &'static str, options: Map) -> Res<WorstMethod> {
     let mut options = Options::new(op, options);
-    let method = match options.choice("method", "exact", &["exact", "clip", "ball"])? {
+    let method = match options.choice("method", "exact", &["exact", "clip", "ball", "box"])? {
         "clip" => WorstMethod::Clip {
             iterations: options.usize("iterations", 1, 1..)?,
             constant: options.float_in("constant", 0.0, 0.0..)?,
         },
         "ball" => WorstMethod::Ball,
+        "box" => WorstMethod::Box,
         _ => WorstMethod::Exact,
     };
     options.finish()?;
@@ -98,6 +99,11 @@ mod bound {
     #[rhai_fn(pure, return_raw)]
     pub fn affine(region: &mut Region, layer: Layer, sigma: Tensor) -> Res<Region> {
         region.0.affine(&layer.0, &sigma.0).map(Region).map_err(candle)
+    }
+    /// The box alone through an affine layer, as in interval bound propagation; the ball is given up, its radius is NaN.
+    #[rhai_fn(name = "affine", pure, return_raw)]
+    pub fn affine_box(region: &mut Region, layer: Layer) -> Res<Region> {
+        region.0.affine_box(&layer.0).map(Region).map_err(candle)
     }
     /// Ball and box through an activation or flatten.
     #[rhai_fn(pure, return_raw)]
@@ -204,8 +210,8 @@ mod bound {
     pub fn worst_logits(model: Model, bounds: Map, y: Tensor) -> Res<Tensor> {
         worst(&model, &bounds, &y, Map::new())
     }
-    /// Worst logits. Options: `method` ("exact", "clip" for clip-and-enlarge, "ball"), `iterations` (1) and
-    /// `constant` (0; published code has 1e-12 under its square roots) for "clip".
+    /// Worst logits. Options: `method` ("exact", "clip" for clip-and-enlarge, "ball" or "box" for one of them alone),
+    /// `iterations` (1) and `constant` (0; published code has 1e-12 under its square roots) for "clip".
     #[rhai_fn(name = "worst_logits", return_raw)]
     pub fn worst_logits_options(model: Model, bounds: Map, y: Tensor, options: Map) -> Res<Tensor> {
         worst(&model, &bounds, &y, options)

@@ -53,6 +53,12 @@ mod loss {
     pub fn gloro_logits(logits: Tensor, worst: Tensor, y: Tensor) -> Res<Tensor> {
         losses::gloro_logits(&logits.0, &worst.0, &y.0).map(Tensor).map_err(candle)
     }
+    /// Logits of Lipschitz-margin training: those of the other classes raised by sqrt(2) `radius`, [B, C]. `radius` [B] is
+    /// epsilon times a Lipschitz constant of the whole network.
+    #[rhai_fn(return_raw)]
+    pub fn lmt_logits(logits: Tensor, radius: Tensor, y: Tensor) -> Res<Tensor> {
+        losses::lmt_logits(&logits.0, &radius.0, &y.0).map(Tensor).map_err(candle)
+    }
     /// Share of samples whose label is strictly on top, one number; ties and NaN are wrong.
     #[rhai_fn(return_raw)]
     pub fn accuracy(logits: Tensor, y: Tensor) -> Res<Tensor> {

@@ -14,8 +14,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Rc<Run>>("Run");
     engine.register_type_with_name::<Epochs>("Epochs");
     engine.register_iterator_result::<Epochs, INT>();
-    engine.register_fn("to_string", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, path".to_string());
-    engine.register_fn("to_debug", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, path".to_string());
+    engine.register_fn("to_string", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, csv, path".to_string());
+    engine.register_fn("to_debug", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, csv, path".to_string());
     engine.register_global_module(rhai::exported_module!(run_api).into());
 }
 
@@ -50,9 +50,9 @@ fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     Ok(Epochs { run: run.clone(), next: 0, count })
 }
 
-fn cells(row: &Dynamic) -> Res<Vec<String>> {
+fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
     let Ok(array) = row.as_array_ref() else {
-        return Err(fail(format!("table: a row is an array, got one {}", row.type_name())));
+        return Err(fail(format!("{op}: a row is an array, got one {}", row.type_name())));
     };
     Ok(array.iter().map(ToString::to_string).collect())
 }
@@ -109,11 +109,20 @@ mod run_api {
         run.saved(path.clone());
         Ok(path.display().to_string())
     }
+    /// Write a CSV file into this run's folder, replacing an earlier one: an array of column names and an array of rows.
+    /// Returns the path.
+    #[rhai_fn(pure, return_raw)]
+    pub fn csv(run: &mut Rc<Run>, file: &str, head: Array, rows: Array) -> Res<String> {
+        let rows = rows.iter().map(|row| cells("run.csv", row)).collect::<Res<Vec<_>>>()?;
+        let path = run.folder.path(file).map_err(fail)?;
+        crate::run::csv(&path, &cells("run.csv", &Dynamic::from(head))?, &rows).map_err(fail)?;
+        Ok(path.display().to_string())
+    }
     /// A text table from an array of column names and an array of rows.
     #[rhai_fn(return_raw)]
     pub fn table(head: Array, rows: Array) -> Res<String> {
-        let rows = rows.iter().map(cells).collect::<Res<Vec<_>>>()?;
-        crate::run::table(&cells(&Dynamic::from(head))?, &rows).map_err(fail)
+        let rows = rows.iter().map(|row| cells("table", row)).collect::<Res<Vec<_>>>()?;
+        crate::run::table(&cells("table", &Dynamic::from(head))?, &rows).map_err(fail)
     }
     /// A number with `digits` decimals, 20 at most.
     #[rhai_fn(return_raw)]

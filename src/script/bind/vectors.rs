@@ -2,7 +2,7 @@
 
 use super::args;
 use super::bounds::power;
-use super::host::host;
+use super::host::{Host, host};
 use super::types::{Batch, BatchVectors, Layer, Model, SpectralNorm, Tensor, Vectors, int};
 use crate::compute::random::Generator;
 use crate::script::error::{Res, candle};
@@ -32,13 +32,13 @@ fn store(context: &NativeCallContext, model: &Model, count: INT, options: Map) -
     options.finish()?;
     let count = args::count("singular_vectors", "the number of images", count)?;
     let host = host(context);
-    let random = if wanted.fresh {
-        // Every store of fresh vectors is another one.
-        Generator::stream(host.seed, host.stores.replace(host.stores.get() + 1))
-    } else {
-        Generator::new(host.seed)
-    };
+    let random = if wanted.fresh { another(&host) } else { Generator::new(host.seed) };
     train::Vectors::new(&model.0, count, &wanted, &random).map(Vectors).map_err(candle)
+}
+
+/// Numbers of its own for every store of fresh vectors.
+fn another(host: &Host) -> Generator {
+    Generator::stream(host.seed, host.stores.replace(host.stores.get() + 1))
 }
 
 #[export_module]
@@ -60,12 +60,15 @@ mod vectors {
     ) -> Res<Vectors> {
         store(&context, &model, count, options)
     }
-    /// Fresh random vectors for `count` images, used once: for evaluation.
+    /// Fresh random vectors for `count` images, for evaluation: a bound starts from them and puts its own in their place,
+    /// so that a second one with the same vectors goes on from there.
     #[rhai_fn(return_raw)]
     pub fn fresh_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<BatchVectors> {
-        let options = Map::from([("fresh".into(), Dynamic::from(true))]);
-        let all: Vec<u32> = (0..args::count("fresh_vectors", "the number of images", count)? as u32).collect();
-        store(&context, &model, count, options)?.0.of(&all).map(BatchVectors).map_err(candle)
+        let count = args::count("fresh_vectors", "the number of images", count)?;
+        let wanted = train::VectorsOptions { dtype: model.0.dtype(), layers: None, fresh: false, memory: None };
+        let made = train::Vectors::new(&model.0, count, &wanted, &another(&host(&context)));
+        let all: Vec<u32> = (0..count as u32).collect();
+        made.and_then(|store| store.of(&all)).map(BatchVectors).map_err(candle)
     }
     /// The vectors of the images in `batch`.
     #[rhai_fn(name = "of", pure, return_raw)]
