@@ -4,7 +4,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::data::{all, assert_says, digits};
-use common::values;
+use common::{Lab, tensor_of, values};
 use std::collections::BTreeSet;
 use workbench::data::{Augmentation, Batch, BatchOrder, Options, Split};
 
@@ -148,7 +148,7 @@ fn augmentation_depends_on_seed_pass_and_index_only() {
     assert_eq!(of_image_3, WINDOW_OF_IMAGE_3);
 }
 
-const WINDOW_OF_IMAGE_3: [(isize, isize, bool); 1] = [(0, 0, false)];
+const WINDOW_OF_IMAGE_3: [(isize, isize, bool); 1] = [(1, 2, true)];
 
 #[test]
 fn only_augmented_passes_of_the_training_split_are_augmented() {
@@ -233,4 +233,28 @@ fn a_pass_can_be_left_early() {
         assert_eq!(batches.by_ref().take(taken).count(), taken);
         assert_eq!(batches.len(), 1411 - taken);
     }
+}
+
+// ---- in scripts ----
+
+#[test]
+fn scripts_choose_the_augmentation_per_pass() {
+    let mut lab = Lab::new();
+    let _ = lab.run("let data = dataset(\"digits\", #{ crop: 2, flip: true });");
+    let mut pass = |split: &str, options: &str| {
+        let batch =
+            lab.run(&format!("for batch in data.{split}.batches(2000, #{{ {options} }}) {{ return batch.x; }}"));
+        values(&tensor_of(&batch))
+    };
+    let (train, images) = augmented(CROP, 0, 4, 2000);
+    let plain = values(&train.images(&all(&train)).unwrap());
+    assert_eq!(pass("train", "shuffle: false, pass: 4"), images.concat(), "as the library makes it");
+    assert_eq!(pass("train", "shuffle: false, augment: false"), plain);
+    assert_ne!(pass("train", "shuffle: false"), pass("train", "shuffle: false"), "passes without a number differ");
+    assert_eq!(pass("train", "pass: 1"), pass("train", "pass: 1"));
+    assert_ne!(pass("train", "pass: 1"), pass("train", "pass: 1, augment: false"));
+    assert_eq!(pass("test", "augment: true"), pass("test", "augment: false"));
+    let shown = lab.run("`${data}; ${data.train}; ${data.test}`").into_string().unwrap();
+    assert!(shown.contains("1411 train (crop 2, flip), 386 test, from"), "{shown}");
+    assert!(shown.ends_with("1411 images (train) (crop 2, flip); 386 images (test)"), "{shown}");
 }

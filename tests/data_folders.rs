@@ -140,13 +140,12 @@ fn broken_pictures() {
     let alpha = png(&[7; 80], 5, 4, ExtendedColorType::Rgba8);
     assert_refused(file, &alpha, &["Rgba8", "grey or red, green and blue"]);
     // Cut off anywhere, it is refused and does not crash.
+    let dir = toy();
     for length in 0..whole.len() {
-        let dir = toy();
         put(dir.path(), file, &whole[..length]);
         assert!(load(dir.path()).is_err(), "{length} of {} bytes", whole.len());
     }
     // Zeros behind the end are harmless.
-    let dir = toy();
     put(dir.path(), file, &[&whole[..], &[0; 9]].concat());
     assert_eq!(shades(&load(dir.path()).unwrap().train)[4], 40);
 }

@@ -205,29 +205,23 @@ fn lines(input: &Input) -> Result<Vec<String>> {
 
 /// Names in the order of the numbers in them: `a_2` before `a_10`. Equal numbers with more leading zeros come later.
 fn by_number(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a, b);
-    while !x.is_empty() && !y.is_empty() {
-        let ((run_x, rest_x), (run_y, rest_y)) = (run(x), run(y));
-        let digits = |s: &str| s.as_bytes()[0].is_ascii_digit();
-        let order = if digits(run_x) && digits(run_y) {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    while let (Some(first), Some(second)) = (x.first(), y.first()) {
+        let (order, skip_x, skip_y) = if first.is_ascii_digit() && second.is_ascii_digit() {
+            let digits = |s: &[u8]| s.iter().take_while(|b| b.is_ascii_digit()).count();
+            let zeros = |s: &[u8]| s.iter().take_while(|b| **b == b'0').count();
+            let ((n, m), (i, j)) = ((digits(x), digits(y)), (zeros(x), zeros(y)));
             // Without leading zeros the longer number is the greater.
-            let (n, m) = (run_x.trim_start_matches('0'), run_y.trim_start_matches('0'));
-            n.len().cmp(&m.len()).then(n.cmp(m))
+            ((n - i).cmp(&(m - j)).then_with(|| x[i..n].cmp(&y[j..m])), n, m)
         } else {
-            run_x.cmp(run_y)
+            (first.cmp(second), 1, 1)
         };
         if order != Ordering::Equal {
             return order;
         }
-        (x, y) = (rest_x, rest_y);
+        (x, y) = (&x[skip_x..], &y[skip_y..]);
     }
     x.len().cmp(&y.len()).then(a.len().cmp(&b.len())).then(a.cmp(b))
-}
-
-/// The digits, or all up to the next digit, that `text` begins with, and the rest.
-fn run(text: &str) -> (&str, &str) {
-    let digits = text.as_bytes()[0].is_ascii_digit();
-    text.split_at(text.bytes().position(|b| b.is_ascii_digit() != digits).unwrap_or(text.len()))
 }
 
 #[cfg(test)]

@@ -63,7 +63,10 @@ fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
     // A manifest given by a relative path lies beside the script, not beside whoever runs it.
     let beside = host.script_folder.as_ref().filter(|_| data::is_path(name)).map(|f| f.join(name));
     let name = beside.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
-    let found = data::Dataset::load(name, &wanted).map_err(|e| fail(format!("dataset: {e}")))?;
+    let found = data::Dataset::load(name, &wanted).map_err(|e| match e {
+        data::Error::Interrupted => interrupted(),
+        e => fail(format!("dataset: {e}")),
+    })?;
     for warning in &found.warnings {
         host.run.print(&format!("note: {warning}"));
     }
