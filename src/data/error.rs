@@ -62,9 +62,9 @@ pub enum Error {
         /// The folder that was chosen.
         folder: PathBuf,
         /// A file that it holds.
-        present: String,
+        present: Box<str>,
         /// The file that it lacks.
-        missing: String,
+        missing: Box<str>,
         /// The split and how many of its images can be had without that file, where that is some.
         enough: Option<(&'static str, usize)>,
     },

@@ -88,8 +88,8 @@ fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Lo
             (Some(missing), Some(present)) => {
                 return Err(Error::Incomplete {
                     dataset: manifest.name.as_str().into(),
-                    present: present.clone(),
-                    missing: (*missing).to_owned(),
+                    present: present.as_str().into(),
+                    missing: (*missing).into(),
                     enough: manifest.enough_without(missing),
                     folder: place,
                 });
