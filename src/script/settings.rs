@@ -129,14 +129,29 @@ fn typed(text: &str, default: &Dynamic) -> Result<Dynamic, String> {
 
 fn array(text: &str, default: &Array) -> Result<Dynamic, String> {
     let ints = !default.is_empty() && default.iter().all(Dynamic::is_int);
-    let wanted = if ints { "an array of ints, like [1, 2]" } else { "an array of numbers, like [0.1, 2]" };
+    let words = !default.is_empty() && default.iter().all(Dynamic::is_string);
+    let wanted = match (ints, words) {
+        (true, _) => "an array of ints, like [1, 2]",
+        (_, true) => "an array of words, like [a, b]",
+        _ => "an array of numbers, like [0.1, 2]",
+    };
     let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(wanted)?.trim();
     let mut values = Array::new();
     for item in inside.split(',').map(str::trim).filter(|_| !inside.is_empty()) {
-        let value = if ints { whole(item).map(Dynamic::from) } else { decimal(item).map(Dynamic::from) };
+        let value = match (ints, words) {
+            (true, _) => whole(item).map(Dynamic::from),
+            (_, true) => word(item).map(Dynamic::from),
+            _ => decimal(item).map(Dynamic::from),
+        };
         values.push(value.ok_or(wanted)?);
     }
     Ok(values.into())
+}
+
+/// A word, with or without quotes, as an element of an array.
+fn word(text: &str) -> Option<String> {
+    let inside = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    (!inside.is_empty() && !inside.contains(['"', '[', ']'])).then(|| inside.to_string())
 }
 
 fn whole(text: &str) -> Option<INT> {
@@ -172,7 +187,7 @@ fn show(value: &Dynamic) -> String {
 mod tests {
     use super::*;
 
-    const SCRIPT: &str = r#"#{ epochs: 800, eps: 36.0 / 255.0, name: "mnist", flip: true, sizes: [1, 2], steps: [0.5], weights: (), f: || 1 }"#;
+    const SCRIPT: &str = r#"#{ epochs: 800, eps: 36.0 / 255.0, name: "mnist", flip: true, sizes: [1, 2], steps: [0.5], weights: (), kinds: ["a"], f: || 1 }"#;
 
     fn resolve(set: &[&str]) -> Result<(Map, Overrides), String> {
         let mut overrides = Overrides::parse(set)?;
@@ -197,6 +212,7 @@ mod tests {
             "sizes=[4,5]",
             "steps=[1, 1e-3]",
             "weights=w",
+            "kinds=[b, \"c d\"]",
         ])
         .unwrap();
         assert_eq!(map["epochs"].as_int(), Ok(3));
@@ -205,6 +221,7 @@ mod tests {
         assert_eq!(map["sizes"].to_string(), "[4, 5]");
         assert_eq!(map["steps"].to_string(), "[1.0, 0.001]");
         assert_eq!(map["weights"].to_string(), "w");
+        assert_eq!(map["kinds"].to_string(), "[\"b\", \"c d\"]");
         assert!(overrides.unused().is_none());
         assert!(overrides.resolved().contains(&("epochs".into(), "3".into(), true)));
         assert!(resolve(&["eps=1"]).unwrap().0["eps"].is_float());
@@ -213,13 +230,14 @@ mod tests {
 
     #[test]
     fn wrong_overrides_are_refused() {
-        insta::assert_snapshot!(refusal("epoch=3"), @"--set epoch=3: unknown setting `epoch`; did you mean `epochs`? The script's settings are `epochs`, `eps`, `f`, `flip`, `name`, `sizes`, `steps`, `weights`");
+        insta::assert_snapshot!(refusal("epoch=3"), @"--set epoch=3: unknown setting `epoch`; did you mean `epochs`? The script's settings are `epochs`, `eps`, `f`, `flip`, `kinds`, `name`, `sizes`, `steps`, `weights`");
         insta::assert_snapshot!(refusal("epochs=1.5"), @"--set epochs=1.5: expected an int; write the script's default with a decimal point to allow fractions (the script's default is 800)");
         insta::assert_snapshot!(refusal("eps=nan"), @"--set eps=nan: expected a finite number, like 0.1, 1e-3 or 36/255 (the script's default is 0.1411764705882353)");
         insta::assert_snapshot!(refusal("eps=1/0"), @"--set eps=1/0: expected a finite number, like 0.1, 1e-3 or 36/255 (the script's default is 0.1411764705882353)");
         insta::assert_snapshot!(refusal("flip=1"), @"--set flip=1: expected a bool, `true` or `false` (the script's default is true)");
         insta::assert_snapshot!(refusal("sizes=[1.5]"), @"--set sizes=[1.5]: expected an array of ints, like [1, 2] (the script's default is [1, 2])");
         insta::assert_snapshot!(refusal("steps=1"), @"--set steps=1: expected an array of numbers, like [0.1, 2] (the script's default is [0.5])");
+        insta::assert_snapshot!(refusal("kinds=b"), @"--set kinds=b: expected an array of words, like [a, b] (the script's default is [\"a\"])");
         insta::assert_snapshot!(refusal("epochs"), @"--set epochs: write it as key=value, for example --set epochs=10");
         insta::assert_snapshot!(resolve(&["eps=1", "eps=2"]).unwrap_err(), @"--set eps is given twice, as `1` and as `2`; give it once");
     }

@@ -1,0 +1,188 @@
+//! The methods of `std/methods`: every bound holds against attacks, they stand in the order that theory gives, and every
+//! method trains.
+
+mod common;
+
+use candle_core::{DType, Device};
+use common::program::Folder;
+use common::{Lab, entry, random_net, values};
+use std::rc::Rc;
+use workbench::compute::random::Generator;
+
+/// Worst logits of a random net by every bound, with converged norms.
+const EVERY_BOUND: &str = r#"
+    import "std/methods" as methods;
+    let y     = model.forward(x).argmax(1);
+    let power = #{ iterations: 20000, tolerance: 1e-12 };
+    let found = #{ y: y };
+    for kind in ["local", "global", "ball", "lmt", "box"] {
+        let vectors = fresh_vectors(model, x.len());
+        found[kind] = methods::worst_case(kind, model, x, y, eps, vectors, power, #{ method: "exact" }, #{}).worst;
+    }
+    found.attacked = model.forward(pgd(model, x, y, eps, #{ clip: false, stop_early: false, steps: 40 }));
+    found
+"#;
+
+#[test]
+fn no_point_of_the_ball_beats_a_bound() {
+    let random = Generator::new(31);
+    let mut tight = 0;
+    for round in 0..24 {
+        let net = Rc::new(random_net(&random));
+        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+        let eps = 10f64.powf(-2.0 + 2.0 * random.unit());
+        let mut lab = Lab::new();
+        lab.model("model", &net).tensor("x", &x).set("eps", eps.into());
+        let found = lab.run(EVERY_BOUND);
+        let label: Vec<usize> = values(&entry(&found, "y")).into_iter().map(|y| y as usize).collect();
+        let mut points = vec![values(&entry(&found, "attacked"))];
+        for _ in 0..20 {
+            let d = random.normal(0.0, 1.0, x.dims(), DType::F64, &Device::Cpu).unwrap();
+            let norm = d.sqr().unwrap().flatten_from(1).unwrap().sum_keepdim(1).unwrap().sqrt().unwrap();
+            let flat = d.flatten_from(1).unwrap().broadcast_div(&norm).unwrap();
+            let moved = (&x + (flat.reshape(x.dims()).unwrap() * eps).unwrap()).unwrap();
+            points.push(values(&net.forward(&moved).unwrap()));
+        }
+        let classes = net.output()[0];
+        let worst = |kind: &str| values(&entry(&found, kind));
+        for kind in ["local", "global", "ball", "lmt", "box"] {
+            let worst = worst(kind);
+            for logits in &points {
+                for (b, y) in label.iter().enumerate() {
+                    for j in (0..classes).filter(|j| j != y) {
+                        let reached = logits[b * classes + j] - logits[b * classes + y];
+                        let bound = worst[b * classes + j] - worst[b * classes + y];
+                        assert!(
+                            reached <= bound + 1e-9 * (1.0 + bound.abs()),
+                            "net {round}, {kind}, eps {eps}: {reached} above {bound}\n{}",
+                            net.describe()
+                        );
+                    }
+                }
+            }
+        }
+        // local <= global <= ball <= lmt and global <= box, element by element.
+        let (local, global, ball, lmt, boxed) =
+            (worst("local"), worst("global"), worst("ball"), worst("lmt"), worst("box"));
+        for i in 0..local.len() {
+            let slack = 1e-7 * (1.0 + lmt[i].abs());
+            assert!(local[i] <= global[i] + slack && global[i] <= ball[i] + slack, "net {round}, {}", net.describe());
+            assert!(ball[i] <= lmt[i] + slack && global[i] <= boxed[i] + slack, "net {round}, {}", net.describe());
+            tight += usize::from(local[i] < global[i] - slack);
+        }
+    }
+    assert!(tight > 10, "somewhere the local bound must gain on the global one: {tight}");
+}
+
+/// Local norms at chosen layers only: between the local and the global bound, and either of them at the ends.
+#[test]
+fn chosen_layers_lie_between_local_and_global() {
+    let mut lab = Lab::new();
+    let found = lab.run(
+        r#"
+        import "std/local_lip" as lip;
+        let net = sequential([1, 8, 8], [conv2d(4, 3, #{ padding: 1 }), relu_theta(0.4), conv2d(6, 4, #{ stride: 2 }),
+            relu_theta(0.3), flatten(), linear(12), relu_theta(0.3), linear(3)], #{ dtype: "f64" });
+        let x = uniform(0, 1, [5, 1, 8, 8]).to_dtype("f64");
+        let of = |options| lip::bounds(net, x, 0.3, fresh_vectors(net, 5), #{ iterations: 20000, tolerance: 1e-12 }, options).lipschitz;
+        #{ every: of.call(#{}), named: of.call(#{ local_layers: [1, 2, 3] }), one: of.call(#{ local_layers: [2] }),
+           global: of.call(#{ global: true }), positions: tensor(lip::positions(net, [1, 3])) }
+        "#,
+    );
+    let of = |key: &str| values(&entry(&found, key));
+    let (every, named, one, global) = (of("every"), of("named"), of("one"), of("global"));
+    for i in 0..5 {
+        assert!((every[i] - named[i]).abs() < 1e-9 * every[i]);
+        assert!(every[i] < one[i] * (1.0 - 1e-9) && one[i] < global[i] * (1.0 - 1e-9), "{every:?} {one:?} {global:?}");
+    }
+    assert_eq!(of("positions"), [0.0, 5.0]);
+}
+
+/// A mistake in a name or a number of the settings is told at once.
+#[test]
+fn unknown_names_are_refused() {
+    let setup = "import \"std/methods\" as methods; import \"std/evaluate\" as evaluate; import \"std/local_lip\" as lip;\n\
+        let net = sequential([1, 8, 8], [flatten(), linear(4), relu(), linear(10)]);\nlet data = dataset(\"digits\");\n";
+    for (line, wanted) in [
+        ("methods::bound_of(\"local_lip\")", "unknown method \"local_lip\"; known: "),
+        (
+            "methods::activation_of(#{ method: \"bcp\", activation: \"rleu\" }, \"relu_theta\", \"relu\")",
+            "known: relu_theta, relu",
+        ),
+        ("lip::positions(net, [2])", "2 is no affine layer before the last; they are numbered 1 to 1"),
+        ("evaluate::report(net, data.test, 0.1, #{ procedures: [\"exakt\"] })", "unknown procedure \"exakt\""),
+        ("evaluate::report(net, data.test, 0.1, #{ bound: \"globl\" })", "unknown bound \"globl\""),
+        ("evaluate::report(net, data.test, 0.1, #{ stops: 3 })", "unknown option stops"),
+    ] {
+        let shown = Folder::new(&[("main.rhai", &format!("{setup}{line};"))]).run(&["run", "main.rhai"]);
+        assert!(shown.contains(wanted) && shown.ends_with("exit code 1"), "{line}:\n{shown}");
+    }
+}
+
+/// Every method trains a small network on the digits, moves every weight, and certifies no more than it may.
+#[test]
+fn every_method_trains() {
+    let script = r#"
+        import "std/methods"  as methods;
+        import "std/train"    as train;
+        import "std/evaluate" as evaluate;
+        let cfg  = settings(#{ epochs: 3, warmup: 0, ramp: 2, batch: 64, eps_train: 0.1, iterations: 2, worst_iterations: 2,
+            lr: 3e-3, lr_end: 1e-3, sparsity: 0.01 });
+        let data = dataset("digits", #{ train_limit: 640, test_limit: 60 });
+        for method in methods::names() {
+            let act   = if method.starts_with("local_lip") { relu_theta(1.0) } else { relu() };
+            let net   = sequential(data.shape, [conv2d(8, 3, #{ padding: 1 }), act, conv2d(8, 4, #{ stride: 2 }), act,
+                flatten(), linear(data.classes)]);
+            let start = net.copy();
+            train::fit(method, net, data, cfg, method);
+            for name in net.parameters.keys() {
+                let moved = (net.param(name) - start.param(name)).abs().max().item();
+                if !(moved > 0.0) { throw `${method}: ${name} has not moved`; }
+            }
+            for result in evaluate::report(net, data.test, 0.05, #{ bound: methods::bound_of(method), procedures: ["published", "exact"], steps: 20 }) {
+                print(`result ${method} ${result.clean} ${result.pgd} ${result.certified}`);
+            }
+        }
+    "#;
+    let shown = Folder::new(&[("main.rhai", script)]).run(&["run", "main.rhai"]);
+    assert!(shown.ends_with("exit code 0"), "{shown}");
+    let rows: Vec<Vec<&str>> =
+        shown.lines().filter_map(|l| l.strip_prefix("result ")).map(|l| l.split(' ').collect()).collect();
+    assert_eq!(rows.len(), 14, "two procedures for each of seven methods:\n{shown}");
+    let mut certifying = 0;
+    for row in rows {
+        let [clean, pgd, certified] = [1, 2, 3].map(|i| row[i].parse::<f64>().unwrap());
+        assert!(certified <= pgd && pgd <= clean && clean > 0.2, "{row:?}\n{shown}");
+        certifying += usize::from(certified > 0.1);
+    }
+    assert!(certifying >= 8, "{shown}");
+}
+
+/// Box and LMT logits against their formulas, written out.
+#[test]
+fn worst_logits_of_the_baselines() {
+    let mut lab = Lab::new();
+    let found = lab.run(
+        r#"
+        import "std/local_lip" as lip;
+        let net = sequential([2], [linear(2), relu(), linear(2)], #{ dtype: "f64" });
+        net.set_param("0.weight", tensor([[1.0, -2.0], [0.5, 1.0]]));
+        net.set_param("0.bias",   tensor([0.5, 0.25]));
+        net.set_param("2.weight", tensor([[1.0, 2.0], [-1.0, 1.0]]));
+        net.set_param("2.bias",   tensor([0.0, 0.0]));
+        let x = tensor([[1.0, 0.5]], "f64");
+        let y = tensor([0], "u32");
+        #{ worst: worst_logits(net, lip::box(net, x, 0.1), y, #{ method: "box" }),
+           lmt: lmt_logits(tensor([[1.0, 2.0]], "f64"), tensor([0.5], "f64"), y) }
+        "#,
+    );
+    // Before the ReLU: 0.5 +- 0.3 and 1.25 +- 0.15. Logits (3, 0.75); w_1 - w_0 = (-2, -1), so logit 1 rises by at most 0.75.
+    let close = |key: &str, truth: [f64; 2]| {
+        values(&entry(&found, key))
+            .iter()
+            .zip(truth)
+            .for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{key}: {a} {b}"));
+    };
+    close("worst", [3.0, 1.5]);
+    close("lmt", [1.0, 2.0 + 0.5 * 2f64.sqrt()]);
+}

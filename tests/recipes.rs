@@ -1,0 +1,153 @@
+//! The scripts that reproduce the paper: each runs for two batches on real data where it is at hand, and those of Table 1 and
+//! the figures on the digits.
+
+mod common;
+
+use common::program::Folder;
+use std::path::{Path, PathBuf};
+
+fn script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    std::fs::read_to_string(path).expect("a shipped script")
+}
+
+/// The data folder, if it holds `part`.
+fn data(part: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WORKBENCH_DATA").map(PathBuf::from).filter(|f| f.join(part).is_dir());
+    if folder.is_none() {
+        eprintln!("skipped: WORKBENCH_DATA names no folder with {part}/ in it");
+    }
+    folder
+}
+
+/// Two batches of training, then the evaluation of `test` images; the last epoch's epsilon must have reached `eps`.
+fn two_batches(name: &str, part: &str, eps: &str, batch: usize, settings: &[&str]) -> Option<String> {
+    let data = data(part)?.display().to_string();
+    let file = format!("{name}.rhai");
+    let folder = Folder::new(&[(&file, &script(&file))]);
+    let (limit, batch) = (format!("train_limit={batch}"), format!("batch={batch}"));
+    let mut arguments = vec!["run", &file, "--data-dir", &data];
+    for setting in ["epochs=2", "ramp=1", &limit, &batch].iter().chain(settings) {
+        arguments.extend(["--set", setting]);
+    }
+    let output = folder.run(&arguments);
+    assert!(output.ends_with("exit code 0"), "{name}: {output}");
+    let epochs: Vec<&str> = output.lines().filter(|l| l.contains(" epoch ")).collect();
+    assert_eq!(epochs.len(), 2, "{name}: one batch in each of two epochs: {output}");
+    assert!(epochs[1].contains(&format!("eps {eps}")), "{name}: epsilon reaches its target: {output}");
+    assert!(output.contains("certified by"), "{name}: {output}");
+    Some(output)
+}
+
+#[test]
+fn cifar10_scripts() {
+    for name in ["cifar10_4c3f", "cifar10_6c2f", "cifar10_6c2f_maxmin"] {
+        two_batches(name, "cifar10", "0.1551", 4, &["warmup=0", "test_limit=2"]);
+    }
+}
+
+#[test]
+fn every_method_on_cifar10() {
+    for method in ["local_lip_g", "bcp", "gloro", "lmt", "ibp"] {
+        let method = format!("method={method}");
+        two_batches("cifar10_4c3f", "cifar10", "0.1551", 4, &["warmup=0", "test_limit=1", &method]);
+    }
+}
+
+#[test]
+fn tiny_imagenet_scripts() {
+    let one = ["test_limit=1", "procedures=[published]"];
+    for name in ["tiny_imagenet_8c2f", "tiny_imagenet_8c2f_maxmin", "tiny_imagenet_7c1f"] {
+        two_batches(name, "tiny-imagenet-200", "0.1600", 2, &one);
+    }
+}
+
+/// Other widths, and a method written in the script: no rebuilding.
+#[test]
+fn a_variant_of_cifar10_6c2f_runs_without_rebuilding() {
+    let Some(data) = data("cifar10") else { return };
+    let original = script("cifar10_6c2f.rhai");
+    let step = "let step  = methods::training_step(cfg.method, model, batch, eps, kappa, vectors, cfg);";
+    assert!(original.contains(step) && original.contains("conv2d(32, ") && original.contains("linear(512)"));
+    let variant = original.replace("conv2d(32, ", "conv2d(6, ").replace("linear(512)", "linear(40)").replace(
+        step,
+        r#"// A method of one's own: the worst logits of the global bound, softly capped by those of the local one.
+        let both  = ["local", "global"].map(|kind| methods::worst_case(kind, model, batch.x, batch.y, eps, vectors.of(batch), 2, #{ method: "clip" }, #{}));
+        let mixed = 0.5 * (both[0].worst + both[1].worst);
+        let loss  = cross_entropy(mixed, batch.y);
+        let step  = #{ loss: loss, log: #{ loss: loss, certified: accuracy(mixed, batch.y), eps: eps, kappa: kappa } };"#,
+    );
+    let folder = Folder::new(&[("variant.rhai", &variant)]);
+    let data = data.display().to_string();
+    let mut arguments = vec!["run", "variant.rhai", "--data-dir", &data];
+    for setting in ["epochs=2", "warmup=0", "ramp=1", "train_limit=16", "test_limit=2", "batch=8"] {
+        arguments.extend(["--set", setting]);
+    }
+    let output = folder.run(&arguments);
+    assert!(output.ends_with("exit code 0") && output.contains("linear(40)"), "{output}");
+    assert!(output.contains("epoch 2/2") && output.contains("certified by"), "{output}");
+}
+
+/// The lines of the CSV file that a script says it has written.
+fn csv(folder: &Folder, output: &str) -> Vec<String> {
+    assert!(output.ends_with("exit code 0"), "{output}");
+    let line = output.lines().find(|l| l.starts_with("written")).unwrap_or_else(|| panic!("no file: {output}"));
+    let path = line.split(": ").nth(1).expect("a path");
+    let text = std::fs::read_to_string(folder.path().join(path)).expect("the CSV file");
+    text.lines().map(str::to_string).collect()
+}
+
+fn on_digits(name: &str, settings: &[&str]) -> Vec<String> {
+    let file = format!("{name}.rhai");
+    let folder = Folder::new(&[(&file, &script(&file))]);
+    let mut arguments = vec!["run", &file];
+    let small = ["data=digits", "epochs=2", "warmup=0", "ramp=1", "batch=16", "train_limit=32", "test_limit=4"];
+    for setting in small.iter().chain(settings) {
+        arguments.extend(["--set", setting]);
+    }
+    csv(&folder, &folder.run(&arguments))
+}
+
+#[test]
+fn table_1_compares_random_and_kept_vectors() {
+    let lines = on_digits("table1_vectors", &["procedures=[exact]"]);
+    assert_eq!(lines[0], "vectors-iterations,certified by,eps,clean %,PGD %,certified %");
+    let names: Vec<&str> = lines[1..].iter().map(|l| l.split(',').next().unwrap()).collect();
+    assert_eq!(names, ["random-2", "random-5", "random-10", "kept-2"]);
+}
+
+#[test]
+fn figure_2_follows_bounds_and_losses() {
+    let lines = on_digits("figure2_bounds", &["watched=4"]);
+    assert_eq!(lines[0], "method,epoch,eps,global bound,local bound,clean loss,robust loss");
+    assert_eq!(lines.len(), 1 + 2 * 2, "two methods, two epochs: {lines:?}");
+    for line in &lines[1..] {
+        let numbers: Vec<f64> = line.split(',').skip(3).map(|c| c.parse().expect("a number")).collect();
+        let [global, local, clean, robust] = numbers[..] else { panic!("{line}") };
+        assert!(local <= global * 1.01 && clean <= robust && local > 0.0, "{line}");
+    }
+}
+
+#[test]
+fn figure_3_gives_a_share_for_every_layer_and_method() {
+    let lines = on_digits("figure3_varying", &[]);
+    assert_eq!(lines[0], "layer,standard,bcp,local_lip_b");
+    assert_eq!(lines.len(), 1 + 7, "seven activations: {lines:?}");
+    for cell in lines[1..].iter().flat_map(|l| l.split(',').skip(1)) {
+        let share: f64 = cell.parse().expect("a number");
+        assert!((0.0..=1.0).contains(&share), "{lines:?}");
+    }
+}
+
+#[test]
+fn figure_4_counts_every_image_once_in_each_layer() {
+    let lines = on_digits("figure4_iterations", &["bin=50"]);
+    assert_eq!(lines[0], "layer,name,from,to,images");
+    let mut images = std::collections::BTreeMap::<String, usize>::new();
+    for line in &lines[1..] {
+        let layer = line.split(',').next().unwrap().to_string();
+        *images.entry(layer).or_default() += line.rsplit(',').next().unwrap().parse::<usize>().expect("a count");
+    }
+    assert_eq!(images.len(), 7, "{lines:?}");
+    assert!(images.values().all(|n| *n == 4), "{images:?}");
+}
