@@ -6,6 +6,7 @@
 mod affine;
 mod init;
 mod layer;
+mod pytorch;
 mod sequential;
 mod spec;
 mod weights;

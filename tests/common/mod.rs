@@ -1,14 +1,14 @@
-//! What several tests share: golden files, an engine with tensors in its scope.
+//! What several tests share: an engine with tensors in its scope, comparisons, random networks; golden files, the program.
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod data;
+pub mod golden;
+#[allow(unused_imports)]
+pub use golden::{Golden, golden_folder};
 pub mod program;
 
 use candle_core::{DType, Device, Tensor};
 use rhai::{Dynamic, Engine, Scope};
-use serde_json::Value;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::script::bind::{self, Host, HostConfig};
@@ -70,103 +70,6 @@ pub fn tensor_of(value: &Dynamic) -> Tensor {
 pub fn entry(map: &Dynamic, key: &str) -> Tensor {
     let map = map.clone().try_cast::<rhai::Map>().expect("the script returns a map");
     tensor_of(map.get(key).unwrap_or_else(|| panic!("no entry `{key}`")))
-}
-
-/// One golden net: its tensors, its description.
-pub struct Golden {
-    pub tensors: HashMap<String, Tensor>,
-    pub info: Value,
-    pub name: String,
-}
-
-/// The folder of the golden files that are in the repository.
-pub fn golden_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-impl Golden {
-    pub fn load(folder: &Path, name: &str) -> Self {
-        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("golden description");
-        let info: Value = serde_json::from_str(&text).expect("golden description");
-        let file = folder.join(format!("{name}.safetensors"));
-        let mut tensors = candle_core::safetensors::load(file, &Device::Cpu).expect("golden values");
-        // Inputs that are not in the file are made by the formula in the description.
-        for (key, rule) in info["generator"]["tensors"].as_object().expect("generator") {
-            let shape: Vec<usize> =
-                rule["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-            let number = |k: &str| rule[k].as_f64().unwrap();
-            let made = uniform(rule["seed"].as_str().unwrap().parse().unwrap(), &shape, number("lo"), number("hi"));
-            let first: Vec<f32> = made.flatten_all().unwrap().to_vec1().unwrap();
-            for (a, b) in first.iter().zip(rule["first4"].as_array().unwrap()) {
-                assert_eq!(*a, b.as_f64().unwrap() as f32, "{name} {key}: the generator");
-            }
-            tensors.entry(key.clone()).or_insert(made);
-        }
-        Self { tensors, info, name: name.into() }
-    }
-
-    pub fn get(&self, key: &str) -> Tensor {
-        self.tensors.get(key).unwrap_or_else(|| panic!("{}: no golden value `{key}`", self.name)).clone()
-    }
-
-    pub fn wide(&self, key: &str) -> Tensor {
-        self.get(key).to_dtype(DType::F64).unwrap()
-    }
-
-    pub fn number(&self, key: &str) -> f64 {
-        self.info[key].as_f64().unwrap()
-    }
-
-    /// The network with its golden weights.
-    pub fn model(&self, dtype: DType) -> Rc<Sequential> {
-        let specs: Vec<LayerSpec> = self.info["layers"].as_array().unwrap().iter().map(spec).collect();
-        let input: Vec<usize> =
-            self.info["in_shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-        let random = workbench::compute::random::Generator::new(0);
-        let model = Sequential::new(&input, &specs, dtype, &Device::Cpu, &random).expect("the network");
-        let weights: HashMap<String, Tensor> = self
-            .tensors
-            .iter()
-            .filter_map(|(k, t)| k.strip_prefix("param/").map(|k| (k.to_string(), t.clone())))
-            .collect();
-        model.set_weights("golden", &weights).expect("golden weights");
-        Rc::new(model)
-    }
-}
-
-fn spec(layer: &Value) -> LayerSpec {
-    let size = |k: &str| layer[k].as_u64().unwrap() as usize;
-    let outputs = || layer["out_shape"][0].as_u64().unwrap() as usize;
-    match (layer["kind"].as_str().unwrap(), layer["act"].as_str()) {
-        ("conv", _) => LayerSpec::Conv2d {
-            channels: size("co"),
-            kernel: size("k"),
-            stride: size("s"),
-            padding: size("p"),
-            bias: true,
-        },
-        ("linear", _) => LayerSpec::Linear { features: outputs(), bias: true },
-        ("flatten", _) => LayerSpec::Flatten,
-        ("act", Some("relux")) => LayerSpec::ReluTheta { theta: 1.0 },
-        ("act", Some("clmaxmin")) => LayerSpec::ClippedMaxMin { max: 1.0, min: -1.0 },
-        ("act", Some("standrelu")) => LayerSpec::Relu,
-        other => panic!("unknown golden layer {other:?}"),
-    }
-}
-
-/// Uniform numbers in f32 from splitmix64, as the golden descriptions state it.
-pub fn uniform(seed: u64, shape: &[usize], lo: f64, hi: f64) -> Tensor {
-    let n: usize = shape.iter().product();
-    let values: Vec<f32> = (0..n as u64)
-        .map(|i| {
-            let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^= z >> 31;
-            (lo + (hi - lo) * ((z >> 40) as f64 * 2f64.powi(-24))) as f32
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
 /// The largest difference, relative to the largest value of the truth.

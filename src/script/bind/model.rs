@@ -168,7 +168,9 @@ mod model {
     pub fn save(model: &mut Model, path: &str) -> Res<()> {
         model.0.save(Path::new(path)).map_err(candle)
     }
-    /// Replace the weights by those of a safetensors file, or of an address on the hub; every name and shape must fit.
+    /// Replace the weights by those of a safetensors or PyTorch file, or of an address on the hub; every name and shape
+    /// must fit. From PyTorch: `torch.save(model.state_dict(), path)`, or a checkpoint with a state_dict in it; a prefix
+    /// that all names share, such as `module.`, is left out.
     #[rhai_fn(pure, return_raw)]
     pub fn load(model: &mut Model, path: &str) -> Res<()> {
         model.0.load(&weights_file("load", path)?).map_err(candle)

@@ -1,0 +1,150 @@
+//! A tensor as a PyTorch file describes it: a window of shape, strides and offset over a storage of numbers.
+//!
+//! Tensors may share a storage, and read it in any order: a transposed weight has its strides swapped. A window that
+//! reaches beyond its storage is refused where it is described, before any number is read.
+
+use super::value::{Id, Known, Outcome, Value};
+use candle_core::DType;
+
+/// The number type of a storage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Element {
+    /// As messages call it.
+    pub name: &'static str,
+    /// Bytes of one number.
+    pub size: usize,
+    /// Set for the types that parameters can have.
+    pub float: Option<DType>,
+}
+
+impl Element {
+    /// The number type of PyTorch's class `name`.
+    pub fn of_storage(name: &str) -> Option<Self> {
+        let (name, size, float) = match name {
+            "FloatStorage" => ("F32", 4, Some(DType::F32)),
+            "DoubleStorage" => ("F64", 8, Some(DType::F64)),
+            "HalfStorage" => ("F16", 2, Some(DType::F16)),
+            "BFloat16Storage" => ("BF16", 2, Some(DType::BF16)),
+            "LongStorage" => ("I64", 8, None),
+            "IntStorage" => ("I32", 4, None),
+            "ShortStorage" => ("I16", 2, None),
+            "CharStorage" => ("I8", 1, None),
+            "ByteStorage" => ("U8", 1, None),
+            "BoolStorage" => ("BOOL", 1, None),
+            _ => return None,
+        };
+        Some(Self { name, size, float })
+    }
+}
+
+/// A storage: an entry of the archive and what it holds.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    pub element: Element,
+    /// Name of the archive's entry under `data/`.
+    pub key: String,
+    /// Number of numbers.
+    pub len: usize,
+}
+
+impl Storage {
+    /// From `("storage", type, key, location, length)`; where the storage lived, say on a GPU, does not matter.
+    pub fn new(values: &[Value], id: Id) -> Outcome<Self> {
+        let Value::Tuple(parts) = &values[id] else {
+            return Err(format!("it names a storage by {}", values[id].kind()));
+        };
+        let found: Vec<_> = parts.iter().take(6).map(|part| &values[*part]).collect();
+        match found[..] {
+            [Value::Text(tag), Value::Name(Known::Storage(element)), Value::Text(key), _, len] if tag == "storage" => {
+                // PyTorch numbers the entries. A key that is no number would be a name of somebody's choice.
+                if key.is_empty() || key.len() > 20 || !key.bytes().all(|b| b.is_ascii_digit()) {
+                    let key: String = key.chars().take(60).flat_map(char::escape_default).collect();
+                    return Err(format!("it names `{key}` as a storage, which are numbered"));
+                }
+                Ok(Self { element: *element, key: key.clone(), len: size("the length of a storage", len)? })
+            }
+            _ => Err("it describes a storage in a way that PyTorch does not".into()),
+        }
+    }
+}
+
+/// A tensor: where its numbers lie.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub storage: Storage,
+    pub dims: Vec<usize>,
+    strides: Vec<usize>,
+    offset: usize,
+}
+
+impl Stored {
+    /// The tensor that the values at these positions describe.
+    pub fn new(values: &[Value], storage: Id, offset: Id, dims: Id, strides: Id) -> Outcome<Self> {
+        let Value::Storage(storage) = &values[storage] else {
+            return Err(format!("it makes a tensor of {}", values[storage].kind()));
+        };
+        let tensor = Self {
+            storage: Storage::clone(storage),
+            dims: sizes(values, "the shape of a tensor", dims)?,
+            strides: sizes(values, "the strides of a tensor", strides)?,
+            offset: size("the offset of a tensor", &values[offset])?,
+        };
+        let Self { dims, strides, offset, .. } = &tensor;
+        if dims.len() != strides.len() {
+            return Err(format!("a tensor of shape {dims:?} has strides {strides:?}"));
+        }
+        // The last element that the tensor reads, unless it is empty.
+        let last = dims.iter().zip(strides).try_fold(*offset, |at, (n, stride)| {
+            n.saturating_sub(1).checked_mul(*stride).and_then(|step| at.checked_add(step))
+        });
+        if !dims.contains(&0) && last.is_none_or(|last| last >= tensor.storage.len) {
+            return Err(format!(
+                "a tensor of shape {dims:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {} \
+                 numbers",
+                tensor.storage.len
+            ));
+        }
+        Ok(tensor)
+    }
+
+    /// The tensor's numbers in the order of its shape, out of the bytes of its storage.
+    pub fn gather(&self, storage: &[u8]) -> Outcome<Vec<u8>> {
+        let (size, key) = (self.storage.element.size, &self.storage.key);
+        if self.storage.len.checked_mul(size) != Some(storage.len()) {
+            let (len, name) = (self.storage.len, self.storage.element.name);
+            return Err(format!("its storage {key} has {} bytes and should hold {len} {name}", storage.len()));
+        }
+        let count: usize = self.dims.iter().product();
+        let mut gathered = Vec::with_capacity(count * size);
+        let (mut index, mut at) = (vec![0; self.dims.len()], self.offset);
+        for _ in 0..count {
+            gathered.extend_from_slice(&storage[at * size..(at + 1) * size]);
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < self.dims[axis] {
+                    at += self.strides[axis];
+                    break;
+                }
+                at -= (self.dims[axis] - 1) * self.strides[axis];
+                index[axis] = 0;
+            }
+        }
+        Ok(gathered)
+    }
+}
+
+fn size(what: &str, value: &Value) -> Outcome<usize> {
+    match value {
+        Value::Integer(n) => usize::try_from(*n).map_err(|_| format!("{what} is {n}")),
+        other => Err(format!("{what} is {}", other.kind())),
+    }
+}
+
+/// A tuple of sizes. PyTorch has at most 64 axes.
+fn sizes(values: &[Value], what: &str, id: Id) -> Outcome<Vec<usize>> {
+    match &values[id] {
+        Value::Tuple(parts) if parts.len() > 64 => Err(format!("{what} has {} axes", parts.len())),
+        Value::Tuple(parts) => parts.iter().map(|part| size(what, &values[*part])).collect(),
+        other => Err(format!("{what} is {}", other.kind())),
+    }
+}

@@ -1,0 +1,203 @@
+//! Golden values: nets with seeded weights, what the published code computes on them, and the truth in f64. Four small nets
+//! lie in the repository; the five of the published sizes in the folder that WORKBENCH_GOLDEN names.
+
+use super::{close, values};
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use workbench::compute::random::Generator;
+use workbench::nn::{Layer, LayerSpec, Sequential};
+
+/// One golden net: its tensors, its description.
+pub struct Golden {
+    pub tensors: HashMap<String, Tensor>,
+    pub info: Value,
+    pub name: String,
+}
+
+/// The folder of the golden files that are in the repository.
+pub fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+impl Golden {
+    /// A net of the repository, or of the folder that WORKBENCH_GOLDEN names.
+    pub fn find(name: &str) -> Option<Self> {
+        if name.starts_with("tiny") {
+            return Some(Self::load(&golden_folder(), name));
+        }
+        let folder = std::env::var_os("WORKBENCH_GOLDEN").map(PathBuf::from);
+        let folder = folder.filter(|folder| folder.join(format!("{name}.json")).exists());
+        if folder.is_none() {
+            eprintln!("skipped: WORKBENCH_GOLDEN names no folder with {name}.json");
+        }
+        folder.map(|folder| Self::load(&folder, name))
+    }
+
+    pub fn load(folder: &Path, name: &str) -> Self {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("golden description");
+        let info: Value = serde_json::from_str(&text).expect("golden description");
+        let file = folder.join(format!("{name}.safetensors"));
+        let mut tensors = candle_core::safetensors::load(file, &Device::Cpu).expect("golden values");
+        // Inputs that are not in the file are made by the formula in the description.
+        for (key, rule) in info["generator"]["tensors"].as_object().expect("generator") {
+            let shape: Vec<usize> =
+                rule["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+            let number = |k: &str| rule[k].as_f64().unwrap();
+            let made = uniform(rule["seed"].as_str().unwrap().parse().unwrap(), &shape, number("lo"), number("hi"));
+            let first: Vec<f32> = made.flatten_all().unwrap().to_vec1().unwrap();
+            for (a, b) in first.iter().zip(rule["first4"].as_array().unwrap()) {
+                assert_eq!(*a, b.as_f64().unwrap() as f32, "{name} {key}: the generator");
+            }
+            tensors.entry(key.clone()).or_insert(made);
+        }
+        Self { tensors, info, name: name.into() }
+    }
+
+    /// Is this one of the small nets, all of whose values are stored whole and far from every decision?
+    pub fn is_tiny(&self) -> bool {
+        self.name.starts_with("tiny")
+    }
+
+    /// Is there a value of this name, whole or as a sample?
+    pub fn has(&self, key: &str) -> bool {
+        self.tensors.contains_key(key) || self.tensors.contains_key(&format!("{key}#sample"))
+    }
+
+    pub fn get(&self, key: &str) -> Tensor {
+        self.tensors.get(key).unwrap_or_else(|| panic!("{}: no golden value `{key}`", self.name)).clone()
+    }
+
+    pub fn wide(&self, key: &str) -> Tensor {
+        self.get(key).to_dtype(DType::F64).unwrap()
+    }
+
+    pub fn number(&self, key: &str) -> f64 {
+        self.info[key].as_f64().unwrap()
+    }
+
+    pub fn labels(&self) -> Tensor {
+        self.get("y").to_dtype(DType::U32).unwrap()
+    }
+
+    /// Compare a value with the golden one. Where only the first samples of the batch are stored, those are compared; of
+    /// a tensor stored as a sample, that and its two sums.
+    #[track_caller]
+    pub fn check(&self, key: &str, got: &Tensor, tolerance: f64) {
+        let what = format!("{} {key} {:?}", self.name, got.dtype());
+        let got = if got.rank() == 0 { got.reshape(1).unwrap() } else { got.clone() };
+        if let Some(truth) = self.tensors.get(key) {
+            let stored = if truth.elem_count() < got.elem_count() { truth.dims()[0] } else { got.dims()[0] };
+            return close(&what, &got.narrow(0, 0, stored).unwrap(), truth, tolerance);
+        }
+        let (got, truth, sums) =
+            (values(&got), self.get(&format!("{key}#sample")), values(&self.get(&format!("{key}#stat"))));
+        let sample = (0..truth.elem_count()).map(|k| got[k * 1_000_003 % got.len()]).collect::<Vec<_>>();
+        close(&what, &Tensor::new(sample, &Device::Cpu).unwrap(), &truth, tolerance);
+        let norm = |list: &[f64]| list.iter().map(|a| a * a).sum::<f64>().sqrt();
+        let along = values(&uniform(7, &[got.len()], -1.0, 1.0));
+        let product: f64 = got.iter().zip(&along).map(|(a, b)| a * b).sum();
+        for (sum, truth, scale) in [(norm(&got), sums[0], sums[0]), (product, sums[1], sums[0] * norm(&along))] {
+            let gap = (sum - truth).abs() / if scale == 0.0 { 1.0 } else { scale };
+            assert!(gap <= tolerance, "{what}#stat: relative gap {gap:.3e}, allowed {tolerance:.1e}");
+        }
+    }
+
+    /// Compare a mask with a golden one; in the real nets some neurons lie within rounding of a decision, and as many may
+    /// fall on the other side.
+    #[track_caller]
+    pub fn check_mask(&self, setting: &str, index: usize, got: &Tensor) {
+        let truth = self.varying(setting, index).expect("a golden mask");
+        let got = got.narrow(0, 0, truth.dim(0).unwrap()).unwrap();
+        let (got, truth) = (values(&got), values(&truth));
+        assert_eq!(got.len(), truth.len());
+        let flips = got.iter().zip(&truth).filter(|(a, b)| a != b).count();
+        let close = &self.info["info"]["mask_margin(min, count<1e-5)"][setting][index.to_string()][1];
+        let allowed = if self.is_tiny() { 0 } else { close.as_u64().expect("the count of close decisions") };
+        assert!(flips as u64 <= allowed, "{} {setting}/mask/{index}: {flips} flips, allowed {allowed}", self.name);
+    }
+
+    /// The golden mask of what varies, u8, where it is stored.
+    pub fn varying(&self, setting: &str, index: usize) -> Option<Tensor> {
+        self.tensors.get(&format!("{setting}/mask/{index}")).map(|code| code.eq(1u8).unwrap())
+    }
+
+    /// The network with its golden weights.
+    pub fn model(&self, dtype: DType) -> Rc<Sequential> {
+        let specs: Vec<LayerSpec> = self.info["layers"].as_array().unwrap().iter().map(spec).collect();
+        let input: Vec<usize> =
+            self.info["in_shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let model = Sequential::new(&input, &specs, dtype, &Device::Cpu, &Generator::new(0)).expect("the network");
+        let weights: HashMap<String, Tensor> = self
+            .tensors
+            .iter()
+            .filter_map(|(k, t)| k.strip_prefix("param/").map(|k| (k.to_string(), t.clone())))
+            .collect();
+        model.set_weights("golden", &weights).expect("golden weights");
+        Rc::new(model)
+    }
+
+    /// Compare the gradients of `loss` in all parameters with those stored under `prefix`.
+    #[track_caller]
+    pub fn check_gradients(&self, prefix: &str, model: &Sequential, loss: &Tensor, tolerance: f64) {
+        let store = loss.backward().unwrap();
+        for (name, var) in model.parameters() {
+            let gradient = store.get(var.as_tensor()).map_or(var.zeros_like().unwrap(), Tensor::detach);
+            self.check(&format!("{prefix}/{name}"), &gradient, tolerance);
+        }
+    }
+}
+
+/// Every activation with the index of the layer under which its mask and its sparsity loss are filed.
+pub fn activations(model: &Sequential) -> Vec<(Layer, usize)> {
+    let filed = |l: &Layer| if l.is_maxmin() { l.index } else { l.index - 1 };
+    model.layers().iter().filter(|l| l.is_activation()).map(|l| (l.clone(), filed(l))).collect()
+}
+
+/// Do two unit vectors per sample agree, up to their sign? Compared by 1 - |cosine|.
+#[track_caller]
+pub fn same_direction(what: &str, got: &Tensor, truth: &Tensor, tolerance: f64) {
+    let (got, truth) = (got.flatten_from(1).unwrap(), truth.reshape((got.dims()[0], ())).unwrap());
+    let product = |a: &Tensor, b: &Tensor| values(&(a * b).unwrap().sum(1).unwrap());
+    for ((ab, aa), bb) in product(&got, &truth).iter().zip(product(&got, &got)).zip(product(&truth, &truth)) {
+        let gap = 1.0 - ab.abs() / (aa * bb).sqrt();
+        assert!(gap <= tolerance, "{what}: 1 - |cosine| is {gap:.2e}, allowed {tolerance:.1e}");
+    }
+}
+
+fn spec(layer: &Value) -> LayerSpec {
+    let size = |k: &str| layer[k].as_u64().unwrap() as usize;
+    let outputs = || layer["out_shape"][0].as_u64().unwrap() as usize;
+    match (layer["kind"].as_str().unwrap(), layer["act"].as_str()) {
+        ("conv", _) => LayerSpec::Conv2d {
+            channels: size("co"),
+            kernel: size("k"),
+            stride: size("s"),
+            padding: size("p"),
+            bias: true,
+        },
+        ("linear", _) => LayerSpec::Linear { features: outputs(), bias: true },
+        ("flatten", _) => LayerSpec::Flatten,
+        ("act", Some("relux")) => LayerSpec::ReluTheta { theta: 1.0 },
+        ("act", Some("clmaxmin")) => LayerSpec::ClippedMaxMin { max: 1.0, min: -1.0 },
+        ("act", Some("standrelu")) => LayerSpec::Relu,
+        other => panic!("unknown golden layer {other:?}"),
+    }
+}
+
+/// Uniform numbers in f32 from splitmix64, as the golden descriptions state it.
+pub fn uniform(seed: u64, shape: &[usize], lo: f64, hi: f64) -> Tensor {
+    let n: usize = shape.iter().product();
+    let values: Vec<f32> = (0..n as u64)
+        .map(|i| {
+            let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            (lo + (hi - lo) * ((z >> 40) as f64 * 2f64.powi(-24))) as f32
+        })
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
