@@ -134,12 +134,14 @@ fn every_method_trains() {
             let net   = sequential(data.shape, [conv2d(8, 3, #{ padding: 1 }), act, conv2d(8, 4, #{ stride: 2 }), act,
                 flatten(), linear(data.classes)]);
             let start = net.copy();
-            train::fit(method, net, data, cfg, method);
+            // Interval bounds hold the cube and not the ball: three epochs teach something at a smaller radius only.
+            let eps = if method == "ibp" { 0.005 } else { 0.05 };
+            train::fit(method, net, data, cfg + #{ eps_train: 2.0 * eps }, method);
             for name in net.parameters.keys() {
                 let moved = (net.param(name) - start.param(name)).abs().max().item();
                 if !(moved > 0.0) { throw `${method}: ${name} has not moved`; }
             }
-            for result in evaluate::report(net, data.test, 0.05, #{ bound: methods::bound_of(method), procedures: ["published", "exact"], steps: 20 }) {
+            for result in evaluate::report(net, data.test, eps, #{ bound: methods::bound_of(method), procedures: ["published", "exact"], steps: 20 }) {
                 print(`result ${method} ${result.clean} ${result.pgd} ${result.certified}`);
             }
         }

@@ -13,7 +13,8 @@ pub mod worst;
 mod worst_ball;
 mod worst_box;
 mod worst_clip;
-mod worst_exact;
+mod worst_rise;
+mod worst_solve;
 
 pub use norm::{PowerOptions, SingularPair, spectral_norm};
 pub use region::Region;

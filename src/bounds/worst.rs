@@ -5,12 +5,13 @@
 //! worst_y = logit_y
 //! ```
 //!
-//! Four forms of the maximum: exact; clip-and-enlarge, the published procedure, an upper bound after any number of
+//! Four forms of the maximum (`worst_solve`): exact; clip-and-enlarge, the published procedure, an upper bound after any number of
 //! iterations; the ball alone, `radius ||w_j - w_y||`; the box alone. A label j != y cannot be reached while
 //! worst_j < worst_y.
 
 use super::Region;
-use super::{worst_ball, worst_box, worst_clip, worst_exact};
+use super::worst_solve::Rule;
+use super::{worst_ball, worst_box, worst_clip, worst_rise};
 use crate::compute::clip::{larger, smaller};
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
@@ -55,13 +56,20 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let zero = region.center.zeros_like()?.detach();
     let low = smaller(&(&region.lower - &region.center)?, &zero)?;
     let high = larger(&(&region.upper - &region.center)?, &zero)?;
+    let by_rule = |rule| worst_rise::rise(rule, weight, &low, &high, radius, &y);
+    // Off the CPU the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
+    // value with the published constant.
+    let on_cpu = weight.device().is_cpu();
     let rise = match method {
-        WorstMethod::Exact => worst_exact::rise(weight, &low, &high, radius, &y)?,
+        WorstMethod::Exact => by_rule(Rule::Exact)?,
         WorstMethod::Clip { iterations: 0, .. } => bail!("worst_logits: 0 iterations, at least 1 is needed"),
+        WorstMethod::Clip { iterations, constant: 0.0 } if on_cpu => by_rule(Rule::Clip { iterations })?,
         WorstMethod::Clip { iterations, constant } => {
             worst_clip::rise(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?
         }
+        WorstMethod::Ball if on_cpu => by_rule(Rule::Ball)?,
         WorstMethod::Ball => worst_ball::rise(&differences(weight, &y)?, radius)?,
+        WorstMethod::Box if on_cpu => return logits + by_rule(Rule::Box)?,
         WorstMethod::Box => return logits + worst_box::rise(&differences(weight, &y)?, &low, &high)?,
     };
     // A radius that is NaN or infinite comes out as NaN, whatever the method made of it: it certifies nothing.
@@ -78,4 +86,50 @@ pub(super) fn safe_sqrt(x: &Tensor) -> Result<Tensor> {
     let positive = x.gt(0.0)?;
     let one = x.ones_like()?.detach();
     positive.where_cond(&positive.where_cond(x, &one)?.sqrt()?, &x.zeros_like()?.detach())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::random::Generator;
+    use candle_core::{DType, Device, Var};
+
+    /// The operation on the host and the forms made of tensor operations are the same function, gradients included.
+    #[test]
+    fn both_forms_of_the_rise_agree() -> Result<()> {
+        let random = Generator::new(21);
+        let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F64, &Device::Cpu);
+        for radius in [0.0, 0.05, 0.8, 4.0] {
+            let var = |t: Tensor| Var::from_tensor(&t);
+            let (weight, low, high) =
+                (var(draw(&[5, 9])?)?, var(draw(&[7, 9])?.abs()?.neg()?)?, var(draw(&[7, 9])?.abs()?)?);
+            let r = var((draw(&[7])?.abs()? * radius)?)?;
+            let y = Tensor::new(&[0u32, 4, 1, 2, 3, 3, 0], &Device::Cpu)?;
+            let d = differences(&weight, &y)?;
+            let weights = draw(&[7, 5])?;
+            let rules = [Rule::Clip { iterations: 1 }, Rule::Clip { iterations: 4 }, Rule::Ball, Rule::Box];
+            for (i, rule) in rules.into_iter().enumerate() {
+                let here = worst_rise::rise(rule, &weight, &low, &high, &r, &y)?;
+                let there = match i {
+                    0 => worst_clip::rise(&d, &low, &high, &r, 1, 0.0)?,
+                    1 => worst_clip::rise(&d, &low, &high, &r, 4, 0.0)?,
+                    2 => worst_ball::rise(&d, &r)?,
+                    _ => worst_box::rise(&d, &low, &high)?,
+                };
+                let gap = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
+                assert!(gap(&here, &there)? < 1e-12, "{rule:?} at radius {radius}");
+                let (a, b) = ((here * &weights)?.sum_all()?.backward()?, (there * &weights)?.sum_all()?.backward()?);
+                for (name, var) in [("weight", &weight), ("low", &low), ("high", &high), ("radius", &r)] {
+                    // At radius 0 the tensor form has no slope in the radius, by its square root.
+                    if name == "radius" && radius == 0.0 {
+                        continue;
+                    }
+                    let zero = var.zeros_like()?;
+                    let (a, b) = (a.get(var).unwrap_or(&zero), b.get(var).unwrap_or(&zero));
+                    assert!(gap(a, b)? < 1e-10, "{rule:?} at radius {radius}: gradient in {name}");
+                }
+            }
+        }
+        Ok(())
+    }
 }

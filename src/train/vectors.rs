@@ -70,10 +70,11 @@ impl Vectors {
         let limit = options.memory.unwrap_or_else(available_memory);
         if bytes > limit {
             bail!(
-                "singular_vectors: {} for {count} images, {} are free; use #{{ dtype: \"f16\" }}, fewer `layers`, or \
-                 #{{ fresh: true }} to keep none",
+                "singular_vectors: {} for {count} images, {} are free; use {}fewer `layers`, or #{{ fresh: true }} to keep \
+                 none (in the shipped scripts: --set vectors=fresh)",
                 describe(bytes),
-                describe(limit)
+                describe(limit),
+                if options.dtype == DType::F16 { "" } else { "#{ dtype: \"f16\" }, " }
             );
         }
         let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
@@ -115,7 +116,7 @@ impl Vectors {
         let bytes: usize = store.layers.iter().filter_map(|l| l.local.as_ref()).map(Buffer::bytes).sum();
         let kept: Vec<_> = store.layers.iter().filter(|l| l.local.is_some()).map(|l| l.index).collect();
         if kept.is_empty() {
-            return "singular vectors: none kept, fresh random ones at every visit".into();
+            return "singular vectors: none kept per image; one per layer for its global norm".into();
         }
         format!("singular vectors: {} images, layers {kept:?}, {} in memory", store.count, describe(bytes as u64))
     }
