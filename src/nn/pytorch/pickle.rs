@@ -331,8 +331,9 @@ mod tests {
 
     #[test]
     fn long_integers_have_a_sign() {
-        let number = |bytes: &[u8]| match run(&[&[0x8a, bytes.len() as u8], bytes, b"."]).unwrap() {
-            Pickled { values, root } => format!("{:?}", values[root]),
+        let number = |bytes: &[u8]| {
+            let Pickled { values, root } = run(&[&[0x8a, bytes.len() as u8], bytes, b"."]).unwrap();
+            format!("{:?}", values[root])
         };
         assert_eq!(number(&[]), "Integer(0)");
         assert_eq!(number(&[0xff]), "Integer(-1)");
