@@ -43,7 +43,6 @@ fn agrees(net: &Sequential, file: &Path, x: &Tensor, logits: &Tensor) {
     let what = format!("{} in {:?}", file.display(), net.dtype());
     net.load(file).unwrap_or_else(|e| panic!("{what}: {e}"));
     let got = net.forward(&x.to_dtype(net.dtype()).unwrap()).unwrap();
-    println!("{what}: relative gap {:.1e}", common::relative_gap(&got, logits));
     close(&what, &got, logits, if net.dtype() == DType::F64 { 1e-12 } else { 1e-6 });
 }
 

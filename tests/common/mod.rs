@@ -3,8 +3,6 @@
 
 pub mod data;
 pub mod golden;
-#[allow(unused_imports)]
-pub use golden::{Golden, golden_folder};
 pub mod program;
 
 use candle_core::{DType, Device, Tensor};
@@ -86,6 +84,7 @@ pub fn relative_gap(got: &Tensor, truth: &Tensor) -> f64 {
 #[track_caller]
 pub fn close(what: &str, got: &Tensor, truth: &Tensor, tolerance: f64) {
     let gap = relative_gap(got, truth);
+    println!("{what}: relative gap {gap:.1e}"); // shown with --nocapture
     assert!(gap <= tolerance, "{what}: relative gap {gap:.3e}, allowed {tolerance:.1e}");
 }
 
