@@ -45,7 +45,7 @@ fn decode(bytes: &[u8], [channels, height, width]: [usize; 3], file: &str) -> Re
     // The decoder would fill what is missing with grey.
     if format == ImageFormat::Jpeg && !ends(bytes) {
         let found = bytes.len();
-        return Err(fail(format!("cut off after {found} bytes, without a JPEG's end; copy or unpack it again")).into());
+        return Err(fail(format!("no end marker at its end, after {found} bytes: cut off, or followed by something else; copy or unpack it again")).into());
     }
     let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(broken)?;
     // Before decoding, so that no header can make it set memory aside.
