@@ -5,7 +5,7 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{Lab, random_net, tensor_of, values};
 use std::rc::Rc;
-use workbench::bounds::{PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
+use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
 use workbench::compute::channels::add_channels;
 use workbench::compute::clip::{clip, larger, relu, smaller};
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
@@ -122,8 +122,7 @@ fn worst_logits_by_every_method() {
             let inputs = [center.clone(), lower.clone(), upper.clone(), radius];
             // Each method ignores some inputs; adding them with weight 0 keeps the check the same for all.
             check(&format!("{method:?}"), &random, &inputs, |t| {
-                let region =
-                    Region { center: t[0].clone(), lower: t[1].clone(), upper: t[2].clone(), radius: t[3].clone() };
+                let region = Region::new(&t[0], &t[1], &t[2], t[3].clone())?;
                 let zero = (((t[1].sum_all()? + t[2].sum_all()?)? + t[3].sum_all()?)? * 1e-30)?;
                 worst_logits(layer, &region, &t[3], &y, method)?.broadcast_add(&zero)
             });
@@ -155,7 +154,7 @@ fn spectral_norms() {
             };
             let (columns, rows) = (mask(&layer.input), mask(&layer.output));
             let u = draw(&random, &[&[2], layer.input.as_slice()].concat());
-            let options = PowerOptions { iterations: 20_000, tolerance: Some(1e-13) };
+            let options = PowerOptions { iterations: 20_000, tolerance: Some(1e-13), arithmetic: Arithmetic::Own };
             let norm = || spectral_norm(layer, &u, Some(&columns), Some(&rows), options).unwrap();
             let found = norm();
             let (_, var) = net.parameters().iter().find(|(n, _)| *n == format!("{}.weight", layer.index)).unwrap();

@@ -8,12 +8,12 @@ use common::{Lab, dense, entry, random_net, values};
 use nalgebra::DMatrix;
 use std::rc::Rc;
 use workbench::bounds::worst::WorstMethod;
-use workbench::bounds::{PowerOptions, Region, spectral_norm, worst_logits};
+use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, worst_logits};
 use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
-const CONVERGED: PowerOptions = PowerOptions { iterations: 50_000, tolerance: Some(1e-12) };
+const CONVERGED: PowerOptions = PowerOptions { iterations: 50_000, tolerance: Some(1e-12), arithmetic: Arithmetic::Own };
 
 fn largest_singular_value(m: DMatrix<f64>) -> f64 {
     m.singular_values().max()
@@ -94,7 +94,7 @@ fn norms_of_extreme_weights() {
             }
             let u = Generator::new(3).normal(0.0, 1.0, [&[2], input].concat(), dtype, &Device::Cpu).unwrap();
             let found =
-                spectral_norm(&net.layers()[0], &u, None, None, PowerOptions { iterations: 500, tolerance: None })
+                spectral_norm(&net.layers()[0], &u, None, None, PowerOptions { iterations: 500, tolerance: None, arithmetic: Arithmetic::Own })
                     .unwrap();
             let truth = largest_singular_value(dense(&unit.layers()[0])) * scale;
             for sigma in values(&found.sigma) {
@@ -112,7 +112,7 @@ fn samples_converge_on_their_own() {
         let net = random_net(&random);
         for layer in net.layers().iter().filter(|l| l.is_affine()) {
             let u = random.normal(0.0, 1.0, [&[9], layer.input.as_slice()].concat(), DType::F64, &Device::Cpu).unwrap();
-            let options = PowerOptions { iterations: 300, tolerance: Some(1e-3) };
+            let options = PowerOptions { iterations: 300, tolerance: Some(1e-3), arithmetic: Arithmetic::Own };
             let together = spectral_norm(layer, &u, None, None, options).unwrap();
             for b in 0..9 {
                 let alone = spectral_norm(layer, &u.narrow(0, b, 1).unwrap(), None, None, options).unwrap();
@@ -240,16 +240,12 @@ fn exact_worst_logits_are_the_maximum() {
         let (low, high) = (side(-1.0), side(1.0));
         let make = |v: &[f64]| Tensor::new(v, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         // Centre 0, so that box sides of 1e-12 are not lost in rounding.
-        let region = Region {
-            center: make(&vec![0.0; features]),
-            lower: make(&low),
-            upper: make(&high),
-            radius: Tensor::new(&[radius], &Device::Cpu).unwrap(),
-        };
+        let reach = Tensor::new(&[radius], &Device::Cpu).unwrap();
+        let region = Region::new(&make(&vec![0.0; features]), &make(&low), &make(&high), reach).unwrap();
         let label = round % classes;
         let y = Tensor::new(&[label as u32], &Device::Cpu).unwrap();
         let worst = worst_logits(layer, &region, &region.radius, &y, WorstMethod::Exact).unwrap();
-        let logits = values(&layer.forward(&region.center).unwrap());
+        let logits = values(&layer.forward(&region.center().unwrap()).unwrap());
         let weight = layer.weight().unwrap().to_vec2::<f64>().unwrap();
         for (j, worst) in values(&worst).into_iter().enumerate() {
             let direction: Vec<f64> = weight[j].iter().zip(&weight[label]).map(|(a, b)| a - b).collect();

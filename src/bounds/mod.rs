@@ -6,6 +6,11 @@
 
 pub mod norm;
 mod power_cpu;
+#[cfg(target_arch = "x86_64")]
+mod power_direct;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "power_indirect.rs"]
+mod power_direct;
 mod power_tensor;
 pub mod region;
 pub mod varying;
@@ -16,7 +21,7 @@ mod worst_clip;
 mod worst_rise;
 mod worst_solve;
 
-pub use norm::{PowerOptions, SingularPair, spectral_norm};
+pub use norm::{Arithmetic, PowerOptions, SingularPair, bf16_iterations, spectral_norm};
 pub use region::Region;
 pub use varying::{share_varying, varying};
 pub use worst::{WorstMethod, worst_logits};

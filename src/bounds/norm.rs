@@ -11,7 +11,7 @@
 //! through tensors (`power_tensor`).
 
 use super::{power_cpu, power_tensor};
-use crate::compute::conv::conv2d_weight;
+use crate::compute::conv::conv2d_weight_scaled;
 use crate::compute::known::with_gradient;
 use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
@@ -24,6 +24,27 @@ pub struct PowerOptions {
     pub iterations: usize,
     /// Stop a sample when its `||u' - u||` falls to this; `None` runs every iteration.
     pub tolerance: Option<f64>,
+    /// What the iterations compute in.
+    pub arithmetic: Arithmetic,
+}
+
+/// The numbers of the iterations. Sigma and the last right vector come from the layer's own type in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// The layer's own type.
+    #[default]
+    Own,
+    /// bf16 products summed in f32, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
+    /// own type elsewhere. Vectors are rounded to 8 bits, which costs sigma about 2^-16, the square of that.
+    Bf16,
+}
+
+/// Does [`Arithmetic::Bf16`] make a difference here: does the processor multiply bf16?
+pub fn bf16_iterations() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::compute::direct::bf16_available();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// The result of a power iteration over a batch.
@@ -85,13 +106,12 @@ pub fn spectral_norm(
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
 fn envelope(operation: &Operation, u: &Tensor, v: &Tensor, g: &Tensor) -> Result<Tensor> {
-    let v = v.broadcast_mul(&per_sample(g, v)?)?;
     match operation {
         Operation::Conv2d { weight, window, .. } => {
             let (_, _, kh, kw) = weight.dims4()?;
-            conv2d_weight(u, &v, *window, (kh, kw))
+            conv2d_weight_scaled(u, v, g, *window, (kh, kw))
         }
-        _ => v.t()?.matmul(u),
+        _ => v.broadcast_mul(&per_sample(g, v)?)?.t()?.matmul(u),
     }
 }
 

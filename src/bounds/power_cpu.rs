@@ -1,21 +1,25 @@
 //! Power iteration on the CPU: a few samples per core, all their iterations in that core's cache, mask, norm and scaling
 //! in the same passes. A sample stops when it has converged, whoever shares its batch.
 //!
-//! A convolution goes one sample at a time. A linear layer goes in groups of samples, so that one reading of its matrix
+//! A convolution goes one sample at a time, by direct kernels where there are any (`power_direct`). A linear layer goes in groups of samples, so that one reading of its matrix
 //! serves them all; converged samples leave the group.
 
 use super::norm::{Iterated, PowerOptions};
+use super::power_direct::Direct;
 use super::power_tensor::generic;
 use crate::compute::conv::{Geometry, Window};
-use crate::compute::conv_cpu::{Operand, column_buffer, forward_one, input_one, product};
-use crate::compute::element::Element;
+use crate::compute::conv_matrix::{Operand, column_buffer, forward_one, input_one, parallel_product};
+use crate::compute::element::{Element, Host};
 use crate::compute::interrupt;
+use crate::compute::unwritten::{fill, unwritten, written};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
+use gemm::Parallelism;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Most samples of a linear layer that iterate together.
-const GROUP: usize = 32;
+const GROUP: usize = 256;
 
 /// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is a convolution or linear.
 pub fn iterate(
@@ -44,35 +48,47 @@ fn typed<T: Element>(
     options: PowerOptions,
 ) -> Result<Iterated> {
     let batch = u.dim(0)?;
-    let w = weight.flatten_all()?.to_vec1::<T>()?;
-    let map = Map::of(layer, weight, &w)?;
-    let mut u = u.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>()?;
-    let flat = |m: Option<&Tensor>| m.map(|m| m.flatten_all()?.to_vec1::<u8>()).transpose();
-    let (columns, rows) = (flat(columns)?, flat(rows)?);
+    let tensors = (weight.contiguous()?, u.to_dtype(T::DTYPE)?.contiguous()?);
+    let (weight, u) = (Host::of(&tensors.0), Host::of(&tensors.1));
+    let masks = (columns.map(Host::of), rows.map(Host::of));
+    let (w, start) = (weight.slice::<T>()?, u.slice::<T>()?);
+    let columns = masks.0.as_ref().map(Host::slice::<u8>).transpose()?;
+    let rows = masks.1.as_ref().map(Host::slice::<u8>).transpose()?;
+    let map = Map::of(layer, &tensors.0, w)?;
+    let direct = map.direct(options);
     let (n_in, n_out) = (layer.input_len(), layer.output.iter().product::<usize>());
-    let mut v = vec![T::ZERO; batch * n_out];
-    let group = match map {
-        Map::Conv(..) => 1,
-        Map::Linear { .. } => batch.div_ceil(rayon::current_num_threads()).clamp(1, GROUP),
+    let (mut u, mut v) = (unwritten(batch * n_in), unwritten(batch * n_out));
+    // Samples of a linear layer share each reading of its matrix, and the cores share the products.
+    let group = if matches!(map, Map::Conv(..)) { 1 } else { batch.clamp(1, GROUP) };
+    let one = |chunk: usize, start: &[T], u: &mut [MaybeUninit<T>], v: &mut [MaybeUninit<T>], scratch: &mut Vec<T>| {
+        let samples = start.len() / n_in;
+        let masks = (
+            columns.map(|m| &m[chunk * group * n_in..][..samples * n_in]),
+            rows.map(|m| &m[chunk * group * n_out..][..samples * n_out]),
+        );
+        let rooms = (T::as_f32_room(u), T::as_f32_room(v));
+        if let Some(sample) = direct.run(T::as_f32(start), rooms, masks, options) {
+            return vec![sample];
+        }
+        if scratch.is_empty() {
+            *scratch = map.scratch();
+        }
+        // Zero where an interrupted iteration leaves nothing.
+        let (u, v) = (fill(u, |i| start[i]), fill(v, |_| T::ZERO));
+        Group { map: &map, n_in, n_out, columns: masks.0, rows: masks.1, options }.run(u, v, scratch)
     };
-    let done: Vec<Vec<Sample>> = u
-        .par_chunks_mut(n_in * group)
-        .zip(v.par_chunks_mut(n_out * group))
-        .enumerate()
-        .map_init(
-            || map.scratch(),
-            |scratch, (chunk, (u, v))| {
-                let part = |m: &Option<Vec<u8>>, n: usize| {
-                    m.as_ref().map(|m| m[chunk * group * n..][..u.len() / n_in * n].to_vec())
-                };
-                let masks = (part(&columns, n_in), part(&rows, n_out));
-                Group { map: &map, n_in, n_out, columns: masks.0, rows: masks.1, options }.run(u, v, scratch)
-            },
-        )
-        .collect();
+    let done: Vec<Vec<Sample>> = if group == 1 {
+        let rooms = u.par_chunks_mut(n_in).zip(v.par_chunks_mut(n_out)).zip(start.par_chunks(n_in)).enumerate();
+        rooms.map_init(Vec::new, |scratch, (chunk, ((u, v), start))| one(chunk, start, u, v, scratch)).collect()
+    } else {
+        let rooms = u.chunks_mut(n_in * group).zip(v.chunks_mut(n_out * group)).zip(start.chunks(n_in * group));
+        rooms.enumerate().map(|(chunk, ((u, v), start))| one(chunk, start, u, v, &mut vec![])).collect()
+    };
     interrupt::check()?;
     let done: Vec<Sample> = done.into_iter().flatten().collect();
-    let device = weight.device();
+    // SAFETY: every sample has written its vectors.
+    let (u, v) = unsafe { (written(u), written(v)) };
+    let device = tensors.0.device();
     let shape = |s: &[usize]| [&[batch], s].concat();
     Ok(Iterated {
         sigma: Tensor::from_vec(done.iter().map(|s| T::of(s.sigma)).collect(), batch, device)?,
@@ -100,6 +116,14 @@ impl<'a, T: Element> Map<'a, T> {
         }
     }
 
+    /// The faster way through a convolution, where there is one.
+    fn direct(&self, options: PowerOptions) -> Direct {
+        match self {
+            Self::Conv(g, w) => T::as_f32(w).map_or(Direct::NONE, |w| Direct::new(g, w, options.arithmetic)),
+            Self::Linear { .. } => Direct::NONE,
+        }
+    }
+
     fn scratch(&self) -> Vec<T> {
         match self {
             Self::Conv(g, _) => column_buffer(g),
@@ -113,7 +137,9 @@ impl<'a, T: Element> Map<'a, T> {
             Self::Conv(g, w) => forward_one(g, u, w, v, scratch),
             Self::Linear { w, inputs, outputs } => {
                 let samples = u.len() / inputs;
-                product(samples, *outputs, *inputs, Operand::rows(u, *inputs), Operand::columns(w, *inputs), v, false);
+                let threads = if samples > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
+                let (u, w) = (Operand::rows(u, *inputs), Operand::columns(w, *inputs));
+                parallel_product(samples, *outputs, *inputs, u, w, v, threads);
             }
         }
     }
@@ -124,17 +150,20 @@ impl<'a, T: Element> Map<'a, T> {
             Self::Conv(g, w) => input_one(g, v, w, u, scratch),
             Self::Linear { w, inputs, outputs } => {
                 let samples = v.len() / outputs;
-                product(samples, *inputs, *outputs, Operand::rows(v, *outputs), Operand::rows(w, *inputs), u, false);
+                let threads = if samples > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
+                let (v, w) = (Operand::rows(v, *outputs), Operand::rows(w, *inputs));
+                parallel_product(samples, *inputs, *outputs, v, w, u, threads);
             }
         }
     }
 }
 
+/// How one sample ended.
 #[derive(Clone, Copy)]
-struct Sample {
-    sigma: f64,
-    iterations: u32,
-    converged: bool,
+pub(super) struct Sample {
+    pub sigma: f64,
+    pub iterations: u32,
+    pub converged: bool,
 }
 
 /// Some samples that iterate together on one core.
@@ -142,8 +171,8 @@ struct Group<'a, T> {
     map: &'a Map<'a, T>,
     n_in: usize,
     n_out: usize,
-    columns: Option<Vec<u8>>,
-    rows: Option<Vec<u8>>,
+    columns: Option<&'a [u8]>,
+    rows: Option<&'a [u8]>,
     options: PowerOptions,
 }
 
@@ -157,7 +186,7 @@ impl<T: Element> Group<'_, T> {
         let mut active: Vec<usize> = (0..samples).collect();
         let (mut a, mut b, mut next) = (u.to_vec(), vec![T::ZERO; samples * m], vec![T::ZERO; samples * n]);
         for (k, s) in active.iter().enumerate() {
-            mask(&mut a[k * n..][..n], self.mask_of(&self.columns, *s, n));
+            mask(&mut a[k * n..][..n], self.mask_of(self.columns, *s, n));
         }
         for iteration in 0..self.options.iterations {
             if interrupt::requested() || active.is_empty() {
@@ -165,33 +194,47 @@ impl<T: Element> Group<'_, T> {
             }
             let count = active.len();
             self.map.forward(&a[..count * n], &mut b[..count * m], scratch);
-            for (k, s) in active.iter().enumerate() {
-                let (a, b) = (&mut a[k * n..][..n], &mut b[k * m..][..m]);
-                mask(b, self.mask_of(&self.rows, *s, m));
-                if normalize(b) == 0.0 && iteration == 0 {
-                    self.restart(*s, a, b, scratch);
-                }
+            let dead: Vec<bool> = b[..count * m]
+                .par_chunks_mut(m)
+                .zip(&active)
+                .map(|(b, s)| {
+                    mask(b, self.mask_of(self.rows, *s, m));
+                    normalize(b) == 0.0 && iteration == 0
+                })
+                .collect();
+            for (k, s) in active.iter().enumerate().filter(|(k, _)| dead[*k]) {
+                self.restart(*s, &mut a[k * n..][..n], &mut b[k * m..][..m], scratch);
             }
             self.map.adjoint(&b[..count * m], &mut next[..count * n], scratch);
+            let moves: Vec<(f64, bool)> = next[..count * n]
+                .par_chunks_mut(n)
+                .zip(a.par_chunks(n))
+                .zip(&active)
+                .map(|((next, a), s)| {
+                    mask(next, self.mask_of(self.columns, *s, n));
+                    let sigma = normalize(next);
+                    (sigma, self.options.tolerance.is_some_and(|t| distance(a, next) <= t))
+                })
+                .collect();
+            let last = iteration + 1 == self.options.iterations;
             let mut stay = 0;
-            for k in 0..count {
+            for (k, (sigma, still)) in moves.into_iter().enumerate() {
                 let s = active[k];
-                let fresh = &mut next[k * n..][..n];
-                mask(fresh, self.mask_of(&self.columns, s, n));
-                let sigma = normalize(fresh);
                 let result = &mut results[s];
                 (result.sigma, result.iterations) = (sigma, iteration as u32 + 1);
-                let still = self.options.tolerance.is_some_and(|t| distance(&a[k * n..][..n], fresh) <= t);
-                if sigma == 0.0 || still || iteration + 1 == self.options.iterations {
+                if sigma == 0.0 || still || last {
                     result.converged |= sigma == 0.0 || still;
-                    u[s * n..][..n].copy_from_slice(fresh);
+                    u[s * n..][..n].copy_from_slice(&next[k * n..][..n]);
                     v[s * m..][..m].copy_from_slice(&b[k * m..][..m]);
                 } else {
-                    a[stay * n..][..n].copy_from_slice(fresh);
+                    if stay < k {
+                        next.copy_within(k * n..(k + 1) * n, stay * n);
+                    }
                     active[stay] = s;
                     stay += 1;
                 }
             }
+            std::mem::swap(&mut a, &mut next);
             active.truncate(stay);
         }
         results
@@ -200,14 +243,14 @@ impl<T: Element> Group<'_, T> {
     /// A start vector in the null space of the masked map, or zero: begin again from a generic one.
     fn restart(&self, sample: usize, u: &mut [T], v: &mut [T], scratch: &mut [T]) {
         u.iter_mut().enumerate().for_each(|(i, u)| *u = T::of(generic(i)));
-        mask(u, self.mask_of(&self.columns, sample, self.n_in));
+        mask(u, self.mask_of(self.columns, sample, self.n_in));
         self.map.forward(u, v, scratch);
-        mask(v, self.mask_of(&self.rows, sample, self.n_out));
+        mask(v, self.mask_of(self.rows, sample, self.n_out));
         normalize(v);
     }
 
-    fn mask_of<'m>(&self, mask: &'m Option<Vec<u8>>, sample: usize, n: usize) -> Option<&'m [u8]> {
-        mask.as_ref().map(|m| &m[sample * n..][..n])
+    fn mask_of<'m>(&self, mask: Option<&'m [u8]>, sample: usize, n: usize) -> Option<&'m [u8]> {
+        mask.map(|m| &m[sample * n..][..n])
     }
 }
 

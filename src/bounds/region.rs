@@ -11,28 +11,53 @@
 //! activation f:             center' = f(center)  radius' = radius  lower' = f(lower)  upper' = f(upper)
 //! ```
 //!
-//! w_i is the row of output i. Activations here are monotone and 1-Lipschitz.
+//! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. Center, lower and upper are kept as one
+//! tensor: what is done to all three is then one operation, forward and backward.
 
 use crate::compute::channels::add_channels;
 use crate::compute::clip::{larger, smaller};
+#[cfg(target_arch = "x86_64")]
+use crate::compute::interval;
+use crate::compute::interval_linear;
 use crate::compute::reduce::per_sample;
-use crate::nn::Layer;
+use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
 /// Ball and box of a batch at one layer. All tensors are differentiable.
 #[derive(Clone, Debug)]
 pub struct Region {
-    /// Clean activations, `[B, ...]`.
-    pub center: Tensor,
-    /// Lower end of the box, `[B, ...]`.
-    pub lower: Tensor,
-    /// Upper end of the box, `[B, ...]`.
-    pub upper: Tensor,
+    /// Center, lower, upper: `[3, B, ...]`.
+    parts: Tensor,
     /// Radius of the ball, `[B]`.
     pub radius: Tensor,
 }
 
 impl Region {
+    /// From its parts, `[B, ...]` each, and the radius `[B]`.
+    pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
+        Ok(Self { parts: Tensor::stack(&[center, lower, upper], 0)?, radius })
+    }
+
+    /// Clean activations, `[B, ...]`.
+    pub fn center(&self) -> Result<Tensor> {
+        self.parts.get(0)
+    }
+
+    /// Lower end of the box, `[B, ...]`.
+    pub fn lower(&self) -> Result<Tensor> {
+        self.parts.get(1)
+    }
+
+    /// Upper end of the box, `[B, ...]`.
+    pub fn upper(&self) -> Result<Tensor> {
+        self.parts.get(2)
+    }
+
+    /// The shape of each part, `[B, ...]`.
+    pub fn dims(&self) -> &[usize] {
+        &self.parts.dims()[1..]
+    }
+
     /// The l2 ball of radius `epsilon` (`[B]`) around each image of `x`, and the box x +- epsilon. With `images` the box
     /// is cut to [0, 1], which is valid only against an adversary who is held to images too.
     pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Self> {
@@ -45,49 +70,84 @@ impl Region {
             crate::compute::reduce::check_images("ball_and_box with `images`", x)?;
             (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
         }
-        Ok(Self { center: x.clone(), lower, upper, radius: epsilon.clone() })
+        Self::new(x, &lower, &upper, epsilon.clone())
     }
 
     /// Through an affine layer whose spectral norm is at most `sigma`: one value for all samples, or one for each.
     pub fn affine(&self, layer: &Layer, sigma: &Tensor) -> Result<Self> {
-        let boxed = self.affine_box(layer)?;
+        let radius = self.radius.broadcast_mul(sigma)?;
         let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
-        Ok(Self {
-            lower: larger(&boxed.lower, &add_channels(&boxed.center, &reach.neg()?)?)?,
-            upper: smaller(&boxed.upper, &add_channels(&boxed.center, &reach)?)?,
-            center: boxed.center,
-            radius: self.radius.broadcast_mul(sigma)?,
-        })
+        if let Some(parts) = self.at_once(layer, &reach)? {
+            return Ok(Self { parts, radius });
+        }
+        let [center, lower, upper] = self.boxed(layer)?;
+        let lower = larger(&lower, &add_channels(&center, &reach.neg()?)?)?;
+        let upper = smaller(&upper, &add_channels(&center, &reach)?)?;
+        Self::new(&center, &lower, &upper, radius)
     }
 
     /// The box alone through an affine layer: interval bound propagation. The ball is given up; its radius becomes NaN,
     /// so that nothing that still uses it can certify.
     pub fn affine_box(&self, layer: &Layer) -> Result<Self> {
-        let batch = self.center.dim(0)?;
+        let [center, lower, upper] = self.boxed(layer)?;
+        Self::new(&center, &lower, &upper, (self.radius.detach() * f64::NAN)?)
+    }
+
+    /// Center and box behind an affine layer, without the ball.
+    fn boxed(&self, layer: &Layer) -> Result<[Tensor; 3]> {
+        let (center, lower, upper) = (self.center()?, self.lower()?, self.upper()?);
+        let batch = center.dim(0)?;
         // The two centres go through W together.
-        let middle = ((&self.lower + &self.upper)? * 0.5)?;
-        let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&self.center, &middle], 0)?)?)?;
+        let middle = ((&lower + &upper)? * 0.5)?;
+        let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&center, &middle], 0)?)?)?;
         let (center, middle) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
-        let half = layer.apply_absolute(&((&self.upper - &self.lower)? * 0.5)?)?;
-        let radius = (self.radius.detach() * f64::NAN)?;
-        Ok(Self { lower: (&middle - &half)?, upper: (&middle + &half)?, center, radius })
+        let half = layer.apply_absolute(&((&upper - &lower)? * 0.5)?)?;
+        Ok([center, (&middle - &half)?, (&middle + &half)?])
+    }
+
+    /// Through a convolution or a linear layer in one operation, where there is one for it.
+    fn at_once(&self, layer: &Layer, reach: &Tensor) -> Result<Option<Tensor>> {
+        if self.dims()[1..] != layer.input || reach.dim(0)? != self.dims()[0] {
+            return Ok(None);
+        }
+        let offsets = |bias: &Option<Tensor>| {
+            let bias = match bias {
+                Some(bias) => bias.unsqueeze(0)?,
+                None => reach.narrow(0, 0, 1)?.zeros_like()?.detach(),
+            };
+            Tensor::cat(&[reach, &bias], 0)
+        };
+        match &layer.operation {
+            #[cfg(target_arch = "x86_64")]
+            Operation::Conv2d { weight, bias, window } if interval::covers(&self.parts, weight, *window)? => {
+                interval::affine(&self.parts, weight, &offsets(bias)?, *window).map(Some)
+            }
+            Operation::Linear { weight, bias } if interval_linear::covers(&self.parts, weight) => {
+                interval_linear::affine(&self.parts, weight, &offsets(bias)?).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code
     /// does: it changes nothing when `radius` is a true bound, and is there for comparison with that code.
     pub fn activation(&self, layer: &Layer, cut: bool) -> Result<Self> {
-        let mut lower = layer.activate(&self.lower)?;
-        let mut upper = layer.activate(&self.upper)?;
-        if cut {
-            let reach = per_sample(&self.radius, &self.center)?;
-            lower = larger(&lower, &layer.activate(&self.center.broadcast_sub(&reach)?)?)?;
-            upper = smaller(&upper, &layer.activate(&self.center.broadcast_add(&reach)?)?)?;
+        let batch = self.dims()[0];
+        let all = layer.activate(&self.parts.flatten(0, 1)?)?;
+        let parts = all.reshape([&[3, batch], &all.dims()[1..]].concat())?;
+        let next = Self { parts, radius: self.radius.clone() };
+        if !cut {
+            return Ok(next);
         }
-        Ok(Self { center: layer.activate(&self.center)?, lower, upper, radius: self.radius.clone() })
+        let center = self.center()?;
+        let reach = per_sample(&self.radius, &center)?;
+        let lower = larger(&next.lower()?, &layer.activate(&center.broadcast_sub(&reach)?)?)?;
+        let upper = smaller(&next.upper()?, &layer.activate(&center.broadcast_add(&reach)?)?)?;
+        Self::new(&next.center()?, &lower, &upper, self.radius.clone())
     }
 
     /// Mean width of the box of each sample, `[B]`, no gradient.
     pub fn mean_width(&self) -> Result<Tensor> {
-        (self.upper.detach() - self.lower.detach())?.flatten_from(1)?.mean(1)
+        (self.upper()?.detach() - self.lower()?.detach())?.flatten_from(1)?.mean(1)
     }
 }

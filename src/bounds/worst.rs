@@ -40,11 +40,11 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
         bail!("worst_logits: the last layer must be linear, layer {} is {}", last.index, last.spec.describe())
     };
     let (classes, features) = weight.dims2()?;
-    let batch = region.center.dim(0)?;
-    if region.center.dims() != [batch, features] {
+    let batch = region.dims()[0];
+    if region.dims() != [batch, features] {
         bail!(
             "worst_logits: the region has shape {:?}, the last layer wants {:?}",
-            region.center.dims(),
+            region.dims(),
             [batch, features]
         );
     }
@@ -52,10 +52,11 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
         bail!("worst_logits: {batch} samples want as many radii, got a tensor of shape {:?}", radius.dims());
     }
     let y = class_labels("worst_logits", y, batch, "the last layer has", classes)?;
-    let logits = last.forward(&region.center)?;
-    let zero = region.center.zeros_like()?.detach();
-    let low = smaller(&(&region.lower - &region.center)?, &zero)?;
-    let high = larger(&(&region.upper - &region.center)?, &zero)?;
+    let center = region.center()?;
+    let logits = last.forward(&center)?;
+    let zero = center.zeros_like()?.detach();
+    let low = smaller(&(region.lower()? - &center)?, &zero)?;
+    let high = larger(&(region.upper()? - &center)?, &zero)?;
     let by_rule = |rule| worst_rise::rise(rule, weight, &low, &high, radius, &y);
     // Off the CPU the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
     // value with the published constant.

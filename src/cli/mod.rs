@@ -3,7 +3,7 @@
 mod arguments;
 mod signals;
 
-use crate::compute::device;
+use crate::compute::{device, memory};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;
@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     // Before any thread exists: candle and rayon read the number of threads once.
     let threads = start_threads(arguments.host.threads)?;
+    memory::keep_freed_memory();
     signals::install();
     match arguments.command {
         Some(Command::Run { script, set }) => {

@@ -22,6 +22,14 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&v.contiguous()?, Add)
 }
 
+/// Sums over positions: `[B, C, ...]` to `[B, C]`, no gradient.
+pub fn channel_sums(x: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return x.detach().flatten_from(2)?.sum(2);
+    }
+    x.detach().contiguous()?.apply_op1_no_bwd(&Sums)
+}
+
 struct Add;
 
 impl CustomOp2 for Add {
@@ -49,7 +57,7 @@ impl CustomOp2 for Add {
     fn bwd(&self, x: &Tensor, v: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dx = x.track_op().then(|| g.clone());
         let dv = if v.track_op() {
-            let sums = g.contiguous()?.apply_op1_no_bwd(&Sums)?;
+            let sums = channel_sums(g)?;
             Some(if v.dim(0)? == 1 { sums.sum_keepdim(0)? } else { sums })
         } else {
             None

@@ -12,12 +12,9 @@
 //! receives its gradient, so a neuron that a projection has closed can open again. A NaN on either side comes out as NaN:
 //! the usual `max(NaN, 0) = 0` would let a broken network be certified.
 
-use super::element::{Element, for_float, slice};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
-use rayon::prelude::*;
-
-/// Elements that one task works on.
-const PART: usize = 1 << 14;
+use super::element::{Element, Host, for_dtype, for_float, slice};
+use super::elementwise;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `max(x, 0)`, gradient 0 at 0.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
@@ -77,6 +74,7 @@ impl Kind {
     }
 
     /// Written so that every comparison with a NaN ends at the NaN.
+    #[inline(always)]
     fn value<T: Element>(self, x: T, t: T) -> T {
         let x_is_nan = x.partial_cmp(&x).is_none();
         match self {
@@ -90,6 +88,7 @@ impl Kind {
     }
 
     /// Does the gradient go to (x, t)?
+    #[inline(always)]
     fn sides<T: Element>(self, x: T, t: T) -> (bool, bool) {
         match self {
             Kind::Clip => (x < t && x > T::ZERO, x >= t && t >= T::ZERO),
@@ -99,6 +98,7 @@ impl Kind {
     }
 }
 
+#[inline(always)]
 fn positive<T: Element>(x: T) -> T {
     if x < T::ZERO { T::ZERO } else { x }
 }
@@ -113,21 +113,6 @@ fn on_device(x: &Tensor, t: &Tensor, kind: Kind) -> Result<Tensor> {
     y + (x.broadcast_add(t)? * 0.0)?
 }
 
-/// Calls `f` on matching parts of `out`, `x` and `t` in parallel, t starting over where it is shorter than x.
-fn zip_parts<T: Element, O: Send>(out: &mut [O], x: &[T], t: &[T], f: impl Fn(&mut O, T, T) + Sync) {
-    out.par_chunks_mut(PART).zip(x.par_chunks(PART)).enumerate().for_each(|(part, (out, x))| {
-        let (mut out, mut x, mut at) = (out, x, part * PART % t.len());
-        while !x.is_empty() {
-            let n = x.len().min(t.len() - at);
-            let (head, rest) = out.split_at_mut(n);
-            for ((out, x), t) in head.iter_mut().zip(&x[..n]).zip(&t[at..at + n]) {
-                f(out, *x, *t);
-            }
-            (out, x, at) = (rest, &x[n..], 0);
-        }
-    });
-}
-
 struct Value(Kind);
 
 impl CustomOp2 for Value {
@@ -138,47 +123,28 @@ impl CustomOp2 for Value {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, t: &CpuStorage, lt: &Layout) -> Result<(CpuStorage, Shape)> {
         for_float!(self.name(), x, T => {
             let (x, t) = (slice::<T>(self.name(), x, lx)?, slice::<T>(self.name(), t, lt)?);
-            let mut y = vec![T::ZERO; x.len()];
-            zip_parts(&mut y, x, t, |y, x, t| *y = self.0.value(x, t));
+            let y = match self.0 {
+                Kind::Clip => elementwise::combine(x, t, |x, t| Kind::Clip.value(x, t)),
+                Kind::Smaller => elementwise::combine(x, t, |x, t| Kind::Smaller.value(x, t)),
+                Kind::Larger => elementwise::combine(x, t, |x, t| Kind::Larger.value(x, t)),
+            };
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
         })
     }
 
     fn bwd(&self, x: &Tensor, t: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let taken =
-            |to_x: bool| x.detach().apply_op2_no_bwd(&t.detach().contiguous()?, &Side { kind: self.0, to_x })?.mul(g);
-        let dx = if x.track_op() { Some(taken(true)?) } else { None };
-        let dt = match t.track_op() {
-            true if t.dims() == x.dims() => Some(taken(false)?),
-            true => Some(taken(false)?.sum_keepdim(0)?),
-            false => None,
-        };
-        Ok((dx, dt))
-    }
-}
-
-/// Ones where the gradient goes to x (or else to t), zeros elsewhere.
-struct Side {
-    kind: Kind,
-    to_x: bool,
-}
-
-impl CustomOp2 for Side {
-    fn name(&self) -> &'static str {
-        self.kind.name()
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, t: &CpuStorage, lt: &Layout) -> Result<(CpuStorage, Shape)> {
-        for_float!(self.name(), x, T => {
-            let (x, t) = (slice::<T>(self.name(), x, lx)?, slice::<T>(self.name(), t, lt)?);
-            let mut side = vec![T::ZERO; x.len()];
-            zip_parts(&mut side, x, t, |side, x, t| {
-                let (to_x, to_t) = self.kind.sides(x, t);
-                if if self.to_x { to_x } else { to_t } {
-                    *side = T::ONE;
-                }
-            });
-            Ok((WithDType::to_cpu_storage_owned(side), lx.shape().clone()))
+        let g = g.contiguous()?;
+        let (xs, ts, gs) = (Host::of(x), Host::of(t), Host::of(&g));
+        let wanted = (x.track_op(), t.track_op());
+        for_dtype!(self.name(), x.dtype(), T => {
+            let (a, b, c) = (xs.slice::<T>()?, ts.slice::<T>()?, gs.slice::<T>()?);
+            let (dx, dt) = match self.0 {
+                Kind::Clip => elementwise::sides(a, b, c, wanted, |x, t| Kind::Clip.sides(x, t)),
+                Kind::Smaller => elementwise::sides(a, b, c, wanted, |x, t| Kind::Smaller.sides(x, t)),
+                Kind::Larger => elementwise::sides(a, b, c, wanted, |x, t| Kind::Larger.sides(x, t)),
+            };
+            let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+            Ok((dx.map(|d| tensor(d, x)).transpose()?, dt.map(|d| tensor(d, t)).transpose()?))
         })
     }
 }
@@ -192,16 +158,45 @@ impl CustomOp1 for Relu {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
         for_float!(self.name(), x, T => {
-            let x = slice::<T>(self.name(), x, lx)?;
-            let mut y = vec![T::ZERO; x.len()];
-            y.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(y, x)| {
-                y.iter_mut().zip(x).for_each(|(y, x)| *y = positive(*x));
-            });
+            let y = elementwise::map(slice::<T>(self.name(), x, lx)?, positive);
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
         })
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         x.detach().gt(0.0)?.to_dtype(g.dtype())?.mul(g).map(Some)
+    }
+}
+
+/// `1` where `upper > 0` and `lower < t`, element by element, on the CPU; written so that a NaN gives 1. No gradient.
+pub fn between(lower: &Tensor, upper: &Tensor, t: &Tensor) -> Result<Tensor> {
+    let (lower, upper, t) = (lower.contiguous()?, upper.contiguous()?, t.contiguous()?);
+    lower.apply_op3_no_bwd(&upper, &t, &Between)
+}
+
+struct Between;
+
+impl CustomOp3 for Between {
+    fn name(&self) -> &'static str {
+        "varying"
+    }
+
+    fn cpu_fwd(
+        &self,
+        lower: &CpuStorage,
+        ll: &Layout,
+        upper: &CpuStorage,
+        lu: &Layout,
+        t: &CpuStorage,
+        lt: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        for_float!(op, lower, T => {
+            let t = slice::<T>(op, t, lt)?;
+            let above = elementwise::map(slice::<T>(op, upper, lu)?, |u| u8::from(!(u <= T::ZERO)));
+            let below = elementwise::combine(slice::<T>(op, lower, ll)?, t, |l, t| u8::from(!(l >= t)));
+            let both = elementwise::merge(above, &below, |a, b| a & b);
+            Ok((CpuStorage::U8(both), ll.shape().clone()))
+        })
     }
 }

@@ -12,8 +12,9 @@
 //! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
 
 use super::element::{for_float, slice};
+use super::channels::{add_channels, channel_sums};
 use super::{conv_cpu as cpu, conv_device};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 /// Stride and zero padding, the same in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    fn new(op: &str, x: (usize, usize, usize, usize), w: (usize, usize, usize, usize), window: Window) -> Result<Self> {
+    pub(super) fn new(op: &str, x: (usize, usize, usize, usize), w: (usize, usize, usize, usize), window: Window) -> Result<Self> {
         let ((batch, channels_in, h, width), (channels_out, wants, kh, kw)) = (x, w);
         if channels_in != wants {
             bail!(
@@ -107,6 +108,29 @@ pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&w.contiguous()?, Forward { window })
 }
 
+/// [`conv2d`] plus `bias` `[O]`, in one pass.
+pub fn conv2d_bias(x: &Tensor, w: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return add_channels(&conv2d(x, w, window)?, &bias.unsqueeze(0)?);
+    }
+    x.contiguous()?.apply_op3(&w.contiguous()?, &bias.contiguous()?, Biased { window })
+}
+
+/// `sum_b scale_b dT/dw (x_b, y_b)`: [`conv2d_weight`] with each sample of `y` times one number. No gradient.
+pub fn conv2d_weight_scaled(
+    x: &Tensor,
+    y: &Tensor,
+    scale: &Tensor,
+    window: Window,
+    kernel: (usize, usize),
+) -> Result<Tensor> {
+    let (x, y, scale) = (x.detach(), y.detach(), scale.detach());
+    if !x.device().is_cpu() {
+        return conv_device::weight(&x, &y.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?, window, kernel);
+    }
+    x.contiguous()?.apply_op3_no_bwd(&y.contiguous()?, &scale.contiguous()?, &Weight { window, kernel })
+}
+
 /// The adjoint of [`conv2d`] in its input: `y` `[B,O,H',W']` to `[B,I,H,W]`, `size` = (H, W).
 pub fn conv2d_input(y: &Tensor, w: &Tensor, window: Window, size: (usize, usize)) -> Result<Tensor> {
     if !y.device().is_cpu() {
@@ -136,7 +160,7 @@ impl CustomOp2 for Forward {
         let g = Geometry::new(self.name(), lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
         let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
         for_float!(self.name(), x, T => {
-            let y = cpu::forward::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), w, lw)?);
+            let y = cpu::forward::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), w, lw)?, None);
             Ok((candle_core::WithDType::to_cpu_storage_owned(y), shape))
         })
     }
@@ -147,6 +171,51 @@ impl CustomOp2 for Forward {
         let dx = wanted(x, || conv2d_input(g, w, self.window, (h, width)))?;
         let dw = wanted(w, || conv2d_weight(x, g, self.window, (kh, kw)))?;
         Ok((dx, dw))
+    }
+}
+
+struct Biased {
+    window: Window,
+}
+
+impl CustomOp3 for Biased {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let g = Geometry::new(op, lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
+        if lb.dims() != [g.channels_out] {
+            bail!("{op}: a bias of shape {:?} for {} channels", lb.dims(), g.channels_out);
+        }
+        let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
+        for_float!(op, x, T => {
+            let bias = Some(slice::<T>(op, bias, lb)?);
+            let y = cpu::forward::<T>(&g, slice(op, x, lx)?, slice(op, w, lw)?, bias);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(y), shape))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = Forward { window: self.window }.bwd(x, w, g, g)?;
+        let db = wanted(bias, || channel_sums(g)?.sum(0))?;
+        Ok((dx, dw, db))
     }
 }
 
@@ -197,8 +266,8 @@ impl Weight {
         let (_, channels_out, ..) = y.shape().dims4()?;
         let input = x.shape().dims4()?;
         let weight = (channels_out, input.1, self.kernel.0, self.kernel.1);
-        let g = Geometry::new(self.name(), input, weight, self.window)?;
-        g.expect_output(self.name(), y.shape().dims())?;
+        let g = Geometry::new("conv2d_weight", input, weight, self.window)?;
+        g.expect_output("conv2d_weight", y.shape().dims())?;
         Ok(g)
     }
 }
@@ -211,8 +280,8 @@ impl CustomOp2 for Weight {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout) -> Result<(CpuStorage, Shape)> {
         let g = self.geometry(lx, ly)?;
         let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
-        for_float!(self.name(), x, T => {
-            let w = cpu::weight::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), y, ly)?);
+        for_float!("conv2d_weight", x, T => {
+            let w = cpu::weight::<T>(&g, slice("conv2d_weight", x, lx)?, slice("conv2d_weight", y, ly)?, None);
             Ok((candle_core::WithDType::to_cpu_storage_owned(w), shape))
         })
     }
@@ -222,6 +291,35 @@ impl CustomOp2 for Weight {
         let dx = wanted(x, || conv2d_input(y, g, self.window, (h, width)))?;
         let dy = wanted(y, || conv2d(x, g, self.window))?;
         Ok((dx, dy))
+    }
+}
+
+/// The scaled sum, without a gradient of its own.
+impl CustomOp3 for Weight {
+    fn name(&self) -> &'static str {
+        "conv2d_weight"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        y: &CpuStorage,
+        ly: &Layout,
+        scale: &CpuStorage,
+        ls: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = CustomOp2::name(self);
+        let g = self.geometry(lx, ly)?;
+        if ls.dims() != [g.batch] {
+            bail!("{op}: {} samples want as many scales, got a tensor of shape {:?}", g.batch, ls.dims());
+        }
+        let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
+        for_float!(op, x, T => {
+            let scale = Some(slice::<T>(op, scale, ls)?);
+            let w = cpu::weight::<T>(&g, slice(op, x, lx)?, slice(op, y, ly)?, scale);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(w), shape))
+        })
     }
 }
 

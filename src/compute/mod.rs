@@ -8,13 +8,23 @@ pub mod clip;
 pub mod conv;
 pub mod conv_cpu;
 mod conv_device;
+#[cfg(target_arch = "x86_64")]
+pub mod conv_direct;
+pub mod conv_matrix;
 pub mod device;
+#[cfg(target_arch = "x86_64")]
+pub mod direct;
 pub mod element;
+pub mod elementwise;
 pub mod error;
 pub mod files;
 pub mod interrupt;
+#[cfg(target_arch = "x86_64")]
+pub mod interval;
+pub mod interval_linear;
 pub mod known;
 pub mod labels;
 pub mod memory;
 pub mod random;
 pub mod reduce;
+pub mod unwritten;

@@ -78,7 +78,7 @@ impl Layer {
         }
     }
 
-    fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {
+    pub(super) fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {
         if x.rank() == 0 || x.dims()[1..] != *want {
             bail!(
                 "{op}: layer {} ({}) wants a batch of {want:?}, got a tensor of shape {:?}",

@@ -2,7 +2,7 @@
 
 use super::LayerSpec;
 use crate::compute::clip::{clip, larger, relu, smaller};
-use crate::compute::conv::Window;
+use crate::compute::conv::{Window, conv2d_bias};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// A layer of a [`super::Sequential`]. Cloning shares the parameters.
@@ -101,7 +101,14 @@ impl Layer {
 
     /// The layer's value on a batch `[B, input...]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.is_affine() { self.add_bias(&self.apply(x)?) } else { self.activate(x) }
+        match &self.operation {
+            Operation::Conv2d { weight, bias: Some(bias), window } => {
+                self.check("forward", x, &self.input)?;
+                conv2d_bias(x, weight, bias, *window)
+            }
+            _ if self.is_affine() => self.add_bias(&self.apply(x)?),
+            _ => self.activate(x),
+        }
     }
 
     /// The value of a layer that is not affine: an activation or flatten. All are monotone and 1-Lipschitz.

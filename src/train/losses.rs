@@ -77,7 +77,7 @@ pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// The sparsity loss of one activation (Eq. 12), a scalar. `region` lies before a ReLU kind, behind clipped MaxMin, as
 /// for the varying mask; `theta_weight` is t.
 pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Result<Tensor> {
-    let (lower, upper) = (&region.lower, &region.upper);
+    let (lower, upper) = (&region.lower()?, &region.upper()?);
     match &activation.operation {
         Operation::Relu => upper.relu()?.mean_all(),
         Operation::Clip { threshold } => {

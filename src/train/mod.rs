@@ -1,6 +1,7 @@
 //! Training primitives: losses, optimisers with their state in the open, the store of power-iteration vectors, attacks.
 //! Schedules and loops are Rhai.
 
+mod adam;
 pub mod attack;
 pub mod losses;
 pub mod optimizer;

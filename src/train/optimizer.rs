@@ -8,6 +8,7 @@
 //!
 //! Kingma and Ba (2015). With `decoupled` the decay is p <- p - lr weight_decay p instead (AdamW, Loshchilov and Hutter 2019).
 
+use super::adam::{Adam, adam};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
 
@@ -89,25 +90,21 @@ impl Optimizer {
         let scale = self.clip_scale(gradients)?;
         for slot in &mut self.slots {
             let Some(g) = gradients.get(slot.parameter.as_tensor()) else { continue };
-            let p = slot.parameter.as_tensor().detach();
+            let p = slot.parameter.as_tensor();
             let mut g = g.detach();
             if let Some(scale) = &scale {
                 g = g.broadcast_mul(&scale.to_dtype(g.dtype())?)?;
             }
             let decoupled = matches!(self.kind, OptimizerKind::Adam { decoupled: true, .. });
             if self.weight_decay != 0.0 && !decoupled {
-                g = (g + (&p * self.weight_decay)?)?;
+                g = (g + (p.detach() * self.weight_decay)?)?;
             }
-            let next = match self.kind {
-                OptimizerKind::Adam { beta1, beta2, eps, decoupled } => {
+            let kept = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
+            match self.kind {
+                OptimizerKind::Adam { beta1, beta2, eps, .. } => {
                     let t = self.steps as i32;
-                    let m = ((&slot.moments[0] * beta1)? + (&g * (1.0 - beta1))?)?;
-                    let v = ((&slot.moments[1] * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-                    let denominator = ((&v / (1.0 - beta2.powi(t)))?.sqrt()? + eps)?;
-                    let update = (((&m / (1.0 - beta1.powi(t)))? / denominator)? * lr)?;
-                    slot.moments = vec![m, v];
-                    let kept = if decoupled { (&p * (1.0 - lr * self.weight_decay))? } else { p };
-                    (kept - update)?
+                    let rule = Adam { beta1, beta2, eps, t, lr, kept };
+                    adam(&slot.parameter, &mut slot.moments, &g, &rule)?;
                 }
                 OptimizerKind::Sgd { momentum } => {
                     let m = match slot.moments.first() {
@@ -117,19 +114,18 @@ impl Optimizer {
                     if let Some(kept) = slot.moments.first_mut() {
                         *kept = m.clone();
                     }
-                    (p - (m * lr)?)?
+                    slot.parameter.set(&(p.detach() - (m * lr)?)?)?;
                 }
-            };
-            slot.parameter.set(&next)?;
+            }
         }
         Ok(())
     }
 
-    /// The state by name: `m/0.weight`, `v/0.weight`, ...; with [`Self::steps`] it is all there is.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
+    /// A copy of the state by name: `m/0.weight`, `v/0.weight`, ...; with [`Self::steps`] it is all there is.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let named = |slot: &Slot| {
             let names = ["m", "v"].map(|m| format!("{m}/{}", slot.name));
-            names.into_iter().zip(slot.moments.clone()).collect::<Vec<_>>()
+            names.into_iter().zip(slot.moments.iter().map(Tensor::copy)).map(|(n, m)| Ok((n, m?))).collect::<Vec<_>>()
         };
         self.slots.iter().flat_map(named).collect()
     }
@@ -143,7 +139,7 @@ impl Optimizer {
                 let name = format!("{m}/{}", slot.name);
                 match state.get(&name) {
                     Some(t) if t.dims() == old.dims() => {
-                        moments.push(t.to_dtype(old.dtype())?.to_device(old.device())?);
+                        moments.push(t.to_dtype(old.dtype())?.to_device(old.device())?.copy()?);
                     }
                     Some(t) => bail!("set_state: `{name}` has shape {:?}, {:?} is wanted", t.dims(), old.dims()),
                     None => bail!("set_state: `{name}` is missing"),

@@ -1,7 +1,10 @@
 //! The numbers of a store of vectors, on the host, in the number type that was asked for.
 
 use candle_core::{DType, Device, Result, Tensor, WithDType};
+use crate::compute::element::Host;
+use crate::compute::unwritten::{fill, unwritten, written};
 use half::f16;
+use rayon::prelude::*;
 
 /// A long row of numbers.
 #[derive(Debug)]
@@ -42,8 +45,12 @@ impl Buffer {
     /// The rows of `images`, `n` numbers each, as a tensor of this shape on the host.
     pub fn gather(&self, images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
         fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
-            let flat: Vec<T> = images.iter().flat_map(|i| &v[*i as usize * n..][..n]).copied().collect();
-            Tensor::from_vec(flat, shape, &Device::Cpu)
+            let mut flat = unwritten(images.len() * n);
+            flat.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, i)| {
+                fill(room, |at| v[*i as usize * n + at]);
+            });
+            // SAFETY: every row has been filled.
+            Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)
         }
         match self {
             Self::F16(v) => rows(v, images, n, shape),
@@ -55,7 +62,9 @@ impl Buffer {
     /// Replace the rows of `images`.
     pub fn scatter(&mut self, images: &[u32], n: usize, u: &Tensor) -> Result<()> {
         fn rows<T: WithDType>(v: &mut [T], images: &[u32], n: usize, u: &Tensor) -> Result<()> {
-            let values = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>()?;
+            let u = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
+            let u = Host::of(&u);
+            let values = u.slice::<T>()?;
             for (image, row) in images.iter().zip(values.chunks(n)) {
                 v[*image as usize * n..][..n].copy_from_slice(row);
             }

@@ -4,7 +4,7 @@
 use crate::common::golden::{Golden, uniform};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, SymmetricEigen};
-use workbench::bounds::{PowerOptions, Region, spectral_norm, varying};
+use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, varying};
 use workbench::nn::Layer;
 
 /// Lanczos' method ends when what W^T W leaves beside the vector is this part of the eigenvalue, which is then as exact:
@@ -28,7 +28,7 @@ pub fn leading(g: &Golden) -> Leading {
     let batch = x.dims()[0];
     let eps = Tensor::full(g.number("eps"), batch, &Device::Cpu).unwrap();
     let (mut region, mut columns, mut found) = (Region::around(&x, &eps, false).unwrap(), None, Leading::default());
-    let finish = PowerOptions { iterations: 3, tolerance: None };
+    let finish = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
     for (i, layer) in model.layers().iter().enumerate().take(model.layers().len() - 1) {
         if layer.is_affine() {
             let u = of_layer(&single.layers()[i], 1, None, None);

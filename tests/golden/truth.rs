@@ -5,7 +5,7 @@ use crate::common::golden::{Golden, activations, same_direction};
 use crate::common::{Lab, entry};
 use candle_core::{DType, Tensor};
 use rhai::{Dynamic, Map};
-use workbench::bounds::{PowerOptions, spectral_norm};
+use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::nn::Sequential;
 use workbench::script::bind;
 
@@ -14,11 +14,11 @@ on_each_net!(norms_of_the_published_masks);
 
 /// Power iteration from drawn vectors takes the small nets to 1e-10. The real nets have close singular values, and 20,000
 /// iterations of 8C2F take hours: there the start vectors come from Lanczos' method, and a few iterations finish them.
-const SMALL: PowerOptions = PowerOptions { iterations: 20_000, tolerance: Some(1e-11) };
+const SMALL: PowerOptions = PowerOptions { iterations: 20_000, tolerance: Some(1e-11), arithmetic: Arithmetic::Own };
 /// What that leaves of the norms of the real nets: the residual is 3e-6 of an eigenvalue, a norm is its root, and the error
 /// of an eigenvalue is well below its residual. Measured: 1.2e-7 (6C2F, clipped MaxMin), 4e-9 (8C2F).
 const NEAR: f64 = 1e-6;
-const FINISH: PowerOptions = PowerOptions { iterations: 3, tolerance: None };
+const FINISH: PowerOptions = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
 
 fn algorithm_1_meets_the_truth(g: &Golden) {
     let starts = if g.is_tiny() { Leading::default() } else { leading(g) };

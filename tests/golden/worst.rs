@@ -14,13 +14,9 @@ fn worst_logits_by_every_method(g: &Golden) {
     for setting in ["train", "conv", "oracle"] {
         let get = |key: &str| g.wide(&format!("{setting}/{key}"));
         let (center, middle, half) = (get("bcp/mu_prev"), get("bcp/ibp_mu_prev"), get("bcp/ibp_r_prev"));
-        let region = Region {
-            lower: (&middle - &half).unwrap(),
-            upper: (&middle + &half).unwrap(),
-            center,
-            radius: get("r_local"),
-        };
-        let logits = last.forward(&region.center).unwrap();
+        let (lower, upper) = ((&middle - &half).unwrap(), (&middle + &half).unwrap());
+        let region = Region::new(&center, &lower, &upper, get("r_local")).unwrap();
+        let logits = last.forward(&region.center().unwrap()).unwrap();
         let classes = logits.dim(1).unwrap();
         let worst = |y: &Tensor, method| worst_logits(last, &region, &get("r_local"), y, method).unwrap();
         // All labels of ten classes; every eighth of two hundred, each against all others.

@@ -3,7 +3,7 @@
 use super::args;
 use super::types::{Layer, Model, Region, SpectralNorm, Tensor};
 use crate::bounds::varying::varying_box;
-use crate::bounds::{self, PowerOptions, WorstMethod};
+use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use rhai::plugin::*;
@@ -31,20 +31,25 @@ fn radii(op: &str, x: &Tensor, epsilon: &Dynamic) -> Res<candle_core::Tensor> {
     build().map_err(candle)
 }
 
-/// How long to iterate: a number of iterations, or `#{ iterations, tolerance }`.
+/// How to iterate: a number of iterations, or `#{ iterations, tolerance, dtype }`.
 pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
     if let Ok(n) = value.as_int() {
-        return Ok(PowerOptions { iterations: args::count(op, "the number of iterations", n)?, tolerance: None });
+        let iterations = args::count(op, "the number of iterations", n)?;
+        return Ok(PowerOptions { iterations, tolerance: None, arithmetic: Arithmetic::Own });
     }
     let Some(map) = value.clone().try_cast::<Map>() else {
         return Err(fail(format!(
-            "{op}: iterations are an int or #{{ iterations, tolerance }}, got one {}",
+            "{op}: iterations are an int or #{{ iterations, tolerance, dtype }}, got one {}",
             value.type_name()
         )));
     };
     let mut options = Options::new(op, map);
     let tolerance = if options.has("tolerance") { Some(options.float_in("tolerance", 0.0, 0.0..)?) } else { None };
-    let power = PowerOptions { iterations: options.usize("iterations", 2000, 1..)?, tolerance };
+    let arithmetic = match options.choice("dtype", "own", &["own", "bf16"])? {
+        "bf16" => Arithmetic::Bf16,
+        _ => Arithmetic::Own,
+    };
+    let power = PowerOptions { iterations: options.usize("iterations", 2000, 1..)?, tolerance, arithmetic };
     options.finish()?;
     Ok(power)
 }
@@ -119,19 +124,19 @@ mod bound {
         region.0.activation(&layer.0, cut).map(Region).map_err(candle)
     }
     /// Clean activations, [B, ...].
-    #[rhai_fn(get = "center", pure)]
-    pub fn center(region: &mut Region) -> Tensor {
-        Tensor(region.0.center.clone())
+    #[rhai_fn(get = "center", pure, return_raw)]
+    pub fn center(region: &mut Region) -> Res<Tensor> {
+        region.0.center().map(Tensor).map_err(candle)
     }
     /// Lower end of the box, [B, ...].
-    #[rhai_fn(get = "lower", pure)]
-    pub fn lower(region: &mut Region) -> Tensor {
-        Tensor(region.0.lower.clone())
+    #[rhai_fn(get = "lower", pure, return_raw)]
+    pub fn lower(region: &mut Region) -> Res<Tensor> {
+        region.0.lower().map(Tensor).map_err(candle)
     }
     /// Upper end of the box, [B, ...].
-    #[rhai_fn(get = "upper", pure)]
-    pub fn upper(region: &mut Region) -> Tensor {
-        Tensor(region.0.upper.clone())
+    #[rhai_fn(get = "upper", pure, return_raw)]
+    pub fn upper(region: &mut Region) -> Res<Tensor> {
+        region.0.upper().map(Tensor).map_err(candle)
     }
     /// Radius of the ball, [B].
     #[rhai_fn(get = "radius", pure)]

@@ -123,8 +123,9 @@ mod optimizer {
         o.0.borrow().lr
     }
     /// The moments by name: `m/0.weight`, `v/0.weight`, ...
-    #[rhai_fn(get = "state", pure)]
-    pub fn state(o: &mut Optimizer) -> Map {
-        o.0.borrow().state().into_iter().map(|(n, t)| (n.into(), Dynamic::from(Tensor(t)))).collect()
+    #[rhai_fn(get = "state", pure, return_raw)]
+    pub fn state(o: &mut Optimizer) -> Res<Map> {
+        let state = o.0.borrow().state().map_err(candle)?;
+        Ok(state.into_iter().map(|(n, t)| (n.into(), Dynamic::from(Tensor(t)))).collect())
     }
 }

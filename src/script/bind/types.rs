@@ -86,7 +86,7 @@ pub fn register(engine: &mut Engine) {
         format!("layer {}: {}, {:?} -> {:?}", l.0.index, l.0.spec.describe(), l.0.input, l.0.output)
     });
     shown(engine, |m: &Model| m.0.describe());
-    shown(engine, |r: &Region| format!("Region over {:?}: center, lower, upper, radius", r.0.center.dims()));
+    shown(engine, |r: &Region| format!("Region over {:?}: center, lower, upper, radius", r.0.dims()));
     shown(engine, |n: &SpectralNorm| {
         format!("SpectralNorm of {} samples: sigma, u, v, iterations, converged", n.0.iterations.len())
     });

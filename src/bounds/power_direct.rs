@@ -1,0 +1,230 @@
+//! Power iteration of a convolution in f32 by direct kernels: all iterations of a sample in one core's cache, mask, scaling
+//! and norm in the convolution's own epilogue
+//!
+//! ```text
+//! v = rows ? W u / ||u|| : 0        u' = columns ? W^T v / ||v|| : 0        sigma = ||u'||
+//! ```
+//!
+//! A normalised vector is never written: its norm enters the next product as a factor. In bf16 (see
+//! [`Arithmetic`]) all but the last product of a fixed number of iterations; with a tolerance, until the vector moves by no
+//! more than bf16 can tell, and f32 from there on. The last product is in f32 either way, so sigma and u are exact for the v
+//! that comes with them.
+
+use super::norm::{Arithmetic, PowerOptions};
+use super::power_cpu::Sample;
+use crate::compute::conv::Geometry;
+use crate::compute::direct::kernel::sides;
+use crate::compute::direct::passes::{as_halves, distance, from_half, keep, squares, to_half};
+use crate::compute::direct::{
+    self, Blocked, Direction, Finish, HalfLine, Kernel, Line, bf16_available, pack, unpack, with_lines,
+};
+use crate::compute::interrupt;
+use std::mem::MaybeUninit;
+
+/// Sums of squares outside of this are left to the slower, careful path.
+const COMFORTABLE: std::ops::Range<f64> = 1e-20..1e30;
+/// A step of the vector below this is rounding, in bf16; and how often it is looked at.
+const BF16_STEP: f64 = 6e-3;
+const BF16_LOOK: usize = 8;
+
+/// One convolution, ready to iterate, where a direct kernel covers the shape and the processor.
+pub struct Direct(Option<Kernels>);
+
+/// Memory for one sample's vector.
+type Room<'a> = &'a mut [MaybeUninit<f32>];
+
+struct Kernels {
+    forward: Kernel<Line>,
+    adjoint: Kernel<Line>,
+    half: Option<(Kernel<HalfLine>, Kernel<HalfLine>)>,
+    x: Blocked,
+    y: Blocked,
+}
+
+/// One sample's masks in blocked form.
+#[derive(Default)]
+struct Masks {
+    columns: Option<Vec<u16>>,
+    rows: Option<Vec<u16>>,
+}
+
+impl Direct {
+    pub const NONE: Self = Self(None);
+
+    pub fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic) -> Self {
+        Self(direct::fits(g).then(|| Kernels::new(g, w, arithmetic)))
+    }
+
+    /// Iterate one sample from `start`; the vectors come to be in `u` and `v`, all of them. `None`, and nothing written: there
+    /// is no direct kernel, or the numbers are too small or large for f32's sums of squares, or zero, or NaN.
+    pub fn run(
+        &self,
+        start: Option<&[f32]>,
+        (u, v): (Option<Room>, Option<Room>),
+        (columns, rows): (Option<&[u8]>, Option<&[u8]>),
+        options: PowerOptions,
+    ) -> Option<Sample> {
+        self.0.as_ref()?.run(start?, u?, v?, columns, rows, options)
+    }
+}
+
+impl Kernels {
+    fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic) -> Self {
+        let half = (arithmetic == Arithmetic::Bf16 && bf16_available())
+            .then(|| (Kernel::new(g, w, Direction::Forward, false), Kernel::new(g, w, Direction::Transposed, false)));
+        let (x, y) = sides(g);
+        let kernel = |direction| Kernel::new(g, w, direction, false);
+        Self { forward: kernel(Direction::Forward), adjoint: kernel(Direction::Transposed), half, x, y }
+    }
+
+    fn run(
+        &self,
+        start: &[f32],
+        u: Room,
+        v: Room,
+        columns: Option<&[u8]>,
+        rows: Option<&[u8]>,
+        options: PowerOptions,
+    ) -> Option<Sample> {
+        let bits = |layout: &Blocked, mask: Option<&[u8]>| {
+            mask.map(|mask| {
+                let mut bits = vec![];
+                layout.mask(mask, &mut bits);
+                bits
+            })
+        };
+        let masks = Masks { columns: bits(&self.x, columns), rows: bits(&self.y, rows) };
+        let (x, y) = (self.x.lines(), self.y.lines());
+        with_lines([x, x, y], |[a, next, b]| {
+            self.x.clear_border(a);
+            self.y.clear_border(b);
+            // SAFETY: `fits` has seen to AVX-512F, here and below.
+            let start = unsafe {
+                pack(&self.x, start, a);
+                if let Some(columns) = &masks.columns {
+                    keep(a, columns);
+                }
+                norm(squares(a))?
+            };
+            let (ended, left, right) = match &self.half {
+                Some(half) => self.run_half(half, a, next, b, start, &masks, options)?,
+                None => self.run_f32(a, next, b, start, &masks, options, 0)?,
+            };
+            assert!(u.len() == self.x.len() && v.len() == self.y.len());
+            // SAFETY: as above; u and v have room for one sample.
+            unsafe {
+                unpack(&self.x, a, (1.0 / right) as f32, u.as_mut_ptr().cast());
+                unpack(&self.y, b, (1.0 / left) as f32, v.as_mut_ptr().cast());
+            }
+            Some(ended)
+        })
+    }
+
+    /// From `a` with norm `nu`, after `done` iterations. Ends with u in `a` and v in `b`; returns their norms last.
+    #[expect(clippy::too_many_arguments, reason = "three buffers and what to do with them")]
+    fn run_f32(
+        &self,
+        a: &mut [Line],
+        next: &mut [Line],
+        b: &mut [Line],
+        mut nu: f64,
+        masks: &Masks,
+        options: PowerOptions,
+        done: usize,
+    ) -> Option<(Sample, f64, f64)> {
+        let mut nv = 1.0;
+        let mut ended = Sample { sigma: 0.0, iterations: done as u32, converged: false };
+        if options.tolerance.is_some() {
+            self.x.clear_border(next);
+        }
+        for _ in done..options.iterations {
+            if interrupt::requested() {
+                break;
+            }
+            nv = norm(self.forward.run(a, b, finish(nu, &masks.rows)))?;
+            let to_u = finish(nv, &masks.columns);
+            ended.iterations += 1;
+            let Some(tolerance) = options.tolerance else {
+                nu = norm(self.adjoint.run(b, a, to_u))?;
+                continue;
+            };
+            let before = std::mem::replace(&mut nu, norm(self.adjoint.run(b, next, to_u))?);
+            // SAFETY: `fits` has seen to AVX-512F.
+            let step = unsafe { distance(a, (1.0 / before) as f32, next, (1.0 / nu) as f32) };
+            a.copy_from_slice(next);
+            ended.converged = step <= tolerance;
+            if ended.converged {
+                break;
+            }
+        }
+        ended.sigma = nu;
+        Some((ended, nv, nu))
+    }
+
+    /// The same with products in bf16 as far as the module's first lines say.
+    #[expect(clippy::too_many_arguments, reason = "three buffers and what to do with them")]
+    fn run_half(
+        &self,
+        (forward, adjoint): &(Kernel<HalfLine>, Kernel<HalfLine>),
+        a: &mut [Line],
+        next: &mut [Line],
+        b: &mut [Line],
+        mut nu: f64,
+        masks: &Masks,
+        options: PowerOptions,
+    ) -> Option<(Sample, f64, f64)> {
+        let (x, y) = (self.x.lines(), self.y.lines());
+        let mut done = 0;
+        {
+            let (ah, old) = as_halves(next).split_at_mut(x);
+            let (bh, _) = as_halves(b).split_at_mut(y);
+            to_half(a, ah);
+            bh.fill(HalfLine::default());
+            while done + 1 < options.iterations && !interrupt::requested() {
+                let look = options.tolerance.is_some() && done % BF16_LOOK == BF16_LOOK - 1;
+                if look {
+                    old[..x].copy_from_slice(ah);
+                }
+                let nv = norm(forward.run(ah, bh, finish(nu, &masks.rows)))?;
+                let before = std::mem::replace(&mut nu, norm(adjoint.run(bh, ah, finish(nv, &masks.columns)))?);
+                done += 1;
+                if look && half_distance(&old[..x], before, ah, nu) <= BF16_STEP {
+                    break;
+                }
+            }
+            from_half(ah, a);
+            if options.tolerance.is_none() && done + 1 == options.iterations {
+                norm(forward.run(ah, bh, finish(nu, &masks.rows)))?;
+                from_half(&bh[..y].to_vec(), b);
+            }
+        }
+        // SAFETY: `fits` has seen to AVX-512F.
+        unsafe {
+            if options.tolerance.is_none() && done + 1 == options.iterations {
+                // v is what bf16 holds; its own norm makes sigma exact for it.
+                let nv = norm(squares(b))?;
+                nu = norm(self.adjoint.run(b, a, finish(nv, &masks.columns)))?;
+                let ended = Sample { sigma: nu, iterations: options.iterations as u32, converged: false };
+                return Some((ended, nv, nu));
+            }
+            nu = norm(squares(a))?;
+        }
+        self.y.clear_border(b);
+        self.run_f32(a, next, b, nu, masks, options, done)
+    }
+}
+
+fn finish(norm: f64, mask: &Option<Vec<u16>>) -> Finish<'_> {
+    Finish { bias: None, scale: Some((1.0 / norm) as f32), mask: mask.as_deref() }
+}
+
+/// The root of a sum of squares that f32 could hold without loss.
+fn norm(squares: f64) -> Option<f64> {
+    COMFORTABLE.contains(&squares).then(|| squares.sqrt())
+}
+
+fn half_distance(a: &[HalfLine], norm_a: f64, b: &[HalfLine], norm_b: f64) -> f64 {
+    let wide = |bits: u16| f64::from(f32::from_bits(u32::from(bits) << 16));
+    let square = |(a, b): (&u16, &u16)| (wide(*a) / norm_a - wide(*b) / norm_b).powi(2);
+    a.iter().zip(b).map(|(a, b)| a.0.iter().zip(&b.0).map(square).sum::<f64>()).sum::<f64>().sqrt()
+}

@@ -1,0 +1,85 @@
+//! The CPU form of the convolutions in f32 where the processor has AVX-512: direct kernels, images in parallel
+//!
+//! Each picture is put into blocked form in its core's cache, convolved there, and written back plane by plane; see
+//! `direct`. Sums over the batch run in an order that does not depend on the number of threads.
+
+use super::conv::Geometry;
+use super::direct::kernel::sides;
+use super::direct::{Direction, Finish, Gradient, Kernel, Line, pack, unpack, with_lines};
+use super::unwritten::{unwritten, written};
+use rayon::prelude::*;
+
+/// Images whose kernel gradients are summed by one task: a fixed number, so that the order of the sum is fixed too.
+const IMAGES_PER_SUM: usize = 8;
+
+/// `w x + bias` for a batch of images; [`super::direct::fits`] must hold, for all functions here.
+pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let kernel = Kernel::<Line>::new(g, w, Direction::Forward, false);
+    let bias = bias.map(in_lines);
+    let finish = Finish { bias: bias.as_deref(), ..Finish::default() };
+    each(&kernel, g.input_len(), g.output_len(), x, finish)
+}
+
+/// `w^T y` for a batch of images.
+pub fn input(g: &Geometry, y: &[f32], w: &[f32]) -> Vec<f32> {
+    let kernel = Kernel::<Line>::new(g, w, Direction::Transposed, false);
+    each(&kernel, g.output_len(), g.input_len(), y, Finish::default())
+}
+
+fn each(kernel: &Kernel<Line>, len_from: usize, len_to: usize, x: &[f32], finish: Finish) -> Vec<f32> {
+    let mut y = unwritten(x.len() / len_from * len_to);
+    let (from, to) = (&kernel.plan.from, &kernel.plan.to);
+    y.par_chunks_mut(len_to).zip(x.par_chunks(len_from)).for_each(|(y, x)| {
+        with_lines([from.lines(), to.lines()], |[a, b]| {
+            from.clear_border(a);
+            // SAFETY: `fits` has seen to AVX-512F; y has room for one picture.
+            unsafe {
+                pack(from, x, a);
+                kernel.run(a, b, finish);
+                unpack(to, b, 1.0, y.as_mut_ptr().cast());
+            }
+        });
+    });
+    // SAFETY: `unpack` has written each picture.
+    unsafe { written(y) }
+}
+
+/// The kernel's gradient `sum_b scale_b (x_b, y_b)`; without `scales` all are 1.
+pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec<f32> {
+    let (from, to) = sides(g);
+    let (n, m) = (g.input_len(), g.output_len());
+    let sums: Vec<Gradient> = x
+        .par_chunks(n * IMAGES_PER_SUM)
+        .zip(y.par_chunks(m * IMAGES_PER_SUM))
+        .enumerate()
+        .map(|(part, (x, y))| {
+            let mut sum = Gradient::new(g);
+            with_lines([from.lines(), to.lines()], |[a, b]| {
+                from.clear_border(a);
+                to.clear_border(b);
+                for (i, (x, y)) in x.chunks(n).zip(y.chunks(m)).enumerate() {
+                    // SAFETY: `fits` has seen to AVX-512F.
+                    unsafe {
+                        pack(&from, x, a);
+                        pack(&to, y, b);
+                    }
+                    if let Some(scales) = scales {
+                        let scale = scales[part * IMAGES_PER_SUM + i];
+                        b.iter_mut().for_each(|line| line.0.iter_mut().for_each(|y| *y *= scale));
+                    }
+                    sum.add(a, b);
+                }
+            });
+            sum
+        })
+        .collect();
+    let mut w = vec![0.0; g.weight_len()];
+    sums.iter().for_each(|sum| sum.add_to(&mut w, None));
+    w
+}
+
+/// One number per channel, as the kernels read them.
+pub fn in_lines(values: &[f32]) -> Vec<Line> {
+    let line = |part: &[f32]| Line(std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0)));
+    values.chunks(16).map(line).collect()
+}

@@ -1,0 +1,38 @@
+//! Direct convolution of one picture on one core with AVX-512: f32, and bf16 where the processor multiplies it
+//!
+//! `layout` is the blocked form that all kernels read and write, `plan` the taps of either direction, `tile` the register
+//! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes`
+//! masks and norms. What these do not cover (other processors, f64,
+//! strides above 2, kernels wider than 7) goes through `conv_cpu`'s matrix products.
+
+pub mod gradient;
+pub mod kernel;
+pub mod layout;
+pub mod passes;
+pub mod plan;
+pub mod scratch;
+mod tile;
+
+pub use gradient::Gradient;
+pub use kernel::{Finish, Kernel};
+pub use layout::{Blocked, HalfLine, Line, pack, unpack};
+pub use plan::Direction;
+pub use scratch::with_lines;
+
+use super::conv::Geometry;
+
+/// Does the processor have what the f32 kernels need?
+pub fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+}
+
+/// Does it multiply bf16?
+pub fn bf16_available() -> bool {
+    available() && is_x86_feature_detected!("avx512bf16")
+}
+
+/// Is there a direct form of this convolution, in all directions?
+pub fn fits(g: &Geometry) -> bool {
+    let sizes = [g.batch, g.channels_in, g.channels_out, g.input.0, g.input.1, g.kernel.0, g.kernel.1];
+    available() && g.window.stride <= 2 && g.kernel.1 <= gradient::WIDEST && sizes.iter().all(|n| *n > 0)
+}

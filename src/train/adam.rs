@@ -1,0 +1,115 @@
+//! One step of Adam (Kingma and Ba 2015), in place on the CPU
+//!
+//! ```text
+//! m <- b1 m + (1 - b1) g     v <- b2 v + (1 - b2) g^2     p <- kept p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//! ```
+//!
+//! `kept` is 1, or 1 - lr weight_decay for AdamW.
+
+use crate::compute::element::{Element, for_float, slice};
+use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// The constants of one step.
+pub struct Adam {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    /// Steps taken, with this one.
+    pub t: i32,
+    pub lr: f64,
+    pub kept: f64,
+}
+
+/// Elements that one task works on.
+const PART: usize = 1 << 14;
+
+/// Moves the parameter p and its `moments` (m, v) by the gradient `g`.
+pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Result<()> {
+    let p = parameter.as_tensor();
+    let [m, v] = moments else { candle_core::bail!("adam: two moments are wanted, there are {}", moments.len()) };
+    let in_place = p.device().is_cpu() && matches!(p.dtype(), DType::F32 | DType::F64);
+    if in_place && [&*p, m, v].iter().all(|t| t.is_contiguous()) {
+        let g = g.contiguous()?;
+        m.inplace_op2(&g, &Average { beta: rule.beta1, square: false })?;
+        v.inplace_op2(&g, &Average { beta: rule.beta2, square: true })?;
+        return p.inplace_op3(m, v, rule);
+    }
+    let (a, b) = (rule.beta1, rule.beta2);
+    *m = ((&*m * a)? + (g * (1.0 - a))?)?;
+    *v = ((&*v * b)? + (g.sqr()? * (1.0 - b))?)?;
+    let denominator = ((&*v / (1.0 - b.powi(rule.t)))?.sqrt()? + rule.eps)?;
+    let update = (((&*m / (1.0 - a.powi(rule.t)))? / denominator)? * rule.lr)?;
+    parameter.set(&((p.detach() * rule.kept)? - update)?)
+}
+
+/// `x <- beta x + (1 - beta) g`, or g^2.
+struct Average {
+    beta: f64,
+    square: bool,
+}
+
+impl InplaceOp2 for Average {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Result<()> {
+        for_float!("adam", g, T => {
+            let (x, g) = (part::<T>(x, lx)?, slice::<T>("adam", g, lg)?);
+            let (beta, rest) = (T::of(self.beta), T::of(1.0 - self.beta));
+            x.par_chunks_mut(PART).zip(g.par_chunks(PART)).for_each(|(x, g)| {
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || match self.square {
+                        false => x.iter_mut().zip(g).for_each(|(x, g)| *x = *x * beta + *g * rest),
+                        true => x.iter_mut().zip(g).for_each(|(x, g)| *x = *x * beta + *g * *g * rest),
+                    },
+                );
+            });
+            Ok(())
+        })
+    }
+}
+
+impl InplaceOp3 for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(
+        &self,
+        p: &mut CpuStorage,
+        lp: &Layout,
+        m: &CpuStorage,
+        lm: &Layout,
+        v: &CpuStorage,
+        lv: &Layout,
+    ) -> Result<()> {
+        for_float!("adam", m, T => {
+            let (p, m, v) = (part::<T>(p, lp)?, slice::<T>("adam", m, lm)?, slice::<T>("adam", v, lv)?);
+            let (first, second) = (T::of(1.0 - self.beta1.powi(self.t)), T::of(1.0 - self.beta2.powi(self.t)));
+            let (lr, eps, kept) = (T::of(self.lr), T::of(self.eps), T::of(self.kept));
+            p.par_chunks_mut(PART).zip(m.par_chunks(PART).zip(v.par_chunks(PART))).for_each(|(p, (m, v))| {
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for ((p, m), v) in p.iter_mut().zip(m).zip(v) {
+                            *p = *p * kept - *m / first / ((*v / second).root() + eps) * lr;
+                        }
+                    },
+                );
+            });
+            Ok(())
+        })
+    }
+}
+
+/// The elements that the layout covers, to be changed.
+fn part<'a, T: Element>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [T]> {
+    match (T::of_storage(storage), layout.contiguous_offsets()) {
+        (Some(all), Some((from, to))) => Ok(&mut all[from..to]),
+        _ => candle_core::bail!("adam: parameters and moments of one number type are wanted, contiguous"),
+    }
+}
