@@ -8,13 +8,13 @@ use super::norm::{Iterated, PowerOptions};
 use super::power_direct::Direct;
 use super::power_tensor::generic;
 use crate::compute::conv::{Geometry, Window};
-use crate::compute::conv_matrix::{Operand, column_buffer, forward_one, input_one, parallel_product};
+use crate::compute::conv_matrix::{column_buffer, forward_one, input_one};
 use crate::compute::element::{Element, Host};
 use crate::compute::interrupt;
+use crate::compute::linear::{columns, rows};
 use crate::compute::unwritten::{fill, unwritten, written};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
-use gemm::Parallelism;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
@@ -102,7 +102,7 @@ fn typed<T: Element>(
 /// The linear map, on slices that hold one or several samples.
 enum Map<'a, T> {
     Conv(Geometry, &'a [T]),
-    Linear { w: &'a [T], inputs: usize, outputs: usize },
+    Linear { w: &'a [T], inputs: usize },
 }
 
 impl<'a, T: Element> Map<'a, T> {
@@ -112,7 +112,7 @@ impl<'a, T: Element> Map<'a, T> {
                 let window: Window = *window;
                 Ok(Self::Conv(Geometry::of_layer(&layer.input, &layer.output, weight, window)?, w))
             }
-            _ => Ok(Self::Linear { w, inputs: layer.input_len(), outputs: layer.output.iter().product() }),
+            _ => Ok(Self::Linear { w, inputs: layer.input_len() }),
         }
     }
 
@@ -135,12 +135,7 @@ impl<'a, T: Element> Map<'a, T> {
     fn forward(&self, u: &[T], v: &mut [T], scratch: &mut [T]) {
         match self {
             Self::Conv(g, w) => forward_one(g, u, w, v, scratch),
-            Self::Linear { w, inputs, outputs } => {
-                let samples = u.len() / inputs;
-                let threads = if samples > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
-                let (u, w) = (Operand::rows(u, *inputs), Operand::columns(w, *inputs));
-                parallel_product(samples, *outputs, *inputs, u, w, v, threads);
-            }
+            Self::Linear { w, inputs, .. } => rows(u, w, *inputs, false, v),
         }
     }
 
@@ -148,12 +143,7 @@ impl<'a, T: Element> Map<'a, T> {
     fn adjoint(&self, v: &[T], u: &mut [T], scratch: &mut [T]) {
         match self {
             Self::Conv(g, w) => input_one(g, v, w, u, scratch),
-            Self::Linear { w, inputs, outputs } => {
-                let samples = v.len() / outputs;
-                let threads = if samples > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
-                let (v, w) = (Operand::rows(v, *outputs), Operand::rows(w, *inputs));
-                parallel_product(samples, *inputs, *outputs, v, w, u, threads);
-            }
+            Self::Linear { w, inputs, .. } => columns(v, w, *inputs, false, u),
         }
     }
 }

@@ -178,7 +178,8 @@ impl Kernels {
         {
             let (ah, old) = as_halves(next).split_at_mut(x);
             let (bh, _) = as_halves(b).split_at_mut(y);
-            to_half(a, ah);
+            // SAFETY: there are bf16 kernels only where the processor has AVX512-BF16.
+            unsafe { to_half(a, ah) };
             bh.fill(HalfLine::default());
             while done + 1 < options.iterations && !interrupt::requested() {
                 let look = options.tolerance.is_some() && done % BF16_LOOK == BF16_LOOK - 1;

@@ -15,11 +15,12 @@
 //! tensor: what is done to all three is then one operation, forward and backward.
 
 use crate::compute::channels::add_channels;
-use crate::compute::clip::{larger, smaller};
+use crate::compute::clip::{clip_tracked, larger, smaller};
 #[cfg(target_arch = "x86_64")]
 use crate::compute::interval;
 use crate::compute::interval_linear;
 use crate::compute::reduce::per_sample;
+use crate::compute::tape::Tracked;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
@@ -27,7 +28,7 @@ use candle_core::{Result, Tensor, bail};
 #[derive(Clone, Debug)]
 pub struct Region {
     /// Center, lower, upper: `[3, B, ...]`.
-    parts: Tensor,
+    parts: Tracked,
     /// Radius of the ball, `[B]`.
     pub radius: Tensor,
 }
@@ -35,27 +36,27 @@ pub struct Region {
 impl Region {
     /// From its parts, `[B, ...]` each, and the radius `[B]`.
     pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
-        Ok(Self { parts: Tensor::stack(&[center, lower, upper], 0)?, radius })
+        Ok(Self { parts: Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?, radius })
     }
 
     /// Clean activations, `[B, ...]`.
     pub fn center(&self) -> Result<Tensor> {
-        self.parts.get(0)
+        self.parts.part(0)
     }
 
     /// Lower end of the box, `[B, ...]`.
     pub fn lower(&self) -> Result<Tensor> {
-        self.parts.get(1)
+        self.parts.part(1)
     }
 
     /// Upper end of the box, `[B, ...]`.
     pub fn upper(&self) -> Result<Tensor> {
-        self.parts.get(2)
+        self.parts.part(2)
     }
 
     /// The shape of each part, `[B, ...]`.
     pub fn dims(&self) -> &[usize] {
-        &self.parts.dims()[1..]
+        &self.parts.value().dims()[1..]
     }
 
     /// The l2 ball of radius `epsilon` (`[B]`) around each image of `x`, and the box x +- epsilon. With `images` the box
@@ -106,7 +107,7 @@ impl Region {
     }
 
     /// Through a convolution or a linear layer in one operation, where there is one for it.
-    fn at_once(&self, layer: &Layer, reach: &Tensor) -> Result<Option<Tensor>> {
+    fn at_once(&self, layer: &Layer, reach: &Tensor) -> Result<Option<Tracked>> {
         if self.dims()[1..] != layer.input || reach.dim(0)? != self.dims()[0] {
             return Ok(None);
         }
@@ -119,10 +120,10 @@ impl Region {
         };
         match &layer.operation {
             #[cfg(target_arch = "x86_64")]
-            Operation::Conv2d { weight, bias, window } if interval::covers(&self.parts, weight, *window)? => {
+            Operation::Conv2d { weight, bias, window } if interval::covers(self.parts.value(), weight, *window)? => {
                 interval::affine(&self.parts, weight, &offsets(bias)?, *window).map(Some)
             }
-            Operation::Linear { weight, bias } if interval_linear::covers(&self.parts, weight) => {
+            Operation::Linear { weight, bias } if interval_linear::covers(self.parts.value(), weight) => {
                 interval_linear::affine(&self.parts, weight, &offsets(bias)?).map(Some)
             }
             _ => Ok(None),
@@ -132,9 +133,15 @@ impl Region {
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code
     /// does: it changes nothing when `radius` is a true bound, and is there for comparison with that code.
     pub fn activation(&self, layer: &Layer, cut: bool) -> Result<Self> {
-        let batch = self.dims()[0];
-        let all = layer.activate(&self.parts.flatten(0, 1)?)?;
-        let parts = all.reshape([&[3, batch], &all.dims()[1..]].concat())?;
+        let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
+        let parts = match &layer.operation {
+            Operation::Flatten => self.parts.reshape(shape)?,
+            Operation::Clip { threshold } if self.radius.device().is_cpu() => clip_tracked(&self.parts, threshold)?,
+            _ => {
+                let all = self.parts.tensor()?.flatten(0, 1)?;
+                Tracked::of(&layer.activate(&all)?.reshape(shape)?)?
+            }
+        };
         let next = Self { parts, radius: self.radius.clone() };
         if !cut {
             return Ok(next);
@@ -148,6 +155,12 @@ impl Region {
 
     /// Mean width of the box of each sample, `[B]`, no gradient.
     pub fn mean_width(&self) -> Result<Tensor> {
-        (self.upper()?.detach() - self.lower()?.detach())?.flatten_from(1)?.mean(1)
+        let (lower, upper) = self.ends()?;
+        (upper - lower)?.flatten_from(1)?.mean(1)
+    }
+
+    /// Lower and upper end of the box, without gradients.
+    pub fn ends(&self) -> Result<(Tensor, Tensor)> {
+        Ok((self.parts.value().get(1)?, self.parts.value().get(2)?))
     }
 }

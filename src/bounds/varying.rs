@@ -16,7 +16,7 @@ use candle_core::{DType, Result, Tensor, bail};
 /// The mask that `activation` gives on `region`, which lies before it (ReLU kinds) or behind it (MaxMin kinds).
 /// `None` for an activation all of whose outputs vary.
 pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
-    let (lower, upper) = (region.lower()?.detach(), region.upper()?.detach());
+    let (lower, upper) = region.ends()?;
     if let (Operation::Clip { threshold }, true) = (&activation.operation, upper.device().is_cpu()) {
         return between(&lower, &upper, threshold).map(Some);
     }
@@ -42,7 +42,8 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
 
 /// The mask behind an affine layer that no activation follows: constant is what has a box of width 0.
 pub fn varying_box(region: &Region) -> Result<Tensor> {
-    not(&region.upper()?.detach().le(&region.lower()?.detach())?)
+    let (lower, upper) = region.ends()?;
+    not(&upper.le(&lower)?)
 }
 
 /// Share of the outputs of each sample that vary, `[B]` in f32; all of them without a mask.

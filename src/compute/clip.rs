@@ -14,6 +14,7 @@
 
 use super::element::{Element, Host, for_dtype, for_float, slice};
 use super::elementwise;
+use super::tape::Tracked;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `max(x, 0)`, gradient 0 at 0.
@@ -166,6 +167,34 @@ impl CustomOp1 for Relu {
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         x.detach().gt(0.0)?.to_dtype(g.dtype())?.mul(g).map(Some)
     }
+}
+
+/// [`clip`] of a tensor whose gradient goes by a slot, on the CPU; its leading axes may be any number of batches.
+pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
+    for_dtype!("clip", threshold.dtype(), T => clip_typed::<T>(x, threshold))
+}
+
+fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
+    let (xs, ts) = (x.value().contiguous()?, threshold.contiguous()?.detach());
+    let neuron = &ts.dims()[1..];
+    if ts.dim(0)? != 1 || ts.elem_count() == 0 || !xs.dims().ends_with(neuron) {
+        bail!("clip: a threshold {:?} does not fit activations {:?}", ts.dims(), xs.dims());
+    }
+    let y = {
+        let (x, t) = (Host::of(&xs), Host::of(&ts));
+        elementwise::combine(x.slice::<T>()?, t.slice()?, |x, t| Kind::Clip.value(x, t))
+    };
+    let y = Tensor::from_vec(y, xs.shape(), xs.device())?;
+    let to_threshold = threshold.track_op();
+    x.then("clip", y, threshold, &ts.clone(), move |g, to_x| {
+        let g = g.contiguous()?;
+        let (x, t, g) = (Host::of(&xs), Host::of(&ts), Host::of(&g));
+        let wanted = (to_x, to_threshold);
+        let sides = |x, t| Kind::Clip.sides(x, t);
+        let (dx, dt) = elementwise::sides(x.slice::<T>()?, t.slice()?, g.slice()?, wanted, sides);
+        let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok((dx.map(|d| tensor(d, &xs)).transpose()?, dt.map(|d| tensor(d, &ts)).transpose()?, None))
+    })
 }
 
 /// `1` where `upper > 0` and `lower < t`, element by element, on the CPU; written so that a NaN gives 1. No gradient.

@@ -74,7 +74,12 @@ pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec
         })
         .collect();
     let mut w = vec![0.0; g.weight_len()];
-    sums.iter().for_each(|sum| sum.add_to(&mut w, None));
+    if let Some(first) = sums.into_iter().reduce(|mut a, b| {
+        a.merge(&b);
+        a
+    }) {
+        first.add_to(&mut w, None);
+    }
     w
 }
 

@@ -17,6 +17,8 @@ pub trait Element: WithDType + Default + std::ops::Neg<Output = Self> {
     fn of_storage(storage: &mut CpuStorage) -> Option<&mut [Self]>;
     /// The same numbers where they are f32, for kernels that know only these.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
+    /// The same, to be changed.
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
     /// The same, before anything is written.
     fn as_f32_room(values: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<f32>]>;
     /// The other way.
@@ -43,6 +45,9 @@ impl Element for f32 {
         }
     }
     fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+    fn as_f32_mut(values: &mut [f32]) -> Option<&mut [f32]> {
         Some(values)
     }
     fn as_f32_room(values: &mut [MaybeUninit<f32>]) -> Option<&mut [MaybeUninit<f32>]> {
@@ -73,6 +78,9 @@ impl Element for f64 {
         }
     }
     fn as_f32(_: &[f64]) -> Option<&[f32]> {
+        None
+    }
+    fn as_f32_mut(_: &mut [f64]) -> Option<&mut [f32]> {
         None
     }
     fn as_f32_room(_: &mut [MaybeUninit<f64>]) -> Option<&mut [MaybeUninit<f32>]> {

@@ -13,10 +13,11 @@
 use super::conv::{Geometry, Window};
 use super::direct::kernel::sides;
 use super::direct::layout::LANES;
-use super::direct::{Blocked, Direction, Finish, Gradient, Kernel, Line, fits, pack, unpack, with_lines};
-use super::element::{Host, slice};
+use super::direct::{Blocked, Direction, Finish, Gradient, Kernel, Line, fits, pack, pack_middles, unpack, unpack_ends, with_lines};
+use super::element::Host;
+use super::tape::Tracked;
 use super::unwritten::{unwritten, written};
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
@@ -31,12 +32,27 @@ pub fn covers(x: &Tensor, w: &Tensor, window: Window) -> Result<bool> {
 
 /// The region `x` `[3, B, I, H, W]` through the convolution `w` `[O, I, KH, KW]`. `offsets` is `[B + 1, O]`: the reach of the
 /// ball for each sample, then the bias. [`covers`] must hold.
-pub fn affine(x: &Tensor, w: &Tensor, offsets: &Tensor, window: Window) -> Result<Tensor> {
-    let g = geometry(x.dims(), w.dims(), window)?;
+pub fn affine(x: &Tracked, w: &Tensor, offsets: &Tensor, window: Window) -> Result<Tracked> {
+    let g = geometry(x.value().dims(), w.dims(), window)?;
     if offsets.dims() != [g.batch + 1, g.channels_out] {
         bail!("affine: offsets of shape {:?}, wanted {:?}", offsets.dims(), [g.batch + 1, g.channels_out]);
     }
-    x.contiguous()?.apply_op3(&w.contiguous()?, &offsets.contiguous()?, Affine { g })
+    let (xs, ws, os) = (x.value().contiguous()?, w.contiguous()?.detach(), offsets.contiguous()?.detach());
+    let y = {
+        let [x, w, offsets] = [&xs, &ws, &os].map(Host::of);
+        forward(&g, x.slice()?, w.slice()?, offsets.slice()?)
+    };
+    let y = Tensor::from_vec(y, (3, g.batch, g.channels_out, g.output.0, g.output.1), &Device::Cpu)?;
+    let ys = y.clone();
+    x.then("affine", y, w, offsets, move |gradient, wanted| {
+        let gradient = gradient.contiguous()?;
+        let [x, w, offsets, y, dy] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
+        let found = Backward::new(&g, w.slice()?, offsets.slice()?);
+        let found = found.run(x.slice()?, y.slice()?, dy.slice()?, wanted);
+        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
+        let dx = if wanted { Some(tensor(found.x, &xs)?) } else { None };
+        Ok((dx, Some(tensor(found.w, &ws)?), Some(tensor(found.offsets, &os)?)))
+    })
 }
 
 fn geometry(x: &[usize], w: &[usize], window: Window) -> Result<Geometry> {
@@ -45,48 +61,6 @@ fn geometry(x: &[usize], w: &[usize], window: Window) -> Result<Geometry> {
             Geometry::new("affine", (batch, i, h, width), (o, wi, kh, kw), window)
         }
         _ => bail!("affine: a region [3, B, I, H, W] and a kernel [O, I, KH, KW] are wanted, got {x:?} and {w:?}"),
-    }
-}
-
-struct Affine {
-    g: Geometry,
-}
-
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "affine"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-        offsets: &CpuStorage,
-        lo: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (op, g) = (self.name(), &self.g);
-        let y = forward(g, slice(op, x, lx)?, slice(op, w, lw)?, slice(op, offsets, lo)?);
-        let shape = Shape::from((3, g.batch, g.channels_out, g.output.0, g.output.1));
-        Ok((CpuStorage::F32(y), shape))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        offsets: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let [xs, ws, os, ys, gs] = [x, w, offsets, y, &gradient].map(Host::of);
-        let found = Backward::new(&self.g, ws.slice()?, os.slice()?);
-        let found = found.run(xs.slice()?, ys.slice()?, gs.slice()?, x.track_op());
-        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
-        let dx = if x.track_op() { Some(tensor(found.x, x)?) } else { None };
-        Ok((dx, Some(tensor(found.w, w)?), Some(tensor(found.offsets, offsets)?)))
     }
 }
 
@@ -133,9 +107,7 @@ fn forward(g: &Geometry, x: &[f32], w: &[f32], offsets: &[f32]) -> Vec<f32> {
             // SAFETY: `covers` has seen to AVX-512F; each room is one picture.
             unsafe {
                 pack(&from, x[0], center);
-                pack(&from, x[1], middle);
-                pack(&from, x[2], half);
-                middle_and_half(middle, half);
+                pack_middles(&from, x[1], x[2], middle, half);
                 kernel.run(center, y, finish);
                 kernel.run(middle, c, finish);
                 absolute.run(half, h, Finish::default());
@@ -148,16 +120,6 @@ fn forward(g: &Geometry, x: &[f32], w: &[f32], offsets: &[f32]) -> Vec<f32> {
     });
     // SAFETY: `unpack` has written every room.
     unsafe { written(y) }
-}
-
-/// (lower, upper) to (middle, half-width), in place.
-#[target_feature(enable = "avx512f")]
-fn middle_and_half(lower: &mut [Line], upper: &mut [Line]) {
-    for (lower, upper) in lower.iter_mut().zip(upper) {
-        for (l, u) in lower.0.iter_mut().zip(&mut upper.0) {
-            (*l, *u) = ((*l + *u) * 0.5, (*u - *l) * 0.5);
-        }
-    }
 }
 
 /// (center, c, h) to (center, lower, upper), in place. A NaN on either side comes out as NaN.
@@ -226,13 +188,18 @@ impl<'a> Backward<'a> {
             .collect();
         let (mut dw, mut offsets) = (vec![0.0; g.weight_len()], vec![]);
         let mut bias = vec![0.0; g.channels_out];
-        for (plain, absolute, sums) in &groups {
-            plain.add_to(&mut dw, None);
-            absolute.add_to(&mut dw, Some(self.w));
-            for own in sums.chunks(2 * g.channels_out) {
-                offsets.extend(&own[..g.channels_out]);
-                bias.iter_mut().zip(&own[g.channels_out..]).for_each(|(sum, own)| *sum += own);
-            }
+        let mut groups = groups.into_iter();
+        let (mut plain, mut absolute, mut all) = groups.next().expect("a batch has a sample");
+        for (more, more_absolute, sums) in groups {
+            plain.merge(&more);
+            absolute.merge(&more_absolute);
+            all.extend(sums);
+        }
+        plain.add_to(&mut dw, None);
+        absolute.add_to(&mut dw, Some(self.w));
+        for own in all.chunks(2 * g.channels_out) {
+            offsets.extend(&own[..g.channels_out]);
+            bias.iter_mut().zip(&own[g.channels_out..]).for_each(|(sum, own)| *sum += own);
         }
         offsets.extend(bias);
         // SAFETY: `group` writes every room there is.
@@ -261,9 +228,7 @@ impl<'a> Backward<'a> {
                     all_sums.extend(sums[..channels].iter().chain(&sums[sums.len() / 2..][..channels]));
                     pack(from, x[0], a);
                     plain.add(a, gm);
-                    pack(from, x[1], a);
-                    pack(from, x[2], b);
-                    middle_and_half(a, b);
+                    pack_middles(from, x[1], x[2], a, b);
                     plain.add(a, gl);
                     absolute.add(b, gu);
                     if let Some([center, lower, upper]) = room.next() {
@@ -271,9 +236,7 @@ impl<'a> Backward<'a> {
                         unpack(from, a, 1.0, center.as_mut_ptr().cast());
                         self.adjoint.run(gl, a, Finish { scale: Some(0.5), ..Finish::default() });
                         self.absolute.run(gu, b, Finish { scale: Some(0.5), ..Finish::default() });
-                        ends(a, b);
-                        unpack(from, a, 1.0, lower.as_mut_ptr().cast());
-                        unpack(from, b, 1.0, upper.as_mut_ptr().cast());
+                        unpack_ends(from, a, b, lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast());
                     }
                 }
             }
@@ -335,14 +298,4 @@ fn split(
         sums[half + block * LANES..][..LANES].copy_from_slice(&bias);
     }
     sums
-}
-
-/// Halves of the gradients of (middle, half-width) to those of (lower, upper), in place.
-#[target_feature(enable = "avx512f")]
-fn ends(middle: &mut [Line], half: &mut [Line]) {
-    for (middle, half) in middle.iter_mut().zip(half) {
-        for (m, h) in middle.0.iter_mut().zip(&mut half.0) {
-            (*m, *h) = (*m - *h, *m + *h);
-        }
-    }
 }

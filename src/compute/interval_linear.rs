@@ -2,12 +2,12 @@
 //!
 //! Both centres go through W in one matrix product, the half-widths through |W| in another. f32 and f64, on the CPU.
 
-use super::conv_matrix::{Operand, added_product, parallel_product};
-use super::element::{Element, Host, for_dtype, for_float, slice};
-use super::elementwise::{Shared, absolute, merge};
+use super::element::{Element, Host, for_dtype};
+use super::elementwise::Shared;
+use super::linear::{columns, outer, rows};
+use super::tape::Tracked;
 use super::unwritten::{unwritten, written};
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
-use gemm::Parallelism;
+use candle_core::{DType, Device, Result, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -19,12 +19,32 @@ pub fn covers(x: &Tensor, w: &Tensor) -> bool {
 
 /// The region `x` `[3, B, I]` through `w` `[O, I]`; `offsets` `[B + 1, O]` are the reach of the ball for each sample, then
 /// the bias. [`covers`] must hold.
-pub fn affine(x: &Tensor, w: &Tensor, offsets: &Tensor) -> Result<Tensor> {
-    let ((_, batch, inputs), (outputs, wants)) = (x.dims3()?, w.dims2()?);
+pub fn affine(x: &Tracked, w: &Tensor, offsets: &Tensor) -> Result<Tracked> {
+    for_dtype!("affine", w.dtype(), T => typed::<T>(x, w, offsets))
+}
+
+fn typed<T: Element>(x: &Tracked, w: &Tensor, offsets: &Tensor) -> Result<Tracked> {
+    let ((_, batch, inputs), (outputs, wants)) = (x.value().dims3()?, w.dims2()?);
     if inputs != wants || offsets.dims() != [batch + 1, outputs] {
-        bail!("affine: {:?}, {:?} and offsets {:?} do not fit", x.dims(), w.dims(), offsets.dims());
+        bail!("affine: {:?}, {:?} and offsets {:?} do not fit", x.value().dims(), w.dims(), offsets.dims());
     }
-    x.contiguous()?.apply_op3(&w.contiguous()?, &offsets.contiguous()?, Affine { batch, inputs, outputs })
+    let layer = Affine { batch, inputs, outputs };
+    let (xs, ws, os) = (x.value().contiguous()?, w.contiguous()?.detach(), offsets.contiguous()?.detach());
+    let y = {
+        let [x, w, offsets] = [&xs, &ws, &os].map(Host::of);
+        layer.forward::<T>(x.slice()?, w.slice()?, offsets.slice()?)
+    };
+    let y = Tensor::from_vec(y, (3, batch, outputs), &Device::Cpu)?;
+    let ys = y.clone();
+    x.then("affine", y, w, offsets, move |gradient, wanted| {
+        let gradient = gradient.contiguous()?;
+        let [x, w, offsets, y, g] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
+        let (offsets, y, g) = (offsets.slice::<T>()?, y.slice()?, g.slice()?);
+        let [dx, dw, sums] = layer.backward(x.slice()?, w.slice()?, offsets, y, g, wanted);
+        let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
+        let dx = if wanted { Some(tensor(dx, &xs)?) } else { None };
+        Ok((dx, Some(tensor(dw, &ws)?), Some(tensor(sums, &os)?)))
+    })
 }
 
 struct Affine {
@@ -32,8 +52,6 @@ struct Affine {
     inputs: usize,
     outputs: usize,
 }
-
-const ALL: Parallelism = Parallelism::Rayon(0);
 
 impl Affine {
     /// center, middle and half-width, `[3 B, I]`.
@@ -68,12 +86,12 @@ impl Affine {
         let (both, half) = all.split_at(2 * b * i);
         let mut y = vec![T::ZERO; 3 * b * o];
         let (centers, widths) = y.split_at_mut(2 * b * o);
-        parallel_product(2 * b, o, i, Operand::rows(both, i), Operand::columns(w, i), centers, ALL);
-        parallel_product(b, o, i, Operand::rows(half, i), Operand::columns(&absolute(w), i), widths, ALL);
+        rows(both, w, i, false, centers);
+        rows(half, w, i, true, widths);
         let (center, middle) = centers.split_at_mut(b * o);
         let (reach, bias) = offsets.split_at(b * o);
-        let rows = center.par_chunks_mut(o).zip(middle.par_chunks_mut(o)).zip(widths.par_chunks_mut(o));
-        rows.zip(reach.par_chunks(o)).for_each(|(((m, c), h), reach)| {
+        let samples = center.par_chunks_mut(o).zip(middle.par_chunks_mut(o)).zip(widths.par_chunks_mut(o));
+        samples.zip(reach.par_chunks(o)).for_each(|(((m, c), h), reach)| {
             for k in 0..o {
                 m[k] += bias[k];
                 let (mid, half) = (c[k] + bias[k], h[k]);
@@ -110,69 +128,19 @@ impl Affine {
         let (both, half) = g.split_at(2 * b * o);
         let all = self.middles(x);
         let (x_both, x_half) = all.split_at(2 * b * i);
-        let mut dw = vec![T::ZERO; o * i];
-        parallel_product(o, i, b, Operand::columns(half, o), Operand::rows(x_half, i), &mut dw, ALL);
-        let signed = |d: T, w: T| match w {
-            w if w > T::ZERO => d,
-            w if w < T::ZERO => -d,
-            _ => T::ZERO,
-        };
-        let mut dw = merge(dw, w, signed);
-        added_product(o, i, 2 * b, Operand::columns(both, o), Operand::rows(x_both, i), &mut dw, ALL);
+        let dw = outer((both, x_both), (half, x_half), w, o, i);
         if !wanted {
             return [vec![], dw, sums];
         }
         let mut dx = vec![T::ZERO; 3 * b * i];
         let (centers, widths) = dx.split_at_mut(2 * b * i);
-        parallel_product(2 * b, i, o, Operand::rows(both, o), Operand::rows(w, i), centers, ALL);
-        parallel_product(b, i, o, Operand::rows(half, o), Operand::rows(&absolute(w), i), widths, ALL);
+        columns(both, w, i, false, centers);
+        columns(half, w, i, true, widths);
         let middle = &mut centers[b * i..];
         middle.par_chunks_mut(i).zip(widths.par_chunks_mut(i)).for_each(|(m, h)| {
             let two = T::of(0.5);
             m.iter_mut().zip(h).for_each(|(m, h)| (*m, *h) = ((*m - *h) * two, (*m + *h) * two));
         });
         [dx, dw, sums]
-    }
-}
-
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "affine"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-        offsets: &CpuStorage,
-        lo: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let shape = Shape::from((3, self.batch, self.outputs));
-        for_float!(op, x, T => {
-            let y = self.forward::<T>(slice(op, x, lx)?, slice(op, w, lw)?, slice(op, offsets, lo)?);
-            Ok((WithDType::to_cpu_storage_owned(y), shape))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        offsets: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let [xs, ws, os, ys, gs] = [x, w, offsets, y, &gradient].map(Host::of);
-        for_dtype!(self.name(), x.dtype(), T => {
-            let (os, ys, gs) = (os.slice::<T>()?, ys.slice()?, gs.slice()?);
-            let [dx, dw, sums] = self.backward(xs.slice()?, ws.slice()?, os, ys, gs, x.track_op());
-            let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-            let dx = if x.track_op() { Some(tensor(dx, x)?) } else { None };
-            Ok((dx, Some(tensor(dw, w)?), Some(tensor(sums, offsets)?)))
-        })
     }
 }

@@ -9,6 +9,7 @@
 
 use super::super::conv::Geometry;
 use super::layout::{Blocked, LANES, Line};
+use rayon::prelude::*;
 use std::arch::x86_64::*;
 
 /// Widest kernel that has its own tile.
@@ -130,24 +131,34 @@ impl Gradient {
         }
     }
 
+    /// Adds another's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.sums.par_chunks_mut(1 << 10).zip(other.sums.par_chunks(1 << 10)).for_each(|(own, other)| {
+            for (own, other) in own.iter_mut().zip(other) {
+                own.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own += other);
+            }
+        });
+    }
+
     /// Adds the sums to `w` `[O, I, KH, KW]`, each times the sign of `like` where that is given.
     pub fn add_to(&self, w: &mut [f32], sign_of: Option<&[f32]>) {
         let (kh, kw) = self.g.kernel;
-        for o in 0..self.g.channels_out {
+        let per_output = self.g.channels_in * kh * kw;
+        w.par_chunks_mut(per_output).enumerate().for_each(|(o, w)| {
             for i in 0..self.g.channels_in {
                 for tap in 0..kh * kw {
                     let pair = (o / LANES / 2 * self.x.blocks() + i / LANES) * kh * kw + tap;
                     let sum = self.sums[(pair * LANES + i % LANES) * 2 + o / LANES % 2].0[o % LANES];
-                    let at = (o * self.g.channels_in + i) * kh * kw + tap;
-                    w[at] += match sign_of {
+                    let at = i * kh * kw + tap;
+                    w[at] += match sign_of.map(|like| like[o * per_output + at]) {
                         None => sum,
-                        Some(like) if like[at] > 0.0 => sum,
-                        Some(like) if like[at] < 0.0 => -sum,
+                        Some(like) if like > 0.0 => sum,
+                        Some(like) if like < 0.0 => -sum,
                         Some(_) => 0.0,
                     };
                 }
             }
-        }
+        });
     }
 }
 
@@ -155,7 +166,7 @@ impl Gradient {
 /// and shuffles take the port of every second multiply-add.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn broadcast(p: *const f32) -> __m512 {
+pub(super) unsafe fn broadcast(p: *const f32) -> __m512 {
     let all: __m512;
     // SAFETY: reads the one number behind `p`, which the caller vouches for.
     unsafe {

@@ -118,6 +118,80 @@ impl Blocked {
     }
 }
 
+/// Up to 16 places in a row of one block: where they start, plane by plane and in lines, and how many there are.
+struct Patch {
+    picture: usize,
+    line: usize,
+    places: usize,
+    channels: usize,
+}
+
+impl Blocked {
+    /// Calls `work` with every patch of the picture.
+    #[inline(always)]
+    fn patches(&self, mut work: impl FnMut(&Patch)) {
+        let plane = self.height * self.width;
+        for block in 0..self.blocks() {
+            let channels = (self.channels - block * LANES).min(LANES);
+            for y in 0..self.height {
+                for x in (0..self.width).step_by(LANES) {
+                    let picture = block * LANES * plane + y * self.width + x;
+                    let places = (self.width - x).min(LANES);
+                    work(&Patch { picture, line: self.at(block, y, x), places, channels });
+                }
+            }
+        }
+    }
+}
+
+type Rows = [__m512; LANES];
+
+/// A patch of a picture, a channel in each row.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(patch: &Patch, picture: *const f32, plane: usize) -> Rows {
+    let some = ((1u32 << patch.places) - 1) as __mmask16;
+    let mut rows = [_mm512_setzero_ps(); LANES];
+    for (c, row) in rows.iter_mut().enumerate().take(patch.channels) {
+        // SAFETY: the mask keeps inside the row of the channel's plane, which the caller vouches for.
+        *row = unsafe { _mm512_maskz_loadu_ps(some, picture.add(patch.picture + c * plane)) };
+    }
+    rows
+}
+
+/// The other way.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store(patch: &Patch, rows: &Rows, picture: *mut f32, plane: usize) {
+    let some = ((1u32 << patch.places) - 1) as __mmask16;
+    for (c, row) in rows.iter().enumerate().take(patch.channels) {
+        // SAFETY: as in `load`.
+        unsafe { _mm512_mask_storeu_ps(picture.add(patch.picture + c * plane), some, *row) };
+    }
+}
+
+/// A patch of a blocked picture, a place in each row.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_lines(patch: &Patch, lines: *const Line) -> Rows {
+    let mut rows = [_mm512_setzero_ps(); LANES];
+    for (i, row) in rows.iter_mut().enumerate().take(patch.places) {
+        // SAFETY: the lines of the patch lie inside the block, which the caller vouches for.
+        *row = unsafe { _mm512_load_ps(lines.add(patch.line + i).cast()) };
+    }
+    rows
+}
+
+/// The other way.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_lines(patch: &Patch, rows: &Rows, lines: *mut Line) {
+    for (i, row) in rows.iter().enumerate().take(patch.places) {
+        // SAFETY: as in `load_lines`.
+        unsafe { _mm512_store_ps(lines.add(patch.line + i).cast(), *row) };
+    }
+}
+
 /// A picture, plane by plane, into its blocked form. The border is not touched.
 ///
 /// # Safety
@@ -125,67 +199,82 @@ impl Blocked {
 #[target_feature(enable = "avx512f")]
 pub unsafe fn pack(layout: &Blocked, picture: &[f32], lines: &mut [Line]) {
     assert!(picture.len() >= layout.len() && lines.len() >= layout.lines());
-    let plane = layout.height * layout.width;
-    for block in 0..layout.blocks() {
-        let channels = (layout.channels - block * LANES).min(LANES);
-        for y in 0..layout.height {
-            for x in (0..layout.width).step_by(LANES) {
-                let places = (layout.width - x).min(LANES);
-                let some = ((1u32 << places) - 1) as __mmask16;
-                let mut rows = [_mm512_setzero_ps(); LANES];
-                // SAFETY: the masked loads stay inside row y of each channel's plane; the stores inside row y of the block.
-                unsafe {
-                    let from = picture.as_ptr().add(block * LANES * plane + y * layout.width + x);
-                    for (c, row) in rows.iter_mut().enumerate().take(channels) {
-                        *row = _mm512_maskz_loadu_ps(some, from.add(c * plane));
-                    }
-                    transpose(&mut rows);
-                    let to = lines.as_mut_ptr().add(layout.at(block, y, x)).cast::<f32>();
-                    for (i, row) in rows.iter().enumerate().take(places) {
-                        _mm512_store_ps(to.add(i * LANES), *row);
-                    }
-                }
-            }
-        }
-    }
+    let (plane, lines) = (layout.height * layout.width, lines.as_mut_ptr());
+    // SAFETY: the patches lie inside both, whose sizes have been asserted.
+    layout.patches(|patch| unsafe {
+        let mut rows = load(patch, picture.as_ptr(), plane);
+        transpose(&mut rows);
+        store_lines(patch, &rows, lines);
+    });
 }
 
-/// The other way, times `scale`. Writes all of `picture`, which need not be initialised.
+/// A picture's lower and upper ends into the blocked form of their middles and half-widths.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn pack_middles(layout: &Blocked, lower: &[f32], upper: &[f32], middle: &mut [Line], half: &mut [Line]) {
+    assert!(lower.len() >= layout.len() && upper.len() >= layout.len());
+    assert!(middle.len() >= layout.lines() && half.len() >= layout.lines());
+    let plane = layout.height * layout.width;
+    let (middle, half, two) = (middle.as_mut_ptr(), half.as_mut_ptr(), _mm512_set1_ps(0.5));
+    // SAFETY: as in `pack`.
+    layout.patches(|patch| unsafe {
+        let (mut l, mut u) = (load(patch, lower.as_ptr(), plane), load(patch, upper.as_ptr(), plane));
+        for (l, u) in l.iter_mut().zip(&mut u) {
+            let (sum, difference) = (_mm512_add_ps(*l, *u), _mm512_sub_ps(*u, *l));
+            (*l, *u) = (_mm512_mul_ps(sum, two), _mm512_mul_ps(difference, two));
+        }
+        transpose(&mut l);
+        store_lines(patch, &l, middle);
+        transpose(&mut u);
+        store_lines(patch, &u, half);
+    });
+}
+
+/// A blocked picture plane by plane, times `scale`. Writes all of `picture`, which need not be initialised.
 ///
 /// # Safety
 /// The processor has AVX-512F; `picture` has room for [`Blocked::len`] numbers.
 #[target_feature(enable = "avx512f")]
 pub unsafe fn unpack(layout: &Blocked, lines: &[Line], scale: f32, picture: *mut f32) {
     assert!(lines.len() >= layout.lines());
+    let (plane, scale) = (layout.height * layout.width, _mm512_set1_ps(scale));
+    // SAFETY: as in `pack`, and the caller's promise.
+    layout.patches(|patch| unsafe {
+        let mut rows = load_lines(patch, lines.as_ptr());
+        rows.iter_mut().for_each(|row| *row = _mm512_mul_ps(*row, scale));
+        transpose(&mut rows);
+        store(patch, &rows, picture, plane);
+    });
+}
+
+/// `a - b` and `a + b` of two blocked pictures, plane by plane.
+///
+/// # Safety
+/// As for [`unpack`].
+#[target_feature(enable = "avx512f")]
+pub unsafe fn unpack_ends(layout: &Blocked, a: &[Line], b: &[Line], lower: *mut f32, upper: *mut f32) {
+    assert!(a.len() >= layout.lines() && b.len() >= layout.lines());
     let plane = layout.height * layout.width;
-    let scale = _mm512_set1_ps(scale);
-    for block in 0..layout.blocks() {
-        let channels = (layout.channels - block * LANES).min(LANES);
-        for y in 0..layout.height {
-            for x in (0..layout.width).step_by(LANES) {
-                let places = (layout.width - x).min(LANES);
-                let some = ((1u32 << places) - 1) as __mmask16;
-                let mut rows = [_mm512_setzero_ps(); LANES];
-                // SAFETY: as in `pack`, with loads and stores exchanged.
-                unsafe {
-                    let from = lines.as_ptr().add(layout.at(block, y, x)).cast::<f32>();
-                    for (i, row) in rows.iter_mut().enumerate().take(places) {
-                        *row = _mm512_mul_ps(_mm512_load_ps(from.add(i * LANES)), scale);
-                    }
-                    transpose(&mut rows);
-                    let to = picture.add(block * LANES * plane + y * layout.width + x);
-                    for (c, row) in rows.iter().enumerate().take(channels) {
-                        _mm512_mask_storeu_ps(to.add(c * plane), some, *row);
-                    }
-                }
-            }
+    // SAFETY: as in `unpack`.
+    layout.patches(|patch| unsafe {
+        let (a, b) = (load_lines(patch, a.as_ptr()), load_lines(patch, b.as_ptr()));
+        let (mut l, mut u) = (a, a);
+        for ((l, u), b) in l.iter_mut().zip(&mut u).zip(&b) {
+            (*l, *u) = (_mm512_sub_ps(*l, *b), _mm512_add_ps(*u, *b));
         }
-    }
+        transpose(&mut l);
+        store(patch, &l, lower, plane);
+        transpose(&mut u);
+        store(patch, &u, upper, plane);
+    });
 }
 
 /// 16 x 16 numbers, transposed: four rounds that interleave row i with row i + 8.
+#[inline]
 #[target_feature(enable = "avx512f")]
-fn transpose(rows: &mut [__m512; LANES]) {
+fn transpose(rows: &mut Rows) {
     let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     for _ in 0..4 {

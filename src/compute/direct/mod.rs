@@ -2,12 +2,13 @@
 //!
 //! `layout` is the blocked form that all kernels read and write, `plan` the taps of either direction, `tile` the register
 //! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes`
-//! masks and norms. What these do not cover (other processors, f64,
+//! masks and norms, `linear` the products of linear layers. What these do not cover (other processors, f64,
 //! strides above 2, kernels wider than 7) goes through `conv_cpu`'s matrix products.
 
 pub mod gradient;
 pub mod kernel;
 pub mod layout;
+pub mod linear;
 pub mod passes;
 pub mod plan;
 pub mod scratch;
@@ -15,7 +16,7 @@ mod tile;
 
 pub use gradient::Gradient;
 pub use kernel::{Finish, Kernel};
-pub use layout::{Blocked, HalfLine, Line, pack, unpack};
+pub use layout::{Blocked, HalfLine, Line, pack, pack_middles, unpack, unpack_ends};
 pub use plan::Direction;
 pub use scratch::with_lines;
 

@@ -1,0 +1,194 @@
+//! Large tensors whose gradients bypass candle's store
+//!
+//! candle adds every gradient that an operation returns to a tensor of zeros: two more sweeps over memory for each. Here
+//! the graph holds a token of one element for each large tensor; its gradient waits in a slot beside the token, is handed
+//! over whole to the operation that made the tensor, and is added only where a second one comes. candle still walks the
+//! graph, in the same order, tokens for tensors.
+
+use super::known::with_gradient;
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A tensor whose gradient goes by a slot. Cloning shares both.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    value: Tensor,
+    token: Tensor,
+    slot: Arc<Slot>,
+}
+
+/// What [`Tracked::then`] wants from a backward pass: the gradient of the tracked tensor, where wanted, and those of the
+/// two other arguments.
+pub type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+/// Gradients that have arrived: of the whole, and of parts along the first axis.
+#[derive(Debug, Default)]
+struct Slot(Mutex<(Option<Tensor>, Vec<(usize, Tensor)>)>);
+
+impl Slot {
+    fn add(&self, gradient: Tensor) -> Result<()> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.0 = Some(match slot.0.take() {
+            Some(sum) => (sum.reshape(gradient.shape())? + gradient)?,
+            None => gradient,
+        });
+        Ok(())
+    }
+
+    fn add_part(&self, part: usize, gradient: Tensor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.push((part, gradient));
+    }
+
+    /// What has arrived, in the shape of `like`; nothing is left.
+    fn take(&self, like: &Tensor) -> Result<Tensor> {
+        let (whole, parts) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut sum = whole.map(|g| g.reshape(like.shape())).transpose()?;
+        if !parts.is_empty() {
+            let one = |i: usize| {
+                let own = parts.iter().filter(|(part, _)| *part == i).map(|(_, g)| g.clone());
+                let shape = &like.dims()[1..];
+                own.map(|g| g.reshape(shape)).reduce(|a, b| a? + b?).unwrap_or_else(|| like.get(i)?.zeros_like())
+            };
+            let stacked = Tensor::stack(&(0..like.dim(0)?).map(one).collect::<Result<Vec<_>>>()?, 0)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + stacked)?,
+                None => stacked,
+            });
+        }
+        sum.map_or_else(|| like.zeros_like(), Ok)
+    }
+}
+
+impl Tracked {
+    /// From a tensor of candle's graph, or outside of it.
+    pub fn of(tensor: &Tensor) -> Result<Self> {
+        let value = tensor.detach();
+        let slot = Arc::new(Slot::default());
+        let zero = Tensor::zeros(1, value.dtype(), value.device())?;
+        let (gradient, like) = (slot.clone(), value.clone());
+        let token = with_gradient("tape", tensor, &zero, move |_| gradient.take(&like))?;
+        Ok(Self { value, token, slot })
+    }
+
+    /// The numbers, outside of the graph.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// Does any parameter stand behind it?
+    pub fn track_op(&self) -> bool {
+        self.token.track_op()
+    }
+
+    /// As a tensor of candle's graph.
+    pub fn tensor(&self) -> Result<Tensor> {
+        self.leave(self.value.clone(), None)
+    }
+
+    /// Its part `at` along the first axis, as a tensor of candle's graph.
+    pub fn part(&self, at: usize) -> Result<Tensor> {
+        self.leave(self.value.get(at)?, Some(at))
+    }
+
+    fn leave(&self, value: Tensor, part: Option<usize>) -> Result<Tensor> {
+        if !self.track_op() {
+            return Ok(value);
+        }
+        let (slot, zero) = (self.slot.clone(), self.token.detach());
+        with_gradient("tape", &self.token, &value, move |g| {
+            match part {
+                Some(part) => slot.add_part(part, g.clone()),
+                None => slot.add(g.clone())?,
+            }
+            Ok(zero.clone())
+        })
+    }
+
+    /// The same numbers in another shape.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
+        Ok(Self { value: self.value.reshape(shape.into())?, token: self.token.clone(), slot: self.slot.clone() })
+    }
+
+    /// `value`, computed from this, `a` and `b`. `backward` gets the value's gradient, and whether that of this is wanted.
+    pub fn then(
+        &self,
+        name: &'static str,
+        value: Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        backward: impl Fn(&Tensor, bool) -> Result<Gradients> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let slot = Arc::new(Slot::default());
+        let step = Step {
+            name,
+            zero: self.token.detach(),
+            to: self.slot.clone(),
+            from: slot.clone(),
+            value: value.clone(),
+            backward: Box::new(backward),
+        };
+        Ok(Self { value, token: self.token.apply_op3(a, b, step)?, slot })
+    }
+}
+
+type Backward = Box<dyn Fn(&Tensor, bool) -> Result<Gradients> + Send + Sync>;
+
+/// From one token to the next.
+struct Step {
+    name: &'static str,
+    zero: Tensor,
+    to: Arc<Slot>,
+    from: Arc<Slot>,
+    value: Tensor,
+    backward: Backward,
+}
+
+impl CustomOp3 for Step {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (storage, layout) = self.zero.storage_and_layout();
+        match storage.try_clone(layout)? {
+            Storage::Cpu(copy) => Ok((copy, layout.shape().clone())),
+            _ => bail!("{}: its arguments live on different devices", self.name),
+        }
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (storage, layout) = self.zero.storage_and_layout();
+        match storage.try_clone(layout)? {
+            Storage::Cuda(copy) => Ok((copy, layout.shape().clone())),
+            _ => bail!("{}: its arguments live on different devices", self.name),
+        }
+    }
+
+    fn bwd(&self, token: &Tensor, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<Gradients> {
+        let wanted = token.track_op();
+        let (own, of_a, of_b) = (self.backward)(&self.from.take(&self.value)?, wanted)?;
+        match own {
+            Some(own) if wanted => self.to.add(own)?,
+            _ if wanted => bail!("{}: no gradient", self.name),
+            _ => {}
+        }
+        let only = |wanted: bool, gradient: Option<Tensor>| gradient.filter(|_| wanted);
+        Ok((wanted.then(|| self.zero.clone()), only(a.track_op(), of_a), only(b.track_op(), of_b)))
+    }
+}

@@ -1,0 +1,167 @@
+//! Ball and box through an affine layer as one operation, against the same made of several in f64: values and gradients,
+//! in f32 and f64, for convolutions and linear layers of awkward sizes.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Result, Tensor, Var};
+use workbench::bounds::Region;
+use workbench::compute::channels::add_channels;
+use workbench::compute::clip::{clip, larger, smaller};
+use workbench::compute::random::Generator;
+use workbench::nn::{Layer, LayerSpec, Sequential};
+
+/// The formula of `bounds::region`, an operation at a time.
+fn composed(t: &[Tensor], layer: &Layer, sigma: &Tensor) -> Result<Vec<Tensor>> {
+    let forward = |x: &Tensor| layer.add_bias(&layer.apply(x)?);
+    let (center, middle) = (forward(&t[0])?, forward(&((&t[1] + &t[2])? * 0.5)?)?);
+    let half = layer.apply_absolute(&((&t[2] - &t[1])? * 0.5)?)?;
+    let reach = t[3].unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
+    let lower = larger(&(&middle - &half)?, &add_channels(&center, &reach.neg()?)?)?;
+    let upper = smaller(&(&middle + &half)?, &add_channels(&center, &reach)?)?;
+    Ok(vec![center, lower, upper, t[3].broadcast_mul(sigma)?])
+}
+
+fn at_once(t: &[Tensor], layer: &Layer, sigma: &Tensor) -> Result<Vec<Tensor>> {
+    let region = Region::new(&t[0], &t[1], &t[2], t[3].clone())?.affine(layer, sigma)?;
+    Ok(vec![region.center()?, region.lower()?, region.upper()?, region.radius.clone()])
+}
+
+struct Case {
+    model: Sequential,
+    parts: Vec<Var>,
+    weights: Vec<Tensor>,
+}
+
+impl Case {
+    fn of(&self, dtype: DType) -> Result<Self> {
+        Ok(Self {
+            model: self.model.to_dtype(dtype)?,
+            parts: self.parts.iter().map(|p| Var::from_tensor(&p.to_dtype(dtype)?)).collect::<Result<_>>()?,
+            weights: self.weights.iter().map(|w| w.to_dtype(dtype)).collect::<Result<_>>()?,
+        })
+    }
+
+    fn run(&self, f: fn(&[Tensor], &Layer, &Tensor) -> Result<Vec<Tensor>>) -> Result<(Vec<Tensor>, GradStore)> {
+        let layer = &self.model.layers()[0];
+        let parts: Vec<Tensor> = self.parts.iter().map(|p| p.as_tensor().clone()).collect();
+        let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
+        let out = f(&parts, layer, &sigma)?;
+        let mut loss = Tensor::zeros((), self.model.dtype(), &Device::Cpu)?;
+        for (value, weight) in out.iter().zip(&self.weights) {
+            loss = (loss + (value * weight)?.sum_all()?)?;
+        }
+        Ok((out, loss.backward()?))
+    }
+
+    fn gradients(&self, store: &GradStore) -> Vec<(String, Tensor)> {
+        let own = self.parts.iter().enumerate().map(|(i, p)| (format!("part {i}"), p));
+        let parameters = self.model.parameters().iter().map(|(name, var)| (name.clone(), var));
+        own.chain(parameters).map(|(name, var)| (name, store.get(var.as_tensor()).unwrap().clone())).collect()
+    }
+}
+
+fn distance(a: &Tensor, truth: &Tensor) -> f64 {
+    let largest = |t: &Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+    assert_eq!(a.dims(), truth.dims());
+    largest(&(a.to_dtype(DType::F64).unwrap() - truth).unwrap()) / largest(truth).max(1e-12)
+}
+
+#[test]
+fn one_operation_is_the_composition() -> Result<()> {
+    let random = Generator::new(31);
+    let conv = |channels, kernel, stride, padding, bias| LayerSpec::Conv2d { channels, kernel, stride, padding, bias };
+    let cases: [(LayerSpec, &[usize], usize); 8] = [
+        (conv(32, 3, 1, 1, true), &[3, 9, 9], 4),
+        (conv(17, 4, 2, 1, true), &[20, 8, 11], 18),
+        (conv(40, 3, 2, 0, false), &[33, 7, 7], 1),
+        (conv(5, 5, 3, 2, true), &[2, 10, 10], 3),
+        (LayerSpec::Linear { features: 37, bias: true }, &[130], 13),
+        (LayerSpec::Linear { features: 3, bias: false }, &[7], 1),
+        (LayerSpec::Linear { features: 70, bias: true }, &[2100], 66),
+        (LayerSpec::Linear { features: 129, bias: true }, &[64], 6),
+    ];
+    for (spec, input, batch) in cases {
+        let model = Sequential::new(input, &[spec], DType::F64, &Device::Cpu, &random)?;
+        let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F64, &Device::Cpu);
+        let shape = [&[batch], input].concat();
+        let center = draw(&shape)?;
+        let (lower, upper) = ((&center - draw(&shape)?.abs()?)?, (&center + draw(&shape)?.abs()?)?);
+        // Radii such that now the ball cuts the box, now not.
+        let radius = (draw(&[batch])?.abs()? * (input.iter().product::<usize>() as f64).sqrt())?;
+        let out = [&[batch], model.output()].concat();
+        let weights = vec![draw(&out)?, draw(&out)?, draw(&out)?, draw(&[batch])?];
+        let parts = [center, lower, upper, radius].iter().map(Var::from_tensor).collect::<Result<_>>()?;
+        let double = Case { model, parts, weights };
+        let (truth, store) = double.run(composed)?;
+        let slopes = double.gradients(&store);
+        for (dtype, values, gradients) in [(DType::F64, 1e-12, 1e-11), (DType::F32, 2e-5, 1e-3)] {
+            let case = double.of(dtype)?;
+            let (found, store) = case.run(at_once)?;
+            for (i, (found, truth)) in found.iter().zip(&truth).enumerate() {
+                let off = distance(found, truth);
+                assert!(off < values, "{dtype:?}, {input:?} to {out:?}: value {i} is off by {off:e}");
+            }
+            for ((name, found), (_, truth)) in case.gradients(&store).iter().zip(&slopes) {
+                let off = distance(found, truth);
+                assert!(off < gradients, "{dtype:?}, {input:?} to {out:?}: gradient of {name} is off by {off:e}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Several layers deep, with parts used on the way and twice: gradients meet in one place and none is lost.
+#[test]
+fn gradients_of_parts_used_along_the_way() -> Result<()> {
+    let random = Generator::new(32);
+    let specs = [
+        LayerSpec::Conv2d { channels: 6, kernel: 3, stride: 1, padding: 1, bias: true },
+        LayerSpec::ReluTheta { theta: 0.8 },
+        LayerSpec::Flatten,
+        LayerSpec::Linear { features: 9, bias: true },
+        LayerSpec::Relu,
+    ];
+    let model = Sequential::new(&[2, 5, 5], &specs, DType::F64, &Device::Cpu, &random)?;
+    let x = random.normal(0.0, 1.0, (3, 2, 5, 5), DType::F64, &Device::Cpu)?;
+    let radius = Tensor::new(&[0.1, 0.3, 0.05], &Device::Cpu)?;
+    let one = Tensor::ones(1, DType::F64, &Device::Cpu)?;
+    let by_region = || -> Result<Tensor> {
+        let mut region = Region::around(&x, &radius, false)?;
+        let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        for layer in model.layers() {
+            region = if layer.is_affine() { region.affine(layer, &one)? } else { region.activation(layer, false)? };
+            let ends = (region.lower()?.sqr()?.mean_all()? + region.upper()?.sum_all()?)?;
+            loss = ((loss + ends)? + region.center()?.powf(3.0)?.mean_all()?)?;
+            loss = (loss + region.upper()?.sqr()?.mean_all()?)?;
+        }
+        Ok(loss)
+    };
+    let by_hand = || -> Result<Tensor> {
+        let half = radius.reshape((3, 1, 1, 1))?;
+        let mut t = vec![x.clone(), x.broadcast_sub(&half)?, x.broadcast_add(&half)?, radius.clone()];
+        let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        for layer in model.layers() {
+            if layer.is_affine() {
+                t = composed(&t, layer, &one)?;
+            } else {
+                for part in &mut t[..3] {
+                    *part = match &layer.operation {
+                        workbench::nn::Operation::Clip { threshold } => clip(part, threshold)?,
+                        _ => layer.activate(part)?,
+                    };
+                }
+            }
+            let ends = (t[1].sqr()?.mean_all()? + t[2].sum_all()?)?;
+            loss = ((loss + ends)? + t[0].powf(3.0)?.mean_all()?)?;
+            loss = (loss + t[2].sqr()?.mean_all()?)?;
+        }
+        Ok(loss)
+    };
+    let (a, b) = (by_region()?, by_hand()?);
+    assert!((a.to_scalar::<f64>()? - b.to_scalar::<f64>()?).abs() < 1e-10);
+    let (a, b) = (a.backward()?, b.backward()?);
+    for (name, var) in model.parameters() {
+        let (a, b) = (a.get(var.as_tensor()).unwrap(), b.get(var.as_tensor()).unwrap());
+        assert!(distance(a, b) < 1e-10, "{name}");
+    }
+    Ok(())
+}
