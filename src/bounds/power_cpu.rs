@@ -55,7 +55,7 @@ fn typed<T: Element>(
     let columns = masks.0.as_ref().map(Host::slice::<u8>).transpose()?;
     let rows = masks.1.as_ref().map(Host::slice::<u8>).transpose()?;
     let map = Map::of(layer, &tensors.0, w)?;
-    let direct = map.direct(options);
+    let direct = map.direct(options, batch == 1);
     let (n_in, n_out) = (layer.input_len(), layer.output.iter().product::<usize>());
     let (mut u, mut v) = (unwritten(batch * n_in), unwritten(batch * n_out));
     // Samples of a linear layer share each reading of its matrix, and the cores share the products.
@@ -117,9 +117,9 @@ impl<'a, T: Element> Map<'a, T> {
     }
 
     /// The faster way through a convolution, where there is one.
-    fn direct(&self, options: PowerOptions) -> Direct {
+    fn direct(&self, options: PowerOptions, alone: bool) -> Direct {
         match self {
-            Self::Conv(g, w) => T::as_f32(w).map_or(Direct::NONE, |w| Direct::new(g, w, options.arithmetic)),
+            Self::Conv(g, w) => T::as_f32(w).map_or(Direct::NONE, |w| Direct::new(g, w, options.arithmetic, alone)),
             Self::Linear { .. } => Direct::NONE,
         }
     }

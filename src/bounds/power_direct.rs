@@ -13,7 +13,7 @@
 use super::norm::{Arithmetic, PowerOptions};
 use super::power_cpu::Sample;
 use crate::compute::conv::Geometry;
-use crate::compute::direct::kernel::sides;
+use crate::compute::direct::kernel::{Format, sides};
 use crate::compute::direct::passes::{as_halves, distance, from_half, keep, squares, to_half};
 use crate::compute::direct::{
     self, Blocked, Direction, Finish, HalfLine, Kernel, Line, bf16_available, pack, unpack, with_lines,
@@ -39,6 +39,7 @@ struct Kernels {
     half: Option<(Kernel<HalfLine>, Kernel<HalfLine>)>,
     x: Blocked,
     y: Blocked,
+    alone: bool,
 }
 
 /// One sample's masks in blocked form.
@@ -51,8 +52,9 @@ struct Masks {
 impl Direct {
     pub const NONE: Self = Self(None);
 
-    pub fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic) -> Self {
-        Self(direct::fits(g).then(|| Kernels::new(g, w, arithmetic)))
+    /// `alone`: one sample is all there is, so its products are shared among the threads.
+    pub fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic, alone: bool) -> Self {
+        Self(direct::fits(g).then(|| Kernels::new(g, w, arithmetic, alone)))
     }
 
     /// Iterate one sample from `start`; the vectors come to be in `u` and `v`, all of them. `None`, and nothing written: there
@@ -69,12 +71,12 @@ impl Direct {
 }
 
 impl Kernels {
-    fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic) -> Self {
+    fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic, alone: bool) -> Self {
         let half = (arithmetic == Arithmetic::Bf16 && bf16_available())
             .then(|| (Kernel::new(g, w, Direction::Forward, false), Kernel::new(g, w, Direction::Transposed, false)));
         let (x, y) = sides(g);
         let kernel = |direction| Kernel::new(g, w, direction, false);
-        Self { forward: kernel(Direction::Forward), adjoint: kernel(Direction::Transposed), half, x, y }
+        Self { forward: kernel(Direction::Forward), adjoint: kernel(Direction::Transposed), half, x, y, alone }
     }
 
     fn run(
@@ -120,6 +122,10 @@ impl Kernels {
         })
     }
 
+    fn product<F: Format>(&self, kernel: &Kernel<F>, x: &[F], y: &mut [F], finish: Finish) -> f64 {
+        if self.alone { kernel.run_split(x, y, finish) } else { kernel.run(x, y, finish) }
+    }
+
     /// From `a` with norm `nu`, after `done` iterations. Ends with u in `a` and v in `b`; returns their norms last.
     #[expect(clippy::too_many_arguments, reason = "three buffers and what to do with them")]
     fn run_f32(
@@ -141,14 +147,14 @@ impl Kernels {
             if interrupt::requested() {
                 break;
             }
-            nv = norm(self.forward.run(a, b, finish(nu, &masks.rows)))?;
+            nv = norm(self.product(&self.forward, a, b, finish(nu, &masks.rows)))?;
             let to_u = finish(nv, &masks.columns);
             ended.iterations += 1;
             let Some(tolerance) = options.tolerance else {
-                nu = norm(self.adjoint.run(b, a, to_u))?;
+                nu = norm(self.product(&self.adjoint, b, a, to_u))?;
                 continue;
             };
-            let before = std::mem::replace(&mut nu, norm(self.adjoint.run(b, next, to_u))?);
+            let before = std::mem::replace(&mut nu, norm(self.product(&self.adjoint, b, next, to_u))?);
             // SAFETY: `fits` has seen to AVX-512F.
             let step = unsafe { distance(a, (1.0 / before) as f32, next, (1.0 / nu) as f32) };
             a.copy_from_slice(next);
@@ -186,8 +192,8 @@ impl Kernels {
                 if look {
                     old[..x].copy_from_slice(ah);
                 }
-                let nv = norm(forward.run(ah, bh, finish(nu, &masks.rows)))?;
-                let before = std::mem::replace(&mut nu, norm(adjoint.run(bh, ah, finish(nv, &masks.columns)))?);
+                let nv = norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
+                let before = std::mem::replace(&mut nu, norm(self.product(adjoint, bh, ah, finish(nv, &masks.columns)))?);
                 done += 1;
                 if look && half_distance(&old[..x], before, ah, nu) <= BF16_STEP {
                     break;
@@ -195,7 +201,7 @@ impl Kernels {
             }
             from_half(ah, a);
             if options.tolerance.is_none() && done + 1 == options.iterations {
-                norm(forward.run(ah, bh, finish(nu, &masks.rows)))?;
+                norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
                 from_half(&bh[..y].to_vec(), b);
             }
         }
@@ -204,7 +210,7 @@ impl Kernels {
             if options.tolerance.is_none() && done + 1 == options.iterations {
                 // v is what bf16 holds; its own norm makes sigma exact for it.
                 let nv = norm(squares(b))?;
-                nu = norm(self.adjoint.run(b, a, finish(nv, &masks.columns)))?;
+                nu = norm(self.product(&self.adjoint, b, a, finish(nv, &masks.columns)))?;
                 let ended = Sample { sigma: nu, iterations: options.iterations as u32, converged: false };
                 return Some((ended, nv, nu));
             }

@@ -11,7 +11,7 @@ pub struct Direct;
 impl Direct {
     pub const NONE: Self = Self;
 
-    pub fn new(_: &Geometry, _: &[f32], _: Arithmetic) -> Self {
+    pub fn new(_: &Geometry, _: &[f32], _: Arithmetic, _: bool) -> Self {
         Self
     }
 

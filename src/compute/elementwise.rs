@@ -130,6 +130,13 @@ impl<'a, P> Shared<'a, P> {
         Self { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
     }
 
+    /// Where an element lies.
+    pub fn at(&self, at: usize) -> *mut P {
+        assert!(at < self.len, "an element out of bounds");
+        // SAFETY: inside.
+        unsafe { self.start.add(at) }
+    }
+
     /// # Safety
     /// No other task holds any of these elements.
     #[expect(clippy::mut_from_ref, reason = "that is what it is for; the caller keeps the parts apart")]

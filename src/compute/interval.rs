@@ -21,8 +21,12 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// Most groups of samples whose kernel gradients are summed apart: fixed, so that the order of the sum is too.
+/// Most groups of samples whose kernel gradients are summed apart, fewer for large kernels: a matter of the sizes alone, so
+/// that the order of the sum is too.
 const GROUPS: usize = 16;
+const FEWEST: usize = 4;
+/// Numbers in the sums of all groups together.
+const SUMS: usize = 4 << 20;
 
 /// Is there a form for these arguments? Elsewhere the same is made of several operations.
 pub fn covers(x: &Tensor, w: &Tensor, window: Window) -> Result<bool> {
@@ -168,7 +172,7 @@ impl<'a> Backward<'a> {
 
     fn run(&self, x: &[f32], y: &[f32], gradient: &[f32], wanted: bool) -> Gradients {
         let (g, n) = (self.g, self.g.input_len());
-        let per_group = g.batch.div_ceil(GROUPS);
+        let per_group = g.batch.div_ceil((SUMS / (2 * g.weight_len())).clamp(FEWEST, GROUPS));
         let mut dx = unwritten(if wanted { 3 * g.batch * n } else { 0 });
         let mut tasks: Vec<Vec<Room>> = vec![];
         for (b, room) in rooms(&mut dx, n).enumerate() {

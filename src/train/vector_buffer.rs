@@ -47,7 +47,8 @@ impl Buffer {
         fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
             let mut flat = unwritten(images.len() * n);
             flat.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, i)| {
-                fill(room, |at| v[*i as usize * n + at]);
+                let row = &v[*i as usize * n..][..n];
+                fill(room, |at| row[at]);
             });
             // SAFETY: every row has been filled.
             Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)
@@ -65,9 +66,19 @@ impl Buffer {
             let u = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
             let u = Host::of(&u);
             let values = u.slice::<T>()?;
-            for (image, row) in images.iter().zip(values.chunks(n)) {
-                v[*image as usize * n..][..n].copy_from_slice(row);
+            // In the order of the images in memory, the last one where an image comes twice, each row is one task's.
+            let mut order: Vec<usize> = (0..images.len()).collect();
+            order.sort_by_key(|at| (images[*at], std::cmp::Reverse(*at)));
+            order.dedup_by_key(|at| images[*at]);
+            let mut rows = vec![];
+            let (mut rest, mut passed) = (v, 0);
+            for at in order {
+                let from = images[at] as usize * n;
+                let (row, others) = rest.split_at_mut(from - passed).1.split_at_mut(n);
+                rows.push((row, &values[at * n..][..n]));
+                (rest, passed) = (others, from + n);
             }
+            rows.into_par_iter().for_each(|(row, values)| row.copy_from_slice(values));
             Ok(())
         }
         match self {

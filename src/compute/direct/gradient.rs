@@ -37,43 +37,50 @@ impl Gradient {
     pub fn add(&mut self, x: &[Line], y: &[Line]) {
         assert!(x.len() >= self.x.lines() && y.len() >= self.y.lines(), "buffers of the wrong size");
         assert!(self.g.kernel.1 <= WIDEST && super::available());
-        for pair in (0..self.y.blocks()).step_by(2) {
-            let two = self.y.blocks() - pair >= 2;
-            // SAFETY: the processor has AVX-512F, asserted above; the sizes fit the geometry, as `Blocked` makes them.
-            unsafe {
-                match (two, self.g.kernel.1) {
-                    (true, 1) => self.pair::<2, 1, 8>(pair, x, y),
-                    (true, 2) => self.pair::<2, 2, 4>(pair, x, y),
-                    (true, 3) => self.pair::<2, 3, 4>(pair, x, y),
-                    (true, 4) => self.pair::<2, 4, 2>(pair, x, y),
-                    (true, 5) => self.pair::<2, 5, 2>(pair, x, y),
-                    (true, 6) => self.pair::<2, 6, 2>(pair, x, y),
-                    (true, _) => self.pair::<2, 7, 2>(pair, x, y),
-                    (false, 1) => self.pair::<1, 1, 8>(pair, x, y),
-                    (false, 2) => self.pair::<1, 2, 8>(pair, x, y),
-                    (false, 3) => self.pair::<1, 3, 8>(pair, x, y),
-                    (false, 4) => self.pair::<1, 4, 4>(pair, x, y),
-                    (false, 5) => self.pair::<1, 5, 4>(pair, x, y),
-                    (false, 6) => self.pair::<1, 6, 4>(pair, x, y),
-                    (false, _) => self.pair::<1, 7, 4>(pair, x, y),
+        let (oh, ow) = self.g.output;
+        let band = (BAND / ow).max(1);
+        for top in (0..oh).step_by(band) {
+            let rows = top..(top + band).min(oh);
+            for pair in (0..self.y.blocks()).step_by(2) {
+                let two = self.y.blocks() - pair >= 2;
+                // SAFETY: the processor has AVX-512F, asserted above; the sizes fit the geometry, as `Blocked` makes them.
+                unsafe {
+                    match (two, self.g.kernel.1) {
+                        (true, 1) => self.pair::<2, 1, 8>(pair, rows.clone(), x, y),
+                        (true, 2) => self.pair::<2, 2, 4>(pair, rows.clone(), x, y),
+                        (true, 3) => self.pair::<2, 3, 4>(pair, rows.clone(), x, y),
+                        (true, 4) => self.pair::<2, 4, 2>(pair, rows.clone(), x, y),
+                        (true, 5) => self.pair::<2, 5, 2>(pair, rows.clone(), x, y),
+                        (true, 6) => self.pair::<2, 6, 2>(pair, rows.clone(), x, y),
+                        (true, _) => self.pair::<2, 7, 2>(pair, rows.clone(), x, y),
+                        (false, 1) => self.pair::<1, 1, 8>(pair, rows.clone(), x, y),
+                        (false, 2) => self.pair::<1, 2, 8>(pair, rows.clone(), x, y),
+                        (false, 3) => self.pair::<1, 3, 8>(pair, rows.clone(), x, y),
+                        (false, 4) => self.pair::<1, 4, 4>(pair, rows.clone(), x, y),
+                        (false, 5) => self.pair::<1, 5, 4>(pair, rows.clone(), x, y),
+                        (false, 6) => self.pair::<1, 6, 4>(pair, rows.clone(), x, y),
+                        (false, _) => self.pair::<1, 7, 4>(pair, rows.clone(), x, y),
+                    }
                 }
             }
         }
     }
 
-    /// `NO` output blocks, all of a kernel row's `KW` columns, `NC` input channels at a time.
+    /// A band of rows: `NO` output blocks, all of a kernel row's `KW` columns, `NC` input channels at a time.
     #[target_feature(enable = "avx512f")]
-    unsafe fn pair<const NO: usize, const KW: usize, const NC: usize>(&mut self, pair: usize, x: &[Line], y: &[Line]) {
-        let (oh, ow) = self.g.output;
-        let band = (BAND / ow).max(1);
+    unsafe fn pair<const NO: usize, const KW: usize, const NC: usize>(
+        &mut self,
+        pair: usize,
+        rows: std::ops::Range<usize>,
+        x: &[Line],
+        y: &[Line],
+    ) {
         for block in 0..self.x.blocks() {
             let channels = (self.x.channels - block * LANES).min(LANES);
-            for top in (0..oh).step_by(band) {
-                for ky in 0..self.g.kernel.0 {
-                    for c in (0..channels).step_by(NC) {
-                        // SAFETY: the caller's promise.
-                        unsafe { self.band::<NO, KW, NC>(pair, block, ky, c, top..(top + band).min(oh), x, y) };
-                    }
+            for ky in 0..self.g.kernel.0 {
+                for c in (0..channels).step_by(NC) {
+                    // SAFETY: the caller's promise.
+                    unsafe { self.band::<NO, KW, NC>(pair, block, ky, c, rows.clone(), x, y) };
                 }
             }
         }

@@ -6,13 +6,17 @@
 //! half the weights: all blocks are taken at once.
 
 use super::super::conv::Geometry;
-use super::layout::{Blocked, HalfLine, LANES, Line};
+use super::super::elementwise::Shared;
+use super::layout::{Blocked, HalfLine, LANES, Line, Matrix, turned};
 use super::plan::{Direction, Phase, Plan};
-use rayon::prelude::*;
 use super::tile::{self, Tile, WIDEST, WORDS_BF16, WORDS_F32};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// Bytes of weights that are kept in the first-level cache while a picture passes.
 const FIRST_LEVEL: usize = 24 << 10;
+/// Bytes of input that stay in the second-level cache while all output channels of these rows are computed.
+const LARGEST_BAND: usize = 256 << 10;
 
 /// What happens to each output on its way out of the registers: `kept ? scale (sum + bias) : 0`.
 #[derive(Clone, Copy, Default)]
@@ -32,8 +36,6 @@ pub trait Format: Copy + Default + Send + Sync {
     const CHANNELS: usize;
     /// May bare sums wait in the output?
     const PAUSES: bool;
-    /// One weight register: `outs` outputs of 16, for each as many inputs as a step takes.
-    fn weights(line: &mut Line, outs: usize, get: impl Fn(usize, usize) -> f32);
     /// See [`tile::f32_tile`].
     ///
     /// # Safety
@@ -45,10 +47,6 @@ impl Format for Line {
     const WORDS: usize = WORDS_F32;
     const CHANNELS: usize = 1;
     const PAUSES: bool = true;
-
-    fn weights(line: &mut Line, outs: usize, get: impl Fn(usize, usize) -> f32) {
-        line.0[..outs].iter_mut().enumerate().for_each(|(o, w)| *w = get(o, 0));
-    }
 
     unsafe fn tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
         // SAFETY: the caller's promise.
@@ -67,11 +65,6 @@ impl Format for HalfLine {
     const WORDS: usize = WORDS_BF16;
     const CHANNELS: usize = 2;
     const PAUSES: bool = false;
-
-    fn weights(line: &mut Line, outs: usize, get: impl Fn(usize, usize) -> f32) {
-        let half = |o, i| u32::from(half::bf16::from_f32(get(o, i)).to_bits());
-        line.0[..outs].iter_mut().enumerate().for_each(|(o, w)| *w = f32::from_bits(half(o, 0) | half(o, 1) << 16));
-    }
 
     unsafe fn tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
         // SAFETY: the caller's promise.
@@ -112,16 +105,52 @@ impl<F: Format> Kernel<F> {
         Self { plan, steps, phases, format: std::marker::PhantomData }
     }
 
-    /// One picture. Returns the sum of squares of the outputs. The border of `y` is not touched.
+    /// One picture, on this thread. Returns the sum of squares of the outputs. The border of `y` is not touched.
     pub fn run(&self, x: &[F], y: &mut [F], finish: Finish) -> f64 {
+        let y = self.checked(x, y, &finish);
+        // SAFETY: `checked` has seen to the sizes, and no other band is at work.
+        self.bands(LARGEST_BAND).into_iter().map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) }).sum()
+    }
+
+    /// The same, the picture's rows shared among the threads: for a batch of one.
+    pub fn run_split(&self, x: &[F], y: &mut [F], finish: Finish) -> f64 {
+        let y = self.checked(x, y, &finish);
+        let rows = self.plan.phases.iter().map(|p| p.count.0).max().unwrap_or(1);
+        let bands = self.bands(LARGEST_BAND.min(self.row_bytes() * rows.div_ceil(2 * rayon::current_num_threads())));
+        // SAFETY: as above, and bands have rows of their own.
+        bands.into_par_iter().map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) }).collect::<Vec<_>>().iter().sum()
+    }
+
+    fn checked<'a>(&self, x: &[F], y: &'a mut [F], finish: &Finish) -> Shared<'a, F> {
         let plan = &self.plan;
         assert!(x.len() >= plan.from.lines() && y.len() >= plan.to.lines(), "buffers of the wrong size");
         assert!(finish.mask.is_none_or(|m| m.len() >= plan.to.lines()));
         assert!(finish.bias.is_none_or(|b| b.len() >= plan.to.blocks()));
-        plan.phases.iter().zip(&self.phases).map(|(phase, packed)| self.phase(phase, packed, x, y, &finish)).sum()
+        Shared::new(y)
     }
 
-    fn phase(&self, phase: &Phase, packed: &Packed, x: &[F], y: &mut [F], finish: &Finish) -> f64 {
+    /// Input that one more row of outputs needs.
+    fn row_bytes(&self) -> usize {
+        let from = &self.plan.from;
+        from.blocks() * from.columns * size_of::<F>() * self.plan.step_from
+    }
+
+    /// Each phase's rows in bands whose input has at most so many bytes.
+    fn bands(&self, bytes: usize) -> Vec<(usize, Range<usize>)> {
+        let rows = (bytes / self.row_bytes()).max(1);
+        let of = |(at, phase): (usize, &Phase)| {
+            let count = phase.count.0;
+            (0..count).step_by(rows).map(move |from| (at, from..(from + rows).min(count)))
+        };
+        self.plan.phases.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Some rows of one phase.
+    ///
+    /// # Safety
+    /// `x` and `y` have the plan's sizes; nobody else writes these rows of `y`.
+    unsafe fn band(&self, phase: usize, rows: Range<usize>, x: &[F], y: &Shared<F>, finish: &Finish) -> f64 {
+        let (phase, packed) = (&self.plan.phases[phase], &self.phases[phase]);
         let (from, to) = (&self.plan.from, &self.plan.to);
         let (outs, total) = (to.blocks(), self.steps.iter().sum::<usize>());
         let per_block = packed.taps.len() * 2 * LANES / F::CHANNELS;
@@ -136,7 +165,7 @@ impl<F: Format> Kernel<F> {
                 let steps = &self.steps[first..(first + chunk).min(self.steps.len())];
                 let w = group + done * packed.taps.len() * blocks;
                 done += steps.iter().sum::<usize>();
-                for row in 0..phase.count.0 {
+                for row in rows.clone() {
                     let mut column = 0;
                     for part in 0..parts {
                         // Rows are split evenly, so that no tile is much narrower than the others.
@@ -158,7 +187,7 @@ impl<F: Format> Kernel<F> {
                                 resume: first > 0,
                                 bias: finish.bias.map_or(std::ptr::null(), |b| b.as_ptr().add(out).cast()),
                                 pause: first + chunk < self.steps.len(),
-                                y: y.as_mut_ptr().add(line).cast(),
+                                y: y.at(line).cast(),
                                 y_block: to.rows * to.columns,
                                 y_step: self.plan.step_to,
                                 scale: finish.scale.unwrap_or(1.0),
@@ -191,23 +220,35 @@ impl Packed {
             Direction::Forward => (ins * area, area),
             Direction::Transposed => (area, outs * area),
         };
-        let value = |w: f32| if absolute { w.abs() } else { w };
+        // Where in the order of this phase's taps a place of the kernel comes.
+        let mut places = vec![None; area];
+        phase.taps.iter().enumerate().for_each(|(at, tap)| places[tap.ky * g.kernel.1 + tap.kx] = Some(at));
         let per_block = phase.taps.len() * steps.iter().sum::<usize>();
         let mut weights = vec![Line::default(); per_block * plan.to.blocks()];
         weights.par_chunks_mut((per_block * 2).max(1)).enumerate().for_each(|(pair, weights)| {
             let blocks = weights.len() / per_block;
-            let mut lines = weights.chunks_mut(blocks);
-            for (block, steps) in steps.iter().enumerate() {
-                for tap in &phase.taps {
-                    for (step, lines) in lines.by_ref().take(*steps).enumerate() {
-                        let input = block * LANES + step * F::CHANNELS;
-                        for (own, line) in lines.iter_mut().enumerate() {
-                            let first = (pair * 2 + own) * LANES;
-                            let at = tap.ky * g.kernel.1 + tap.kx + first * out_step + input * in_step;
-                            let inputs = (ins - input).min(F::CHANNELS);
-                            F::weights(line, (outs - first).min(LANES), |o, i| {
-                                if i < inputs { value(w[at + o * out_step + i * in_step]) } else { 0.0 }
-                            });
+            for (own, input) in (0..blocks).flat_map(|own| (0..ins).step_by(F::CHANNELS).map(move |i| (own, i))) {
+                let first = (pair * 2 + own) * LANES;
+                let (block, step) = (input / LANES, input % LANES / F::CHANNELS);
+                let before = steps[..block].iter().sum::<usize>() * phase.taps.len();
+                for place in (0..area).step_by(LANES) {
+                    let from = &w[first * out_step + input * in_step + place..];
+                    let matrix = |i: usize| Matrix {
+                        from: from.get(i * in_step..).unwrap_or(&[]),
+                        rows: if input + i < ins { (outs - first).min(LANES) } else { 0 },
+                        stride: out_step,
+                        columns: (area - place).min(LANES),
+                    };
+                    // SAFETY: `fits` has seen to AVX-512F.
+                    let mut lines = unsafe { turned(&matrix(0), absolute) };
+                    if F::CHANNELS == 2 {
+                        // SAFETY: as above.
+                        let second = unsafe { turned(&matrix(1), absolute) };
+                        lines.iter_mut().zip(&second).for_each(|(a, b)| *a = pairs(a, b));
+                    }
+                    for (line, at) in lines.iter().zip(&places[place..]) {
+                        if let Some(at) = at {
+                            weights[(before + at * steps[block] + step) * blocks + own] = *line;
                         }
                     }
                 }
@@ -216,6 +257,12 @@ impl Packed {
         let offset = |tap: &super::plan::Tap| (tap.row * plan.from.columns + tap.column) * F::WORDS;
         Self { taps: phase.taps.iter().map(offset).collect(), weights }
     }
+}
+
+/// One register of weights for two inputs each: bf16 pairs, the first in the lower half.
+fn pairs(a: &Line, b: &Line) -> Line {
+    let half = |x: f32| u32::from(half::bf16::from_f32(x).to_bits());
+    Line(std::array::from_fn(|i| f32::from_bits(half(a.0[i]) | half(b.0[i]) << 16)))
 }
 
 /// The blocked form of a side, for callers that hold only a geometry.

@@ -271,6 +271,39 @@ pub unsafe fn unpack_ends(layout: &Blocked, a: &[Line], b: &[Line], lower: *mut 
     });
 }
 
+/// Up to 16 rows of up to 16 numbers each, `stride` apart.
+pub struct Matrix<'a> {
+    pub from: &'a [f32],
+    pub rows: usize,
+    pub stride: usize,
+    pub columns: usize,
+}
+
+/// The columns of a matrix as lines, missing rows as zeros; with `absolute` of its absolute values.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn turned(matrix: &Matrix, absolute: bool) -> [Line; LANES] {
+    let Matrix { from, rows, stride, columns } = *matrix;
+    assert!(rows <= LANES && columns <= LANES && (rows == 0 || from.len() >= (rows - 1) * stride + columns));
+    let some = ((1u32 << columns) - 1) as __mmask16;
+    let bits = _mm512_set1_epi32(if absolute { i32::MAX } else { -1 });
+    let mut all = [_mm512_setzero_ps(); LANES];
+    for (i, row) in all.iter_mut().enumerate().take(rows) {
+        // SAFETY: row i lies inside, asserted above; the mask keeps to its columns.
+        let own = unsafe { _mm512_maskz_loadu_ps(some, from.as_ptr().add(i * stride)) };
+        *row = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(own), bits));
+    }
+    transpose(&mut all);
+    let mut lines = [Line::default(); LANES];
+    for (line, row) in lines.iter_mut().zip(&all) {
+        // SAFETY: a line is one aligned register.
+        unsafe { _mm512_store_ps(line.0.as_mut_ptr(), *row) };
+    }
+    lines
+}
+
 /// 16 x 16 numbers, transposed: four rounds that interleave row i with row i + 8.
 #[inline]
 #[target_feature(enable = "avx512f")]
