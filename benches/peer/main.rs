@@ -38,7 +38,7 @@ fn main() {
     if options.what.is_empty() {
         options.what = ["conv", "ce", "step", "certify", "wide", "memory"].map(String::from).to_vec();
     }
-    rayon::ThreadPoolBuilder::new().num_threads(options.threads).build_global().expect("the thread pool");
+    workbench::compute::threads::start(Some(options.threads)).expect("the thread pool");
     workbench::compute::memory::keep_freed_memory();
     for what in &options.what {
         match what.as_str() {
@@ -80,7 +80,7 @@ fn convolutions(options: &Options) {
             };
             let jobs = [false, true].map(|last| torch.prepare(&ask(last)));
             let ours = Convolution::new(*shape, 64, direction);
-            let rounds = rounds(options.rounds.max(15), || ours.run(), &mut torch, &jobs.map(|j| j.id));
+            let rounds = rounds(options.rounds.max(15), true, || ours.run(), &mut torch, &jobs.map(|j| j.id));
             let gflop = jobs[0].gflop;
             let best = rounds.best_peer();
             println!(
@@ -119,7 +119,7 @@ fn networks(options: &Options, what: &str, nets: &[&str], batch: usize, styles: 
                 continue;
             }
             let mut ours = Training::new(net, batch, 1, what, dtype);
-            let rounds = rounds(count, || ours.run(), &mut torch, &jobs);
+            let rounds = rounds(count, false, || ours.run(), &mut torch, &jobs);
             println!("  ours, {dtype}: {}", spread(&rounds.ours));
             for (i, label) in labels.iter().enumerate() {
                 println!("    {label:26} {}   {}", spread(&rounds.peers[i]), rounds.ratio(i));
@@ -186,15 +186,25 @@ struct Rounds {
 }
 
 /// Ours and each of the peer's jobs in turn, after two unmeasured rounds.
-fn rounds(count: usize, mut ours: impl FnMut(), torch: &mut Torch, jobs: &[usize]) -> Rounds {
+fn rounds(count: usize, short: bool, mut ours: impl FnMut(), torch: &mut Torch, jobs: &[usize]) -> Rounds {
     let mut rounds = Rounds { ours: vec![], peers: vec![vec![]; jobs.len()] };
     for round in 0..count + 2 {
         // The other side's threads may still be awake, waiting for more work.
-        let rest = || std::thread::sleep(std::time::Duration::from_millis(20));
+        let rest = || std::thread::sleep(std::time::Duration::from_millis(300));
         rest();
+        // Short work is called twice, and the second call counts: the first wakes threads and fills caches, on either side.
+        if short {
+            ours();
+        }
         let ms = timed(&mut ours);
         rest();
-        let peers: Vec<f64> = jobs.iter().map(|job| torch.go(*job).ms).collect();
+        let mut go = |job: usize| {
+            if short {
+                torch.go(job);
+            }
+            torch.go(job).ms
+        };
+        let peers: Vec<f64> = jobs.iter().map(|job| go(*job)).collect();
         if round >= 2 {
             rounds.ours.push(ms);
             rounds.peers.iter_mut().zip(peers).for_each(|(all, ms)| all.push(ms));

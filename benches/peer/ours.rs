@@ -108,7 +108,7 @@ pub fn memory(mut arguments: impl Iterator<Item = String>) {
     let net = arguments.next().expect("a network");
     let mut number = || arguments.next().and_then(|n| n.parse().ok()).expect("a number");
     let (batch, threads): (usize, usize) = (number(), number());
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the thread pool");
+    workbench::compute::threads::start(Some(threads)).expect("the thread pool");
     workbench::compute::memory::keep_freed_memory();
     let mut step = Training::new(&net, batch, 1, "step", "f32");
     let before = status("VmRSS:");

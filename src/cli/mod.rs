@@ -3,7 +3,7 @@
 mod arguments;
 mod signals;
 
-use crate::compute::{device, memory};
+use crate::compute::{device, memory, threads};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;
@@ -85,10 +85,6 @@ fn start_threads(wanted: Option<usize>) -> Result<usize, String> {
     if let Some(threads) = wanted {
         // SAFETY: nothing has been started yet, so no other thread can be reading the environment.
         unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
     }
-    Ok(rayon::current_num_threads())
+    threads::start(wanted)
 }

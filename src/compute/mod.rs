@@ -29,4 +29,5 @@ pub mod memory;
 pub mod random;
 pub mod reduce;
 pub mod tape;
+pub mod threads;
 pub mod unwritten;
