@@ -63,7 +63,10 @@ fn every_shape() -> Result<()> {
                 let out = [1, 16, 33, 3, 48, 7, 64][n % 7];
                 let size = ([7, 16, 5, 11, 32][n % 5], [9, 16, 17, 8, 1, 33][n % 6]);
                 let window = Window { stride, padding };
-                compare(&Case { batch: 1 + n % 3, channels: (channels, out), size, kernel: (kh, kw), window }, &random)?;
+                compare(
+                    &Case { batch: 1 + n % 3, channels: (channels, out), size, kernel: (kh, kw), window },
+                    &random,
+                )?;
             }
         }
     }

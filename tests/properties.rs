@@ -13,7 +13,8 @@ use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
-const CONVERGED: PowerOptions = PowerOptions { iterations: 50_000, tolerance: Some(1e-12), arithmetic: Arithmetic::Own };
+const CONVERGED: PowerOptions =
+    PowerOptions { iterations: 50_000, tolerance: Some(1e-12), arithmetic: Arithmetic::Own };
 
 fn largest_singular_value(m: DMatrix<f64>) -> f64 {
     m.singular_values().max()
@@ -93,9 +94,14 @@ fn norms_of_extreme_weights() {
                 var.set(&(var.as_tensor().detach() * scale).unwrap()).unwrap();
             }
             let u = Generator::new(3).normal(0.0, 1.0, [&[2], input].concat(), dtype, &Device::Cpu).unwrap();
-            let found =
-                spectral_norm(&net.layers()[0], &u, None, None, PowerOptions { iterations: 500, tolerance: None, arithmetic: Arithmetic::Own })
-                    .unwrap();
+            let found = spectral_norm(
+                &net.layers()[0],
+                &u,
+                None,
+                None,
+                PowerOptions { iterations: 500, tolerance: None, arithmetic: Arithmetic::Own },
+            )
+            .unwrap();
             let truth = largest_singular_value(dense(&unit.layers()[0])) * scale;
             for sigma in values(&found.sigma) {
                 assert!((sigma - truth).abs() <= 1e-3 * truth, "scale {scale:e}: {sigma:e} against {truth:e}");

@@ -1,7 +1,6 @@
 //! Our side: single convolutions through the tensor operations; whole steps through the script host, as a user runs them.
 
 use candle_core::{Device, Tensor};
-use std::time::Instant;
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
 use workbench::script::Session;
 use workbench::script::session::Config;
@@ -63,7 +62,10 @@ impl Training {
         };
         let mut training = Self { session: Session::new(config), call: format!("{function}(state);") };
         training.eval(include_str!("step.rhai"));
-        training.eval(&format!("let state = prepare(\"{net}\", {batch}, {width}, {iterations}, \"{}\");", if dtype == "bf16" { "bf16" } else { "own" }));
+        training.eval(&format!(
+            "let state = prepare(\"{net}\", {batch}, {width}, {iterations}, \"{}\");",
+            if dtype == "bf16" { "bf16" } else { "own" }
+        ));
         training
     }
 
@@ -79,22 +81,16 @@ impl Training {
     }
 }
 
-/// The script's own time: a step of the same number of calls on tensors so small that only the calls are left.
+/// What the script and the calls themselves cost: a step with all the calls of 6C2F and next to no numbers. An upper limit,
+/// since waking threads for each call is in it.
 pub fn script_time() {
-    let mut all = vec![];
-    for (net, batch) in [("cifar10_6c2f", 64), ("mnist_4c3f", 64)] {
+    let time = |net: &str, batch: usize, count: usize| {
         let mut step = Training::new(net, batch, 1, "step", "f32");
         (0..3).for_each(|_| step.run());
-        let whole = super::median(&(0..7).map(|_| super::timed(|| step.run())).collect::<Vec<_>>());
-        let start = Instant::now();
-        for _ in 0..200 {
-            step.eval("idle(state);");
-        }
-        all.push((net, start.elapsed().as_secs_f64() * 1e3 / 200.0, whole));
-    }
-    for (net, script, whole) in all {
-        println!("\n{net}: the script of a step {script:.2} ms of {whole:.1} ms, {:.2} %", script / whole * 100.0);
-    }
+        super::median(&(0..count).map(|_| super::timed(|| step.run())).collect::<Vec<_>>())
+    };
+    let (empty, whole) = (time("empty_6c2f", 1, 200), time("cifar10_6c2f", 64, 7));
+    println!("\na step of 6C2F: {whole:.1} ms; its calls alone: {empty:.2} ms, {:.2} %", empty / whole * 100.0);
 }
 
 fn status(name: &str) -> f64 {

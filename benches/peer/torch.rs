@@ -33,7 +33,9 @@ impl Torch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("{python} cannot be started ({e}); set WORKBENCH_TORCH to a Python with PyTorch"));
+            .unwrap_or_else(|e| {
+                panic!("{python} cannot be started ({e}); set WORKBENCH_TORCH to a Python with PyTorch")
+            });
         let (to, from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         Self { child, to, from: BufReader::new(from) }
     }

@@ -193,7 +193,8 @@ impl Kernels {
                     old[..x].copy_from_slice(ah);
                 }
                 let nv = norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
-                let before = std::mem::replace(&mut nu, norm(self.product(adjoint, bh, ah, finish(nv, &masks.columns)))?);
+                let before =
+                    std::mem::replace(&mut nu, norm(self.product(adjoint, bh, ah, finish(nv, &masks.columns)))?);
                 done += 1;
                 if look && half_distance(&old[..x], before, ah, nu) <= BF16_STEP {
                     break;

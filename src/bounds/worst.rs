@@ -42,11 +42,7 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let (classes, features) = weight.dims2()?;
     let batch = region.dims()[0];
     if region.dims() != [batch, features] {
-        bail!(
-            "worst_logits: the region has shape {:?}, the last layer wants {:?}",
-            region.dims(),
-            [batch, features]
-        );
+        bail!("worst_logits: the region has shape {:?}, the last layer wants {:?}", region.dims(), [batch, features]);
     }
     if radius.dims() != [batch] {
         bail!("worst_logits: {batch} samples want as many radii, got a tensor of shape {:?}", radius.dims());

@@ -11,8 +11,8 @@
 //! The gradient of each is given by the other two, so all can be differentiated any number of times. The zero padding
 //! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
 
-use super::element::{for_float, slice};
 use super::channels::{add_channels, channel_sums};
+use super::element::{for_float, slice};
 use super::{conv_cpu as cpu, conv_device};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
@@ -44,7 +44,12 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn new(op: &str, x: (usize, usize, usize, usize), w: (usize, usize, usize, usize), window: Window) -> Result<Self> {
+    pub(super) fn new(
+        op: &str,
+        x: (usize, usize, usize, usize),
+        w: (usize, usize, usize, usize),
+        window: Window,
+    ) -> Result<Self> {
         let ((batch, channels_in, h, width), (channels_out, wants, kh, kw)) = (x, w);
         if channels_in != wants {
             bail!(

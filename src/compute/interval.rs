@@ -13,7 +13,9 @@
 use super::conv::{Geometry, Window};
 use super::direct::kernel::sides;
 use super::direct::layout::LANES;
-use super::direct::{Blocked, Direction, Finish, Gradient, Kernel, Line, fits, pack, pack_middles, unpack, unpack_ends, with_lines};
+use super::direct::{
+    Blocked, Direction, Finish, Gradient, Kernel, Line, fits, pack, pack_middles, unpack, unpack_ends, with_lines,
+};
 use super::element::Host;
 use super::tape::Tracked;
 use super::unwritten::{unwritten, written};

@@ -61,7 +61,8 @@ impl Affine {
         let room = Shared::new(&mut out);
         (0..self.batch).into_par_iter().for_each(|b| {
             // SAFETY: sample b's rows of the three parts are this task's alone.
-            let [center, middle, half] = [0, n, 2 * n].map(|at| unsafe { room.part(at + b * self.inputs, self.inputs) });
+            let [center, middle, half] =
+                [0, n, 2 * n].map(|at| unsafe { room.part(at + b * self.inputs, self.inputs) });
             let part = |at: usize| &x[at + b * self.inputs..][..self.inputs];
             let (c, l, u) = (part(0), part(n), part(2 * n));
             Arch::new().dispatch(

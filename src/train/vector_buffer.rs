@@ -1,8 +1,8 @@
 //! The numbers of a store of vectors, on the host, in the number type that was asked for.
 
-use candle_core::{DType, Device, Result, Tensor, WithDType};
 use crate::compute::element::Host;
 use crate::compute::unwritten::{fill, unwritten, written};
+use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::f16;
 use rayon::prelude::*;
 

@@ -21,6 +21,7 @@ macro_rules! on_each_net {
 }
 
 mod attack;
+mod bf16;
 mod leading;
 mod step;
 mod trajectory;

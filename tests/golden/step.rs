@@ -134,7 +134,9 @@ fn the_published_boxes_and_masks(g: &Golden) {
     let model = g.model(DType::F32);
     let walk = published_walk(g, &model).unwrap();
     for (i, region) in walk.regions.iter().enumerate() {
-        for (key, got) in [("mu", &region.center().unwrap()), ("lb", &region.lower().unwrap()), ("ub", &region.upper().unwrap())] {
+        for (key, got) in
+            [("mu", &region.center().unwrap()), ("lb", &region.lower().unwrap()), ("ub", &region.upper().unwrap())]
+        {
             let key = format!("train/{key}/{i}");
             if g.has(&key) {
                 g.check(&key, got, 4e-5);

@@ -109,7 +109,10 @@ impl<F: Format> Kernel<F> {
     pub fn run(&self, x: &[F], y: &mut [F], finish: Finish) -> f64 {
         let y = self.checked(x, y, &finish);
         // SAFETY: `checked` has seen to the sizes, and no other band is at work.
-        self.bands(LARGEST_BAND).into_iter().map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) }).sum()
+        self.bands(LARGEST_BAND)
+            .into_iter()
+            .map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) })
+            .sum()
     }
 
     /// The same, the picture's rows shared among the threads: for a batch of one.
@@ -118,7 +121,12 @@ impl<F: Format> Kernel<F> {
         let rows = self.plan.phases.iter().map(|p| p.count.0).max().unwrap_or(1);
         let bands = self.bands(LARGEST_BAND.min(self.row_bytes() * rows.div_ceil(2 * rayon::current_num_threads())));
         // SAFETY: as above, and bands have rows of their own.
-        bands.into_par_iter().map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) }).collect::<Vec<_>>().iter().sum()
+        bands
+            .into_par_iter()
+            .map(|(phase, rows)| unsafe { self.band(phase, rows, x, &y, &finish) })
+            .collect::<Vec<_>>()
+            .iter()
+            .sum()
     }
 
     fn checked<'a>(&self, x: &[F], y: &'a mut [F], finish: &Finish) -> Shared<'a, F> {

@@ -213,7 +213,10 @@ unsafe fn tile<const M: usize>(
                 // SAFETY: inside both, by the mask.
                 let (old, w) = unsafe {
                     let at = j * LANES;
-                    (_mm512_maskz_loadu_ps(mask(j), before.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask(j), w.as_ptr().add(at)))
+                    (
+                        _mm512_maskz_loadu_ps(mask(j), before.as_ptr().add(at)),
+                        _mm512_maskz_loadu_ps(mask(j), w.as_ptr().add(at)),
+                    )
                 };
                 let negative = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(w, _mm512_setzero_ps());
                 let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(w, _mm512_setzero_ps());
