@@ -28,6 +28,7 @@ pub mod linear;
 pub mod memory;
 pub mod random;
 pub mod reduce;
+pub mod row_norms;
 pub mod tape;
 pub mod threads;
 pub mod unwritten;

@@ -3,6 +3,7 @@
 use super::{Layer, Operation};
 use crate::compute::channels::add_channels;
 use crate::compute::conv::{conv2d, conv2d_input};
+use crate::compute::row_norms::row_norms;
 use candle_core::{Result, Tensor, bail};
 
 impl Layer {
@@ -51,7 +52,7 @@ impl Layer {
         let all = |norm: &Tensor| norm.reshape((1, 1))?.repeat((1, self.output[0]));
         match &self.operation {
             Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => {
-                safe_norm(&weight.flatten_from(1)?)?.unsqueeze(0)
+                row_norms(&weight.flatten_from(1)?)?.unsqueeze(0)
             }
             Operation::AvgPool2d { weight, .. } => all(&weight.sqr()?.sum_all()?.sqrt()?),
             Operation::Normalize { scale, .. } => scale.reshape((1, ())),
@@ -93,14 +94,6 @@ impl Layer {
     fn not_affine<T>(&self, op: &str) -> Result<T> {
         bail!("{op}: layer {} ({}) is not affine", self.index, self.spec.describe())
     }
-}
-
-/// Norms of rows; a zero row has norm 0 and gradient 0, where a plain square root would give NaN.
-fn safe_norm(rows: &Tensor) -> Result<Tensor> {
-    let squares = rows.sqr()?.sum(1)?;
-    let zero = squares.eq(0.0)?;
-    let one = squares.ones_like()?;
-    zero.where_cond(&squares.zeros_like()?, &zero.where_cond(&one, &squares)?.sqrt()?)
 }
 
 /// Apply a one-channel map to every channel by itself.
