@@ -3,22 +3,7 @@
 
 mod common;
 
-use common::program::Folder;
-use std::path::{Path, PathBuf};
-
-fn script(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
-    std::fs::read_to_string(path).expect("a shipped script")
-}
-
-/// The data folder, if it holds `part`.
-fn data(part: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WORKBENCH_DATA").map(PathBuf::from).filter(|f| f.join(part).is_dir());
-    if folder.is_none() {
-        eprintln!("skipped: WORKBENCH_DATA names no folder with {part}/ in it");
-    }
-    folder
-}
+use common::program::{Folder, data, script};
 
 /// Two batches of training, then the evaluation of `test` images; the last epoch's epsilon must have reached `eps`, unless that is empty.
 fn two_batches(name: &str, part: &str, eps: &str, batch: usize, settings: &[&str]) -> Option<String> {

@@ -2,21 +2,8 @@
 
 mod common;
 
-use common::program::Folder;
-use std::path::{Path, PathBuf};
-
-fn script(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
-    std::fs::read_to_string(path).expect("a shipped script")
-}
-
-fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("WORKBENCH_DATA").map(PathBuf::from).filter(|f| f.join("mnist").is_dir());
-    if folder.is_none() {
-        eprintln!("skipped: WORKBENCH_DATA names no folder with mnist/ in it");
-    }
-    folder
-}
+use common::program::{Folder, data, script};
+use std::path::Path;
 
 /// The rows of the last table that was printed, as cells.
 fn table(output: &str) -> Vec<Vec<String>> {
@@ -166,7 +153,7 @@ fn a_saved_network_is_evaluated_and_probed() {
 
 #[test]
 fn mnist_4c3f_trains_and_certifies() {
-    let Some(data) = data() else { return };
+    let Some(data) = data("mnist") else { return };
     let folder = Folder::new(&[("mnist_4c3f.rhai", &script("mnist_4c3f.rhai"))]);
     let data = data.display().to_string();
     let mut arguments = vec!["run", "mnist_4c3f.rhai", "--data-dir", &data];

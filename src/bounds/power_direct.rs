@@ -112,7 +112,7 @@ impl Kernels {
                 Some(half) => self.run_half(half, a, next, b, start, &masks, options)?,
                 None => self.run_f32(a, next, b, start, &masks, options, 0)?,
             };
-            assert!(u.len() == self.x.len() && v.len() == self.y.len());
+            assert!(u.len() == self.x.numbers() && v.len() == self.y.numbers());
             // SAFETY: as above; u and v have room for one sample.
             unsafe {
                 unpack(&self.x, a, (1.0 / right) as f32, u.as_mut_ptr().cast());
@@ -203,7 +203,9 @@ impl Kernels {
             from_half(ah, a);
             if options.tolerance.is_none() && done + 1 == options.iterations {
                 norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
-                from_half(&bh[..y].to_vec(), b);
+                // A copy: the two share their memory.
+                let v = bh[..y].to_vec();
+                from_half(&v, b);
             }
         }
         // SAFETY: `fits` has seen to AVX-512F.

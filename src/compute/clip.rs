@@ -100,6 +100,11 @@ impl Kind {
 }
 
 #[inline(always)]
+fn is_nan<T: Element>(x: T) -> bool {
+    x.partial_cmp(&x).is_none()
+}
+
+#[inline(always)]
 fn positive<T: Element>(x: T) -> T {
     if x < T::ZERO { T::ZERO } else { x }
 }
@@ -222,8 +227,8 @@ impl CustomOp3 for Between {
         let op = self.name();
         for_float!(op, lower, T => {
             let t = slice::<T>(op, t, lt)?;
-            let above = elementwise::map(slice::<T>(op, upper, lu)?, |u| u8::from(!(u <= T::ZERO)));
-            let below = elementwise::combine(slice::<T>(op, lower, ll)?, t, |l, t| u8::from(!(l >= t)));
+            let above = elementwise::map(slice::<T>(op, upper, lu)?, |u| u8::from(u > T::ZERO || is_nan(u)));
+            let below = elementwise::combine(slice::<T>(op, lower, ll)?, t, |l, t| u8::from(l < t || is_nan(l) || is_nan(t)));
             let both = elementwise::merge(above, &below, |a, b| a & b);
             Ok((CpuStorage::U8(both), ll.shape().clone()))
         })

@@ -20,10 +20,10 @@ pub fn forward<T: Element>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -
 /// `w^T y` for a batch of images.
 pub fn input<T: Element>(g: &Geometry, y: &[T], w: &[T]) -> Vec<T> {
     #[cfg(target_arch = "x86_64")]
-    if let (Some(y), Some(w), true) = (T::as_f32(y), T::as_f32(w), super::direct::fits(g)) {
-        if let Some(x) = T::from_f32(super::conv_direct::input(g, y, w)) {
-            return x;
-        }
+    if let (Some(y), Some(w), true) = (T::as_f32(y), T::as_f32(w), super::direct::fits(g))
+        && let Some(x) = T::from_f32(super::conv_direct::input(g, y, w))
+    {
+        return x;
     }
     matrix::input(g, y, w)
 }

@@ -77,7 +77,7 @@ pub fn sides<T: Element>(
     to: impl Fn(T, T) -> (bool, bool) + Sync,
 ) -> (Option<Vec<T>>, Option<Vec<T>>) {
     let period = t.len();
-    assert!(period > 0 && x.len() % period == 0 && x.len() == g.len(), "sides: lengths that do not fit");
+    assert!(period > 0 && x.len().is_multiple_of(period) && x.len() == g.len(), "sides: lengths that do not fit");
     let mut dx = unwritten(if to_x { x.len() } else { 0 });
     let mut dt = vec![T::ZERO; if to_t { period } else { 0 }];
     let (room, sums) = (Shared::new(&mut dx), Shared::new(&mut dt));

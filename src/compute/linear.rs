@@ -16,10 +16,10 @@ const ALL: Parallelism = Parallelism::Rayon(0);
 /// `y[m, n] = sum_k x[m, k] w[n, k]`, or with |w|; rows of `x` and `w` have `k` numbers.
 pub fn rows<T: Element>(x: &[T], w: &[T], k: usize, absolute: bool, y: &mut [T]) {
     #[cfg(target_arch = "x86_64")]
-    if let (Some(x), Some(w), true) = (T::as_f32(x), T::as_f32(w), super::direct::available()) {
-        if let Some(y) = T::as_f32_mut(y) {
-            return super::direct::linear::rows(x, w, k, absolute, y);
-        }
+    if let (Some(x), Some(w), true) = (T::as_f32(x), T::as_f32(w), super::direct::available())
+        && let Some(y) = T::as_f32_mut(y)
+    {
+        return super::direct::linear::rows(x, w, k, absolute, y);
     }
     let (m, n) = (x.len() / k, w.len() / k);
     let own = if absolute { magnitude(w) } else { vec![] };
@@ -30,10 +30,10 @@ pub fn rows<T: Element>(x: &[T], w: &[T], k: usize, absolute: bool, y: &mut [T])
 /// `x[m, n] = sum_k y[m, k] w[k, n]`, or with |w|; rows of `w` have `n` numbers.
 pub fn columns<T: Element>(y: &[T], w: &[T], n: usize, absolute: bool, x: &mut [T]) {
     #[cfg(target_arch = "x86_64")]
-    if let (Some(y), Some(w), true) = (T::as_f32(y), T::as_f32(w), super::direct::available()) {
-        if let Some(x) = T::as_f32_mut(x) {
-            return super::direct::linear::columns(y, w, n, absolute, x);
-        }
+    if let (Some(y), Some(w), true) = (T::as_f32(y), T::as_f32(w), super::direct::available())
+        && let Some(x) = T::as_f32_mut(x)
+    {
+        return super::direct::linear::columns(y, w, n, absolute, x);
     }
     let k = w.len() / n;
     let own = if absolute { magnitude(w) } else { vec![] };

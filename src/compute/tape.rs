@@ -23,7 +23,10 @@ pub type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 /// Gradients that have arrived: of the whole, and of parts along the first axis.
 #[derive(Debug, Default)]
-struct Slot(Mutex<(Option<Tensor>, Vec<(usize, Tensor)>)>);
+struct Slot(Mutex<Arrived>);
+
+/// The whole, and parts by their number.
+type Arrived = (Option<Tensor>, Vec<(usize, Tensor)>);
 
 impl Slot {
     fn add(&self, gradient: Tensor) -> Result<()> {

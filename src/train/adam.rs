@@ -30,7 +30,7 @@ pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) ->
     let p = parameter.as_tensor();
     let [m, v] = moments else { candle_core::bail!("adam: two moments are wanted, there are {}", moments.len()) };
     let in_place = p.device().is_cpu() && matches!(p.dtype(), DType::F32 | DType::F64);
-    if in_place && [&*p, m, v].iter().all(|t| t.is_contiguous()) {
+    if in_place && [p, m, v].iter().all(|t| t.is_contiguous()) {
         let g = g.contiguous()?;
         m.inplace_op2(&g, &Average { beta: rule.beta1, square: false })?;
         v.inplace_op2(&g, &Average { beta: rule.beta2, square: true })?;

@@ -1,7 +1,7 @@
 //! The built program, run on a folder of files: what it prints, and its exit code.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// A folder with the given files; commands run in it, so that paths in messages are short and the same everywhere.
@@ -51,4 +51,19 @@ impl Folder {
         let real = self.path().canonicalize().unwrap().display().to_string();
         format!("{}\n{}\nexit code {code}", text(&output.stdout), text(&output.stderr)).trim().replace(&real, "FOLDER")
     }
+}
+
+/// The text of a shipped script.
+pub fn script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    std::fs::read_to_string(path).expect("a shipped script")
+}
+
+/// The data folder, if it holds `part`.
+pub fn data(part: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WORKBENCH_DATA").map(PathBuf::from).filter(|f| f.join(part).is_dir());
+    if folder.is_none() {
+        eprintln!("skipped: WORKBENCH_DATA names no folder with {part}/ in it");
+    }
+    folder
 }

@@ -89,6 +89,7 @@ impl Gradient {
     #[inline(never)]
     #[target_feature(enable = "avx512f")]
     #[expect(clippy::too_many_arguments, reason = "the place of one tile in seven loops")]
+    #[expect(clippy::needless_range_loop, reason = "constant bounds, so that all sums stay in registers")]
     unsafe fn band<const NO: usize, const KW: usize, const NC: usize>(
         &mut self,
         pair: usize,

@@ -86,7 +86,7 @@ impl Blocked {
     }
 
     /// Numbers in the picture, plane by plane.
-    pub fn len(&self) -> usize {
+    pub fn numbers(&self) -> usize {
         self.channels * self.height * self.width
     }
 
@@ -108,7 +108,7 @@ impl Blocked {
     pub fn mask(&self, mask: &[u8], bits: &mut Vec<u16>) {
         bits.clear();
         bits.resize(self.lines(), 0);
-        for (channel, plane) in mask[..self.len()].chunks(self.height * self.width).enumerate() {
+        for (channel, plane) in mask[..self.numbers()].chunks(self.height * self.width).enumerate() {
             let (block, bit) = (channel / LANES, channel % LANES);
             for (y, row) in plane.chunks(self.width).enumerate() {
                 let at = self.at(block, y, 0);
@@ -198,7 +198,7 @@ unsafe fn store_lines(patch: &Patch, rows: &Rows, lines: *mut Line) {
 /// The processor has AVX-512F.
 #[target_feature(enable = "avx512f")]
 pub unsafe fn pack(layout: &Blocked, picture: &[f32], lines: &mut [Line]) {
-    assert!(picture.len() >= layout.len() && lines.len() >= layout.lines());
+    assert!(picture.len() >= layout.numbers() && lines.len() >= layout.lines());
     let (plane, lines) = (layout.height * layout.width, lines.as_mut_ptr());
     // SAFETY: the patches lie inside both, whose sizes have been asserted.
     layout.patches(|patch| unsafe {
@@ -214,7 +214,7 @@ pub unsafe fn pack(layout: &Blocked, picture: &[f32], lines: &mut [Line]) {
 /// The processor has AVX-512F.
 #[target_feature(enable = "avx512f")]
 pub unsafe fn pack_middles(layout: &Blocked, lower: &[f32], upper: &[f32], middle: &mut [Line], half: &mut [Line]) {
-    assert!(lower.len() >= layout.len() && upper.len() >= layout.len());
+    assert!(lower.len() >= layout.numbers() && upper.len() >= layout.numbers());
     assert!(middle.len() >= layout.lines() && half.len() >= layout.lines());
     let plane = layout.height * layout.width;
     let (middle, half, two) = (middle.as_mut_ptr(), half.as_mut_ptr(), _mm512_set1_ps(0.5));
@@ -235,7 +235,7 @@ pub unsafe fn pack_middles(layout: &Blocked, lower: &[f32], upper: &[f32], middl
 /// A blocked picture plane by plane, times `scale`. Writes all of `picture`, which need not be initialised.
 ///
 /// # Safety
-/// The processor has AVX-512F; `picture` has room for [`Blocked::len`] numbers.
+/// The processor has AVX-512F; `picture` has room for [`Blocked::numbers`] numbers.
 #[target_feature(enable = "avx512f")]
 pub unsafe fn unpack(layout: &Blocked, lines: &[Line], scale: f32, picture: *mut f32) {
     assert!(lines.len() >= layout.lines());

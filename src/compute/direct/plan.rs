@@ -75,7 +75,7 @@ impl Plan {
 /// The taps of the transposed convolution along one axis: (place in the bordered output, kernel index).
 fn axis(g: &Geometry, phase: usize, kernel: usize, border: usize) -> Vec<(usize, usize)> {
     let (p, s) = (g.window.padding, g.window.stride);
-    let fits = (0..kernel).filter(|k| (phase + p + s * kernel - k) % s == 0);
+    let fits = (0..kernel).filter(|k| (phase + p + s * kernel - k).is_multiple_of(s));
     // border s >= k - p where the quotient is an integer, so nothing goes below 0.
     fits.map(|k| ((border * s + phase + p - k) / s, k)).collect()
 }
