@@ -165,3 +165,24 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
     }
     Ok(())
 }
+
+/// A region of the wrong shape is an error at the activation, not a mask or a box that happens to have the right size.
+#[test]
+fn regions_that_do_not_fit_are_refused() -> Result<()> {
+    let random = Generator::new(33);
+    let specs = [
+        LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true },
+        LayerSpec::ReluTheta { theta: 1.0 },
+        LayerSpec::Flatten,
+    ];
+    let model = Sequential::new(&[1, 6, 6], &specs, DType::F32, &Device::Cpu, &random)?;
+    let radius = Tensor::ones(2, DType::F32, &Device::Cpu)?;
+    for shape in [vec![2, 4, 12, 12], vec![2, 4, 6], vec![2, 5, 4, 6, 6], vec![2, 144]] {
+        let x = random.normal(0.0, 1.0, shape.clone(), DType::F32, &Device::Cpu)?;
+        let region = Region::around(&x, &radius, false)?;
+        assert!(region.activation(&model.layers()[1], false).is_err(), "{shape:?}");
+        assert!(region.activation(&model.layers()[2], false).is_err(), "{shape:?}");
+        assert!(workbench::bounds::varying(&model.layers()[1], &region).is_err(), "{shape:?}");
+    }
+    Ok(())
+}

@@ -133,6 +133,15 @@ impl Region {
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code
     /// does: it changes nothing when `radius` is a true bound, and is there for comparison with that code.
     pub fn activation(&self, layer: &Layer, cut: bool) -> Result<Self> {
+        if self.dims()[1..] != layer.input {
+            bail!(
+                "activation: layer {} ({}) wants a region over a batch of {:?}, got one of shape {:?}",
+                layer.index,
+                layer.spec.describe(),
+                layer.input,
+                self.dims()
+            );
+        }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match &layer.operation {
             Operation::Flatten => self.parts.reshape(shape)?,

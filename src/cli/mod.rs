@@ -35,8 +35,8 @@ pub fn main() -> ExitCode {
 /// `Err` is wrong use of the command line.
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     // Before any thread exists: candle and rayon read the number of threads once.
-    let threads = start_threads(arguments.host.threads)?;
     memory::keep_freed_memory();
+    let threads = start_threads(arguments.host.threads)?;
     signals::install();
     match arguments.command {
         Some(Command::Run { script, set }) => {

@@ -174,7 +174,7 @@ impl CustomOp1 for Relu {
     }
 }
 
-/// [`clip`] of a tensor whose gradient goes by a slot, on the CPU; its leading axes may be any number of batches.
+/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU.
 pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     for_dtype!("clip", threshold.dtype(), T => clip_typed::<T>(x, threshold))
 }
@@ -182,7 +182,9 @@ pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
 fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     let (xs, ts) = (x.value().contiguous()?, threshold.contiguous()?.detach());
     let neuron = &ts.dims()[1..];
-    if ts.dim(0)? != 1 || ts.elem_count() == 0 || !xs.dims().ends_with(neuron) {
+    // [batches, samples, neurons], and one threshold per neuron.
+    let fits = xs.rank() == ts.rank() + 1 && xs.dims().ends_with(neuron);
+    if ts.dim(0)? != 1 || ts.elem_count() == 0 || !fits {
         bail!("clip: a threshold {:?} does not fit activations {:?}", ts.dims(), xs.dims());
     }
     let y = {
@@ -204,6 +206,13 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
 
 /// `1` where `upper > 0` and `lower < t`, element by element, on the CPU; written so that a NaN gives 1. No gradient.
 pub fn between(lower: &Tensor, upper: &Tensor, t: &Tensor) -> Result<Tensor> {
+    if lower.dims() != upper.dims()
+        || lower.rank() != t.rank()
+        || t.dims()[0] != 1
+        || lower.dims()[1..] != t.dims()[1..]
+    {
+        bail!("varying: a box {:?} to {:?} does not fit a threshold {:?}", lower.dims(), upper.dims(), t.dims());
+    }
     let (lower, upper, t) = (lower.contiguous()?, upper.contiguous()?, t.contiguous()?);
     lower.apply_op3_no_bwd(&upper, &t, &Between)
 }

@@ -5,6 +5,7 @@
 
 use super::conv::Geometry;
 use super::direct::kernel::sides;
+use super::direct::layout::LANES;
 use super::direct::{Direction, Finish, Gradient, Kernel, Line, pack, unpack, with_lines};
 use super::unwritten::{unwritten, written};
 use rayon::prelude::*;
@@ -86,5 +87,5 @@ pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec
 /// One number per channel, as the kernels read them.
 pub fn in_lines(values: &[f32]) -> Vec<Line> {
     let line = |part: &[f32]| Line(std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0)));
-    values.chunks(16).map(line).collect()
+    values.chunks(LANES).map(line).collect()
 }

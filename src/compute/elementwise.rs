@@ -77,6 +77,9 @@ pub fn sides<T: Element>(
     to: impl Fn(T, T) -> (bool, bool) + Sync,
 ) -> (Option<Vec<T>>, Option<Vec<T>>) {
     let period = t.len();
+    if x.is_empty() {
+        return (to_x.then(Vec::new), to_t.then(|| vec![T::ZERO; period]));
+    }
     assert!(period > 0 && x.len().is_multiple_of(period) && x.len() == g.len(), "sides: lengths that do not fit");
     let mut dx = unwritten(if to_x { x.len() } else { 0 });
     let mut dt = vec![T::ZERO; if to_t { period } else { 0 }];

@@ -11,6 +11,7 @@
 //! taken, at a tie the ball's (as in [`super::clip`]); which one that was shows in the result: lower' is center' - reach.
 
 use super::conv::{Geometry, Window};
+use super::conv_direct::in_lines;
 use super::direct::kernel::sides;
 use super::direct::layout::LANES;
 use super::direct::{
@@ -89,11 +90,6 @@ fn rooms(values: &mut [MaybeUninit<f32>], n: usize) -> impl Iterator<Item = Room
 
 fn sample<'a>(parts: &Parts<'a>, at: usize, n: usize) -> Parts<'a> {
     parts.map(|part| &part[at * n..][..n])
-}
-
-fn in_lines(values: &[f32]) -> Vec<Line> {
-    let line = |part: &[f32]| Line(std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0)));
-    values.chunks(LANES).map(line).collect()
 }
 
 fn forward(g: &Geometry, x: &[f32], w: &[f32], offsets: &[f32]) -> Vec<f32> {

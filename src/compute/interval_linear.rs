@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Is there a form for these arguments?
 pub fn covers(x: &Tensor, w: &Tensor) -> bool {
     let float = matches!(x.dtype(), DType::F32 | DType::F64) && x.dtype() == w.dtype();
-    x.device().is_cpu() && float && x.rank() == 3 && x.elem_count() > 0
+    x.device().is_cpu() && float && x.rank() == 3 && x.elem_count() > 0 && w.elem_count() > 0
 }
 
 /// The region `x` `[3, B, I]` through `w` `[O, I]`; `offsets` `[B + 1, O]` are the reach of the ball for each sample, then

@@ -5,8 +5,13 @@
 #[cfg(unix)]
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Free memory in bytes.
+/// Free memory in bytes, with what this process has freed and kept, which is given back first.
 pub fn available_memory() -> u64 {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: a request to the C library's allocator; it takes it at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     system.available_memory()
@@ -76,18 +81,8 @@ unsafe impl GlobalAlloc for Aligned {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above; a block keeps its alignment class or is copied to a new one.
-        unsafe {
-            if layout.size() < LARGE && size < LARGE {
-                return System.realloc(block, layout, size);
-            }
-            let fresh = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !fresh.is_null() {
-                std::ptr::copy_nonoverlapping(block, fresh, size.min(layout.size()));
-                self.dealloc(block, layout);
-            }
-            fresh
-        }
+        // SAFETY: as above. A block that grows in place may keep its alignment; only speed hangs on it.
+        unsafe { System.realloc(block, layout, size) }
     }
 }
 

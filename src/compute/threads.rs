@@ -1,11 +1,13 @@
 //! The threads that compute: one pool for the process, started once
 
-/// Starts `wanted` threads, or as many as the process may use processors; each keeps to a processor of its own where there
-/// are enough. A woken thread that starts on a busy processor waits there for milliseconds, as long as a whole convolution.
-/// Returns how many there are.
+/// Starts `wanted` threads; without a wish as many as RAYON_NUM_THREADS says or, without that, as the process may use
+/// processors. Each keeps to a processor of its own where there are as many as threads: a woken thread that starts on a busy
+/// processor waits there for milliseconds, as long as a whole convolution. Returns how many there are.
 pub fn start(wanted: Option<usize>) -> Result<usize, String> {
+    let asked = || std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+    let threads =
+        wanted.or_else(asked).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let processors = processors();
-    let threads = wanted.unwrap_or_else(|| processors.len().max(1));
     let own = if threads == processors.len() { processors } else { vec![] };
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -30,7 +32,7 @@ fn processors() -> Vec<usize> {
 
 #[cfg(not(target_os = "linux"))]
 fn processors() -> Vec<usize> {
-    (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get)).collect()
+    vec![]
 }
 
 /// A request: where it is refused the thread runs anywhere.

@@ -17,6 +17,8 @@ use std::ops::Range;
 const FIRST_LEVEL: usize = 24 << 10;
 /// Bytes of input that stay in the second-level cache while all output channels of these rows are computed.
 const LARGEST_BAND: usize = 256 << 10;
+/// Bands of a picture that the threads share.
+const SPLIT: usize = 8;
 
 /// What happens to each output on its way out of the registers: `kept ? scale (sum + bias) : 0`.
 #[derive(Clone, Copy, Default)]
@@ -118,8 +120,9 @@ impl<F: Format> Kernel<F> {
     /// The same, the picture's rows shared among the threads: for a batch of one.
     pub fn run_split(&self, x: &[F], y: &mut [F], finish: Finish) -> f64 {
         let y = self.checked(x, y, &finish);
+        // Always the same bands, so that the order of the sum does not depend on the number of threads.
         let rows = self.plan.phases.iter().map(|p| p.count.0).max().unwrap_or(1);
-        let bands = self.bands(LARGEST_BAND.min(self.row_bytes() * rows.div_ceil(2 * rayon::current_num_threads())));
+        let bands = self.bands(LARGEST_BAND.min(self.row_bytes() * rows.div_ceil(SPLIT)));
         // SAFETY: as above, and bands have rows of their own.
         bands
             .into_par_iter()
