@@ -1,7 +1,7 @@
 //! Convolutions in f32, by whichever kernels this processor has, against matrix products in f64, for shapes of every kind.
 
 use candle_core::{DType, Device, Result, Tensor};
-use workbench::bounds::{Arithmetic, PowerOptions, bf16_iterations, spectral_norm};
+use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm};
 use workbench::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input, conv2d_weight, conv2d_weight_scaled};
 use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
@@ -144,5 +144,49 @@ fn power_iteration_in_every_arithmetic() -> Result<()> {
         assert!(own.converged.iter().chain(&half.converged).all(|c| *c));
         assert!(distance(&half.sigma, &own.sigma.to_dtype(DType::F64)?)? < 1e-2, "both stopped at the same tolerance");
     }
+    Ok(())
+}
+
+/// One thread and several give the same numbers to the last bit: sums never follow the split of the work.
+#[test]
+fn the_number_of_threads_changes_nothing() -> Result<()> {
+    let random = Generator::new(9);
+    let specs = [conv(32, 3, 1, 1), LayerSpec::Flatten, LayerSpec::Linear { features: 37, bias: true }];
+    let net = Sequential::new(&[3, 16, 16], &specs, DType::F32, &Device::Cpu, &random)?;
+    let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F32, &Device::Cpu);
+    let (x, radius) = (draw(&[19, 3, 16, 16])?, Tensor::full(0.2f32, 19, &Device::Cpu)?);
+    let alone = draw(&[1, 3, 16, 16])?;
+    let on = |threads: usize| -> Result<Vec<Vec<f32>>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let options = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
+            let mut region = Region::around(&x, &radius, false)?;
+            let mut numbers = vec![];
+            for layer in net.layers() {
+                if !layer.is_affine() {
+                    region = region.activation(layer, false)?;
+                    continue;
+                }
+                let start = if layer.index == 0 { x.clone() } else { region.center()?.detach() };
+                let one = if layer.index == 0 { alone.clone() } else { start.narrow(0, 0, 1)? };
+                let (own, whole) = (
+                    spectral_norm(layer, &start, None, None, options)?,
+                    spectral_norm(layer, &one, None, None, options)?,
+                );
+                numbers.push(own.sigma.to_vec1::<f32>()?);
+                numbers.push(own.u.flatten_all()?.to_vec1::<f32>()?);
+                region = region.affine(layer, &whole.sigma)?;
+            }
+            let loss = ((region.upper()? - region.lower()?)?.sqr()?.sum_all()? + region.center()?.sum_all()?)?;
+            let gradients = loss.backward()?;
+            numbers.push(vec![loss.to_scalar::<f32>()?]);
+            for (_, parameter) in net.parameters() {
+                let gradient = gradients.get(parameter.as_tensor()).unwrap();
+                numbers.push(gradient.flatten_all()?.to_vec1::<f32>()?);
+            }
+            Ok(numbers)
+        })
+    };
+    assert_eq!(on(1)?, on(3)?);
     Ok(())
 }
