@@ -35,7 +35,8 @@ pub enum Arithmetic {
     #[default]
     Own,
     /// bf16 products summed in f32, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
-    /// own type elsewhere. Vectors are rounded to 8 bits, which costs sigma about 2^-16, the square of that.
+    /// own type elsewhere. Vectors are rounded to 8 bits on the way: sigma ends within some 1e-4 of f32's, up to 7e-4 below
+    /// where singular values lie close and neither has converged (`benches/NOTES.md`).
     Bf16,
 }
 

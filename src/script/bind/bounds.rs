@@ -163,7 +163,7 @@ mod bound {
     /// The spectral norm of I_rows W I_columns for each start vector `u` [B, input]: power iteration. Masks are u8 or
     /// (). `iterations` is a number, or #{ iterations, tolerance } to stop each sample at ||u' - u|| <= tolerance; with
     /// dtype: "bf16" in it the products of convolutions in f32 are in bf16 where the processor has that, all but the last:
-    /// sigma then moves by about 1e-5 of itself. The result is an estimate from below; its gradient in the weight is the
+    /// sigma then differs by some 1e-4, more while far from converged. The result is an estimate from below; its gradient in the weight is the
     /// envelope's.
     #[rhai_fn(return_raw)]
     pub fn spectral_norm(
