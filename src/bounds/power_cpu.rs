@@ -135,7 +135,7 @@ impl<'a, T: Element> Map<'a, T> {
     fn forward(&self, u: &[T], v: &mut [T], scratch: &mut [T]) {
         match self {
             Self::Conv(g, w) => forward_one(g, u, w, v, scratch),
-            Self::Linear { w, inputs, .. } => rows(u, w, *inputs, false, v),
+            Self::Linear { w, inputs } => rows(u, w, *inputs, false, v),
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a, T: Element> Map<'a, T> {
     fn adjoint(&self, v: &[T], u: &mut [T], scratch: &mut [T]) {
         match self {
             Self::Conv(g, w) => input_one(g, v, w, u, scratch),
-            Self::Linear { w, inputs, .. } => columns(v, w, *inputs, false, u),
+            Self::Linear { w, inputs } => columns(v, w, *inputs, false, u),
         }
     }
 }

@@ -200,25 +200,22 @@ impl Kernels {
                     break;
                 }
             }
-            from_half(ah, a);
             if options.tolerance.is_none() && done + 1 == options.iterations {
                 norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
                 // A copy: the two share their memory.
                 let v = bh[..y].to_vec();
                 from_half(&v, b);
-            }
-        }
-        // SAFETY: `fits` has seen to AVX-512F.
-        unsafe {
-            if options.tolerance.is_none() && done + 1 == options.iterations {
                 // v is what bf16 holds; its own norm makes sigma exact for it.
-                let nv = norm(squares(b))?;
+                // SAFETY: `fits` has seen to AVX-512F, here and below.
+                let nv = norm(unsafe { squares(b) })?;
                 nu = norm(self.product(&self.adjoint, b, a, finish(nv, &masks.columns)))?;
                 let ended = Sample { sigma: nu, iterations: options.iterations as u32, converged: false };
                 return Some((ended, nv, nu));
             }
-            nu = norm(squares(a))?;
+            from_half(ah, a);
         }
+        // SAFETY: as above.
+        nu = norm(unsafe { squares(a) })?;
         self.y.clear_border(b);
         self.run_f32(a, next, b, nu, masks, options, done)
     }

@@ -41,7 +41,7 @@ pub fn columns<T: Element>(y: &[T], w: &[T], n: usize, absolute: bool, x: &mut [
     parallel_product(y.len() / k, n, k, Operand::rows(y, k), Operand::rows(w, n), x, ALL);
 }
 
-/// `dw = y^T x + sign(w) (z^T h)`: `y` and `z` have rows of `m`, `x` and `h` of `n`; without `z` the first term alone.
+/// `dw = y^T x + sign(w) (z^T h)`: `y` and `z` have rows of `m`, `x` and `h` of `n`.
 pub fn outer<T: Element>((y, x): (&[T], &[T]), (z, h): (&[T], &[T]), w: &[T], m: usize, n: usize) -> Vec<T> {
     let mut dw = vec![T::ZERO; m * n];
     #[cfg(target_arch = "x86_64")]
@@ -53,14 +53,12 @@ pub fn outer<T: Element>((y, x): (&[T], &[T]), (z, h): (&[T], &[T]), w: &[T], m:
         }
         return dw;
     }
-    if !z.is_empty() {
-        parallel_product(m, n, z.len() / m, Operand::columns(z, m), Operand::rows(h, n), &mut dw, ALL);
-        dw = merge(dw, w, |d, w| match w {
-            w if w > T::ZERO => d,
-            w if w < T::ZERO => -d,
-            _ => T::ZERO,
-        });
-    }
+    parallel_product(m, n, z.len() / m, Operand::columns(z, m), Operand::rows(h, n), &mut dw, ALL);
+    dw = merge(dw, w, |d, w| match w {
+        w if w > T::ZERO => d,
+        w if w < T::ZERO => -d,
+        _ => T::ZERO,
+    });
     added_product(m, n, y.len() / m, Operand::columns(y, m), Operand::rows(x, n), &mut dw, ALL);
     dw
 }

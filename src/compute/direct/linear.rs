@@ -141,12 +141,8 @@ pub fn outer((y, x): (&[f32], &[f32]), (z, h): (&[f32], &[f32]), w: &[f32], m: u
                 let tile = tile_of((m - a).min(X_ROWS));
                 // SAFETY: the tile lies inside; these columns belong to this task.
                 unsafe {
-                    if !hs.is_empty() {
-                        tile(&z[a..], m, hs, Start::Zero, &room, (a, from, n));
-                        tile(&y[a..], m, xs, Start::Signed(w), &room, (a, from, n));
-                    } else {
-                        tile(&y[a..], m, xs, Start::Zero, &room, (a, from, n));
-                    }
+                    tile(&z[a..], m, hs, Start::Zero, &room, (a, from, n));
+                    tile(&y[a..], m, xs, Start::Signed(w), &room, (a, from, n));
                 }
             }
         },
