@@ -74,6 +74,25 @@ fn every_shape() -> Result<()> {
     Ok(())
 }
 
+/// A few channels on either side and rows that fill registers: the kernels on planes.
+#[test]
+fn few_channels() -> Result<()> {
+    let random = Generator::new(8);
+    let mut count = 0;
+    for kernel in [(1, 1), (2, 3), (3, 3), (5, 2), (4, 4), (5, 5), (7, 7)] {
+        for (n, width) in [12, 13, 16, 28, 29, 32, 47, 64, 65].into_iter().enumerate() {
+            let (few, many) = ([1, 2, 3, 5, 8][(n + kernel.0) % 5], [1, 4, 7, 32, 33, 18][(n + kernel.1) % 6]);
+            let channels = if n % 3 == 1 { (many, few) } else { (few, many) };
+            let padding = n % kernel.0.min(kernel.1);
+            let (size, window) = ((kernel.0 + 3 * n, width), Window { stride: 1, padding });
+            compare(&Case { batch: 1 + n, channels, size, kernel, window }, &random)?;
+            count += 1;
+        }
+    }
+    assert_eq!(count, 63);
+    Ok(())
+}
+
 /// The layers of the paper's networks, at a batch that is no multiple of anything.
 #[test]
 fn common_shapes() -> Result<()> {
@@ -110,6 +129,8 @@ fn power_iteration_in_every_arithmetic() -> Result<()> {
         (conv(24, 4, 2, 1), [17, 13, 9]),
         (conv(64, 4, 2, 0), [64, 16, 16]),
         (conv(7, 5, 3, 2), [5, 12, 12]),
+        (conv(9, 5, 1, 1), [2, 14, 29]),
+        (conv(1, 3, 1, 0), [32, 9, 16]),
     ] {
         let double = Sequential::new(&input, &[layer], DType::F64, &Device::Cpu, &random.fork("weights"))?;
         let single = double.to_dtype(DType::F32)?;

@@ -13,11 +13,9 @@
 use super::norm::{Arithmetic, PowerOptions};
 use super::power_cpu::Sample;
 use crate::compute::conv::Geometry;
-use crate::compute::direct::kernel::{Format, sides};
-use crate::compute::direct::passes::{as_halves, distance, from_half, keep, squares, to_half};
-use crate::compute::direct::{
-    self, Blocked, Direction, Finish, HalfLine, Kernel, Line, bf16_available, pack, unpack, with_lines,
-};
+use crate::compute::direct::pair::Side;
+use crate::compute::direct::passes::{as_halves, distance, from_half, squares, to_half};
+use crate::compute::direct::{self, Direction, Finish, HalfLine, Kernel, Line, Pair, bf16_available, with_lines};
 use crate::compute::interrupt;
 use std::mem::MaybeUninit;
 
@@ -34,15 +32,14 @@ pub struct Direct(Option<Kernels>);
 type Room<'a> = &'a mut [MaybeUninit<f32>];
 
 struct Kernels {
-    forward: Kernel<Line>,
-    adjoint: Kernel<Line>,
+    pair: Pair,
     half: Option<(Kernel<HalfLine>, Kernel<HalfLine>)>,
-    x: Blocked,
-    y: Blocked,
+    x: Side,
+    y: Side,
     alone: bool,
 }
 
-/// One sample's masks in blocked form.
+/// One sample's masks, in the form of the sides.
 #[derive(Default)]
 struct Masks {
     columns: Option<Vec<u16>>,
@@ -72,11 +69,13 @@ impl Direct {
 
 impl Kernels {
     fn new(g: &Geometry, w: &[f32], arithmetic: Arithmetic, alone: bool) -> Self {
-        let half = (arithmetic == Arithmetic::Bf16 && bf16_available())
+        let pair = Pair::new(g, w);
+        // On planes f32 is as fast as bf16 in lines that are mostly empty.
+        let lines = matches!(pair, Pair::Lines { .. });
+        let half = (lines && arithmetic == Arithmetic::Bf16 && bf16_available())
             .then(|| (Kernel::new(g, w, Direction::Forward, false), Kernel::new(g, w, Direction::Transposed, false)));
-        let (x, y) = sides(g);
-        let kernel = |direction| Kernel::new(g, w, direction, false);
-        Self { forward: kernel(Direction::Forward), adjoint: kernel(Direction::Transposed), half, x, y, alone }
+        let (x, y) = pair.sides();
+        Self { pair, half, x, y, alone }
     }
 
     fn run(
@@ -88,42 +87,46 @@ impl Kernels {
         rows: Option<&[u8]>,
         options: PowerOptions,
     ) -> Option<Sample> {
-        let bits = |layout: &Blocked, mask: Option<&[u8]>| {
-            mask.map(|mask| {
-                let mut bits = vec![];
-                layout.mask(mask, &mut bits);
-                bits
-            })
-        };
-        let masks = Masks { columns: bits(&self.x, columns), rows: bits(&self.y, rows) };
+        let masks = Masks { columns: columns.map(|m| self.x.mask(m)), rows: rows.map(|m| self.y.mask(m)) };
         let (x, y) = (self.x.lines(), self.y.lines());
         with_lines([x, x, y], |[a, next, b]| {
-            self.x.clear_border(a);
-            self.y.clear_border(b);
-            // SAFETY: `fits` has seen to AVX-512F, here and below.
-            let start = unsafe {
-                pack(&self.x, start, a);
-                if let Some(columns) = &masks.columns {
-                    keep(a, columns);
-                }
-                norm(squares(a))?
-            };
+            self.y.clear(b);
+            self.x.pack(start, masks.columns.as_deref(), a);
+            // SAFETY: `fits` has seen to AVX-512F.
+            let start = norm(unsafe { squares(a) })?;
             let (ended, left, right) = match &self.half {
                 Some(half) => self.run_half(half, a, next, b, start, &masks, options)?,
                 None => self.run_f32(a, next, b, start, &masks, options, 0)?,
             };
-            assert!(u.len() == self.x.numbers() && v.len() == self.y.numbers());
-            // SAFETY: as above; u and v have room for one sample.
-            unsafe {
-                unpack(&self.x, a, (1.0 / right) as f32, u.as_mut_ptr().cast());
-                unpack(&self.y, b, (1.0 / left) as f32, v.as_mut_ptr().cast());
-            }
+            self.x.unpack(a, (1.0 / right) as f32, u);
+            self.y.unpack(b, (1.0 / left) as f32, v);
             Some(ended)
         })
     }
 
-    fn product<F: Format>(&self, kernel: &Kernel<F>, x: &[F], y: &mut [F], finish: Finish) -> f64 {
-        if self.alone { kernel.run_split(x, y, finish) } else { kernel.run(x, y, finish) }
+    /// The norm of `kept ? W x / norm : 0`, which comes to be in `y`; or with the transpose of W.
+    fn product(
+        &self,
+        direction: Direction,
+        x: &mut [Line],
+        y: &mut [Line],
+        by: f64,
+        mask: &Option<Vec<u16>>,
+    ) -> Option<f64> {
+        norm(self.pair.product(direction, x, y, (1.0 / by) as f32, mask.as_deref(), self.alone))
+    }
+
+    /// The same in bf16.
+    fn product_half(
+        &self,
+        kernel: &Kernel<HalfLine>,
+        x: &[HalfLine],
+        y: &mut [HalfLine],
+        by: f64,
+        mask: &Option<Vec<u16>>,
+    ) -> Option<f64> {
+        let finish = Finish { bias: None, scale: Some((1.0 / by) as f32), mask: mask.as_deref() };
+        norm(if self.alone { kernel.run_split(x, y, finish) } else { kernel.run(x, y, finish) })
     }
 
     /// From `a` with norm `nu`, after `done` iterations. Ends with u in `a` and v in `b`; returns their norms last.
@@ -141,20 +144,20 @@ impl Kernels {
         let mut nv = 1.0;
         let mut ended = Sample { sigma: 0.0, iterations: done as u32, converged: false };
         if options.tolerance.is_some() {
-            self.x.clear_border(next);
+            self.x.clear(next);
         }
         for _ in done..options.iterations {
             if interrupt::requested() {
                 break;
             }
-            nv = norm(self.product(&self.forward, a, b, finish(nu, &masks.rows)))?;
-            let to_u = finish(nv, &masks.columns);
+            nv = self.product(Direction::Forward, a, b, nu, &masks.rows)?;
             ended.iterations += 1;
             let Some(tolerance) = options.tolerance else {
-                nu = norm(self.product(&self.adjoint, b, a, to_u))?;
+                nu = self.product(Direction::Transposed, b, a, nv, &masks.columns)?;
                 continue;
             };
-            let before = std::mem::replace(&mut nu, norm(self.product(&self.adjoint, b, next, to_u))?);
+            let new = self.product(Direction::Transposed, b, next, nv, &masks.columns)?;
+            let before = std::mem::replace(&mut nu, new);
             // SAFETY: `fits` has seen to AVX-512F.
             let step = unsafe { distance(a, (1.0 / before) as f32, next, (1.0 / nu) as f32) };
             a.copy_from_slice(next);
@@ -192,23 +195,23 @@ impl Kernels {
                 if look {
                     old[..x].copy_from_slice(ah);
                 }
-                let nv = norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
-                let before =
-                    std::mem::replace(&mut nu, norm(self.product(adjoint, bh, ah, finish(nv, &masks.columns)))?);
+                let nv = self.product_half(forward, ah, bh, nu, &masks.rows)?;
+                let new = self.product_half(adjoint, bh, ah, nv, &masks.columns)?;
+                let before = std::mem::replace(&mut nu, new);
                 done += 1;
                 if look && half_distance(&old[..x], before, ah, nu) <= BF16_STEP {
                     break;
                 }
             }
             if options.tolerance.is_none() && done + 1 == options.iterations {
-                norm(self.product(forward, ah, bh, finish(nu, &masks.rows)))?;
+                self.product_half(forward, ah, bh, nu, &masks.rows)?;
                 // A copy: the two share their memory.
                 let v = bh[..y].to_vec();
                 from_half(&v, b);
                 // v is what bf16 holds; its own norm makes sigma exact for it.
                 // SAFETY: `fits` has seen to AVX-512F, here and below.
                 let nv = norm(unsafe { squares(b) })?;
-                nu = norm(self.product(&self.adjoint, b, a, finish(nv, &masks.columns)))?;
+                nu = self.product(Direction::Transposed, b, a, nv, &masks.columns)?;
                 let ended = Sample { sigma: nu, iterations: options.iterations as u32, converged: false };
                 return Some((ended, nv, nu));
             }
@@ -216,13 +219,9 @@ impl Kernels {
         }
         // SAFETY: as above.
         nu = norm(unsafe { squares(a) })?;
-        self.y.clear_border(b);
+        self.y.clear(b);
         self.run_f32(a, next, b, nu, masks, options, done)
     }
-}
-
-fn finish(norm: f64, mask: &Option<Vec<u16>>) -> Finish<'_> {
-    Finish { bias: None, scale: Some((1.0 / norm) as f32), mask: mask.as_deref() }
 }
 
 /// The root of a sum of squares that f32 could hold without loss.

@@ -6,7 +6,11 @@
 use super::conv::Geometry;
 use super::direct::kernel::sides;
 use super::direct::layout::LANES;
-use super::direct::{Direction, Finish, Gradient, Kernel, Line, pack, unpack, with_lines};
+use super::direct::passes::as_numbers;
+use super::direct::planar::Finish as PlanarFinish;
+use super::direct::{
+    Direction, Finish, Gradient, Kernel, Line, Planar, PlanarGradient, pack, suits, unpack, with_lines,
+};
 use super::unwritten::{unwritten, written};
 use rayon::prelude::*;
 
@@ -15,6 +19,9 @@ const IMAGES_PER_SUM: usize = 8;
 
 /// `w x + bias` for a batch of images; [`super::direct::fits`] must hold, for all functions here.
 pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    if suits(g) {
+        return each_planar(&Planar::new(g, w, Direction::Forward), x, bias);
+    }
     let kernel = Kernel::<Line>::new(g, w, Direction::Forward, false);
     let bias = bias.map(in_lines);
     let finish = Finish { bias: bias.as_deref(), ..Finish::default() };
@@ -23,6 +30,9 @@ pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<
 
 /// `w^T y` for a batch of images.
 pub fn input(g: &Geometry, y: &[f32], w: &[f32]) -> Vec<f32> {
+    if suits(g) {
+        return each_planar(&Planar::new(g, w, Direction::Transposed), y, None);
+    }
     let kernel = Kernel::<Line>::new(g, w, Direction::Transposed, false);
     each(&kernel, g.output_len(), g.input_len(), y, Finish::default())
 }
@@ -45,8 +55,25 @@ fn each(kernel: &Kernel<Line>, len_from: usize, len_to: usize, x: &[f32], finish
     unsafe { written(y) }
 }
 
+fn each_planar(planar: &Planar, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let (from, to) = (planar.from.numbers(), planar.to.numbers());
+    let mut y = unwritten(x.len() / from * to);
+    y.par_chunks_mut(to).zip(x.par_chunks(from)).for_each(|(y, x)| {
+        with_lines([planar.from.lines()], |[bordered]| {
+            let bordered = as_numbers(bordered);
+            planar.from.pack(x, None, bordered);
+            planar.run_bare(bordered, y, PlanarFinish { bias, scale: 1.0, mask: None });
+        });
+    });
+    // SAFETY: `run_bare` has written each picture.
+    unsafe { written(y) }
+}
+
 /// The kernel's gradient `sum_b scale_b (x_b, y_b)`; without `scales` all are 1.
 pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec<f32> {
+    if suits(g) {
+        return weight_planar(g, x, y, scales);
+    }
     let (from, to) = sides(g);
     let (n, m) = (g.input_len(), g.output_len());
     let sums: Vec<Gradient> = x
@@ -80,6 +107,32 @@ pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec
         a
     }) {
         first.add_to(&mut w, None);
+    }
+    w
+}
+
+fn weight_planar(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec<f32> {
+    let (n, m) = (g.input_len(), g.output_len());
+    let parts = x.par_chunks(n * IMAGES_PER_SUM).zip(y.par_chunks(m * IMAGES_PER_SUM)).enumerate();
+    let sums: Vec<PlanarGradient> = parts
+        .map(|(part, (x, y))| {
+            let mut sum = PlanarGradient::new(g);
+            with_lines([sum.x.lines()], |[bordered]| {
+                let bordered = as_numbers(bordered);
+                for (i, (x, y)) in x.chunks(n).zip(y.chunks(m)).enumerate() {
+                    sum.x.pack(x, None, bordered);
+                    sum.add(bordered, y, scales.map_or(1.0, |scales| scales[part * IMAGES_PER_SUM + i]));
+                }
+            });
+            sum
+        })
+        .collect();
+    let mut w = vec![0.0; g.weight_len()];
+    if let Some(sum) = sums.into_iter().reduce(|mut a, b| {
+        a.merge(&b);
+        a
+    }) {
+        sum.add_to(&mut w);
     }
     w
 }

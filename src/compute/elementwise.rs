@@ -133,6 +133,10 @@ impl<'a, P> Shared<'a, P> {
         Self { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
     }
 
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where an element lies.
     pub fn at(&self, at: usize) -> *mut P {
         assert!(at < self.len, "an element out of bounds");

@@ -146,17 +146,32 @@ impl Blocked {
 
 type Rows = [__m512; LANES];
 
-/// A patch of a picture, a channel in each row.
+/// A patch of a picture, for [`transpose`] to put a place in each row.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load(patch: &Patch, picture: *const f32, plane: usize) -> Rows {
-    let some = ((1u32 << patch.places) - 1) as __mmask16;
-    let mut rows = [_mm512_setzero_ps(); LANES];
-    for (c, row) in rows.iter_mut().enumerate().take(patch.channels) {
-        // SAFETY: the mask keeps inside the row of the channel's plane, which the caller vouches for.
-        *row = unsafe { _mm512_maskz_loadu_ps(some, picture.add(patch.picture + c * plane)) };
+    // SAFETY: the rows of the patch lie inside the planes of its channels, which the caller vouches for.
+    unsafe {
+        let corner = picture.add(patch.picture);
+        if patch.places == LANES && patch.channels == LANES {
+            return quarters(corner, plane);
+        }
+        let whole = filled(corner, patch.channels, plane, patch.places);
+        quarters(whole.as_ptr().cast(), LANES)
     }
-    rows
+}
+
+/// Up to 16 rows of up to 16 numbers, `stride` apart, filled up with zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn filled(from: *const f32, rows: usize, stride: usize, columns: usize) -> [Line; LANES] {
+    let some = ((1u32 << columns) - 1) as __mmask16;
+    let mut whole = [Line::default(); LANES];
+    for (i, row) in whole.iter_mut().enumerate().take(rows) {
+        // SAFETY: the mask keeps inside the row, which the caller vouches for; a line is one aligned register.
+        unsafe { _mm512_store_ps(row.0.as_mut_ptr(), _mm512_maskz_loadu_ps(some, from.add(i * stride))) };
+    }
+    whole
 }
 
 /// The other way.
@@ -164,32 +179,49 @@ unsafe fn load(patch: &Patch, picture: *const f32, plane: usize) -> Rows {
 #[target_feature(enable = "avx512f")]
 unsafe fn store(patch: &Patch, rows: &Rows, picture: *mut f32, plane: usize) {
     let some = ((1u32 << patch.places) - 1) as __mmask16;
-    for (c, row) in rows.iter().enumerate().take(patch.channels) {
+    let to = |c: usize| picture.wrapping_add(patch.picture + c * plane);
+    if patch.places == LANES {
         // SAFETY: as in `load`.
-        unsafe { _mm512_mask_storeu_ps(picture.add(patch.picture + c * plane), some, *row) };
+        each(patch.channels, |c| unsafe { _mm512_storeu_ps(to(c), rows[c]) });
+    } else {
+        // SAFETY: as in `load`.
+        each(patch.channels, |c| unsafe { _mm512_mask_storeu_ps(to(c), some, rows[c]) });
     }
 }
 
-/// A patch of a blocked picture, a place in each row.
+/// Calls `work` with 0 to `count`, in a row where that is 16, so that rows need not be in memory.
+#[inline(always)]
+fn each(count: usize, work: impl Fn(usize)) {
+    if count == LANES {
+        (0..LANES).for_each(work);
+    } else {
+        (0..count).for_each(work);
+    }
+}
+
+/// A patch of a blocked picture, for [`transpose`] to put a channel in each row.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load_lines(patch: &Patch, lines: *const Line) -> Rows {
-    let mut rows = [_mm512_setzero_ps(); LANES];
-    for (i, row) in rows.iter_mut().enumerate().take(patch.places) {
-        // SAFETY: the lines of the patch lie inside the block, which the caller vouches for.
-        *row = unsafe { _mm512_load_ps(lines.add(patch.line + i).cast()) };
+    // SAFETY: the lines of the patch lie inside the block, which the caller vouches for.
+    unsafe {
+        let first = lines.add(patch.line).cast::<f32>();
+        if patch.places == LANES {
+            return quarters(first, LANES);
+        }
+        let whole = filled(first, patch.places, LANES, LANES);
+        quarters(whole.as_ptr().cast(), LANES)
     }
-    rows
 }
 
 /// The other way.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn store_lines(patch: &Patch, rows: &Rows, lines: *mut Line) {
-    for (i, row) in rows.iter().enumerate().take(patch.places) {
+    each(patch.places, |i| {
         // SAFETY: as in `load_lines`.
-        unsafe { _mm512_store_ps(lines.add(patch.line + i).cast(), *row) };
-    }
+        unsafe { _mm512_store_ps(lines.add(patch.line + i).cast(), rows[i]) };
+    });
 }
 
 /// A picture, plane by plane, into its blocked form. The border is not touched.
@@ -287,13 +319,14 @@ pub struct Matrix<'a> {
 pub unsafe fn turned(matrix: &Matrix, absolute: bool) -> [Line; LANES] {
     let Matrix { from, rows, stride, columns } = *matrix;
     assert!(rows <= LANES && columns <= LANES && (rows == 0 || from.len() >= (rows - 1) * stride + columns));
-    let some = ((1u32 << columns) - 1) as __mmask16;
     let bits = _mm512_set1_epi32(if absolute { i32::MAX } else { -1 });
-    let mut all = [_mm512_setzero_ps(); LANES];
-    for (i, row) in all.iter_mut().enumerate().take(rows) {
-        // SAFETY: row i lies inside, asserted above; the mask keeps to its columns.
-        let own = unsafe { _mm512_maskz_loadu_ps(some, from.as_ptr().add(i * stride)) };
-        *row = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(own), bits));
+    // SAFETY: all rows lie inside, asserted above.
+    let mut all = unsafe {
+        let whole = filled(from.as_ptr(), rows, stride, columns);
+        quarters(whole.as_ptr().cast(), LANES)
+    };
+    for row in &mut all {
+        *row = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(*row), bits));
     }
     transpose(&mut all);
     let mut lines = [Line::default(); LANES];
@@ -304,17 +337,43 @@ pub unsafe fn turned(matrix: &Matrix, absolute: bool) -> [Line; LANES] {
     lines
 }
 
-/// 16 x 16 numbers, transposed: four rounds that interleave row i with row i + 8.
+/// 16 rows of 16 numbers by quarters, `stride` apart: register 4 i + j has the j-th quarters of rows i, 4 + i, 8 + i, 12 + i.
+/// Loading them so is half of a transposition, and leaves the port for shuffles alone.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn quarters(from: *const f32, stride: usize) -> Rows {
+    let mut all = [_mm512_setzero_ps(); LANES];
+    for i in 0..4 {
+        // Row by row: rows 4 KiB apart share a set of the first-level cache, which has room for eight.
+        for j in 0..4 {
+            // SAFETY: inside the rows, which the caller vouches for.
+            unsafe {
+                let quarter = |row: usize| _mm_loadu_ps(from.add(row * stride + 4 * j));
+                let first = _mm512_castps128_ps512(quarter(i));
+                let two = _mm512_mask_broadcast_f32x4(first, 0x00f0, quarter(4 + i));
+                let three = _mm512_mask_broadcast_f32x4(two, 0x0f00, quarter(8 + i));
+                all[4 * i + j] = _mm512_mask_broadcast_f32x4(three, 0xf000, quarter(12 + i));
+            }
+        }
+    }
+    all
+}
+
+/// Quarters of 16 rows to 16 columns.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn transpose(rows: &mut Rows) {
-    let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    for _ in 0..4 {
-        let old = *rows;
-        for i in 0..LANES / 2 {
-            rows[2 * i] = _mm512_permutex2var_ps(old[i], low, old[i + 8]);
-            rows[2 * i + 1] = _mm512_permutex2var_ps(old[i], high, old[i + 8]);
-        }
+    let old = *rows;
+    for j in 0..4 {
+        let [a, b, c, d] = [old[j], old[4 + j], old[8 + j], old[12 + j]];
+        let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+        let pairs = |a, b| (_mm512_castps_pd(a), _mm512_castps_pd(b));
+        let low = |(a, b)| _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+        let high = |(a, b)| _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        rows[4 * j] = low(pairs(ab, cd));
+        rows[4 * j + 1] = high(pairs(ab, cd));
+        rows[4 * j + 2] = low(pairs(ab_high, cd_high));
+        rows[4 * j + 3] = high(pairs(ab_high, cd_high));
     }
 }

@@ -77,6 +77,12 @@ pub fn from_half(halves: &[HalfLine], lines: &mut [Line]) {
     }
 }
 
+/// The same memory as plain numbers.
+pub fn as_numbers(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: a line is 16 numbers, no more.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+}
+
 /// The same memory as lines of bf16, two for each.
 pub fn as_halves(lines: &mut [Line]) -> &mut [HalfLine] {
     const { assert!(size_of::<Line>() == 2 * size_of::<HalfLine>() && size_of::<HalfLine>() == 2 * LANES) };

@@ -1,0 +1,257 @@
+//! Convolutions of a few channels on one side, a network's first layer above all: planes instead of lines
+//!
+//! ```text
+//! y[o, p] = sum over i, k of  w[o, i, k] x[i, p + k - padding]          stride 1
+//! ```
+//!
+//! Lines of 16 channels are mostly empty where there are one or three. Here a register holds 16 neighbouring places of one
+//! channel, weights are broadcast, and 2 to 4 outputs by 6 to 8 registers of places are summed at a time. The transposed
+//! convolution is the same with the kernel turned round, its channels exchanged and padding K - 1 - p.
+
+use super::super::conv::Geometry;
+use super::super::elementwise::Shared;
+use super::gradient::broadcast;
+use super::layout::LANES;
+use super::plan::Direction;
+use super::planes::Planes;
+use rayon::prelude::*;
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+/// Most channels on the narrow side.
+const FEW: usize = 8;
+/// Outputs in a tile; places in a tile of so many outputs.
+const OUTPUTS: usize = 4;
+const fn places(outputs: usize) -> usize {
+    if outputs == OUTPUTS { 6 } else { 8 }
+}
+/// Parts of a picture that the threads share.
+const SPLIT: usize = 8;
+
+/// Do planes suit this convolution, in both directions? It must pass [`super::fits`] as well.
+pub fn suits(g: &Geometry) -> bool {
+    let (p, s) = (g.window.padding, g.window.stride);
+    // At least three quarters of the lanes at work.
+    let full = |width: usize| 4 * width >= 3 * width.next_multiple_of(LANES);
+    let few = g.channels_in.min(g.channels_out) <= FEW;
+    few && s == 1 && p < g.kernel.0.min(g.kernel.1) && full(g.input.1) && full(g.output.1)
+}
+
+/// What happens to each output: `kept ? scale (sum + bias) : 0`.
+#[derive(Clone, Copy)]
+pub struct Finish<'a> {
+    pub bias: Option<&'a [f32]>,
+    pub scale: f32,
+    /// From [`Planes::mask`] of the output side.
+    pub mask: Option<&'a [u16]>,
+}
+
+/// One direction of a convolution with these weights.
+pub struct Planar {
+    pub from: Planes,
+    pub to: Planes,
+    /// From the register of the same place to each tap's input, input channel by input channel.
+    taps: Vec<isize>,
+    /// For each group of outputs and each tap the outputs' weights.
+    weights: Vec<f32>,
+}
+
+/// The output side's registers: in a bordered picture, or a bare one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Border {
+    With,
+    Without,
+}
+
+impl Planar {
+    /// `w` is `[O, I, KH, KW]`. The geometry must pass [`suits`].
+    pub fn new(g: &Geometry, w: &[f32], direction: Direction) -> Self {
+        assert!(suits(g));
+        let (x, y) = sides(g);
+        let (kh, kw) = g.kernel;
+        let (ins, outs) = (g.channels_in, g.channels_out);
+        let forward = direction == Direction::Forward;
+        let (from, to) = if forward { (x, y) } else { (y, x) };
+        let weight = |o: usize, i: usize, ky: usize, kx: usize| {
+            if forward {
+                w[((o * ins + i) * kh + ky) * kw + kx]
+            } else {
+                w[((i * ins + o) * kh + kh - 1 - ky) * kw + kw - 1 - kx]
+            }
+        };
+        let (ins, outs) = if forward { (ins, outs) } else { (outs, ins) };
+        let mut weights = Vec::with_capacity(w.len());
+        for first in (0..outs).step_by(OUTPUTS) {
+            for (i, ky, kx) in all(ins, kh, kw) {
+                weights.extend((first..(first + OUTPUTS).min(outs)).map(|o| weight(o, i, ky, kx)));
+            }
+        }
+        let padding = |k: usize| if forward { g.window.padding } else { k - 1 - g.window.padding };
+        Self { from, to, taps: taps(&from, g.kernel, ins, (padding(kh), padding(kw))), weights }
+    }
+
+    /// One picture, on this thread, into a bordered one, whose border is not touched. Returns the sum of squares.
+    pub fn run(&self, x: &[f32], y: &mut [f32], finish: Finish) -> f64 {
+        // SAFETY: no other range is at work.
+        unsafe { self.range(0..self.to.places(), x, &room(y), Border::With, &finish) }
+    }
+
+    /// The same, its rows shared among the threads: for a batch of one.
+    pub fn run_split(&self, x: &[f32], y: &mut [f32], finish: Finish) -> f64 {
+        let (all, y) = (self.to.places(), room(y));
+        // Always the same parts, so that the order of the sum does not depend on the number of threads.
+        let part = all.div_ceil(SPLIT).next_multiple_of(places(1));
+        let ranges: Vec<_> = (0..all).step_by(part).map(|from| from..(from + part).min(all)).collect();
+        // SAFETY: ranges have places of their own.
+        let sum = |range| unsafe { self.range(range, x, &y, Border::With, &finish) };
+        ranges.into_par_iter().map(sum).collect::<Vec<_>>().iter().sum()
+    }
+
+    /// One picture into one without border; all of it is written.
+    pub fn run_bare(&self, x: &[f32], y: &mut [MaybeUninit<f32>], finish: Finish) {
+        // SAFETY: as in `run`.
+        unsafe { self.range(0..self.to.places(), x, &Shared::new(y), Border::Without, &finish) };
+    }
+
+    /// Some registers of all channels.
+    ///
+    /// # Safety
+    /// Nobody else writes these places.
+    unsafe fn range(
+        &self,
+        range: std::ops::Range<usize>,
+        x: &[f32],
+        y: &Shared<MaybeUninit<f32>>,
+        border: Border,
+        finish: &Finish,
+    ) -> f64 {
+        assert!(x.len() >= self.from.lines() * LANES);
+        assert!(finish.mask.is_none_or(|m| m.len() >= self.to.channels * self.to.places()));
+        let to = &self.to;
+        let outs = to.channels;
+        let plane = if border == Border::With { to.rows * to.columns } else { to.height * to.width };
+        assert!(y.len() >= outs * plane, "a picture of the wrong size");
+        let mut squares = 0.0;
+        let mut at = [(0, 0, 0); 8];
+        for group in (0..outs).step_by(OUTPUTS) {
+            let count = (outs - group).min(OUTPUTS);
+            for first in range.clone().step_by(places(count)) {
+                let width = (range.end - first).min(places(count));
+                for (k, at) in at.iter_mut().enumerate().take(width) {
+                    let place = first + k;
+                    let to_place = if border == Border::With { to.at(place) } else { to.bare(place) };
+                    let own = place / to.parts() * self.from.columns + place % to.parts() * LANES;
+                    *at = (own + LANES, to_place, to.lanes(place));
+                }
+                let tile = Tile {
+                    x: x.as_ptr(),
+                    taps: &self.taps,
+                    at: &at[..width],
+                    w: self.weights[group * self.taps.len()..].as_ptr(),
+                    bias: finish.bias.map_or(std::ptr::null(), |b| b[group..].as_ptr()),
+                    scale: finish.scale,
+                    mask: finish.mask.map_or(std::ptr::null(), |m| m[group * to.places() + first..].as_ptr()),
+                    mask_step: to.places(),
+                    y: y.at(group * plane).cast(),
+                    plane,
+                };
+                // SAFETY: `sides` and `taps` keep every register inside the bordered input; the masks keep inside the
+                // output; `fits` has seen to the processor.
+                squares += f64::from(unsafe { tile_of(count, width)(&tile) });
+            }
+        }
+        squares
+    }
+}
+
+fn room(y: &mut [f32]) -> Shared<'_, MaybeUninit<f32>> {
+    // SAFETY: the same memory; nothing here leaves any of it uninitialised.
+    Shared::new(unsafe { std::slice::from_raw_parts_mut(y.as_mut_ptr().cast(), y.len()) })
+}
+
+/// Both sides of a convolution.
+pub fn sides(g: &Geometry) -> (Planes, Planes) {
+    let (p, k) = (g.window.padding, g.kernel.0);
+    (Planes::new(g.channels_in, g.input, p, p), Planes::new(g.channels_out, g.output, k - 1 - p, k - 1 - p))
+}
+
+pub(super) fn all(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| (i, j, k))))
+}
+
+/// Numbers from (row, column) of an output to each of its taps in the bordered input, whose border above is `padding` too.
+pub(super) fn taps(
+    from: &Planes,
+    (kh, kw): (usize, usize),
+    channels: usize,
+    (top, left): (usize, usize),
+) -> Vec<isize> {
+    debug_assert_eq!(from.top, top);
+    let (plane, columns) = (from.rows * from.columns, from.columns);
+    all(channels, kh, kw).map(|(i, ky, kx)| (i * plane + ky * columns + kx) as isize - left as isize).collect()
+}
+
+struct Tile<'a> {
+    x: *const f32,
+    taps: &'a [isize],
+    /// For each register of places: where its taps are counted from, where it goes, which lanes count.
+    at: &'a [(usize, usize, __mmask16)],
+    w: *const f32,
+    bias: *const f32,
+    scale: f32,
+    mask: *const u16,
+    mask_step: usize,
+    y: *mut f32,
+    plane: usize,
+}
+
+/// The tile for so many outputs and places.
+fn tile_of(outputs: usize, width: usize) -> unsafe fn(&Tile) -> f32 {
+    macro_rules! pick {
+        ($($o:literal)*) => {
+            match (outputs, width) {
+                $(($o, 1) => tile::<$o, 1>, ($o, 2) => tile::<$o, 2>, ($o, 3) => tile::<$o, 3>, ($o, 4) => tile::<$o, 4>,
+                ($o, 5) => tile::<$o, 5>, ($o, 6) => tile::<$o, 6>, ($o, 7) => tile::<$o, 7>, ($o, 8) => tile::<$o, 8>,)*
+                _ => unreachable!("a tile has 1 to 4 outputs by 1 to 8 registers"),
+            }
+        };
+    }
+    pick!(1 2 3 4)
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const NO: usize, const NV: usize>(t: &Tile) -> f32 {
+    let mut sums = [[_mm512_setzero_ps(); NV]; NO];
+    // SAFETY: the caller's promise, see `range`.
+    unsafe {
+        let x: [*const f32; NV] = std::array::from_fn(|v| t.x.add(t.at[v].0));
+        let mut w = t.w;
+        for tap in t.taps {
+            let mut weights = [_mm512_setzero_ps(); NO];
+            for (o, weight) in weights.iter_mut().enumerate() {
+                *weight = broadcast(w.add(o));
+            }
+            for v in 0..NV {
+                let input = _mm512_loadu_ps(x[v].offset(*tap));
+                for o in 0..NO {
+                    sums[o][v] = _mm512_fmadd_ps(weights[o], input, sums[o][v]);
+                }
+            }
+            w = w.add(NO);
+        }
+        let scale = _mm512_set1_ps(t.scale);
+        let mut squares = _mm512_setzero_ps();
+        for (o, sums) in sums.iter().enumerate() {
+            let bias = _mm512_set1_ps(if t.bias.is_null() { 0.0 } else { *t.bias.add(o) });
+            for (v, sum) in sums.iter().enumerate() {
+                let (_, to, lanes) = t.at[v];
+                let keep = if t.mask.is_null() { lanes } else { lanes & *t.mask.add(o * t.mask_step + v) };
+                let value = _mm512_maskz_mul_ps(keep, _mm512_add_ps(*sum, bias), scale);
+                squares = _mm512_fmadd_ps(value, value, squares);
+                _mm512_mask_storeu_ps(t.y.add(o * t.plane + to), lanes, value);
+            }
+        }
+        _mm512_reduce_add_ps(squares)
+    }
+}
