@@ -85,7 +85,7 @@ fn unknown_names_are_answered_with_the_nearest() {
     assert_says(load("MNIST"), &["did you mean `mnist`?"]);
     let Err(far) = load("imagenet-22k") else { panic!("no such data set") };
     assert!(!far.to_string().contains("did you mean"), "{far}");
-    assert_eq!(data::names(), ["digits", "mnist", "cifar10", "tiny_imagenet"]);
+    assert_eq!(data::names(), ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "tiny_imagenet"]);
     assert_says(load("cifar-10"), &["did you mean `cifar10`?"]);
     assert_says(load("tiny-imagenet"), &["did you mean `tiny_imagenet`?"]);
 }

@@ -94,6 +94,9 @@ fn weights_come_from_the_hub_once() {
     }
     assert_eq!(requests.load(Ordering::Relaxed), asked, "the cache answers the second time");
     let missing = run("missing.rhai", "0");
-    assert!(missing.contains("cannot be downloaded") && missing.contains("missing.rhai:1:1"), "{missing}");
+    assert!(
+        missing.contains("there is no such file on the hub (404)") && missing.contains("missing.rhai:1:1"),
+        "{missing}"
+    );
     assert!(missing.ends_with("exit code 1"), "{missing}");
 }

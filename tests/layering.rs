@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("run", &["compute"]),
     ("script", &["compute", "nn", "bounds", "train", "data", "run"]),
     ("repl", &["compute", "script"]),
-    ("cli", &["compute", "script", "repl"]),
+    ("cli", &["compute", "data", "script", "repl"]),
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

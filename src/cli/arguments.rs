@@ -21,6 +21,7 @@ Examples:
   workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
   workbench run my_net.rhai --device cuda:1 --seed 3
   workbench check my_net.rhai                             find misspelt names, run nothing
+  workbench data fetch cifar10                            download it once, checked to the last pixel
   workbench                                               a prompt; type `help` there
   echo 'print(1 + 1)' | workbench                         the prompt, fed from a pipe
 
@@ -45,10 +46,67 @@ pub enum Command {
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
+    /// Data sets: what is there, fetching, checking, showing.
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        what: Data,
+    },
     /// Check the names in a script and in all it imports, without running anything.
     Check {
         /// The script, a .rhai file.
         script: PathBuf,
+    },
+}
+
+/// What `workbench data` does. NAME is that of a data set, or the path of a manifest of your own.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// All data sets that are known: where they are, how large, under which licence.
+    List,
+    /// All that is known about one.
+    Info {
+        /// The data set.
+        name: String,
+    },
+    /// Download data sets from the Hugging Face hub, check them, and keep them decoded.
+    ///
+    /// HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are heard. A download that was cut off goes on where it stopped.
+    Fetch {
+        /// The data sets.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Check every image, every label and all checksums of a data set, where it is.
+    Verify {
+        /// The data set.
+        name: String,
+    },
+    /// Print the folder or the files that a data set is read from, and nothing else.
+    Path {
+        /// The data set.
+        name: String,
+    },
+    /// Take over a data set from a folder of its original files or from an archive (.tar, .tar.gz, .zip), and keep it decoded.
+    Import {
+        /// The data set.
+        name: String,
+        /// The folder or archive.
+        path: PathBuf,
+    },
+    /// Show some images of each class, in the terminal and as a PNG file.
+    Show {
+        /// The data set.
+        name: String,
+        /// `train` or `test`.
+        #[arg(long, default_value = "train", value_parser = ["train", "test"])]
+        split: String,
+        /// Images of each class.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+        columns: u16,
+        /// The PNG file [default: NAME.png].
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
     },
 }
 

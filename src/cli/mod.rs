@@ -1,6 +1,7 @@
 //! The command line: what it takes, what it does, and the exit code it ends with.
 
 mod arguments;
+mod data;
 mod signals;
 
 use crate::compute::{device, memory, threads};
@@ -51,6 +52,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             }
             Ok(end(result))
         }
+        Some(Command::Data { what }) => Ok(data::run(&what, arguments.host.data_dir.as_deref())),
         None => {
             let session = session(arguments.host, threads, Overrides::default(), None)?;
             Ok(end(repl::run(session)))

@@ -133,8 +133,9 @@ impl<'a, P> Shared<'a, P> {
         Self { start: all.as_mut_ptr(), len: all.len(), all: PhantomData }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
+    /// Is there room for so many?
+    pub fn holds(&self, n: usize) -> bool {
+        n <= self.len
     }
 
     /// Where an element lies.

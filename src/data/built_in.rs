@@ -18,7 +18,9 @@ const BUILT_IN: &[BuiltIn] = &[
         files: &[("digits.csv.gz", include_bytes!("../../datasets/digits/digits.csv.gz"))],
     },
     BuiltIn { name: "mnist", yaml: include_str!("../../datasets/mnist.yaml"), files: &[] },
+    BuiltIn { name: "fashion_mnist", yaml: include_str!("../../datasets/fashion_mnist.yaml"), files: &[] },
     BuiltIn { name: "cifar10", yaml: include_str!("../../datasets/cifar10.yaml"), files: &[] },
+    BuiltIn { name: "cifar100", yaml: include_str!("../../datasets/cifar100.yaml"), files: &[] },
     BuiltIn { name: "tiny_imagenet", yaml: include_str!("../../datasets/tiny_imagenet.yaml"), files: &[] },
 ];
 

@@ -1,7 +1,7 @@
 //! What a manifest's types alone do not say: keys that its format needs, sizes that fit in memory, splits that share
 //! nothing. Messages name the key.
 
-use super::manifest::{Format, Manifest, SplitFiles, Splits};
+use super::manifest::{Format, HubSource, Manifest, PlainName, SplitFiles, Splits};
 
 /// The most values of one split, one byte each; splits are held in memory, and a manifest may come from somebody else.
 /// It also keeps indices within u32.
@@ -22,16 +22,66 @@ pub(super) fn check(manifest: &Manifest) -> Check {
     }
     let format = manifest.format;
     needs(format, "class_list", manifest.class_list.is_some(), format == Format::Folders)?;
-    if format == Format::Folders {
-        if manifest.scale.get() != u8::MAX {
-            return Err(format!("scale: {}; format `folders` needs 255, the range of its pictures", manifest.scale));
+    if matches!(format, Format::Folders | Format::Parquet) {
+        check_scale(manifest, &format!("format `{}`", format.name()))?;
+    }
+    needs(format, "columns", manifest.columns.is_some(), format == Format::Parquet)?;
+    needs(
+        format,
+        "label_bytes",
+        manifest.label_bytes.is_some(),
+        manifest.label_bytes.is_some() && format == Format::Cifar,
+    )?;
+    if let Some(n) = &manifest.normalisation {
+        let channels = manifest.shape()[0];
+        if n.mean.len() != channels || n.std.len() != channels {
+            let (mean, std) = (n.mean.len(), n.std.len());
+            return Err(format!(
+                "normalisation: {mean} means and {std} deviations; expected {channels}, one for each channel"
+            ));
         }
-        if !matches!(manifest.shape()[0], 1 | 3) {
-            let channels = manifest.shape()[0];
-            return Err(format!("shape: {channels} channels; format `folders` needs 1 (grey) or 3 (red, green, blue)"));
+        if let Some(std) = n.std.iter().find(|s| !(**s > 0.0 && s.is_finite())) {
+            return Err(format!("normalisation.std: {std}; expected numbers above 0"));
         }
     }
+    if let Some(hub) = &manifest.hub {
+        check_hub(manifest, hub)?;
+    }
     check_overlap(manifest)
+}
+
+fn check_hub(manifest: &Manifest, hub: &HubSource) -> Check {
+    let plain = |part: &str| !part.is_empty() && PlainName::allows(part);
+    if hub.repository.split('/').count() != 2 || !hub.repository.split('/').all(plain) {
+        return Err(format!("hub.repository: `{}`; expected OWNER/NAME", hub.repository));
+    }
+    if !plain(&hub.revision) {
+        return Err(format!("hub.revision: `{}`; expected a branch, a tag or a commit", hub.revision));
+    }
+    for (name, files) in [("train", &hub.train), ("test", &hub.test)] {
+        if let Some(file) = files.iter().find(|f| !f.split('/').all(plain)) {
+            return Err(format!("hub.{name}: `{file}`; expected a path inside the repository"));
+        }
+        if files.is_empty() {
+            return Err(format!("hub.{name}: no file; expected at least one"));
+        }
+    }
+    match hub.train.iter().find(|f| hub.test.contains(f)) {
+        Some(both) => Err(format!("hub: train and test use the same file {both}")),
+        None => check_scale(manifest, "hub"),
+    }
+}
+
+/// Pictures hold bytes from 0 to 255, of one or three channels.
+fn check_scale(manifest: &Manifest, who: &str) -> Check {
+    if manifest.scale.get() != u8::MAX {
+        return Err(format!("scale: {}; {who} needs 255, the range of its pictures", manifest.scale));
+    }
+    if !matches!(manifest.shape()[0], 1 | 3) {
+        let channels = manifest.shape()[0];
+        return Err(format!("shape: {channels} channels; {who} needs 1 (grey) or 3 (red, green, blue)"));
+    }
+    Ok(())
 }
 
 fn check_memory(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
@@ -57,7 +107,7 @@ fn check_keys(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
     needs("labels", split.labels.is_some(), format == Format::Idx)?;
     needs("file", split.file.is_some(), format == Format::Csv)?;
     may("first_row", split.first_row.is_some(), format == Format::Csv)?;
-    needs("files", split.files.is_some(), format == Format::Cifar)?;
+    needs("files", split.files.is_some(), matches!(format, Format::Cifar | Format::Parquet))?;
     needs("folder", split.folder.is_some(), format == Format::Folders)?;
     may("subfolder", split.subfolder.is_some(), format == Format::Folders)?;
     may("annotations", split.annotations.is_some(), format == Format::Folders)?;
@@ -65,7 +115,8 @@ fn check_keys(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
         return Err(format!("splits.{name}: images and labels are the same file"));
     }
     let files = split.files.as_deref().unwrap_or_default();
-    if split.files.is_some() && (files.is_empty() || !split.size.get().is_multiple_of(files.len())) {
+    let uneven = format == Format::Cifar && !files.is_empty() && !split.size.get().is_multiple_of(files.len());
+    if split.files.is_some() && (files.is_empty() || uneven) {
         return Err(format!(
             "splits.{name}: {} images in {} files; expected as many images in every file",
             split.size,

@@ -1,5 +1,6 @@
-//! The binary files of CIFAR-10: records of one byte for the label, then the image's values in CHW order; the same number
-//! of records in every file of a split, and nothing else.
+//! The binary files of CIFAR-10 and CIFAR-100: records of a byte for the label (before it, for CIFAR-100, one for a coarser
+//! label, which is not used), then the image's values in CHW order; the same number of records in every file of a split,
+//! and nothing else.
 
 use super::error::Result;
 use super::file_error::FileError;
@@ -7,6 +8,7 @@ use super::idx::Raw;
 use super::manifest::{Manifest, SplitFiles};
 use super::read::Input;
 use super::split_files;
+use std::num::NonZeroUsize;
 
 /// Read the first `wanted` images of the split called `name`. Of `files` only those are read that hold them; such a file
 /// may be incomplete where its first records are enough, but only by whole records.
@@ -29,7 +31,7 @@ fn read(
     needed: usize,
     done: (&'static str, usize),
 ) -> Result<Vec<u8>> {
-    let record = 1 + manifest.pixels();
+    let record = label_bytes(manifest) + manifest.pixels();
     let whole = (split.images_per_file() * record) as u64;
     // All of it, also for a limit: what is behind the wanted records tells whether this is the right kind of file.
     let mut bytes = input.read_at_most(whole, &format!("{whole} bytes of records"))?;
@@ -48,6 +50,10 @@ fn read(
     Ok(bytes)
 }
 
+fn label_bytes(manifest: &Manifest) -> usize {
+    manifest.label_bytes.map_or(1, NonZeroUsize::get)
+}
+
 fn append(
     manifest: &Manifest,
     input: &Input,
@@ -56,8 +62,9 @@ fn append(
     labels: &mut Vec<u32>,
 ) -> Result<()> {
     let (classes, scale) = (manifest.classes.get(), manifest.scale.get());
-    for (index, record) in records.chunks_exact(1 + manifest.pixels()).enumerate() {
-        let (label, image) = (u32::from(record[0]), &record[1..]);
+    let before = label_bytes(manifest);
+    for (index, record) in records.chunks_exact(before + manifest.pixels()).enumerate() {
+        let (label, image) = (u32::from(record[before - 1]), &record[before..]);
         if label as usize >= classes {
             return Err(FileError::Label { file: input.shown(), index, value: label, classes }.into());
         }

@@ -42,7 +42,7 @@ pub enum Error {
     /// None of the places holds any file of the data set.
     #[error(
         "data set `{dataset}`: {file} was found nowhere. Looked, with and without .gz, for{looked}\n\
-        Give the folder that holds it with `--data-dir FOLDER` or in the environment variable WORKBENCH_DATA"
+        Give the folder that holds it with `--data-dir FOLDER` or in the environment variable WORKBENCH_DATA{fetch}"
     )]
     NotFound {
         /// The data set's name.
@@ -51,6 +51,8 @@ pub enum Error {
         file: String,
         /// Every path that was tried, one per line.
         looked: String,
+        /// Or how to fetch it, where that is possible.
+        fetch: String,
     },
     /// The place that holds some of the data set's files lacks another one.
     #[error("data set `{dataset}`: {} holds {present} but neither {missing} nor {missing}.gz; put it there, or give a \
@@ -169,6 +171,49 @@ pub enum Error {
         /// The split's name.
         split: String,
         /// What is wrong.
+        message: String,
+    },
+    /// A file of the hub that cannot be had.
+    #[error("{file}: {message}")]
+    Hub {
+        /// Its address.
+        file: String,
+        /// Why, and the way out.
+        message: String,
+    },
+    /// Content that is not what the manifest promises.
+    #[error(
+        "data set `{dataset}`: the {split} images from {source_of} are not those that were published: the digest of their content \
+        is {found}, expected {expected}; fetch or copy them again, or describe them by a manifest of your own"
+    )]
+    Digest {
+        /// The data set's name.
+        dataset: String,
+        /// `train` or `test`.
+        split: &'static str,
+        /// Where they came from.
+        source_of: Box<str>,
+        /// The manifest's digest.
+        expected: Box<str>,
+        /// The content's.
+        found: Box<str>,
+    },
+    /// A file whose checksum is not the manifest's.
+    #[error("{file}: its SHA-256 is {found}, expected {expected}; fetch or copy it again")]
+    Checksum {
+        /// The path.
+        file: String,
+        /// The manifest's.
+        expected: String,
+        /// The file's.
+        found: String,
+    },
+    /// Something that `workbench data` was asked for and cannot do.
+    #[error("data set `{dataset}`: {message}")]
+    Store {
+        /// The data set's name.
+        dataset: String,
+        /// Why not, and the way out.
         message: String,
     },
     /// Somebody asked to stop while files were read.

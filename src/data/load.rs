@@ -1,12 +1,14 @@
 //! From located files to splits: the reader that the manifest's format needs, and what holds for every format.
 
+use super::decoded::Values;
 use super::error::{Error, Result};
 use super::folders::Classes;
+use super::idx::Raw;
 use super::locate::Located;
 use super::manifest::{Format, Manifest, PlainName};
 use super::read::Input;
 use super::split::Split;
-use super::{Options, cifar, csv, folders, idx, split_files};
+use super::{Options, cifar, csv, folders, idx, parquet, split_files, store};
 
 /// Loads the splits of one data set.
 pub(super) struct Loader<'a> {
@@ -35,34 +37,46 @@ impl<'a> Loader<'a> {
 
     /// The first `wanted` images of `name`, `train` or `test`. A split that is wanted whole has to hold every class.
     pub fn load(&self, name: &'static str, wanted: usize) -> Result<Split> {
-        let (manifest, options) = (self.manifest, self.options);
+        let manifest = self.manifest;
+        let size = split_files(manifest, name).size.get();
+        // Formats that are read whole anyway may as well be kept whole.
+        let (values, labels) = if wanted == size || matches!(manifest.format, Format::Idx | Format::Parquet) {
+            store::load(manifest, self.located, name, self)?
+        } else {
+            let (values, labels) = self.decode(name, wanted)?;
+            (values.into(), labels)
+        };
+        checked(manifest, name, (values, labels), self.options, wanted)
+    }
+
+    /// The first `wanted` images of `name` from their files; all of them where a format is read whole.
+    pub fn decode(&self, name: &'static str, wanted: usize) -> Result<Raw> {
+        let manifest = self.manifest;
         let files = split_files(manifest, name);
         let size = files.size.get();
-        let raw = match manifest.format {
-            Format::Idx => idx::load(manifest, size, self.input(&files.images), self.input(&files.labels))?,
+        match manifest.format {
+            Format::Idx => idx::load(manifest, size, self.input(&files.images), self.input(&files.labels)),
             Format::Csv => {
                 let rows = manifest.rows(files.file.as_ref().map_or("", PlainName::as_str));
-                csv::load(manifest, files.first_row.unwrap_or(0), size, rows, self.input(&files.file))?
+                csv::load(manifest, files.first_row.unwrap_or(0), size, rows, self.input(&files.file))
             }
             Format::Cifar => {
                 // Only the files that are wanted have been located.
                 let parts = files.files.iter().flatten().filter_map(|f| self.located.inputs.get(f.as_str()));
-                cifar::load(manifest, name, &parts.collect::<Vec<_>>(), wanted)?
+                cifar::load(manifest, name, &parts.collect::<Vec<_>>(), wanted)
             }
             Format::Folders => {
                 let classes = self.classes.as_ref().expect("a checked manifest names the list of classes");
-                folders::load(manifest, name, &self.located.folder, classes, wanted)?
+                folders::load(manifest, name, &self.located.folder, classes, wanted)
             }
-        };
-        let whole = raw.1.len() == size;
-        let (shape, classes, scale) = (manifest.shape(), manifest.classes.get(), manifest.scale.get());
-        let split = Split::from_bytes(name, shape, classes, raw, scale, options);
-        let missing = missing_classes(&split, classes);
-        if whole && !missing.is_empty() {
-            let (dataset, split) = (manifest.name.as_str().into(), name.into());
-            return Err(Error::MissingClass { dataset, split, missing: list(&missing), classes });
+            Format::Parquet => {
+                let columns = manifest.columns.as_ref().expect("a checked manifest names the columns");
+                let columns = parquet::Columns { image: &columns.image, label: &columns.label };
+                let inputs = files.files.iter().flatten().map(|f| &self.located.inputs[f.as_str()]);
+                let paths = inputs.map(|input| input.unpacked_path()).collect::<Result<Vec<_>>>()?;
+                parquet::load(manifest, &paths, columns, size)
+            }
         }
-        Ok(split.take(wanted))
     }
 
     /// The manifest has been checked for the keys of its format, and every file of it has been found.
@@ -82,18 +96,40 @@ impl<'a> Loader<'a> {
                 listed - 1
             )
         });
-        let missing = splits.iter().filter_map(|split| {
-            let missing = missing_classes(split, listed);
-            let (name, len) = (split.name(), split.len());
-            (!missing.is_empty()).then(|| {
-                let missing = list(&missing);
-                format!(
-                    "the first {len} {name} images hold none of class {missing}; raise {name}_limit to have them all"
-                )
-            })
-        });
-        excerpt.into_iter().chain(missing).collect()
+        excerpt.into_iter().chain(warnings(listed, splits)).collect()
     }
+}
+
+/// What a careful reader of the loaded `splits` of `classes` classes should know.
+pub(super) fn warnings(classes: usize, splits: &[&Split]) -> Vec<String> {
+    let missing = splits.iter().filter_map(|split| {
+        let missing = missing_classes(split, classes);
+        let (name, len) = (split.name(), split.len());
+        (!missing.is_empty()).then(|| {
+            let missing = list(&missing);
+            format!("the first {len} {name} images hold none of class {missing}; raise {name}_limit to have them all")
+        })
+    });
+    missing.collect()
+}
+
+/// The first `wanted` images of a split, which has to hold every class if it is whole.
+pub(super) fn checked(
+    manifest: &Manifest,
+    name: &str,
+    (values, labels): (Values, Vec<u32>),
+    options: &Options,
+    wanted: usize,
+) -> Result<Split> {
+    let (shape, classes, scale) = (manifest.shape(), manifest.classes.get(), manifest.scale.get());
+    let whole = labels.len() == split_files(manifest, name).size.get();
+    let split = Split::from_bytes(name, shape, classes, (values, labels), scale, options);
+    let missing = missing_classes(&split, classes);
+    if whole && !missing.is_empty() {
+        let (dataset, split) = (manifest.name.as_str().into(), name.into());
+        return Err(Error::MissingClass { dataset, split, missing: list(&missing), classes });
+    }
+    Ok(split.take(wanted))
 }
 
 /// Which of the first `classes` classes have no image.

@@ -54,14 +54,19 @@ fn embedded(manifest: &Manifest, files: &[&str]) -> Option<Located> {
 fn folders(beside: Option<&Path>, data_dir: Option<&Path>, env: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     // An environment variable that is set to nothing counts as not set.
     let env = |key: &str| env(key).filter(|value| !value.as_os_str().is_empty());
-    // The XDG specification has relative paths ignored.
-    let cache = env("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| env("HOME").map(|h| h.join(".cache")));
+    let cache = cache_folder(&env);
     let mut folders: Vec<PathBuf> = Vec::new();
     folders.extend(beside.map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.into() }));
     folders.extend(data_dir.map(PathBuf::from));
     folders.extend(env("WORKBENCH_DATA"));
-    folders.extend(cache.map(|p| p.join("workbench").join("datasets")));
+    folders.extend(cache.map(|p| p.join("datasets")));
     folders
+}
+
+/// The folder of this program in the user's cache; the XDG specification has relative paths ignored.
+pub fn cache_folder(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let base = env("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| env("HOME").map(|h| h.join(".cache")));
+    base.map(|p| p.join("workbench"))
 }
 
 /// Where a data folder may hold the files: under the data set's name and directly, each with and without the folder that
@@ -71,6 +76,11 @@ fn places(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
     let named = data_folder.join(manifest.name.as_str());
     let inner = [named.as_path(), data_folder].map(|p| unpacked.map(|u| p.join(u)));
     inner.into_iter().flatten().chain([named.clone(), data_folder.into()]).collect()
+}
+
+/// Find `files` in the folder `folder` or one of those that it may hold.
+pub fn locate_in(manifest: &Manifest, files: &[&str], folder: &Path) -> Result<Located> {
+    search(manifest, files, &[folder.into()])
 }
 
 fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Located> {
@@ -101,7 +111,9 @@ fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Lo
         }
     }
     let file = files.first().copied().unwrap_or_default().to_owned();
-    Err(Error::NotFound { dataset: manifest.name.as_str().into(), file, looked })
+    let dataset = manifest.name.as_str().to_owned();
+    let fetch = manifest.hub.as_ref().map(|_| format!(", or download it: workbench data fetch {dataset}"));
+    Err(Error::NotFound { dataset, file, looked, fetch: fetch.unwrap_or_default() })
 }
 
 /// `file` or `file.gz` in `place`. A folder of that name is passed over if the packed file lies beside it (some

@@ -3,9 +3,11 @@
 
 use super::built_in;
 use super::check::check;
+use super::digest;
 use super::error::{Error, Result};
 use super::file_error::FileError;
-use serde::de::{Deserialize, Deserializer, Visitor};
+pub use super::manifest_keys::{Columns, Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::Path;
@@ -40,8 +42,23 @@ pub struct Manifest {
     /// `folders`: the file that names the classes, one per line. Labels count them in alphabetical order.
     #[serde(default)]
     pub class_list: Option<PlainName>,
+    /// `cifar`: bytes before each image, of which the last is the label; 1 if left out.
+    #[serde(default)]
+    pub label_bytes: Option<NonZeroUsize>,
+    /// `parquet`: which columns hold the images and the labels.
+    #[serde(default)]
+    pub columns: Option<Columns>,
     /// The images to train on and those to test on.
     pub splits: Splits,
+    /// Where `workbench data fetch` finds the data set on the hub, as Parquet.
+    #[serde(default)]
+    pub hub: Option<HubSource>,
+    /// SHA-256 of files, by their names in this manifest, unpacked. Files that are not listed are not checked one by one.
+    #[serde(default)]
+    pub checksums: BTreeMap<String, Sha256>,
+    /// Mean and standard deviation of each channel over the training images, of values from 0 to 1.
+    #[serde(default)]
+    pub normalisation: Option<Normalisation>,
     /// Under which terms the data may be used.
     pub licence: String,
     /// What to cite.
@@ -49,105 +66,12 @@ pub struct Manifest {
     /// Where the data come from.
     #[serde(default)]
     pub homepage: Option<String>,
+    /// SHA-256 of the manifest's text: what the decoded cache is keyed by.
+    #[serde(skip)]
+    pub(super) key: String,
     /// Files that come with the program.
     #[serde(skip)]
     embedded: &'static [(&'static str, &'static [u8])],
-}
-
-/// The two splits of a manifest.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Splits {
-    /// Images to train on.
-    pub train: SplitFiles,
-    /// Images to test on.
-    pub test: SplitFiles,
-}
-
-/// The size and the files of one split; which of the keys are needed depends on the format.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SplitFiles {
-    /// The exact number of images.
-    pub size: NonZeroUsize,
-    /// `idx`: the file of images, without `.gz`.
-    #[serde(default)]
-    pub images: Option<PlainName>,
-    /// `idx`: the file of labels, without `.gz`.
-    #[serde(default)]
-    pub labels: Option<PlainName>,
-    /// `csv`: the file of rows, without `.gz`.
-    #[serde(default)]
-    pub file: Option<PlainName>,
-    /// `csv`: the row, from 0, at which the split starts; 0 if left out.
-    #[serde(default)]
-    pub first_row: Option<usize>,
-    /// `cifar`: the files in order, without `.gz`, each with as many images.
-    #[serde(default)]
-    pub files: Option<Vec<PlainName>>,
-    /// `folders`: the folder that holds a folder for each class, or the annotations.
-    #[serde(default)]
-    pub folder: Option<PlainName>,
-    /// `folders`: the folder, within that of a class or beside the annotations, that holds the images; none if left out.
-    #[serde(default)]
-    pub subfolder: Option<PlainName>,
-    /// `folders`: the file that lists images and their classes, where images are not kept in a folder for each class.
-    #[serde(default)]
-    pub annotations: Option<PlainName>,
-}
-
-/// The file formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A file of images and a file of labels per split; see `idx.rs`.
-    Idx,
-    /// Rows of values with the label last; see `csv.rs`.
-    Csv,
-    /// Files of records, each a label and an image; see `cifar.rs`.
-    Cifar,
-    /// Pictures in folders; see `folders.rs`.
-    Folders,
-}
-
-/// A name that can be a file in a data folder and cannot lead out of it: letters, digits, `.`, `-` and `_`, not
-/// beginning with a dot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlainName(String);
-
-impl PlainName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Is `name` one?
-    pub fn allows(name: &str) -> bool {
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        plain && !name.is_empty() && !name.starts_with('.')
-    }
-}
-
-impl<'de> Deserialize<'de> for PlainName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        // The check sits in a visitor and not behind `try_from` because only then does the error carry this value's
-        // own line and column.
-        struct Plain;
-        impl Visitor<'_> for Plain {
-            type Value = PlainName;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a plain name (letters, digits, `.`, `-`, `_`, no leading `.`, no folders)")
-            }
-            fn visit_str<E: serde::de::Error>(self, s: &str) -> std::result::Result<PlainName, E> {
-                if PlainName::allows(s) {
-                    Ok(PlainName(s.into()))
-                } else {
-                    Err(E::invalid_value(serde::de::Unexpected::Str(s), &self))
-                }
-            }
-        }
-        deserializer.deserialize_str(Plain)
-    }
 }
 
 impl Manifest {
@@ -174,7 +98,7 @@ impl Manifest {
             Error::Manifest { file: file.into(), at, message }
         })?;
         check(&manifest).map_err(|message| Error::Manifest { file: file.into(), at: None, message })?;
-        Ok(manifest)
+        Ok(Self { key: digest::of_bytes(yaml.as_bytes()), ..manifest })
     }
 
     /// Channels, height and width.
@@ -198,7 +122,9 @@ impl Manifest {
         let mut files: Vec<&str> = self.class_list.iter().map(PlainName::as_str).collect();
         for (split, wanted) in [(&self.splits.train, train), (&self.splits.test, test)] {
             let single = [&split.images, &split.labels, &split.file].into_iter().flatten();
-            let parts = split.files.iter().flatten().take(split.files_for(wanted));
+            // How many rows a Parquet file holds only it knows.
+            let parts = if self.format == Format::Parquet { usize::MAX } else { split.files_for(wanted) };
+            let parts = split.files.iter().flatten().take(parts);
             for file in single.chain(parts).map(PlainName::as_str) {
                 if !files.contains(&file) {
                     files.push(file);
@@ -212,7 +138,7 @@ impl Manifest {
     pub(super) fn enough_without(&self, file: &str) -> Option<(&'static str, usize)> {
         self.splits().into_iter().find_map(|(name, split)| {
             let before = split.files.iter().flatten().position(|f| f.as_str() == file)?;
-            (before > 0).then(|| (name, before * split.images_per_file()))
+            (before > 0 && self.format == Format::Cifar).then(|| (name, before * split.images_per_file()))
         })
     }
 
@@ -225,31 +151,6 @@ impl Manifest {
     /// The contents of `file` (with `.gz` where it is packed) if it comes with the program.
     pub fn embedded(&self, file: &str) -> Option<&'static [u8]> {
         self.embedded.iter().find(|(name, _)| *name == file).map(|(_, bytes)| *bytes)
-    }
-}
-
-impl SplitFiles {
-    /// `cifar`: the images in each of the files.
-    pub fn images_per_file(&self) -> usize {
-        // `check` has made sure that it comes out even.
-        self.size.get() / self.files.as_ref().map_or(1, Vec::len)
-    }
-
-    /// `cifar`: how many of the files the first `wanted` images are in.
-    fn files_for(&self, wanted: usize) -> usize {
-        wanted.div_ceil(self.images_per_file())
-    }
-}
-
-impl Format {
-    /// As manifests write it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Format::Idx => "idx",
-            Format::Csv => "csv",
-            Format::Cifar => "cifar",
-            Format::Folders => "folders",
-        }
     }
 }
 

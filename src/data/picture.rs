@@ -23,8 +23,12 @@ pub fn read(path: &Path, shape: [usize; 3], image: &mut [u8]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut reader = open_file(path, &file)?.take(PICTURE_BYTES + 1);
     reader.read_to_end(&mut bytes).map_err(|source| FileError::Io { file: file.clone(), source })?;
-    let channels = decode(&bytes, shape, &file)?;
-    interleaved_to_planes(&channels, shape, image);
+    decode_into(&bytes, shape, &file, image)
+}
+
+/// The picture in `bytes`, which errors call `file`, into `image`.
+pub fn decode_into(bytes: &[u8], shape: [usize; 3], file: &str, image: &mut [u8]) -> Result<()> {
+    interleaved_to_planes(&decode(bytes, shape, file)?, shape, image);
     Ok(())
 }
 

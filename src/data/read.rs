@@ -38,6 +38,23 @@ impl Input {
         self.shown.clone()
     }
 
+    /// The path on disk, where it is on disk.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Disk(path) => Some(path),
+            Place::Embedded(_) => None,
+        }
+    }
+
+    /// The path of a file that has to be on disk and not packed, since it is not read from its beginning to its end.
+    pub fn unpacked_path(&self) -> Result<&Path> {
+        let message = "is packed; a file of this format has to be unpacked".to_owned();
+        match self.path().filter(|_| !self.packed) {
+            Some(path) => Ok(path),
+            None => Err(FileError::Content { file: self.shown(), message }.into()),
+        }
+    }
+
     /// Is it packed with gzip?
     pub fn packed(&self) -> bool {
         self.packed

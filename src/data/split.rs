@@ -2,6 +2,7 @@
 
 use super::augment::{Augmentation, Window};
 use super::batches::{BatchOrder, Batches};
+use super::decoded::Values;
 use super::error::{Error, Result};
 use super::file_error::FileError;
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -33,7 +34,7 @@ struct Data {
 #[derive(Debug)]
 enum Images {
     /// As stored in a file; byte `v` stands for `levels[v] = v / scale`.
-    Bytes { values: Vec<u8>, levels: Vec<f64> },
+    Bytes { values: Values, levels: Vec<f64> },
     /// Arbitrary values, [n, C, H, W].
     Values(Tensor),
 }
@@ -45,7 +46,7 @@ impl Split {
         name: &str,
         shape: [usize; 3],
         classes: usize,
-        (values, labels): (Vec<u8>, Vec<u32>),
+        (values, labels): (Values, Vec<u32>),
         scale: u8,
         options: &super::Options,
     ) -> Self {

@@ -7,6 +7,16 @@ pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Columns of text that a line of output may have: the terminal's, and plenty where there is none.
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(200, |(width, _)| usize::from(width.0).max(20))
+}
+
+/// Does a person see standard output, with colours?
+pub fn shows_colours() -> bool {
+    std::io::stdout().is_terminal() && colours()
+}
+
 /// Colours only for a person at a terminal who has not asked for none.
 pub fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

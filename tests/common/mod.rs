@@ -3,6 +3,8 @@
 
 pub mod data;
 pub mod golden;
+pub mod hub;
+pub mod parquet;
 pub mod program;
 
 use candle_core::{DType, Device, Tensor};

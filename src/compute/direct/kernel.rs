@@ -7,7 +7,8 @@
 
 use super::super::conv::Geometry;
 use super::super::elementwise::Shared;
-use super::layout::{Blocked, HalfLine, LANES, Line, Matrix, turned};
+use super::layout::{Blocked, HalfLine, LANES, Line};
+use super::packing::{Matrix, turned};
 use super::plan::{Direction, Phase, Plan};
 use super::tile::{self, Tile, WIDEST, WORDS_BF16, WORDS_F32};
 use rayon::prelude::*;

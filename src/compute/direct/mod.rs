@@ -1,6 +1,6 @@
 //! Direct convolution of one picture on one core with AVX-512: f32, and bf16 where the processor multiplies it
 //!
-//! `layout` is the blocked form that all kernels read and write, `plan` the taps of either direction, `tile` the register
+//! `layout` is the blocked form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the register
 //! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`, `planar`
 //! and `planar_gradient` are the same for convolutions of a few channels, `pair` chooses between the two, `linear` has the
 //! products of linear layers. What these do not cover (other processors, f64, strides above 2, kernels wider than 7)
@@ -10,6 +10,7 @@ pub mod gradient;
 pub mod kernel;
 pub mod layout;
 pub mod linear;
+pub mod packing;
 pub mod pair;
 pub mod passes;
 pub mod plan;
@@ -21,7 +22,8 @@ mod tile;
 
 pub use gradient::Gradient;
 pub use kernel::{Finish, Kernel};
-pub use layout::{Blocked, HalfLine, Line, pack, pack_middles, unpack, unpack_ends};
+pub use layout::{Blocked, HalfLine, Line};
+pub use packing::{pack, pack_middles, unpack, unpack_ends};
 pub use pair::Pair;
 pub use plan::Direction;
 pub use planar::{Planar, suits};

@@ -4,7 +4,8 @@
 
 use super::super::conv::Geometry;
 use super::kernel::{self, Kernel};
-use super::layout::{Blocked, Line, pack, unpack};
+use super::layout::{Blocked, Line};
+use super::packing::{pack, unpack};
 use super::passes::{as_numbers, keep};
 use super::plan::Direction;
 use super::planar::{self, Planar, suits};

@@ -130,7 +130,7 @@ impl Planar {
         let to = &self.to;
         let outs = to.channels;
         let plane = if border == Border::With { to.rows * to.columns } else { to.height * to.width };
-        assert!(y.len() >= outs * plane, "a picture of the wrong size");
+        assert!(y.holds(outs * plane), "a picture of the wrong size");
         let mut squares = 0.0;
         let mut at = [(0, 0, 0); 8];
         for group in (0..outs).step_by(OUTPUTS) {

@@ -3,9 +3,10 @@
 use super::args;
 use super::host::host;
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
+use crate::data::Error;
 use crate::data::hub::HubFile;
 use crate::nn::{self, Sequential};
-use crate::script::error::{Res, candle, fail};
+use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
 use crate::script::suggest;
 use candle_core::DType;
@@ -23,7 +24,11 @@ fn weights_file(op: &str, path: &str) -> Res<PathBuf> {
     if !HubFile::is_address(path) {
         return Ok(PathBuf::from(path));
     }
-    HubFile::parse(path).and_then(|file| file.fetch()).map_err(|e| fail(format!("{op}: {e}")))
+    let file = HubFile::parse(path).map_err(|e| fail(format!("{op}: {e}")))?;
+    file.fetch().map_err(|e| match e {
+        Error::Interrupted => interrupted(),
+        e => fail(format!("{op}: {e}")),
+    })
 }
 
 fn trainable(op: &str, dtype: DType) -> Res<()> {

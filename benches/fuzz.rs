@@ -1,0 +1,267 @@
+//! Random damage to every kind of data file, for as long as one likes: no panic, no endless loop, no memory out of bounds
+//!
+//! ```text
+//! cargo bench --bench fuzz -- [SECONDS FOR EACH PARSER, 60] [SEED, 0]
+//! ```
+//!
+//! Each round takes a good file, changes it in a few places (bits, bytes, numbers at the edges, pieces cut out, doubled,
+//! moved, or taken from another file) and loads the data set. An error is right and so is a data set of the right size;
+//! a panic or a round of more than five seconds ends the run with the file kept and its name printed.
+
+#[path = "../tests/common/parquet.rs"]
+mod parquet_files;
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use workbench::compute::random::Generator;
+use workbench::data::{Dataset, Options, fetch};
+
+/// One parser: the name of the damaged file, the good contents to start from, and what is loaded.
+struct Target {
+    name: &'static str,
+    file: &'static str,
+    seeds: Vec<Vec<u8>>,
+    import: Option<&'static str>,
+}
+
+const SIZES: (usize, usize) = (6, 4);
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<u64>().ok());
+    let (seconds, seed) = (numbers.next().unwrap_or(60), numbers.next().unwrap_or(0));
+    let folder = tempfile::tempdir().expect("a folder");
+    // SAFETY: no other thread runs yet. What is imported must not come to lie among the user's own data.
+    unsafe { std::env::set_var("XDG_CACHE_HOME", folder.path().join("cache")) };
+    // Where a panic is expected to be caught, its words would only hide the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    for target in targets() {
+        let place = folder.path().join(target.name);
+        fill(&place, target.name);
+        let (rounds, fine) = run(&target, &place, Duration::from_secs(seconds), seed);
+        println!("{:10} {rounds:8} rounds, {fine} of them loaded nevertheless, no crash", target.name);
+    }
+}
+
+fn run(target: &Target, place: &Path, time: Duration, seed: u64) -> (usize, usize) {
+    let random = Generator::stream(seed, 1).fork(target.name);
+    let (started, mut rounds, mut fine) = (Instant::now(), 0, 0);
+    while started.elapsed() < time {
+        let bytes = damaged(&target.seeds, &random);
+        let file = place.join(target.file);
+        std::fs::write(&file, &bytes).expect("room for a file");
+        let begin = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| load(target, place))) {
+            Ok(loaded) if begin.elapsed() < Duration::from_secs(5) => fine += usize::from(loaded),
+            other => {
+                let kept = PathBuf::from(format!("fuzz-{}-{rounds}", target.name));
+                std::fs::write(&kept, &bytes).expect("room for a file");
+                let what = if other.is_err() { "a panic" } else { "too slow" };
+                println!(
+                    "{}: {what} in round {rounds}, {:?}; kept as {}",
+                    target.name,
+                    begin.elapsed(),
+                    kept.display()
+                );
+                std::process::exit(1);
+            }
+        }
+        rounds += 1;
+    }
+    (rounds, fine)
+}
+
+fn load(target: &Target, place: &Path) -> bool {
+    let manifest = place.join("my.yaml").display().to_string();
+    if let Some(archive) = target.import {
+        return fetch::import(&manifest, &place.join(archive), &|_| {}).is_ok();
+    }
+    match Dataset::load(&manifest, &Options::default()) {
+        Ok(data) if target.name != "manifest" => {
+            assert_eq!((data.train.len(), data.test.len()), SIZES, "a data set of another size");
+            true
+        }
+        other => other.is_ok(),
+    }
+}
+
+fn damaged(seeds: &[Vec<u8>], random: &Generator) -> Vec<u8> {
+    let pick = |n: usize| (random.unit() * n.max(1) as f64) as usize;
+    let mut bytes = seeds[pick(seeds.len())].clone();
+    for _ in 0..=pick(6) {
+        let at = pick(bytes.len());
+        let end = (at + 1 + pick(40)).min(bytes.len());
+        match pick(9) {
+            0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << pick(8),
+            2 if !bytes.is_empty() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b'-', b'9'][pick(8)],
+            3 if end - at.min(end) >= 4 => {
+                let number = [0, 1, u32::MAX, i32::MAX as u32, 1 << 16][pick(5)];
+                let number = if pick(2) == 0 { number.to_le_bytes() } else { number.to_be_bytes() };
+                bytes[at..at + 4].copy_from_slice(&number);
+            }
+            4 => bytes.truncate(at),
+            5 if at < end => drop(bytes.drain(at..end)),
+            6 if at < end => {
+                let piece = bytes[at..end].to_vec();
+                let to = pick(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+            7 => {
+                let other = &seeds[pick(seeds.len())];
+                let from = pick(other.len());
+                let to = pick(bytes.len());
+                bytes.splice(to..to, other[from..(from + 1 + pick(40)).min(other.len())].iter().copied());
+            }
+            _ => bytes.extend((0..pick(9)).map(|_| pick(256) as u8)),
+        }
+    }
+    bytes
+}
+
+const SHAPE: [usize; 3] = [1, 5, 6];
+
+fn pixels(image: usize) -> Vec<u8> {
+    (0..30).map(|i| (i * 11 + image * 50) as u8).collect()
+}
+
+fn records(from: usize, to: usize) -> Vec<u8> {
+    (from..to).flat_map(|i| [vec![(i % 2) as u8], pixels(i)].concat()).collect()
+}
+
+fn idx(from: usize, to: usize) -> (Vec<u8>, Vec<u8>) {
+    let word = |n: usize| (n as u32).to_be_bytes();
+    let images = [&word(0x0803)[..], &word(to - from), &word(5), &word(6)].concat();
+    let labels = [&word(0x0801)[..], &word(to - from)].concat();
+    let labels = labels.into_iter().chain((from..to).map(|i| (i % 2) as u8)).collect();
+    (images.into_iter().chain((from..to).flat_map(pixels)).collect(), labels)
+}
+
+fn csv(from: usize, to: usize) -> Vec<u8> {
+    let row = |i: usize| {
+        let values: Vec<String> = pixels(i).iter().map(u8::to_string).collect();
+        format!("{},{}\n", values.join(","), i % 2)
+    };
+    (from..to).map(row).collect::<String>().into_bytes()
+}
+
+fn rows(from: usize, to: usize) -> Vec<u8> {
+    let rows: Vec<_> = (from..to).map(|i| (parquet_files::png(&pixels(i), SHAPE), (i % 2) as i64)).collect();
+    parquet_files::write(&rows, 4, ("image", "label"))
+}
+
+fn jpeg(image: usize) -> Vec<u8> {
+    let mut out = vec![];
+    let encoder = image::codecs::jpeg::JpegEncoder::new(&mut out);
+    image::ImageEncoder::write_image(encoder, &pixels(image), 6, 5, image::ExtendedColorType::L8).expect("a picture");
+    out
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn tar() -> Vec<u8> {
+    let mut archive = tar::Builder::new(vec![]);
+    for (name, bytes) in [("train.bin", records(0, 6)), ("test.bin", records(6, 10))] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, &bytes[..]).expect("memory");
+    }
+    archive.into_inner().expect("memory")
+}
+
+fn zip() -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    for (name, bytes) in [("train.bin", records(0, 6)), ("test.bin", records(6, 10))] {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("memory");
+        archive.write_all(&bytes).expect("memory");
+    }
+    archive.finish().expect("memory").into_inner()
+}
+
+fn manifest(format: &str) -> String {
+    let splits = match format {
+        "idx" => ("images: a, labels: b", "images: c, labels: d"),
+        "csv" => ("file: a", "file: b"),
+        "folders" => ("folder: train", "folder: val, annotations: list.txt"),
+        _ => ("files: [train.bin]", "files: [test.bin]"),
+    };
+    let more = match format {
+        "folders" => "class_list: classes.txt\n",
+        "parquet" => "columns: { image: image, label: label }\n",
+        _ => "",
+    };
+    format!(
+        "name: my\ntitle: My\nshape: [1, 5, 6]\nclasses: 2\nscale: 255\nformat: {format}\n{more}splits:\n  \
+         train: {{ size: 6, {} }}\n  test: {{ size: 4, {} }}\nlicence: none\ncitation: none\n",
+        splits.0, splits.1
+    )
+}
+
+fn targets() -> Vec<Target> {
+    let target = |name, file, seeds| Target { name, file, seeds, import: None };
+    let hub = include_str!("../datasets/cifar10.yaml").as_bytes().to_vec();
+    let manifests = ["cifar", "idx", "folders"].map(|f| manifest(f).into_bytes()).into_iter().chain([hub]).collect();
+    vec![
+        target("idx", "a", vec![idx(0, 6).0, idx(6, 10).0]),
+        target("labels", "b", vec![idx(0, 6).1]),
+        target("idx-gz", "a.gz", vec![gz(&idx(0, 6).0)]),
+        target("csv", "a", vec![csv(0, 6), csv(2, 9)]),
+        target("cifar", "train.bin", vec![records(0, 6), records(0, 5)]),
+        target("parquet", "train.bin", vec![rows(0, 6), rows(0, 5)]),
+        target("png", "train/x/0.png", vec![parquet_files::png(&pixels(0), SHAPE)]),
+        target("jpeg", "train/x/0.png", vec![jpeg(0), jpeg(3)]),
+        target("lists", "val/list.txt", vec![b"0.png\tx\n1.png\ty\n2.png\tx\n3.png\ty\n".to_vec()]),
+        target("manifest", "my.yaml", manifests),
+        Target { name: "tar", file: "a.tar", seeds: vec![tar()], import: Some("a.tar") },
+        Target { name: "tar-gz", file: "a.tar.gz", seeds: vec![gz(&tar())], import: Some("a.tar.gz") },
+        Target { name: "zip", file: "a.zip", seeds: vec![zip()], import: Some("a.zip") },
+    ]
+}
+
+/// The good files that a target's damaged one lies among.
+fn fill(place: &Path, target: &str) {
+    let put = |file: &str, bytes: Vec<u8>| {
+        let path = place.join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("room for a folder");
+        std::fs::write(path, bytes).expect("room for a file");
+    };
+    let format = match target {
+        "idx" | "labels" | "idx-gz" => "idx",
+        "csv" => "csv",
+        "parquet" => "parquet",
+        "png" | "jpeg" | "lists" => "folders",
+        _ => "cifar",
+    };
+    put("my.yaml", manifest(format).into_bytes());
+    match format {
+        "idx" => {
+            let ((a, b), (c, d)) = (idx(0, 6), idx(6, 10));
+            if target != "idx-gz" {
+                put("a", a);
+            }
+            [("b", b), ("c", c), ("d", d)].into_iter().for_each(|(file, bytes)| put(file, bytes));
+        }
+        "csv" => put("b", csv(6, 10)),
+        "parquet" => put("test.bin", rows(6, 10)),
+        "folders" => {
+            put("classes.txt", b"x\ny\n".to_vec());
+            put("val/list.txt", b"0.png\tx\n1.png\ty\n2.png\tx\n3.png\ty\n".to_vec());
+            for i in 0..4 {
+                put(&format!("val/{i}.png"), parquet_files::png(&pixels(i), SHAPE));
+            }
+            for (i, class) in (0..6).map(|i| (i, ["x", "y"][i % 2])) {
+                put(&format!("train/{class}/{}.png", i / 2), parquet_files::png(&pixels(i), SHAPE));
+            }
+        }
+        _ if !target.contains("tar") && target != "zip" => {
+            put("train.bin", records(0, 6));
+            put("test.bin", records(6, 10));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,134 @@
+//! `workbench data`: what is there, fetching, taking over, checking, showing
+
+use super::arguments::Data;
+use crate::data::fetch::{self, Place};
+use crate::data::sheet::{self, Sheet};
+use crate::data::{self, Dataset, Error, Manifest, Options};
+use crate::repl::terminal::{complain, shows_colours, width};
+use crate::script::output;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const INTERRUPTED: u8 = 130;
+
+/// Do it, and say how it went.
+pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
+    let result = match what {
+        Data::List => list(data_dir),
+        Data::Info { name } => info(name, data_dir),
+        Data::Fetch { names } => names.iter().try_for_each(|name| fetch::fetch(name, &say)),
+        Data::Verify { name } => fetch::verify(name, data_dir, &say),
+        Data::Path { name } => path(name, data_dir),
+        Data::Import { name, path } => fetch::import(name, path, &say),
+        Data::Show { name, split, columns, png } => show(name, split, usize::from(*columns), png.as_deref(), data_dir),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Interrupted) => {
+            complain("interrupted; what has been downloaded is kept for the next time");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    output::line(line);
+}
+
+fn list(data_dir: Option<&Path>) -> data::Result<()> {
+    let mut rows = vec![];
+    for name in data::names() {
+        let manifest = Manifest::find(name)?;
+        rows.push([name.to_owned(), manifest.title.clone(), whereabouts(name, data_dir), first(&manifest.licence)]);
+    }
+    let widths: Vec<usize> = (0..3).map(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0)).collect();
+    let wide = widths.iter().sum::<usize>() + 30 <= width();
+    for [name, title, place, licence] in rows {
+        if wide {
+            say(format!("{name:w$}  {title:t$}  {place:p$}  {licence}", w = widths[0], t = widths[1], p = widths[2])
+                .trim_end());
+        } else {
+            say(&format!("{name}\n    {title}\n    {place}\n    {licence}"));
+        }
+    }
+    Ok(())
+}
+
+/// The licence in a few words; `info` has all of it.
+fn first(text: &str) -> String {
+    text.split([',', ';']).next().unwrap_or_default().into()
+}
+
+fn whereabouts(name: &str, data_dir: Option<&Path>) -> String {
+    match fetch::place(name, data_dir) {
+        Ok(Place::BuiltIn) => "comes with the program".into(),
+        Ok(Place::Files(folder)) => format!("in {}", folder.display()),
+        Ok(Place::Part(folder, missing)) => format!("a part in {}: {missing} is missing", folder.display()),
+        Ok(Place::Kept(_, bytes)) => format!("fetched, {} MB", bytes.div_ceil(1_000_000)),
+        Ok(Place::Absent) => "not here".into(),
+        Err(_) => "incomplete or broken; try `verify`".into(),
+    }
+}
+
+fn info(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
+    let manifest = Manifest::find(name)?;
+    let [c, h, w] = manifest.shape();
+    say(&format!("{}: {}", manifest.name.as_str(), manifest.title));
+    say(&format!("  images     {c} x {h} x {w}, {} classes", manifest.classes));
+    for (split, files) in manifest.splits() {
+        let digest = files.digest.as_ref().map_or("not known", |d| d.as_str());
+        say(&format!("  {split:<9}  {} images; digest {digest}", files.size));
+    }
+    if let Some(n) = &manifest.normalisation {
+        say(&format!("  mean, std  {:?}, {:?}", n.mean, n.std));
+    }
+    say(&format!("  where      {}", whereabouts(name, data_dir)));
+    if let Ok(Place::Kept(paths, _)) = fetch::place(name, data_dir) {
+        for path in paths {
+            let source = fetch::source_of(&path).unwrap_or_else(|| "damaged".into());
+            say(&format!("             {}: {source}", path.display()));
+        }
+    }
+    if let Some(hub) = &manifest.hub {
+        say(&format!("  hub        {} at {}", hub.repository, hub.revision));
+    }
+    say(&format!("  licence    {}", manifest.licence));
+    say(&format!("  citation   {}", manifest.citation.trim()));
+    if let Some(home) = &manifest.homepage {
+        say(&format!("  homepage   {home}"));
+    }
+    Ok(())
+}
+
+fn path(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
+    match fetch::place(name, data_dir)? {
+        Place::Files(folder) | Place::Part(folder, _) => say(&folder.display().to_string()),
+        Place::Kept(paths, _) => paths.iter().for_each(|p| say(&p.display().to_string())),
+        Place::BuiltIn => return refuse(name, "comes with the program and has no path"),
+        Place::Absent => return refuse(name, "is not on this machine; `workbench data fetch` or `import` brings it"),
+    }
+    Ok(())
+}
+
+fn refuse(name: &str, message: &str) -> data::Result<()> {
+    Err(Error::Store { dataset: name.into(), message: message.into() })
+}
+
+fn show(name: &str, split: &str, columns: usize, png: Option<&Path>, data_dir: Option<&Path>) -> data::Result<()> {
+    let found = Dataset::load(name, &Options { data_dir: data_dir.map(Path::to_owned), ..Options::default() })?;
+    let split = if split == "train" { &found.train } else { &found.test };
+    let sheet = Sheet::new(split, columns)?;
+    if shows_colours() {
+        sheet::blocks(&sheet, width()).iter().for_each(|line| say(line));
+    } else {
+        say(&format!("{}: {} x {} images, a row for each class", found.name, sheet.rows, sheet.columns));
+    }
+    let png = png.map_or_else(|| PathBuf::from(format!("{}.png", found.name)), Path::to_owned);
+    sheet.save(&png)?;
+    say(&format!("written to {}", png.display()));
+    Ok(())
+}
