@@ -110,3 +110,30 @@ fn arrays_may_hold_any_values() {
     let empty = Tensor::zeros((0, 1, 1, 1), DType::F32, &Device::Cpu).unwrap();
     assert_says(Split::from_arrays("toy", &empty, &[], 3), &["[0, 1, 1, 1]"]);
 }
+
+#[test]
+fn manifests_name_mean_and_deviation_for_each_channel() {
+    for name in data::names() {
+        let manifest = data::Manifest::find(name).unwrap();
+        assert_eq!(manifest.normalisation.is_some(), name != "digits", "{name}");
+        let Some(n) = manifest.normalisation else { continue };
+        assert_eq!((n.mean.len(), n.std.len()), (manifest.shape[0].get(), manifest.shape[0].get()), "{name}");
+    }
+    let mut lab = common::Lab::new();
+    let asked = lab.engine.eval_with_scope::<rhai::Array>(&mut lab.scope, "dataset(\"digits\").mean");
+    assert_says(asked, &["digits", "names no normalisation", "compute them"]);
+}
+
+/// What the manifest says of MNIST, against its images.
+#[test]
+fn mnist_has_the_mean_and_deviation_of_its_manifest() {
+    if common::data::real("mnist").is_none() {
+        return;
+    }
+    let data = Dataset::load("mnist", &Options { dtype: DType::F64, ..Options::default() }).unwrap();
+    let images = values(&data.train.images(&all(&data.train)).unwrap());
+    let mean = images.iter().sum::<f64>() / images.len() as f64;
+    let std = (images.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / images.len() as f64).sqrt();
+    let stated = data.normalisation.unwrap();
+    assert!((stated.mean[0] - mean).abs() < 6e-5 && (stated.std[0] - std).abs() < 6e-5, "{mean} {std}");
+}

@@ -70,7 +70,7 @@ fn batch_sizes_at_the_edges() {
 
 // ---- augmentation ----
 
-const CROP: Augmentation = Augmentation { crop: 2, flip: true };
+const CROP: Augmentation = Augmentation { crop: 2, flip: true, ..Augmentation::NONE };
 
 /// The digits with an augmentation, and those of one pass in file order, one image each.
 fn augmented(augmentation: Augmentation, seed: u64, pass: u64, size: usize) -> (Split, Vec<Vec<f64>>) {
@@ -108,8 +108,8 @@ fn every_image_is_one_of_the_windows_and_all_windows_occur() {
 
 #[test]
 fn crop_and_flip_are_drawn_apart() {
-    let (train, crops) = augmented(Augmentation { crop: 2, flip: false }, 3, 0, 100);
-    let (_, flips) = augmented(Augmentation { crop: 0, flip: true }, 3, 0, 100);
+    let (train, crops) = augmented(Augmentation { crop: 2, flip: false, ..Augmentation::NONE }, 3, 0, 100);
+    let (_, flips) = augmented(Augmentation { crop: 0, flip: true, ..Augmentation::NONE }, 3, 0, 100);
     let (_, both) = augmented(CROP, 3, 0, 100);
     let plain = values(&train.images(&all(&train)).unwrap());
     let reflected = |image: &[f64]| moved(image, [1, 8, 8], (0, 0), true);
@@ -172,7 +172,7 @@ fn digits_split(like: &Split) -> Split {
 
 #[test]
 fn crops_up_to_the_size_of_the_image() {
-    let whole = Augmentation { crop: 8, flip: false };
+    let whole = Augmentation { crop: 8, flip: false, ..Augmentation::NONE };
     let (train, images) = augmented(whole, 0, 0, 100);
     let plain = values(&train.images(&all(&train)).unwrap());
     for (image, plain) in images.iter().zip(plain.chunks(64)) {
@@ -180,7 +180,10 @@ fn crops_up_to_the_size_of_the_image() {
         assert!(allowed.any(|place| *image == moved(plain, [1, 8, 8], place, false)));
     }
     assert!(images.iter().any(|i| i.iter().all(|v| *v == 0.0)), "some windows hold nothing but border");
-    assert_says(train.with_augmentation(Augmentation { crop: 9, flip: false }), &["crop is 9", "8x8", "0..=8"]);
+    assert_says(
+        train.with_augmentation(Augmentation { crop: 9, flip: false, ..Augmentation::NONE }),
+        &["crop is 9", "8x8", "0..=8"],
+    );
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn every_dtype_and_arrays_are_augmented_alike() {
     let narrow: Vec<f64> = (0..2 * 3 * 2 * 5).map(|v| f64::from(v) / 8.0 - 3.0).collect();
     let images = Tensor::from_vec(narrow.clone(), (2, 3, 2, 5), &Device::Cpu).unwrap();
     let split = Split::from_arrays("toy", &images, &[0, 1], 2).unwrap();
-    let split = split.with_augmentation(Augmentation { crop: 1, flip: true }).unwrap();
+    let split = split.with_augmentation(Augmentation { crop: 1, flip: true, ..Augmentation::NONE }).unwrap();
     for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
         for pass in 0..20 {
             let batches = split.to_dtype(dtype).unwrap().batches(2, BatchOrder::Sequential).unwrap().augmented(pass);

@@ -240,8 +240,10 @@ fn a_folder_in_place_of_a_file() {
     assert_says(load(dir.path()), &["train-images", "is a folder", "expected a file"]);
     put(dir.path(), "train-images.gz", &gz(&images_file()));
     assert_eq!(load(dir.path()).unwrap().train.len(), COUNT, "the packed file beside the folder is taken");
-    let manifest = format!("{}/", dir.path().display());
-    assert_says(Dataset::load(&manifest, &Options::default()), &["is a folder"]);
+    let manifest = dir.path().join("my.yaml");
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::create_dir(&manifest).unwrap();
+    assert_says(load(dir.path()), &["my.yaml", "is a folder"]);
 }
 
 // ---- manifests ----

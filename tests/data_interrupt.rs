@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::data::{all, cifar, labels, load, pictures};
+use common::data::{all, cifar, labels, load, pictures, put};
 use workbench::compute::interrupt;
 use workbench::data::{self, BatchOrder, Dataset, Options};
 
@@ -11,9 +11,15 @@ fn loading_stops_and_can_be_done_again() {
     let (records, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     cifar::write(records.path());
     pictures::write(folders.path());
+    for class in ["ape", "bee"] {
+        put(folders.path(), &format!("own/{class}/1.jpg"), &pictures::jpeg(1, 5, 4));
+        put(folders.path(), &format!("own/{class}/2.jpg"), &pictures::jpeg(2, 5, 4));
+    }
+    let own = folders.path().join("own").display().to_string();
     let loads = || {
         let digits = Dataset::load("digits", &Options::default());
-        [("records", load(records.path())), ("folders", load(folders.path())), ("rows", digits)]
+        let own = Dataset::load(&own, &Options::default());
+        [("own", own), ("records", load(records.path())), ("folders", load(folders.path())), ("rows", digits)]
     };
     interrupt::request();
     let stopped = loads();

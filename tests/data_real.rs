@@ -137,7 +137,8 @@ fn real_images_are_augmented_in_training_passes_only() {
     if real("cifar10/cifar-10-batches-bin").is_none() {
         return;
     }
-    let options = Options { augmentation: Augmentation { crop: 4, flip: true }, ..limits(512, 64) };
+    let options =
+        Options { augmentation: Augmentation { crop: 4, flip: true, ..Augmentation::NONE }, ..limits(512, 64) };
     let data = Dataset::load("cifar10", &options).unwrap();
     let first = |mut batches: Batches| batches.next().unwrap().unwrap().x;
     let order = BatchOrder::Sequential;

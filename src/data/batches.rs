@@ -69,8 +69,8 @@ impl Plan {
         let end = self.order.len().min(start + self.size);
         let index = self.order[start..end].to_vec();
         let split = &self.split;
-        let windows = self.augmented.map(|pass| split.augmentation().windows(split.seed(), pass, &index));
-        let (x, y) = (split.make(&index, windows.as_deref())?, split.make_labels(&index)?);
+        let draws = self.augmented.map(|pass| split.augmentation().draw(split.seed(), pass, &index));
+        let (x, y) = (split.make(&index, draws.as_deref())?, split.make_labels(&index)?);
         Ok(Batch { x, y, index, number, count })
     }
 }

@@ -5,9 +5,9 @@ use super::manifest::{Format, HubSource, Manifest, PlainName, SplitFiles, Splits
 
 /// The most values of one split, one byte each; splits are held in memory, and a manifest may come from somebody else.
 /// It also keeps indices within u32.
-const SPLIT_BYTES: usize = u32::MAX as usize;
+pub(super) const SPLIT_BYTES: usize = u32::MAX as usize;
 /// As many classes as anything here is made for.
-const CLASSES: usize = 1 << 16;
+pub(super) const CLASSES: usize = 1 << 16;
 
 type Check = std::result::Result<(), String>;
 

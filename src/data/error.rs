@@ -1,6 +1,7 @@
 //! What can go wrong with a data set, each with the file, what was expected, what was found, and the way out.
 
 use super::file_error::{FileError, or_limit};
+use super::select::Share;
 use std::path::PathBuf;
 
 /// A result whose error is an [`enum@Error`].
@@ -11,7 +12,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// No manifest of this name is built in.
-    #[error("unknown data set `{name}`{}; known are {known}; a manifest of your own is given by its path, such as `./my.yaml`",
+    #[error("unknown data set `{name}`{}; known are {known}; a manifest or a folder of pictures of your own is given by its path, such as `./my.yaml` or `./pictures`",
         .nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
     UnknownDataset {
         /// As asked for.
@@ -101,18 +102,73 @@ pub enum Error {
         /// Images in the split.
         available: usize,
     },
-    /// A crop that leaves nothing of the image.
-    #[error("crop is {crop}; {of} has images of {height}x{width}: give 0..={most}, or leave it out for none",
-        most = .height.min(.width))]
-    Crop {
+    /// A crop or cutout that leaves nothing of the image, or a border that is too wide.
+    #[error("{option} is {given}; {of} has images of {height}x{width}: give 0..={most}, or leave it out for none")]
+    Pixels {
+        /// `crop`, `cutout` or `pad`.
+        option: &'static str,
         /// The data set or split.
         of: String,
         /// As given.
-        crop: usize,
+        given: usize,
         /// Rows of an image.
         height: usize,
         /// Columns of an image.
         width: usize,
+        /// The most that can be had.
+        most: usize,
+    },
+    /// An angle beyond a half turn, or none.
+    #[error("rotation is {given} degrees: give 0 to 180, or leave it out for none")]
+    Rotation {
+        /// As given, in degrees.
+        given: f64,
+    },
+    /// A part of the images that is none of them or all, or no part.
+    #[error("{option} is {given}; {from} has {available} image{}: {}", if *.available == 1 { "" } else { "s" },
+        way_to_share(*.available, .option))]
+    Share {
+        /// `validation` or `test`.
+        option: &'static str,
+        /// As given.
+        given: Share,
+        /// Of what.
+        from: String,
+        /// Images that it has.
+        available: usize,
+    },
+    /// `per_class` of 0, or greater than a class.
+    #[error("per_class is {given}; split `{split}` has {found} images of class {class}: {}",
+        if *.found > 0 { format!("give 1..={found}, or leave it out for all") }
+        else { "leave it out, or take a split that has images of every class".into() })]
+    PerClass {
+        /// The split's name.
+        split: String,
+        /// As given.
+        given: usize,
+        /// The class that has the fewest images.
+        class: usize,
+        /// How many these are.
+        found: usize,
+    },
+    /// Validation images of a data set that was loaded without.
+    #[error(
+        "data set `{dataset}` was loaded without validation images; ask for some where it is made, such as a tenth of \
+        the training images: `validation: 0.1`"
+    )]
+    NoValidation {
+        /// The data set's name.
+        dataset: String,
+    },
+    /// Test images asked for where there are some.
+    #[error(
+        "test is {given}; data set `{dataset}` has test images of its own: leave it out, or give test_limit for fewer of them"
+    )]
+    HasTest {
+        /// The data set's name.
+        dataset: String,
+        /// As given.
+        given: Share,
     },
     /// A class list that does not belong to the data set.
     #[error("{file} names {found} classes; expected {expected}, as the manifest says{}",
@@ -222,6 +278,14 @@ pub enum Error {
     /// A tensor could not be made.
     #[error("{}", crate::compute::error::message(.0))]
     Compute(#[from] candle_core::Error),
+}
+
+/// What may be set apart of so many images.
+fn way_to_share(available: usize, option: &str) -> String {
+    match available {
+        0 | 1 => format!("too few to set any apart; leave `{option}` out or take more images"),
+        n => format!("give a whole number from 1 to {}, or a share between 0 and 1 that comes to one of these", n - 1),
+    }
 }
 
 impl From<Error> for candle_core::Error {

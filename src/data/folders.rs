@@ -61,7 +61,7 @@ impl Classes {
 }
 
 /// Where a picture is, and its label.
-type Labelled = (PathBuf, u32);
+pub type Labelled = (PathBuf, u32);
 
 /// Read the first `wanted` images of the split called `name`; `root` is the folder that holds `split.folder`. Only the
 /// pictures that are wanted have to be there.
@@ -82,33 +82,45 @@ pub fn load(manifest: &Manifest, name: &'static str, root: &Path, classes: &Clas
         return Err(FileError::Count { file: source, what: "images", expected: expected as u64, found }.into());
     }
     pictures.truncate(wanted);
-    decode(manifest, &pictures)
+    decode(manifest.shape(), &pictures, |path, image| picture::read(path, manifest.shape(), image))
 }
 
-/// All pictures at once, on all threads.
-fn decode(manifest: &Manifest, pictures: &[Labelled]) -> Result<Raw> {
-    let shape = manifest.shape();
-    let mut values = vec![0; pictures.len() * manifest.pixels()];
+/// All pictures at once, on all threads, each by `read`.
+pub fn decode(
+    shape: [usize; 3],
+    pictures: &[Labelled],
+    read: impl Fn(&Path, &mut [u8]) -> Result<()> + Sync,
+) -> Result<Raw> {
+    let pixels = shape.iter().product();
+    let mut values = vec![0; pictures.len() * pixels];
     let read = |(image, (path, _)): (&mut [u8], &Labelled)| {
-        if interrupt::requested() { Err(Error::Interrupted) } else { picture::read(path, shape, image) }
+        if interrupt::requested() { Err(Error::Interrupted) } else { read(path, image) }
     };
     // The first error in the order of the images, whichever thread comes upon one first.
-    let images = values.par_chunks_exact_mut(manifest.pixels()).zip(pictures);
+    let images = values.par_chunks_exact_mut(pixels).zip(pictures);
     match images.find_map_first(|one| read(one).err()) {
         Some(error) => Err(error),
         None => Ok((values, pictures.iter().map(|(_, label)| *label).collect())),
     }
 }
 
-/// The first picture of every class, then the second of every class, and so on: the first `n` hold as many of each class.
+/// The pictures of the classes that are wanted, in turn.
 fn in_class_folders(folder: &Path, split: &SplitFiles, classes: &Classes, wanted: usize) -> Result<Vec<Labelled>> {
     // Classes beyond the first `wanted` have no picture among those.
     let folders = classes.names.iter().take(wanted).map(|class| {
         let folder = folder.join(class);
         let folder = split.subfolder.as_ref().map_or(folder.clone(), |s| folder.join(s.as_str()));
+        if interrupt::requested() {
+            return Err(Error::Interrupted);
+        }
         pictures_in(&folder, classes).map(|names| (folder, names))
     });
-    let folders = folders.collect::<Result<Vec<_>>>()?;
+    Ok(in_turn(&folders.collect::<Result<Vec<_>>>()?))
+}
+
+/// The first picture of every class, then the second of every class, and so on: the first `n` hold as many of each class.
+/// `folders` are those of the classes, each with the names of its pictures.
+pub fn in_turn(folders: &[(PathBuf, Vec<String>)]) -> Vec<Labelled> {
     let longest = folders.iter().map(|(_, names)| names.len()).max().unwrap_or(0);
     let mut pictures = Vec::new();
     for round in 0..longest {
@@ -118,31 +130,32 @@ fn in_class_folders(folder: &Path, split: &SplitFiles, classes: &Classes, wanted
             .filter_map(|(label, (folder, names))| names.get(round).map(|name| (folder.join(name), label as u32)));
         pictures.extend(of_round);
     }
-    Ok(pictures)
+    pictures
 }
 
-/// The names of the pictures in the folder of a class, in order.
+/// The names of the pictures in the folder of a listed class, in order; at least one.
 fn pictures_in(folder: &Path, classes: &Classes) -> Result<Vec<String>> {
-    if interrupt::requested() {
-        return Err(Error::Interrupted);
-    }
     let missing = |why| {
         let (folder, list) = (folder.display().to_string(), classes.list.clone());
         FileError::ClassFolder { folder, why, list }
     };
+    match picture_names(folder) {
+        Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(missing("does not exist").into())
+        }
+        Ok(names) if names.is_empty() => Err(missing("holds no JPEG or PNG file").into()),
+        names => Ok(names?),
+    }
+}
+
+/// The names of the pictures in `folder`, in order.
+pub fn picture_names(folder: &Path) -> std::result::Result<Vec<String>, FileError> {
     let io = |source| FileError::Io { file: folder.display().to_string(), source };
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing("does not exist").into()),
-        entries => entries.map_err(io)?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
+    for entry in std::fs::read_dir(folder).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
         // Names that are no text are none that a data set was published with.
         names.extend(name.to_str().filter(|n| picture::is_name(n)).map(str::to_owned));
-    }
-    if names.is_empty() {
-        return Err(missing("holds no JPEG or PNG file").into());
     }
     names.sort_unstable_by(|a, b| by_number(a, b));
     Ok(names)

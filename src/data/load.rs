@@ -133,15 +133,15 @@ pub(super) fn checked(
 }
 
 /// Which of the first `classes` classes have no image.
-fn missing_classes(split: &Split, classes: usize) -> Vec<usize> {
+pub(super) fn missing_classes(split: &Split, classes: usize) -> Vec<usize> {
     let counts = split.class_counts();
     counts.iter().take(classes).enumerate().filter(|(_, n)| **n == 0).map(|(class, _)| class).collect()
 }
 
 /// The first few of `classes`: there may be very many.
-fn list(classes: &[usize]) -> String {
+pub(super) fn list(classes: &[impl ToString]) -> String {
     const SHOWN: usize = 10;
-    let mut text = classes.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = classes.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if classes.len() > SHOWN {
         text += &format!(" and {} more", classes.len() - SHOWN);
     }

@@ -5,6 +5,8 @@
 
 mod ahead;
 mod archive;
+mod arrange;
+mod arrays;
 mod augment;
 mod batches;
 mod built_in;
@@ -24,20 +26,26 @@ mod load;
 mod locate;
 mod manifest;
 mod manifest_keys;
+mod own;
+mod pad;
 mod parquet;
 mod picture;
 mod read;
+mod rotate;
+mod select;
 pub mod sheet;
 mod split;
 mod store;
 
+pub use arrays::{Arrays, labels};
 pub use augment::Augmentation;
 pub use batches::{Batch, BatchOrder, Batches};
 pub use built_in::names;
 pub use digest::{of_bytes as sha256, of_content as digest_of};
 pub use error::{Error, Result};
 pub use file_error::FileError;
-pub use manifest::{Format, Manifest, PlainName, SplitFiles, Splits, is_path};
+pub use manifest::{Format, Manifest, Normalisation, PlainName, SplitFiles, Splits, is_path};
+pub use select::Share;
 pub use split::Split;
 
 use candle_core::{DType, Device};
@@ -61,6 +69,14 @@ pub struct Options {
     pub seed: u64,
     /// What is done to training images in augmented passes ([`Batches::augmented`]).
     pub augmentation: Augmentation,
+    /// Zeros on each side of every image, of the test images too.
+    pub pad: usize,
+    /// Only the first so many training images of each class, of those that `train_limit` leaves.
+    pub per_class: Option<usize>,
+    /// Training images to be set apart for validation, of those that are left.
+    pub validation: Option<Share>,
+    /// Images of a folder without test images to be set apart to test on; a fifth without it.
+    pub test: Option<Share>,
 }
 
 impl Default for Options {
@@ -73,6 +89,10 @@ impl Default for Options {
             device: Device::Cpu,
             seed: 0,
             augmentation: Augmentation::default(),
+            pad: 0,
+            per_class: None,
+            validation: None,
+            test: None,
         }
     }
 }
@@ -85,7 +105,7 @@ pub struct Dataset {
     pub name: String,
     /// One line for people.
     pub title: String,
-    /// Channels, height and width of an image.
+    /// Channels, height and width of an image in batches.
     pub shape: Vec<usize>,
     /// Labels are `0..classes`.
     pub classes: usize,
@@ -97,22 +117,31 @@ pub struct Dataset {
     pub source: String,
     /// What a careful reader should know, such as classes that a limit has left without images.
     pub warnings: Vec<String>,
+    /// Mean and standard deviation of each channel over the training images, where the manifest names them.
+    pub normalisation: Option<Normalisation>,
     /// Images to train on.
     pub train: Split,
+    /// Images set apart from those to train on, if [`Options::validation`] asks for some.
+    pub validation: Option<Split>,
     /// Images to test on.
     pub test: Split,
 }
 
 impl Dataset {
-    /// Load the data set called `name` (one of [`names`]) or described by the manifest at the path `name`.
+    /// Load the data set called `name` (one of [`names`]), or described by the manifest at the path `name`, or whose pictures
+    /// are in the folder at the path `name`, in a folder for each class.
     ///
     /// Fails unless every file that holds wanted images is exactly what the manifest says, and if a limit is 0 or greater
     /// than its split.
     pub fn load(name: &str, options: &Options) -> Result<Self> {
+        if own::is_folder(name) {
+            return own::load(name, options);
+        }
         let manifest = Manifest::find(name)?;
         split::check_dtype(options.dtype)?;
         // Before any file is read: these mistakes are the quickest to report.
-        options.augmentation.check(&format!("data set `{}`", manifest.name.as_str()), manifest.shape())?;
+        options.check(manifest.name.as_str(), manifest.shape())?;
+        options.check_no_test(manifest.name.as_str())?;
         let train_limit = limit(&manifest, "train", options.train_limit)?;
         let test_limit = limit(&manifest, "test", options.test_limit)?;
         let files = manifest.files(train_limit, test_limit);
@@ -137,31 +166,27 @@ impl Dataset {
             }
             Err(other) => return Err(other),
         };
-        let train = train.with_augmentation(options.augmentation)?;
-        Ok(Self {
+        let data = Self {
             name: manifest.name.as_str().into(),
             title: manifest.title.clone(),
             shape: manifest.shape().to_vec(),
             classes: manifest.classes.get(),
             licence: manifest.licence.clone(),
             citation: manifest.citation.clone(),
+            normalisation: manifest.normalisation.clone(),
             source,
             warnings,
             train,
+            validation: None,
             test,
-        })
+        };
+        data.arranged(options)
     }
 }
 
 /// How many images of `split` are wanted.
 fn limit(manifest: &Manifest, split: &'static str, limit: Option<usize>) -> Result<usize> {
-    let available = split_files(manifest, split).size.get();
-    match limit {
-        Some(limit) if limit == 0 || limit > available => {
-            Err(Error::Limit { dataset: manifest.name.as_str().into(), split, limit, available })
-        }
-        other => Ok(other.unwrap_or(available)),
-    }
+    arrange::wanted(manifest.name.as_str(), split, limit, split_files(manifest, split).size.get())
 }
 
 fn split_files<'a>(manifest: &'a Manifest, split: &str) -> &'a SplitFiles {

@@ -1,21 +1,29 @@
 //! A split: images and labels in memory, kept as compact as they were stored and turned into tensors batch by batch.
 
-use super::augment::{Augmentation, Window};
+use super::augment::{Augmentation, Draw};
 use super::batches::{BatchOrder, Batches};
 use super::decoded::Values;
 use super::error::{Error, Result};
 use super::file_error::FileError;
+use super::pad;
 use candle_core::{DType, Device, Tensor, WithDType};
 use std::sync::Arc;
 
-/// A run of images with their labels. Cheap to clone; clones and parts share the data.
+/// Some images with their labels. Cheap to clone; clones and parts share the data.
 ///
-/// Indices always count from 0 within the split at hand, also in one made by [`Split::take`] or [`Split::range`].
+/// Indices always count from 0 within the split at hand, also in one made by [`Split::take`], [`Split::range`] or
+/// [`Split::per_class`].
 #[derive(Debug, Clone)]
 pub struct Split {
+    name: Arc<str>,
     data: Arc<Data>,
+    /// Where its images are in `data`, if they are not all of them in order.
+    places: Option<Arc<[u32]>>,
+    /// The part of `places`, or of `data`.
     start: usize,
     len: usize,
+    /// Zeros on each side of an image.
+    pad: usize,
     dtype: DType,
     device: Device,
     seed: u64,
@@ -24,7 +32,6 @@ pub struct Split {
 
 #[derive(Debug)]
 struct Data {
-    name: String,
     shape: [usize; 3],
     classes: usize,
     images: Images,
@@ -51,40 +58,29 @@ impl Split {
         options: &super::Options,
     ) -> Self {
         let levels = (0..=u8::MAX).map(|v| f64::from(v) / f64::from(scale)).collect();
-        let len = labels.len();
         let images = Images::Bytes { values, levels };
-        let data = Data { name: name.into(), shape, classes, images, labels };
-        let (dtype, device, seed) = (options.dtype, options.device.clone(), options.seed);
-        Self { data: Arc::new(data), start: 0, len, dtype, device, seed, augmentation: Augmentation::default() }
+        let data = Data { shape, classes, images, labels };
+        Self::whole(name, data, (options.dtype, options.device.clone())).with_seed(options.seed)
     }
 
-    /// A split called `name` from values in memory: `images` [n, C, H, W] of a floating-point dtype, with any values, and
-    /// n labels in `0..classes`. Batches have the dtype of `images` and are on its device; nothing is differentiated
-    /// through. The seed is 0.
-    pub fn from_arrays(name: &str, images: &Tensor, labels: &[u32], classes: usize) -> Result<Self> {
-        let fail = |message| Error::Arrays { split: name.into(), message };
-        let &[n, c, h, w] = images.dims() else {
-            return Err(fail(format!("images have the shape {:?}; expected [n, C, H, W]", images.dims())));
-        };
-        check_dtype(images.dtype())?;
-        if n != labels.len() {
-            return Err(fail(format!("{n} images but {} labels", labels.len())));
-        }
-        if n == 0 || c * h * w == 0 || u32::try_from(n).is_err() {
-            return Err(fail(format!(
-                "images have the shape {:?}; expected 1 to 2^32 - 1 images, none empty",
-                images.dims()
-            )));
-        }
-        if classes == 0 {
-            return Err(fail("0 classes; expected at least 1".into()));
-        }
-        check_labels(&format!("split `{name}`"), labels, classes)?;
-        let (dtype, device) = (images.dtype(), images.device().clone());
-        let images = Images::Values(images.detach().contiguous()?);
-        let data = Data { name: name.into(), shape: [c, h, w], classes, images, labels: labels.to_vec() };
-        let augmentation = Augmentation::default();
-        Ok(Self { data: Arc::new(data), start: 0, len: n, dtype, device, seed: 0, augmentation })
+    /// All of `data`.
+    fn whole(name: &str, data: Data, (dtype, device): (DType, Device)) -> Self {
+        let (name, len, data) = (name.into(), data.labels.len(), Arc::new(data));
+        let augmentation = Augmentation::NONE;
+        Self { name, data, places: None, start: 0, len, pad: 0, dtype, device, seed: 0, augmentation }
+    }
+
+    /// `images` [n, C, H, W] as they are, with n labels. All of it has been checked.
+    pub(super) fn from_values(
+        name: &str,
+        images: Tensor,
+        labels: Vec<u32>,
+        classes: usize,
+    ) -> candle_core::Result<Self> {
+        let (_, c, h, w) = images.dims4()?;
+        let made = (images.dtype(), images.device().clone());
+        let data = Data { shape: [c, h, w], classes, images: Images::Values(images), labels };
+        Ok(Self::whole(name, data, made))
     }
 
     /// The number of images.
@@ -97,14 +93,15 @@ impl Split {
         self.len == 0
     }
 
-    /// `train` or `test`, or the name given to [`Split::from_arrays`].
+    /// `train`, `validation` or `test`, or the name given to [`Split::from_arrays`].
     pub fn name(&self) -> &str {
-        &self.data.name
+        &self.name
     }
 
-    /// Channels, height and width of an image.
+    /// Channels, height and width of an image, with the zeros around it.
     pub fn shape(&self) -> [usize; 3] {
-        self.data.shape
+        let [c, h, w] = self.data.shape;
+        [c, h + 2 * self.pad, w + 2 * self.pad]
     }
 
     /// The number of classes.
@@ -132,7 +129,36 @@ impl Split {
         self.augmentation
     }
 
-    /// The same split with another augmentation. A crop greater than the images is an error.
+    /// Zeros on each side of every image ([`Split::with_pad`]).
+    pub fn pad(&self) -> usize {
+        self.pad
+    }
+
+    /// The same split with `pad` zeros on each side of every image as it was stored.
+    pub fn with_pad(&self, pad: usize) -> Result<Self> {
+        pad::grown(&format!("split `{}`", self.name()), self.data.shape, pad)?;
+        // The augmentation may be too wide for fewer of them.
+        Self { pad, ..self.clone() }.with_augmentation(self.augmentation)
+    }
+
+    /// The same split under another name.
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// The same split with another seed.
+    pub(super) fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// For people, what becomes of the images: `pad 2, crop 4, flip`; empty where they stay as they are.
+    pub fn describe_changes(&self) -> String {
+        let pad = if self.pad > 0 { format!("pad {}", self.pad) } else { String::new() };
+        let parts = [pad, self.augmentation.describe()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same split with another augmentation. A crop or cutout greater than the images is an error.
     pub fn with_augmentation(&self, augmentation: Augmentation) -> Result<Self> {
         augmentation.check(&format!("split `{}`", self.name()), self.shape())?;
         Ok(Self { augmentation, ..self.clone() })
@@ -155,27 +181,28 @@ impl Split {
         self.make(indices, None)?.to_device(&self.device)
     }
 
-    /// The images at `indices`, or of each the part in its window; not yet on the split's device.
-    pub(super) fn make(&self, indices: &[u32], windows: Option<&[Window]>) -> candle_core::Result<Tensor> {
+    /// The images at `indices`, or what has become of them by `draws`; not yet on the split's device.
+    pub(super) fn make(&self, indices: &[u32], draws: Option<&[Draw]>) -> candle_core::Result<Tensor> {
         self.check_indices(indices)?;
         match &self.data.images {
             Images::Bytes { values, levels } => match self.dtype {
                 // The common case without a detour: a table in f32, and no f64 copy of the batch.
                 DType::F32 => {
                     let levels: Vec<f32> = levels.iter().map(|&v| v as f32).collect();
-                    self.tensor(self.gather(values, &levels, indices), windows)
+                    self.tensor(self.gather(values, &levels, indices), draws)
                 }
-                dtype => self.tensor(self.gather(values, levels, indices), windows)?.to_dtype(dtype),
+                dtype => self.tensor(self.gather(values, levels, indices), draws)?.to_dtype(dtype),
             },
             Images::Values(images) => {
-                let rows = indices.iter().map(|&i| self.start as u32 + i).collect::<Vec<_>>();
+                let rows = indices.iter().map(|&i| self.place(i) as u32).collect::<Vec<_>>();
                 let rows = Tensor::from_vec(rows, indices.len(), images.device())?;
                 let images = images.index_select(&rows, 0)?;
-                if windows.is_none() {
-                    return images.to_dtype(self.dtype);
+                if draws.is_none() {
+                    let wide = images.pad_with_zeros(2, self.pad, self.pad)?.pad_with_zeros(3, self.pad, self.pad)?;
+                    return wide.to_dtype(self.dtype);
                 }
                 let values = images.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-                self.tensor(values, windows)?.to_dtype(self.dtype)
+                self.tensor(values, draws)?.to_dtype(self.dtype)
             }
         }
     }
@@ -188,8 +215,7 @@ impl Split {
     /// The labels at `indices`, not yet on the split's device.
     pub(super) fn make_labels(&self, indices: &[u32]) -> candle_core::Result<Tensor> {
         self.check_indices(indices)?;
-        let own = self.own_labels();
-        let labels: Vec<u32> = indices.iter().map(|&i| own[i as usize]).collect();
+        let labels: Vec<u32> = indices.iter().map(|&i| self.label(i)).collect();
         Tensor::from_vec(labels, indices.len(), &Device::Cpu)
     }
 
@@ -214,11 +240,22 @@ impl Split {
         Ok(Self { start: self.start + start, len: end - start, ..self.clone() })
     }
 
+    /// The images at `indices`, which have been checked, in that order.
+    pub(super) fn select(&self, indices: &[u32]) -> Self {
+        let places: Arc<[u32]> = indices.iter().map(|&i| self.place(i) as u32).collect();
+        Self { start: 0, len: places.len(), places: Some(places), ..self.clone() }
+    }
+
+    /// The labels of all images.
+    pub(super) fn label_list(&self) -> Vec<u32> {
+        (0..self.len as u32).map(|i| self.label(i)).collect()
+    }
+
     /// How many images of each class there are; as many entries as classes.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.data.classes];
-        for &label in self.own_labels() {
-            counts[label as usize] += 1;
+        for i in 0..self.len as u32 {
+            counts[self.label(i) as usize] += 1;
         }
         counts
     }
@@ -228,20 +265,23 @@ impl Split {
         Batches::new(self.clone(), size, order)
     }
 
-    fn own_labels(&self) -> &[u32] {
-        &self.data.labels[self.start..self.start + self.len]
+    /// Where in the data image `i` is.
+    fn place(&self, i: u32) -> usize {
+        let at = self.start + i as usize;
+        self.places.as_ref().map_or(at, |places| places[at] as usize)
     }
 
-    /// Values of images one after the other, each cut to its window, as a tensor in main memory.
-    fn tensor<T: WithDType + Default>(
-        &self,
-        mut values: Vec<T>,
-        windows: Option<&[Window]>,
-    ) -> candle_core::Result<Tensor> {
-        let [c, h, w] = self.data.shape;
-        if let Some(windows) = windows {
+    fn label(&self, i: u32) -> u32 {
+        self.data.labels[self.place(i)]
+    }
+
+    /// Values of images one after the other as a tensor in main memory, with the zeros around them and what is drawn.
+    fn tensor<T: WithDType + Default>(&self, values: Vec<T>, draws: Option<&[Draw]>) -> candle_core::Result<Tensor> {
+        let mut values = pad::around(values, self.data.shape, self.pad);
+        let shape @ [c, h, w] = self.shape();
+        if let Some(draws) = draws {
             let images = values.chunks_exact_mut(c * h * w);
-            images.zip(windows).for_each(|(image, window)| window.cut(image, self.data.shape));
+            images.zip(draws).for_each(|(image, draw)| draw.apply(image, shape));
         }
         let n = values.len() / (c * h * w);
         Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)
@@ -251,7 +291,7 @@ impl Split {
         let pixels: usize = self.data.shape.iter().product();
         let mut out = Vec::with_capacity(indices.len() * pixels);
         for &i in indices {
-            let at = (self.start + i as usize) * pixels;
+            let at = self.place(i) * pixels;
             out.extend(values[at..at + pixels].iter().map(|&v| levels[usize::from(v)]));
         }
         out

@@ -2,9 +2,10 @@
 
 use super::args;
 use super::host::host;
+use super::loading::{from_arrays, load};
 use super::types::{Batch, Dataset, Split, Tensor, int};
 use crate::compute::interrupt;
-use crate::data::{self, Augmentation, BatchOrder};
+use crate::data::{self, BatchOrder};
 use crate::run::Run;
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
@@ -40,39 +41,6 @@ impl Iterator for Batches {
     }
 }
 
-fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
-    let host = host(context);
-    let mut options = Options::new("dataset", options);
-    let limit = |options: &mut Options, key: &'static str| -> Res<Option<usize>> {
-        // 0 stands for "all", so that a setting can switch the limit off.
-        Ok(Some(options.usize(key, 0, ..)?).filter(|n| *n > 0))
-    };
-    let wanted = data::Options {
-        data_dir: host.data_dir.clone(),
-        train_limit: limit(&mut options, "train_limit")?,
-        test_limit: limit(&mut options, "test_limit")?,
-        dtype: match options.string("dtype")? {
-            Some(name) => args::dtype("dataset", &name)?,
-            None => host.dtype,
-        },
-        device: host.device.clone(),
-        seed: host.seed,
-        augmentation: Augmentation { crop: options.usize("crop", 0, ..)?, flip: options.bool("flip", false)? },
-    };
-    options.finish()?;
-    // A manifest given by a relative path lies beside the script, not beside whoever runs it.
-    let beside = host.script_folder.as_ref().filter(|_| data::is_path(name)).map(|f| f.join(name));
-    let name = beside.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
-    let found = data::Dataset::load(name, &wanted).map_err(|e| match e {
-        data::Error::Interrupted => interrupted(),
-        e => fail(format!("dataset: {e}")),
-    })?;
-    for warning in &found.warnings {
-        host.run.print(&format!("note: {warning}"));
-    }
-    Ok(Dataset(Rc::new(found)))
-}
-
 fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> Res<Batches> {
     let host = host(context);
     let mut options = Options::new("batches", options);
@@ -93,17 +61,47 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
 
 #[export_module]
 mod datasets {
-    /// A data set by name ("digits", "mnist", "cifar10", "tiny_imagenet") or by the path of a manifest.
+    /// A data set by name ("digits", "mnist", "cifar10", "tiny_imagenet"), by the path of a manifest, or by the path of a
+    /// folder of JPEG or PNG pictures, all alike: FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val), or FOLDER/CLASS/.
+    /// A path holds a `/`; a relative one starts at the script.
     #[rhai_fn(return_raw)]
     pub fn dataset(context: NativeCallContext, name: &str) -> Res<Dataset> {
         load(&context, name, Map::new())
     }
-    /// A data set. Options: `train_limit`, `test_limit` (the first so many images; 0 is all), `dtype` ("f32"), and for the
-    /// batches of training images `crop` (0: zeros around an image, of which a random window is taken) and `flip` (false:
-    /// reflect every other image).
+    /// A data set. Options, of which 0 is none: `train_limit`, `test_limit` (the first so many images), `per_class` (then the
+    /// first so many training images of each class), `validation` (then so many training images, or such a share of them,
+    /// set apart as `data.validation`), `pad` (zeros on each side of every image), `dtype` ("f32"); for a folder without test
+    /// images `test` (0.2: so many, or such a share, set apart). For the batches of training images, in this order:
+    /// `rotation` (by a random angle of up to so many degrees either way), `crop` (zeros around an image, of which a random
+    /// window is taken), `flip` (false: reflect every other image), `cutout` (a square of so many zeros a side, anywhere).
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_options(context: NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
         load(&context, name, options)
+    }
+    /// A data set of tensors: images [n, channels, height, width] of a floating-point dtype, with any values, and n labels
+    /// each, an array of ints or a tensor of integers. There are as many classes as the largest label says.
+    #[rhai_fn(return_raw)]
+    pub fn dataset_from(
+        context: NativeCallContext,
+        train_x: Tensor,
+        train_y: Dynamic,
+        test_x: Tensor,
+        test_y: Dynamic,
+    ) -> Res<Dataset> {
+        from_arrays(&context, [train_x, test_x], [train_y, test_y], Map::new())
+    }
+    /// The same. Options: `name` ("arrays"), `classes`, and those of `dataset` but `test`; `dtype` is that of the training
+    /// images if it is not given.
+    #[rhai_fn(name = "dataset_from", return_raw)]
+    pub fn dataset_from_options(
+        context: NativeCallContext,
+        train_x: Tensor,
+        train_y: Dynamic,
+        test_x: Tensor,
+        test_y: Dynamic,
+        options: Map,
+    ) -> Res<Dataset> {
+        from_arrays(&context, [train_x, test_x], [train_y, test_y], options)
     }
     /// The images to train on.
     #[rhai_fn(get = "train", pure)]
@@ -115,10 +113,28 @@ mod datasets {
     pub fn test(data: &mut Dataset) -> Split {
         Split(data.0.test.clone())
     }
-    /// Shape of one image, [channels, height, width].
+    /// The images set apart from those to train on; an error if the data set was not asked for `validation` images.
+    #[rhai_fn(get = "validation", pure, return_raw)]
+    pub fn validation(data: &mut Dataset) -> Res<Split> {
+        data.0.validation().map(|split| Split(split.clone())).map_err(|e| fail(e.to_string()))
+    }
+    /// Shape of one image, [channels, height, width], with the zeros around it.
     #[rhai_fn(get = "shape", pure)]
     pub fn image_shape(data: &mut Dataset) -> Array {
         data.0.shape.iter().map(|n| Dynamic::from(int(*n))).collect()
+    }
+    /// Mean of each channel over the training images, as their publishers or users state it, an array of numbers; an error
+    /// if the data set's manifest names none.
+    #[rhai_fn(get = "mean", pure, return_raw)]
+    pub fn data_mean(data: &mut Dataset) -> Res<Array> {
+        let found = normalisation(data)?;
+        Ok(found.mean.iter().map(|m| Dynamic::from(*m)).collect())
+    }
+    /// Standard deviation of each channel, as `mean`.
+    #[rhai_fn(get = "std", pure, return_raw)]
+    pub fn data_std(data: &mut Dataset) -> Res<Array> {
+        let found = normalisation(data)?;
+        Ok(found.std.iter().map(|s| Dynamic::from(*s)).collect())
     }
     /// Number of classes.
     #[rhai_fn(get = "classes", pure)]
@@ -143,13 +159,19 @@ mod datasets {
             n => Ok(Split(split.0.take(n))),
         }
     }
+    /// The first `n` images of each class, in their order; an error if a class has fewer.
+    #[rhai_fn(pure, return_raw)]
+    pub fn per_class(split: &mut Split, n: INT) -> Res<Split> {
+        let n = args::count("per_class", "the number of images", n)?;
+        split.0.per_class(n).map(Split).map_err(|e| fail(e.to_string()))
+    }
     /// All batches of one pass: in a new seeded order for training images, in order for test images.
     #[rhai_fn(pure, return_raw)]
     pub fn batches(context: NativeCallContext, split: &mut Split, size: INT) -> Res<Batches> {
         pass(&context, split, size, Map::new())
     }
     /// Batches. Options: `shuffle` (true for training images), `pass` (number of the order and the augmentation; else a new
-    /// one each time), `drop_last` (false), `augment` (true: crop and flip as the data set was asked to).
+    /// one each time), `drop_last` (false), `augment` (true: rotation, crop, flip and cutout as the data set was asked to).
     #[rhai_fn(name = "batches", pure, return_raw)]
     pub fn batches_options(context: NativeCallContext, split: &mut Split, size: INT, options: Map) -> Res<Batches> {
         pass(&context, split, size, options)
@@ -204,4 +226,14 @@ fn places(op: &str, split: &Split, numbers: &Array) -> Res<Vec<u32>> {
         return Err(fail(format!("{op}: image {n} is out of range, {} has {} images", split.0.name(), split.0.len())));
     }
     Ok(numbers.into_iter().map(|n| n as u32).collect())
+}
+
+fn normalisation(data: &Dataset) -> Res<&data::Normalisation> {
+    let wanting = || {
+        let name = &data.0.name;
+        fail(format!(
+            "mean, std: the manifest of data set `{name}` names no normalisation; compute them from its images"
+        ))
+    };
+    data.0.normalisation.as_ref().ok_or_else(wanting)
 }

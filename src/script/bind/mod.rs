@@ -5,6 +5,7 @@ mod bounds;
 mod data;
 mod host;
 mod layers;
+mod loading;
 mod losses;
 mod model;
 mod operators;

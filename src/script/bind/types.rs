@@ -49,11 +49,11 @@ pub struct Optimizer(pub Rc<RefCell<train::Optimizer>>, pub Option<Rc<nn::Sequen
 #[derive(Clone)]
 pub struct Gradients(pub Rc<GradStore>);
 
-/// A data set with its two splits.
+/// A data set with its splits.
 #[derive(Clone)]
 pub struct Dataset(pub Rc<data::Dataset>);
 
-/// The training or the test images of a data set.
+/// The training, validation or test images of a data set.
 #[derive(Clone)]
 pub struct Split(pub data::Split);
 
@@ -100,24 +100,26 @@ pub fn register(engine: &mut Engine) {
     shown(engine, |d: &Dataset| {
         let d = &d.0;
         format!(
-            "{}: {:?}, {} classes, {} train{}, {} test, from {}",
+            "{}: {:?}, {} classes, {} train{},{} {} test{}, from {}",
             d.title,
             d.shape,
             d.classes,
             d.train.len(),
-            augmented(&d.train),
+            changes(&d.train),
+            d.validation.as_ref().map_or(String::new(), |v| format!(" {} validation{},", v.len(), changes(v))),
             d.test.len(),
+            changes(&d.test),
             d.source
         )
     });
-    shown(engine, |s: &Split| format!("{} images ({}){}", s.0.len(), s.0.name(), augmented(&s.0)));
+    shown(engine, |s: &Split| format!("{} images ({}){}", s.0.len(), s.0.name(), changes(&s.0)));
     shown(engine, |b: &Batch| format!("batch {} of {}: x {:?}", b.0.number + 1, b.0.count, b.0.x.dims()));
 }
 
-/// ` (crop 4, flip)`, or nothing where batches hold the images as they are.
-fn augmented(split: &data::Split) -> String {
-    let augmentation = split.augmentation();
-    if augmentation.is_none() { String::new() } else { format!(" ({})", augmentation.describe()) }
+/// ` (pad 2, crop 4, flip)`, or nothing where batches hold the images as they are.
+fn changes(split: &data::Split) -> String {
+    let changes = split.describe_changes();
+    if changes.is_empty() { changes } else { format!(" ({changes})") }
 }
 
 /// The same text for `print`, for string interpolation and at the prompt.

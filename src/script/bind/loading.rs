@@ -1,0 +1,109 @@
+//! From the options of a script to a loaded data set.
+
+use super::args;
+use super::host::{Host, host};
+use super::types::{Dataset, Tensor};
+use crate::data::{self, Augmentation, Share};
+use crate::script::error::{Res, candle, fail, interrupted};
+use crate::script::options::Options;
+use crate::script::signatures::short_type;
+use candle_core::{DType, Device};
+use rhai::{Dynamic, INT, Map, NativeCallContext};
+use std::rc::Rc;
+
+/// A part of the images, if one is wanted: an int is a number of them, a float a share. 0 stands for none, so that a
+/// setting can switch it off.
+fn share(options: &mut Options, function: &str, key: &'static str) -> Res<Option<Share>> {
+    let Some(value) = options.dynamic(key) else { return Ok(None) };
+    if let Ok(part) = value.as_float() {
+        return Ok(Some(Share::Fraction(part)).filter(|_| part != 0.0));
+    }
+    let wrong = |kind| fail(format!("{function}: option `{key}` is of type {}, expected a number", short_type(kind)));
+    let count = args::count(function, &format!("option `{key}`"), value.as_int().map_err(wrong)?)?;
+    Ok(Some(Share::Count(count)).filter(|_| count > 0))
+}
+
+/// The options that all data sets have; images are of `dtype` unless they say otherwise.
+fn common(host: &Host, function: &'static str, options: &mut Options, dtype: DType) -> Res<data::Options> {
+    let limit = |options: &mut Options, key: &'static str| -> Res<Option<usize>> {
+        // 0 stands for "all", so that a setting can switch the limit off.
+        Ok(Some(options.usize(key, 0, ..)?).filter(|n| *n > 0))
+    };
+    Ok(data::Options {
+        data_dir: host.data_dir.clone(),
+        train_limit: limit(options, "train_limit")?,
+        test_limit: limit(options, "test_limit")?,
+        dtype: match options.string("dtype")? {
+            Some(name) => args::dtype(function, &name)?,
+            None => dtype,
+        },
+        device: host.device.clone(),
+        seed: host.seed,
+        augmentation: Augmentation {
+            crop: options.usize("crop", 0, ..)?,
+            flip: options.bool("flip", false)?,
+            cutout: options.usize("cutout", 0, ..)?,
+            rotation: options.float("rotation", 0.0)?,
+        },
+        pad: options.usize("pad", 0, ..)?,
+        per_class: limit(options, "per_class")?,
+        validation: share(options, function, "validation")?,
+        test: None,
+    })
+}
+
+/// The data set called `name`, or at the path `name`; its warnings are printed.
+pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
+    let host = host(context);
+    let mut options = Options::new("dataset", options);
+    let mut wanted = common(&host, "dataset", &mut options, host.dtype)?;
+    wanted.test = share(&mut options, "dataset", "test")?;
+    options.finish()?;
+    // A manifest given by a relative path lies beside the script, not beside whoever runs it.
+    let beside = host.script_folder.as_ref().filter(|_| data::is_path(name)).map(|f| f.join(name));
+    let name = beside.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
+    let found = data::Dataset::load(name, &wanted).map_err(|e| match e {
+        data::Error::Interrupted => interrupted(),
+        e => fail(format!("dataset: {e}")),
+    })?;
+    Ok(with_notes(&host, found))
+}
+
+/// A loaded data set, after its warnings have been printed.
+fn with_notes(host: &Host, found: data::Dataset) -> Dataset {
+    for warning in &found.warnings {
+        host.run.print(&format!("note: {warning}"));
+    }
+    Dataset(Rc::new(found))
+}
+
+/// The data set of tensors: images and labels, to train and to test on.
+pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2], options: Map) -> Res<Dataset> {
+    let function = "dataset_from";
+    let host = host(context);
+    let mut options = Options::new(function, options);
+    let name = options.string("name")?.unwrap_or("arrays".into());
+    let classes = Some(options.usize("classes", 0, ..)?).filter(|n| *n > 0);
+    let wanted = common(&host, function, &mut options, x[0].0.dtype())?;
+    options.finish()?;
+    let labels = |split: &str, y: Dynamic| -> Res<Vec<u32>> {
+        data::labels(split, &integers(y)?).map_err(|e| fail(format!("{function}: {e}")))
+    };
+    let ([train_x, test_x], [train_y, test_y]) = (x, y);
+    let (train_y, test_y) = (labels("train", train_y)?, labels("test", test_y)?);
+    let found = data::Dataset::from_arrays(&name, (&train_x.0, &train_y), (&test_x.0, &test_y), classes, &wanted);
+    found.map(|found| with_notes(&host, found)).map_err(|e| fail(format!("{function}: {e}")))
+}
+
+/// A tensor as it is, an array of ints as one.
+fn integers(labels: Dynamic) -> Res<candle_core::Tensor> {
+    let wrong =
+        |kind| fail(format!("dataset_from: labels are a tensor or an array of ints, got one {}", short_type(kind)));
+    let kind = labels.type_name();
+    if let Some(tensor) = labels.clone().try_cast::<Tensor>() {
+        return Ok(tensor.0);
+    }
+    let Ok(array) = labels.into_array() else { return Err(wrong(kind)) };
+    let array = array.iter().map(|label| label.as_int().map_err(wrong)).collect::<Res<Vec<INT>>>()?;
+    candle_core::Tensor::new(array, &Device::Cpu).map_err(candle)
+}
