@@ -103,9 +103,10 @@ fn check_keys(manifest: &Manifest, name: &str, split: &SplitFiles) -> Check {
     let needs = |key: &str, given: bool, wanted: bool| needs(format, &format!("splits.{name}.{key}"), given, wanted);
     // A key that may be left out is wanted where it is given.
     let may = |key: &str, given: bool, allowed: bool| needs(key, given, given && allowed);
-    needs("images", split.images.is_some(), format == Format::Idx)?;
-    needs("labels", split.labels.is_some(), format == Format::Idx)?;
-    needs("file", split.file.is_some(), format == Format::Csv)?;
+    let arrays = matches!(format, Format::Idx | Format::Npy | Format::Npz);
+    needs("images", split.images.is_some(), arrays)?;
+    needs("labels", split.labels.is_some(), arrays)?;
+    needs("file", split.file.is_some(), matches!(format, Format::Csv | Format::Npz))?;
     may("first_row", split.first_row.is_some(), format == Format::Csv)?;
     needs("files", split.files.is_some(), matches!(format, Format::Cifar | Format::Parquet))?;
     needs("folder", split.folder.is_some(), format == Format::Folders)?;
@@ -140,12 +141,12 @@ fn needs(format: Format, key: &str, given: bool, wanted: bool) -> Check {
 /// Training on test images must not happen by a slip in a manifest.
 fn check_overlap(manifest: &Manifest) -> Check {
     let Splits { train, test } = &manifest.splits;
-    if train.images.is_some() && train.images == test.images {
+    if train.images.is_some() && train.images == test.images && train.file == test.file {
         return Err("splits: train and test use the same file of images".into());
     }
     let span = |s: &SplitFiles| (s.first_row.unwrap_or(0), s.first_row.unwrap_or(0) + s.size.get());
     let ((a, b), (c, d)) = (span(train), span(test));
-    if train.file.is_some() && train.file == test.file && a < d && c < b {
+    if train.images.is_none() && train.file.is_some() && train.file == test.file && a < d && c < b {
         return Err(format!("splits: train (rows {a}..{b}) and test (rows {c}..{d}) of the same file overlap"));
     }
     let files = |s: &SplitFiles| s.files.clone().unwrap_or_default();

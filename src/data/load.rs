@@ -8,7 +8,7 @@ use super::locate::Located;
 use super::manifest::{Format, Manifest, PlainName};
 use super::read::Input;
 use super::split::Split;
-use super::{Options, cifar, csv, folders, idx, parquet, split_files, store};
+use super::{Options, cifar, csv, folders, idx, npy, parquet, split_files, store};
 
 /// Loads the splits of one data set.
 pub(super) struct Loader<'a> {
@@ -40,7 +40,7 @@ impl<'a> Loader<'a> {
         let manifest = self.manifest;
         let size = split_files(manifest, name).size.get();
         // Formats that are read whole anyway may as well be kept whole.
-        let (values, labels) = if wanted == size || matches!(manifest.format, Format::Idx | Format::Parquet) {
+        let (values, labels) = if wanted == size || matches!(manifest.format, Format::Idx | Format::Parquet | Format::Npy | Format::Npz) {
             store::load(manifest, self.located, name, self)?
         } else {
             let (values, labels) = self.decode(name, wanted)?;
@@ -68,6 +68,15 @@ impl<'a> Loader<'a> {
             Format::Folders => {
                 let classes = self.classes.as_ref().expect("a checked manifest names the list of classes");
                 folders::load(manifest, name, &self.located.folder, classes, wanted)
+            }
+            Format::Npy => {
+                let [images, labels] = [&files.images, &files.labels].map(|file| npy::Array::File(self.input(file)));
+                npy::load(manifest, size, &images, &labels)
+            }
+            Format::Npz => {
+                let name = |name: &'a Option<PlainName>| name.as_ref().map_or("", PlainName::as_str);
+                let member = |of| npy::Array::Member(self.input(&files.file), name(of));
+                npy::load(manifest, size, &member(&files.images), &member(&files.labels))
             }
             Format::Parquet => {
                 let columns = manifest.columns.as_ref().expect("a checked manifest names the columns");

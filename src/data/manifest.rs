@@ -121,7 +121,9 @@ impl Manifest {
     pub fn files(&self, train: usize, test: usize) -> Vec<&str> {
         let mut files: Vec<&str> = self.class_list.iter().map(PlainName::as_str).collect();
         for (split, wanted) in [(&self.splits.train, train), (&self.splits.test, test)] {
-            let single = [&split.images, &split.labels, &split.file].into_iter().flatten();
+            // Of an .npz file, images and labels name members.
+            let own = [&split.images, &split.labels].into_iter().filter(|_| self.format != Format::Npz);
+            let single = own.chain([&split.file]).flatten();
             // How many rows a Parquet file holds only it knows.
             let parts = if self.format == Format::Parquet { usize::MAX } else { split.files_for(wanted) };
             let parts = split.files.iter().flatten().take(parts);

@@ -79,13 +79,13 @@ impl TryFrom<String> for Sha256 {
 pub struct SplitFiles {
     /// The exact number of images.
     pub size: NonZeroUsize,
-    /// `idx`: the file of images, without `.gz`.
+    /// `idx`, `npy`: the file of images, without `.gz`. `npz`: the name of its array.
     #[serde(default)]
     pub images: Option<PlainName>,
-    /// `idx`: the file of labels, without `.gz`.
+    /// `idx`, `npy`: the file of labels, without `.gz`. `npz`: the name of its array.
     #[serde(default)]
     pub labels: Option<PlainName>,
-    /// `csv`: the file of rows, without `.gz`.
+    /// `csv`: the file of rows, without `.gz`. `npz`: the file.
     #[serde(default)]
     pub file: Option<PlainName>,
     /// `csv`: the row, from 0, at which the split starts; 0 if left out.
@@ -122,6 +122,10 @@ pub enum Format {
     Folders,
     /// Rows of a picture and its label; see `parquet.rs`.
     Parquet,
+    /// A NumPy array of images and one of labels for each split; see `npy.rs`.
+    Npy,
+    /// The same as members of one file; see `npy.rs`.
+    Npz,
 }
 
 /// A name that can be a file in a data folder and cannot lead out of it: letters, digits, `.`, `-` and `_`, not
@@ -186,6 +190,8 @@ impl Format {
             Format::Cifar => "cifar",
             Format::Folders => "folders",
             Format::Parquet => "parquet",
+            Format::Npy => "npy",
+            Format::Npz => "npz",
         }
     }
 }

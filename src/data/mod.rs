@@ -26,6 +26,7 @@ mod load;
 mod locate;
 mod manifest;
 mod manifest_keys;
+mod npy;
 mod own;
 mod pad;
 mod parquet;

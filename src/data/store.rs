@@ -141,7 +141,8 @@ fn fingerprint(manifest: &Manifest, located: &Located, split: &str) -> Option<St
         let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         writeln!(text, "{} {} {time}", path.canonicalize().ok()?.display(), meta.len()).ok()
     };
-    let single = [&files.images, &files.labels, &files.file].into_iter().flatten();
+    let own = [&files.images, &files.labels].into_iter().filter(|_| manifest.format != Format::Npz);
+    let single = own.chain([&files.file]).flatten();
     let parts = files.files.iter().flatten();
     for file in manifest.class_list.iter().chain(single).chain(parts) {
         add(located.inputs.get(file.as_str())?.path()?)?;
