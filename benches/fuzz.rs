@@ -183,10 +183,33 @@ fn zip() -> Vec<u8> {
     archive.finish().expect("memory").into_inner()
 }
 
+/// An array of bytes as NumPy writes it.
+fn npy(shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|n| format!("{n},")).collect();
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    let header = format!("{header:117}\n");
+    [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), bytes].concat()
+}
+
+fn npz() -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    for (name, from, to) in [("a", 0, 6), ("b", 6, 10)] {
+        let images = npy(&[to - from, 5, 6], &(from..to).flat_map(pixels).collect::<Vec<_>>());
+        let labels = npy(&[to - from], &(from..to).map(|i| (i % 2) as u8).collect::<Vec<_>>());
+        for (kind, bytes) in [("x", images), ("y", labels)] {
+            archive.start_file(format!("{name}{kind}.npy"), zip::write::SimpleFileOptions::default()).expect("memory");
+            archive.write_all(&bytes).expect("memory");
+        }
+    }
+    archive.finish().expect("memory").into_inner()
+}
+
 fn manifest(format: &str) -> String {
     let splits = match format {
         "idx" => ("images: a, labels: b", "images: c, labels: d"),
         "csv" => ("file: a", "file: b"),
+        "npy" => ("images: x.npy, labels: y.npy", "images: xt.npy, labels: yt.npy"),
+        "npz" => ("file: all.npz, images: ax, labels: ay", "file: all.npz, images: bx, labels: by"),
         "folders" => ("folder: train", "folder: val, annotations: list.txt"),
         _ => ("files: [train.bin]", "files: [test.bin]"),
     };
@@ -217,6 +240,8 @@ fn targets() -> Vec<Target> {
         target("jpeg", "train/x/0.png", vec![jpeg(0), jpeg(3)]),
         target("lists", "val/list.txt", vec![b"0.png\tx\n1.png\ty\n2.png\tx\n3.png\ty\n".to_vec()]),
         target("manifest", "my.yaml", manifests),
+        target("npy", "x.npy", vec![npy(&[6, 1, 5, 6], &(0..6).flat_map(pixels).collect::<Vec<_>>())]),
+        target("npz", "all.npz", vec![npz()]),
         Target { name: "tar", file: "a.tar", seeds: vec![tar()], import: Some("a.tar") },
         Target { name: "tar-gz", file: "a.tar.gz", seeds: vec![gz(&tar())], import: Some("a.tar.gz") },
         Target { name: "zip", file: "a.zip", seeds: vec![zip()], import: Some("a.zip") },
@@ -233,7 +258,7 @@ fn fill(place: &Path, target: &str) {
     let format = match target {
         "idx" | "labels" | "idx-gz" => "idx",
         "csv" => "csv",
-        "parquet" => "parquet",
+        "parquet" | "npy" | "npz" => target,
         "png" | "jpeg" | "lists" => "folders",
         _ => "cifar",
     };
@@ -247,6 +272,11 @@ fn fill(place: &Path, target: &str) {
             [("b", b), ("c", c), ("d", d)].into_iter().for_each(|(file, bytes)| put(file, bytes));
         }
         "csv" => put("b", csv(6, 10)),
+        "npy" => {
+            put("y.npy", npy(&[6], &[0, 1, 0, 1, 0, 1]));
+            put("xt.npy", npy(&[4, 5, 6], &(6..10).flat_map(pixels).collect::<Vec<_>>()));
+            put("yt.npy", npy(&[4], &[0, 1, 0, 1]));
+        }
         "parquet" => put("test.bin", rows(6, 10)),
         "folders" => {
             put("classes.txt", b"x\ny\n".to_vec());

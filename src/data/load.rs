@@ -40,12 +40,13 @@ impl<'a> Loader<'a> {
         let manifest = self.manifest;
         let size = split_files(manifest, name).size.get();
         // Formats that are read whole anyway may as well be kept whole.
-        let (values, labels) = if wanted == size || matches!(manifest.format, Format::Idx | Format::Parquet | Format::Npy | Format::Npz) {
-            store::load(manifest, self.located, name, self)?
-        } else {
-            let (values, labels) = self.decode(name, wanted)?;
-            (values.into(), labels)
-        };
+        let (values, labels) =
+            if wanted == size || matches!(manifest.format, Format::Idx | Format::Parquet | Format::Npy | Format::Npz) {
+                store::load(manifest, self.located, name, self)?
+            } else {
+                let (values, labels) = self.decode(name, wanted)?;
+                (values.into(), labels)
+            };
         checked(manifest, name, (values, labels), self.options, wanted)
     }
 

@@ -44,7 +44,8 @@ impl Array<'_> {
                 let path = input.unpacked_path()?;
                 let file = BufReader::new(open_file(path, &input.shown())?);
                 let mut archive = ZipArchive::new(file).map_err(|e| self.broken(e))?;
-                let known: Vec<String> = archive.file_names().flatten().map(|n| n.trim_end_matches(".npy").to_owned()).collect();
+                let known: Vec<String> =
+                    archive.file_names().flatten().map(|n| n.trim_end_matches(".npy").to_owned()).collect();
                 let Ok(mut member) = archive.by_name(&format!("{name}.npy")) else {
                     return Err(self.fail(format!("is not there; the file holds {}", known.join(", "))).into());
                 };
