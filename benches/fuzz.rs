@@ -1,7 +1,7 @@
 //! Random damage to every kind of data file, for as long as one likes: no panic, no endless loop, no memory out of bounds
 //!
 //! ```text
-//! cargo bench --bench fuzz -- [SECONDS FOR EACH PARSER, 60] [SEED, 0]
+//! cargo bench --bench fuzz -- [SECONDS FOR EACH PARSER, 60] [SEED, 0] [PARSER...]
 //! ```
 //!
 //! Each round takes a good file, changes it in a few places (bits, bytes, numbers at the edges, pieces cut out, doubled,
@@ -36,7 +36,8 @@ fn main() {
     unsafe { std::env::set_var("XDG_CACHE_HOME", folder.path().join("cache")) };
     // Where a panic is expected to be caught, its words would only hide the report.
     std::panic::set_hook(Box::new(|_| {}));
-    for target in targets() {
+    let named: Vec<String> = std::env::args().skip(1).filter(|a| a.starts_with(char::is_alphabetic)).collect();
+    for target in targets().into_iter().filter(|t| named.is_empty() || named.iter().any(|n| n == t.name)) {
         let place = folder.path().join(target.name);
         fill(&place, target.name);
         let (rounds, fine) = run(&target, &place, Duration::from_secs(seconds), seed);

@@ -73,7 +73,7 @@ fn assert_is_right(folder: &Folder, hub: &Hub) {
 #[track_caller]
 fn assert_nothing_is_there(folder: &Folder, hub: &Hub) {
     let seen = look(folder, hub);
-    assert!(seen.contains("found nowhere") && seen.contains("workbench data fetch spots"), "{seen}");
+    assert!(seen.contains("found nowhere") && seen.contains("workbench data fetch ./spots.yaml"), "{seen}");
     assert!(!folder.path().join("cache/workbench/decoded").exists());
 }
 
@@ -175,6 +175,52 @@ fn other_content_and_another_length_are_noticed() {
     let said = fetch(&folder, &hub);
     assert!(said.contains("nothing was kept") && said.ends_with("exit code 1"), "{said}");
     assert_nothing_is_there(&folder, &hub);
+}
+
+/// The file in the hub's cache that holds `content`.
+fn blob(folder: &Folder, content: &[u8]) -> std::path::PathBuf {
+    folder.path().join("hub/hub/datasets--ada--spots/blobs").join(workbench::data::sha256(content))
+}
+
+#[test]
+fn what_an_earlier_process_left_behind_is_taken_or_dropped() {
+    // All of the file, but not yet under its name; and more than all of it. The hub has nothing more to send.
+    for more in [0, 5] {
+        let (folder, hub) = (folder(""), hub(vec![]));
+        let whole = file(0, 33);
+        let part = blob(&folder, &whole).with_extension("part");
+        std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+        std::fs::write(&part, [&whole[..], &vec![0; more]].concat()).unwrap();
+        let said = fetch(&folder, &hub);
+        assert!(said.contains("trying again") && said.ends_with("exit code 0"), "{said}");
+        assert_is_right(&folder, &hub);
+        assert!(!part.exists());
+    }
+}
+
+#[test]
+fn a_damaged_file_in_the_hubs_cache_comes_anew() {
+    let (folder, hub) = (folder(""), hub(vec![]));
+    fetch(&folder, &hub);
+    std::fs::remove_dir_all(folder.path().join("cache")).unwrap();
+    let mut bytes = file(0, 33);
+    let blob = blob(&folder, &bytes);
+    bytes[40] ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    let said = fetch(&folder, &hub);
+    assert!(said.contains("in the cache, wrong content") && said.ends_with("exit code 0"), "{said}");
+    assert_is_right(&folder, &hub);
+}
+
+#[test]
+fn files_that_hold_something_else_are_not_kept_by_the_hubs_cache_either() {
+    let other = Hub::start(vec![("datasets/ada/spots/resolve/main/data/".into(), b"no Parquet".to_vec())], vec![]);
+    let folder = folder("");
+    let said = fetch(&folder, &other);
+    assert!(said.contains("broken Parquet file") && said.ends_with("exit code 1"), "{said}");
+    let right = hub(vec![]);
+    assert!(fetch(&folder, &right).ends_with("exit code 0"));
+    assert_is_right(&folder, &right);
 }
 
 #[test]

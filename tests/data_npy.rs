@@ -123,6 +123,11 @@ fn bad_arrays_say_what_is_wrong() {
     bad("x.npy", &npy("<f4", false, &[6, 3, 2, 5], &[0; 720]), &["its numbers are", "expected uint8"]);
     bad("x.npy", &npy("|u1", true, &[6, 3, 2, 5], &pixels(0, 6)), &["Fortran order", "ascontiguousarray"]);
     bad("y.npy", &npy("<i8", false, &[5], &wide(&[0, 1, 2, 0, 1])), &["its shape is [5]; expected [6]"]);
+    bad("x.npy", &[&x(&[6, 3, 2, 5])[..], &[0]].concat(), &["more follows than its header says"]);
+    let mut packed = gz(&npy("|u1", false, &[3], &[2, 1, 0]));
+    let end = packed.len() - 7;
+    packed[end] ^= 1;
+    bad("yt.npy.gz", &packed, &["broken NumPy array"]);
     bad("y.npy", &npy("<f8", false, &[6], &[0; 48]), &["expected whole numbers"]);
     bad("y.npy", &npy("<i8", false, &[6], &wide(&[0, 1, 2, 0, -1, 2])), &["label 4 (counted from 0) is -1"]);
     bad("y.npy", &npy("<i8", false, &[6], &wide(&[0, 1, 2, 0, 3, 2])), &["label 4", "is 3", "0..=2"]);

@@ -68,6 +68,37 @@ fn real_images_repacked_are_the_same() {
     }
 }
 
+/// The JPEG files themselves, grey ones among them, in the order of the folders: the first of every class, the second of
+/// every class, and so on.
+#[test]
+fn original_jpegs_repacked_are_the_same() {
+    let Some(root) = real("tiny-imagenet-200") else { return };
+    let options = Options { train_limit: Some(300), test_limit: Some(1), ..Options::default() };
+    let data = Dataset::load("tiny_imagenet", &options).expect("WORKBENCH_DATA holds it");
+    let list = std::fs::read_to_string(root.join("wnids.txt")).unwrap();
+    let mut classes: Vec<&str> = list.lines().collect();
+    classes.sort_unstable();
+    let rows: Vec<(Vec<u8>, i64)> = (0..300)
+        .map(|i| {
+            let (label, number) = (i % classes.len(), i / classes.len());
+            let class = classes[label];
+            let file = root.join(format!("train/{class}/images/{class}_{number}.JPEG"));
+            (std::fs::read(file).unwrap(), label as i64)
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "my.yaml", manifest([3, 64, 64], classes.len(), 300, 300).as_bytes());
+    put(folder.path(), "a.parquet", &write(&rows[..100], 64, ("image", "label")));
+    put(folder.path(), "b.parquet", &write(&rows[100..], 64, ("image", "label")));
+    put(folder.path(), "test.parquet", &write(&rows, 300, ("image", "label")));
+    let again = load(folder.path()).unwrap();
+    assert_eq!(labels(&data.train), labels(&again.train));
+    assert!(
+        values(&data.train.images(&all(&data.train)).unwrap())
+            == values(&again.train.images(&all(&again.train)).unwrap())
+    );
+}
+
 fn picture(image: usize, shape: [usize; 3]) -> Vec<u8> {
     (0..shape.iter().product()).map(|i| (i * 31 + image * 77) as u8).collect()
 }

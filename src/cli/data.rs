@@ -25,7 +25,12 @@ pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Interrupted) => {
-            complain("interrupted; what has been downloaded is kept for the next time");
+            let kept = matches!(what, Data::Fetch { .. });
+            complain(if kept {
+                "interrupted; what has been downloaded is kept for the next time"
+            } else {
+                "interrupted"
+            });
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
@@ -66,12 +71,19 @@ fn first(text: &str) -> String {
 fn whereabouts(name: &str, data_dir: Option<&Path>) -> String {
     match fetch::place(name, data_dir) {
         Ok(Place::BuiltIn) => "comes with the program".into(),
-        Ok(Place::Files(folder)) => format!("in {}", folder.display()),
+        Ok(Place::Files(folder, bytes)) => format!("{}, {}", megabytes(bytes), folder.display()),
         Ok(Place::Part(folder, missing)) => format!("a part in {}: {missing} is missing", folder.display()),
-        Ok(Place::Kept(_, bytes)) => format!("fetched, {} MB", bytes.div_ceil(1_000_000)),
+        Ok(Place::Kept(paths, bytes)) => {
+            let folder = paths.first().and_then(|p| p.parent()).map(|p| p.display().to_string());
+            format!("{} decoded, {}", megabytes(bytes), folder.unwrap_or_default())
+        }
         Ok(Place::Absent) => "not here".into(),
         Err(_) => "incomplete or broken; try `verify`".into(),
     }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 fn info(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
@@ -106,7 +118,7 @@ fn info(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
 
 fn path(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
     match fetch::place(name, data_dir)? {
-        Place::Files(folder) | Place::Part(folder, _) => say(&folder.display().to_string()),
+        Place::Files(folder, _) | Place::Part(folder, _) => say(&folder.display().to_string()),
         Place::Kept(paths, _) => paths.iter().for_each(|p| say(&p.display().to_string())),
         Place::BuiltIn => return refuse(name, "comes with the program and has no path"),
         Place::Absent => return refuse(name, "is not on this machine; `workbench data fetch` or `import` brings it"),

@@ -4,15 +4,17 @@
 //! Nothing is written outside that folder: only plain files and folders are taken, by relative paths of plain names. What
 //! an archive unpacks to is limited, so that a small file cannot fill the disk.
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::manifest::PlainName;
 use super::read::open_file;
 use crate::compute::interrupt;
 use flate2::read::GzDecoder;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use tempfile::TempDir;
 
 /// The most that is unpacked: more than any data set here, less than a disk.
@@ -41,6 +43,27 @@ pub fn unpack(path: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
+/// The most that a tape archive may hold between two entries.
+const HEADERS: u64 = 1 << 20;
+
+/// A reader that ends with an error where more is read than is left, and hears Ctrl-C.
+struct Limited<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if interrupt::requested() {
+            return Err(io::Error::other(interrupt::MESSAGE));
+        }
+        let n = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(n as u64).ok_or_else(|| io::Error::other("a header without end"))?;
+        self.left.set(left);
+        Ok(n)
+    }
+}
+
 struct Taker<'a> {
     shown: &'a str,
     folder: &'a Path,
@@ -57,11 +80,19 @@ impl Taker<'_> {
         self.fail(format!("broken archive ({e}); copy or download it again"))
     }
 
+    fn stopped(&self, e: impl std::fmt::Display) -> Error {
+        if interrupt::requested() { Error::Interrupted } else { self.broken(e).into() }
+    }
+
     fn tar(&mut self, reader: impl Read) -> Result<()> {
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries().map_err(|e| self.broken(e))? {
-            let mut entry = entry.map_err(|e| self.broken(e))?;
-            let path = entry.path().map_err(|e| self.broken(e))?.into_owned();
+        // What an entry is called may itself be an entry, which is read whole before anybody sees it.
+        let shared = Rc::new(Cell::new(HEADERS));
+        let mut archive = tar::Archive::new(Limited { inner: reader, left: shared.clone() });
+        for entry in archive.entries().map_err(|e| self.stopped(e))? {
+            let mut entry = entry.map_err(|e| self.stopped(e))?;
+            // Room for the entry itself, its padding, and what may come before the next one.
+            shared.set(entry.size().saturating_add(HEADERS));
+            let path = entry.path().map_err(|e| self.stopped(e))?.into_owned();
             match entry.header().entry_type() {
                 tar::EntryType::Regular => self.take(&path, &mut entry)?,
                 tar::EntryType::Directory | tar::EntryType::XGlobalHeader | tar::EntryType::XHeader => {}
@@ -94,7 +125,7 @@ impl Taker<'_> {
     /// One file of the archive to its place, within what is left.
     fn take(&mut self, path: &Path, from: &mut impl Read) -> Result<()> {
         if interrupt::requested() {
-            return Err(super::Error::Interrupted);
+            return Err(Error::Interrupted);
         }
         let plain = |c: Component| matches!(c, Component::Normal(n) if n.to_str().is_some_and(PlainName::allows));
         let mut parts = path.components().filter(|c| *c != Component::CurDir);
@@ -119,7 +150,7 @@ impl Taker<'_> {
                 Ok(0) => break,
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(self.broken(e).into()),
+                Err(e) => return Err(self.stopped(e)),
             };
             let more = format!("unpacks to more than {BYTES} bytes");
             self.bytes = self.bytes.checked_sub(n as u64).ok_or_else(|| self.fail(more))?;

@@ -8,6 +8,8 @@ use super::manifest::{Format, HubSource, Manifest, PlainName, SplitFiles, Splits
 pub(super) const SPLIT_BYTES: usize = u32::MAX as usize;
 /// As many classes as anything here is made for.
 pub(super) const CLASSES: usize = 1 << 16;
+/// The most bytes before an image in a record.
+const LABEL_BYTES: usize = 16;
 
 type Check = std::result::Result<(), String>;
 
@@ -46,6 +48,16 @@ pub(super) fn check(manifest: &Manifest) -> Check {
     }
     if let Some(hub) = &manifest.hub {
         check_hub(manifest, hub)?;
+    }
+    if manifest.label_bytes.is_some_and(|n| n.get() > LABEL_BYTES) {
+        return Err(format!("label_bytes: more than {LABEL_BYTES}"));
+    }
+    let sizes = [&manifest.splits.train, &manifest.splits.test].map(|split| split.size.get());
+    let mut known = manifest.files(sizes[0], sizes[1]);
+    known.extend(manifest.splits().into_iter().filter_map(|(_, s)| s.annotations.as_ref().map(PlainName::as_str)));
+    known.extend(manifest.hub.iter().flat_map(|hub| hub.train.iter().chain(&hub.test)).map(String::as_str));
+    if let Some(other) = manifest.checksums.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("checksums: {other} is none of the data set's files, which are {}", known.join(", ")));
     }
     check_overlap(manifest)
 }

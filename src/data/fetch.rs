@@ -8,6 +8,7 @@ use super::archive;
 use super::decoded::{self, Decoded};
 use super::digest;
 use super::error::{Error, Result};
+use super::file_error::FileError;
 use super::hub::{HubFile, Kind};
 use super::load::Loader;
 use super::locate::{Located, locate, locate_in};
@@ -21,8 +22,8 @@ use std::path::{Path, PathBuf};
 pub enum Place {
     /// Inside the program.
     BuiltIn,
-    /// In its original files.
-    Files(PathBuf),
+    /// In its original files, of so many bytes together.
+    Files(PathBuf, u64),
     /// Some of its original files: the folder, and one that is missing.
     Part(PathBuf, String),
     /// Fetched or imported: the decoded files, and their bytes together.
@@ -38,7 +39,13 @@ pub fn place(name: &str, data_dir: Option<&Path>) -> Result<Place> {
     let manifest = Manifest::find(name)?;
     match whole(&manifest, name, data_dir) {
         Ok(located) if located.folder.as_os_str().is_empty() => return Ok(Place::BuiltIn),
-        Ok(located) => return Ok(Place::Files(located.folder)),
+        Ok(located) => {
+            let inputs = located.inputs.values().filter_map(|input| std::fs::metadata(input.path()?).ok());
+            let folders = manifest.splits().into_iter().filter_map(|(_, split)| split.folder.as_ref());
+            let folders: u64 = folders.map(|f| bytes_in(&located.folder.join(f.as_str()))).sum();
+            let bytes = inputs.map(|meta| meta.len()).sum::<u64>() + folders;
+            return Ok(Place::Files(located.folder, bytes));
+        }
         Err(Error::Incomplete { folder, missing, .. }) => return Ok(Place::Part(folder, missing.into())),
         Err(Error::NotFound { .. }) => {}
         Err(other) => return Err(other),
@@ -49,6 +56,18 @@ pub fn place(name: &str, data_dir: Option<&Path>) -> Result<Place> {
         Ok(sizes) if sizes.len() == SPLITS.len() => Place::Kept(paths, sizes.iter().sum()),
         _ => Place::Absent,
     })
+}
+
+/// All files below a folder; links are not followed.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => bytes_in(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 fn whole(manifest: &Manifest, name: &str, data_dir: Option<&Path>) -> Result<Located> {
@@ -65,9 +84,10 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
         let message = if built_in {
             "comes with the program; there is nothing to fetch".into()
         } else {
+            let asked = &manifest.asked;
             let home = manifest.homepage.as_ref().map(|h| format!(" from {h}")).unwrap_or_default();
             format!(
-                "its manifest names no place on the hub; get its files{home}, then `workbench data import {name} PATH`"
+                "its manifest names no place on the hub; get its files{home}, then `workbench data import {asked} PATH`"
             )
         };
         return Err(Error::Store { dataset: name.into(), message });
@@ -78,7 +98,7 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     }
     let mut decoded = vec![];
     for (split, paths) in SPLITS.into_iter().zip([&hub.train, &hub.test]) {
-        let (mut files, mut source) = (vec![], vec![]);
+        let (mut files, mut asked, mut source) = (vec![], vec![], vec![]);
         for path in paths {
             let file = HubFile {
                 kind: Kind::Dataset,
@@ -88,12 +108,27 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
             };
             say(&format!("{name}: {file}"));
             let here = file.fetch()?;
-            let sum = digest::of_file(&here).unwrap_or_default();
+            let sum =
+                digest::of_file(&here).map_err(|e| FileError::Io { file: here.display().to_string(), source: e })?;
+            if let Some(expected) = manifest.checksums.get(path).map(Sha256::as_str).filter(|e| *e != sum) {
+                file.forget(&here);
+                return Err(Error::Checksum { file: file.to_string(), expected: expected.into(), found: sum });
+            }
             source.push(format!("{file} (SHA-256 {sum})"));
             files.push(here);
+            asked.push(file);
         }
         let columns = Columns { image: &hub.columns.image, label: &hub.columns.label };
-        let raw = parquet::load(&manifest, &files, columns, split_files(&manifest, split).size.get())?;
+        let raw = parquet::load(&manifest, &files, columns, split_files(&manifest, split).size.get());
+        let raw = raw.and_then(|raw| {
+            let wrong = store::check_content(&manifest, split, &raw.0, &raw.1, &source.join(", ")).err();
+            wrong.map_or(Ok(raw), Err)
+        });
+        if raw.as_ref().is_err_and(|e| !matches!(e, Error::Interrupted)) {
+            // What is wrong in the hub's cache would be wrong the next time too: it is to come anew then.
+            asked.iter().zip(&files).for_each(|(file, here)| file.forget(here));
+        }
+        let raw = raw?;
         decoded.push((split, raw, source.join(", ")));
     }
     for (split, raw, source) in decoded {

@@ -4,8 +4,8 @@
 //! HF_HUB_OFFLINE=1 reads the cache alone. A revision may be a branch, a tag or a commit; a commit pins the content.
 //!
 //! A download that was cut off goes on where it stopped, also in a later process; a busy or failing server is asked again
-//! after a while. What has arrived is checked before anybody reads it: its length against what the server announced, and
-//! its SHA-256 where the hub names the file by it.
+//! after a while. What has arrived is checked before it is handed on: its length against what the server announced, and its
+//! SHA-256 where the hub names the file by it, as it does all large ones; that also each time it is taken from the cache.
 
 use super::digest;
 use super::error::{Error, Result};
@@ -61,9 +61,10 @@ impl HubFile {
         let rest = address.strip_prefix("hf://").ok_or_else(wrong)?;
         let (rest, revision) = rest.rsplit_once('@').unwrap_or((rest, "main"));
         let mut parts = rest.splitn(3, '/');
-        let mut next = || parts.next().filter(|p| !p.is_empty() && !p.split('/').any(|s| s == ".."));
+        let inside = |text: &str| !text.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let mut next = || parts.next().filter(|part| inside(part));
         match (next(), next(), next()) {
-            (Some(owner), Some(name), Some(path)) if !revision.is_empty() => Ok(Self {
+            (Some(owner), Some(name), Some(path)) if inside(revision) => Ok(Self {
                 kind: Kind::Model,
                 repository: format!("{owner}/{name}"),
                 path: path.into(),
@@ -76,14 +77,20 @@ impl HubFile {
     /// The file on this machine, downloaded if it is not in the cache.
     pub fn fetch(&self) -> Result<PathBuf> {
         if let Some(path) = self.cached() {
-            return Ok(path);
+            match check_name(&path) {
+                Ok(()) => return Ok(path),
+                Err(message) => {
+                    eprintln!("{self}: in the cache, {message}");
+                    self.forget(&path);
+                }
+            }
         }
         if offline() {
             return Err(self
                 .failed("not in the cache, and HF_HUB_OFFLINE keeps from downloading it; unset it, or copy the file"));
         }
         let started = Instant::now();
-        let (mut attempt, mut pause) = (1, PAUSE);
+        let (mut attempt, mut pause, mut waited) = (1, PAUSE, false);
         loop {
             let problem = match self.try_download()? {
                 Ok(path) => return Ok(path),
@@ -91,6 +98,10 @@ impl HubFile {
             };
             if problem.then == Then::StartOver {
                 self.forget_parts();
+            }
+            if problem.then == Then::WaitForOther && !waited {
+                eprintln!("{self}: {}; waiting for it", problem.message);
+                waited = true;
             }
             let waits = match problem.then {
                 Then::Stop => false,
@@ -100,12 +111,14 @@ impl HubFile {
             if !waits {
                 return Err(self.failed(&problem.message));
             }
-            if problem.then != Then::WaitForOther {
+            if problem.then == Then::WaitForOther {
+                sleep(PAUSE)?;
+            } else {
                 attempt += 1;
                 eprintln!("{self}: {}; trying again ({attempt} of {ATTEMPTS})", problem.message);
+                sleep(pause)?;
+                pause *= 2;
             }
-            sleep(pause)?;
-            pause *= 2;
             // Whoever downloaded it in the meantime has done our work.
             if let Some(path) = self.cached() {
                 return Ok(path);
@@ -126,12 +139,29 @@ impl HubFile {
         Repo::with_revision(self.repository.clone(), kind, self.revision.clone())
     }
 
-    /// Removes what earlier attempts have left in this repository.
+    /// Removes what earlier attempts have left in this repository, but for what another process is at.
     fn forget_parts(&self) {
         let blobs = Cache::from_env().path().join(self.repo().folder_name()).join("blobs");
         let parts = std::fs::read_dir(blobs).into_iter().flatten().flatten().map(|entry| entry.path());
         for part in parts.filter(|p| p.extension().is_some_and(|e| e == "part")) {
-            let _ = std::fs::remove_file(part);
+            let lock = std::fs::File::open(part.with_extension("lock"));
+            if lock.map_or(true, |lock| lock.try_lock().is_ok()) {
+                let _ = std::fs::remove_file(part);
+            }
+        }
+    }
+
+    /// Removes the file at `path` from the hub's cache: its name in the snapshot, and the content that this stands for.
+    pub fn forget(&self, path: &Path) {
+        let inside = |file: &Path| Cache::from_env().path().canonicalize().is_ok_and(|cache| file.starts_with(cache));
+        if let Ok(blob) = path.canonicalize()
+            && inside(&blob)
+        {
+            let _ = std::fs::remove_file(blob);
+        }
+        // Also where another name of the same content has taken that away already.
+        if path.parent().and_then(|folder| folder.canonicalize().ok()).is_some_and(|folder| inside(&folder)) {
+            let _ = std::fs::remove_file(path);
         }
     }
 
@@ -172,11 +202,7 @@ impl HubFile {
         match check(&path, announced.load(Ordering::Relaxed)) {
             Ok(()) => Ok(path),
             Err(message) => {
-                // Both the name in the snapshot and the content it stands for: neither may be read.
-                if let Ok(blob) = path.canonicalize() {
-                    let _ = std::fs::remove_file(blob);
-                }
-                let _ = std::fs::remove_file(&path);
+                self.forget(&path);
                 Err(Problem { message, then: Then::Retry })
             }
         }
@@ -190,7 +216,12 @@ fn check(path: &Path, announced: u64) -> std::result::Result<(), String> {
     if found != announced {
         return Err(format!("{found} bytes came, the server had announced {announced}; nothing was kept"));
     }
-    // Large files are named by their SHA-256, small ones by another kind of hash.
+    check_name(path)
+}
+
+/// Is its content what its name says? Large files are named by their SHA-256, small ones by another kind of hash.
+fn check_name(path: &Path) -> std::result::Result<(), String> {
+    let io = |e: std::io::Error| format!("what was downloaded cannot be read: {e}");
     let blob = path.canonicalize().map_err(io)?;
     let name = blob.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -264,7 +295,17 @@ mod tests {
         assert_eq!((file.repository.as_str(), file.path.as_str()), ("ada/nets", "mnist/a.safetensors"));
         assert_eq!(file.to_string(), "hf://ada/nets/mnist/a.safetensors@v1");
         assert_eq!(HubFile::parse("hf://a/b/c").expect("an address").revision, "main");
-        for bad in ["hf://a/b", "hf:///b/c", "hf://a/b/../c", "hf://a/b/c@", "a/b/c"] {
+        for bad in [
+            "hf://a/b",
+            "hf:///b/c",
+            "hf://a/b/../c",
+            "hf://a/b/c@",
+            "a/b/c",
+            "hf://a/b//etc/x",
+            "hf://a/b/./c",
+            "hf://a/b/c@../../x",
+            "hf://../b/c",
+        ] {
             assert!(HubFile::parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! Why a download from the hub failed, in words for people, and whether it is worth trying again
 
 use hf_hub::api::sync::ApiError;
+use std::io::ErrorKind;
 
 /// Why an attempt failed, and what is to be done.
 pub struct Problem {
@@ -37,6 +38,18 @@ impl Problem {
             ApiError::InvalidResume => {
                 Self { message: "more has come before than the server announces".into(), then: Then::StartOver }
             }
+            ApiError::IoError(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::StorageFull | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                let cache = hf_hub::Cache::from_env();
+                Self::stop(format!(
+                    "cannot be kept in {}: {e}; make room there, or set HF_HOME",
+                    cache.path().display()
+                ))
+            }
             ApiError::IoError(e) => Self { message: format!("the download was cut off: {e}"), then: Then::Retry },
             ApiError::TooManyRetries(inner) => Self::of(inner),
             other => Self::stop(format!("cannot be downloaded: {other}")),
@@ -53,6 +66,8 @@ impl Problem {
                 ("the hub refuses (403): HF_TOKEN's account may not read it, or has not accepted its terms", Then::Stop)
             }
             404 => ("there is no such file on the hub (404): check repository, path and revision", Then::Stop),
+            // All of it is there, or more: nothing is left to ask for.
+            416 => ("what an earlier attempt has left does not fit", Then::StartOver),
             429 => ("the hub has had too many requests (429)", Then::Retry),
             500.. => ("the hub has trouble of its own", Then::Retry),
             _ => ("the hub refuses", Then::Stop),

@@ -66,6 +66,9 @@ pub struct Manifest {
     /// Where the data come from.
     #[serde(default)]
     pub homepage: Option<String>,
+    /// What the manifest was asked for by: its name, or its path.
+    #[serde(skip)]
+    pub(super) asked: String,
     /// SHA-256 of the manifest's text: what the decoded cache is keyed by.
     #[serde(skip)]
     pub(super) key: String,
@@ -78,7 +81,7 @@ impl Manifest {
     /// The manifest called `name`, or the one at the path `name` (see [`is_path`]).
     pub fn find(name: &str) -> Result<Self> {
         if is_path(name) {
-            return Self::parse(&read(Path::new(name))?, name);
+            return Ok(Self { asked: name.into(), ..Self::parse(&read(Path::new(name))?, name)? });
         }
         let built_in = built_in::find(name)?;
         let mut manifest = Self::parse(built_in.yaml, &format!("{name}.yaml (built in)"))?;
@@ -98,7 +101,7 @@ impl Manifest {
             Error::Manifest { file: file.into(), at, message }
         })?;
         check(&manifest).map_err(|message| Error::Manifest { file: file.into(), at: None, message })?;
-        Ok(Self { key: digest::of_bytes(yaml.as_bytes()), ..manifest })
+        Ok(Self { key: digest::of_bytes(yaml.as_bytes()), asked: manifest.name.as_str().into(), ..manifest })
     }
 
     /// Channels, height and width.

@@ -36,6 +36,14 @@ impl Array<'_> {
         self.fail(format!("broken NumPy array ({e}); copy it again"))
     }
 
+    /// Is this its end? Packed files tell only there whether their checksum is right.
+    fn check_end(&self, reader: &mut dyn Read) -> Result<()> {
+        match reader.read(&mut [0]).map_err(|e| self.broken(e))? {
+            0 => Ok(()),
+            _ => Err(self.broken("more follows than its header says").into()),
+        }
+    }
+
     /// Calls `work` with the array's reader.
     fn open<R>(&self, work: impl FnOnce(&mut dyn Read) -> Result<R>) -> Result<R> {
         match self {
@@ -59,7 +67,7 @@ impl Array<'_> {
 pub fn load(manifest: &Manifest, size: usize, images: &Array, labels: &Array) -> Result<Raw> {
     let ([c, h, w], scale) = (manifest.shape(), manifest.scale.get());
     let (planes, pixels) = images.open(|reader| {
-        let array = NpyFile::new(reader).map_err(|e| images.broken(e))?;
+        let array = NpyFile::new(&mut *reader).map_err(|e| images.broken(e))?;
         let shape: Vec<u64> = array.shape().to_vec();
         let is = |wanted: &[usize]| shape.iter().map(|n| *n as usize).eq(wanted.iter().copied());
         let planes = is(&[size, c, h, w]) || c == 1 && is(&[size, h, w]);
@@ -72,6 +80,7 @@ pub fn load(manifest: &Manifest, size: usize, images: &Array, labels: &Array) ->
             _ => return Err(images.fail(format!("its numbers are {}; expected uint8", shown(&array))).into()),
         }
         let values: Vec<u8> = array.into_vec().map_err(|e| images.broken(e))?;
+        images.check_end(reader)?;
         Ok((planes, values))
     })?;
     if let Some(at) = pixels.iter().position(|v| *v > scale) {
@@ -104,7 +113,7 @@ fn check_order<R: Read>(of: &Array, array: &NpyFile<R>) -> Result<()> {
 
 /// Labels of any whole-number type.
 fn whole_numbers(of: &Array, reader: &mut dyn Read, size: usize) -> Result<Vec<u32>> {
-    let array = NpyFile::new(reader).map_err(|e| of.broken(e))?;
+    let array = NpyFile::new(&mut *reader).map_err(|e| of.broken(e))?;
     if array.shape() != [size as u64] {
         return Err(of.fail(format!("its shape is {:?}; expected [{size}]", array.shape())).into());
     }
@@ -125,6 +134,7 @@ fn whole_numbers(of: &Array, reader: &mut dyn Read, size: usize) -> Result<Vec<u
         Some((TypeChar::Int, 8)) => read!(i64),
         _ => return Err(other.into()),
     };
+    of.check_end(reader)?;
     let label = |(at, value): (usize, i128)| {
         u32::try_from(value).map_err(|_| of.fail(format!("label {at} (counted from 0) is {value}")).into())
     };

@@ -1,8 +1,8 @@
 //! Parquet as the hub keeps image sets: one row for each image, its PNG or JPEG bytes in a column `image.bytes` or
 //! `img.bytes`, its label in a column of whole numbers
 //!
-//! Read by column chunks. Nothing in a file makes this set memory aside beyond the file's own size: a picture's size is
-//! checked before it is decoded, rows are counted before they are read.
+//! Read by column chunks. Rows are counted before they are read and a picture's size is checked before it is decoded; a
+//! chunk that says it unpacks to more than a mebibyte for each row is refused.
 
 use super::error::{Error, Result};
 use super::file_error::FileError;
@@ -22,6 +22,8 @@ use std::path::Path;
 
 /// Rows that are read and decoded at a time.
 const ROWS: usize = 4096;
+/// Bytes of a picture and all that goes with it, at the most.
+const LARGEST_ROW: i64 = 1 << 20;
 
 /// Which columns hold what.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +91,10 @@ fn read(
         if rows > expected - labels.len() {
             let found = format!("{} or more", labels.len().saturating_add(rows));
             return Err(FileError::Count { file: shown, what: "rows", expected: expected as u64, found }.into());
+        }
+        let most = (rows as i64).saturating_mul(LARGEST_ROW).saturating_add(LARGEST_ROW);
+        if group.metadata().columns().iter().any(|c| c.uncompressed_size() > most) {
+            return Err(broken(&shown, format!("it unpacks to more than {LARGEST_ROW} bytes a row")));
         }
         let rows = Rows { file: &shown, manifest, image, label, rows };
         rows.read(group.as_ref(), pixels, labels)?;

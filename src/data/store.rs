@@ -39,7 +39,9 @@ pub fn fetched(manifest: &Manifest) -> Result<Option<[Decoded; 2]>> {
             other => {
                 let why = if let Err(Unusable::Damaged(why)) = other { why } else { "it is of another data set" };
                 let (name, file) = (manifest.name.as_str(), path.display());
-                let message = format!("{file} is damaged: {why}; make it again with `workbench data fetch {name}`");
+                let how = if manifest.hub.is_some() { "fetch" } else { "import" };
+                let asked = &manifest.asked;
+                let message = format!("{file} is damaged: {why}; make it again with `workbench data {how} {asked}`");
                 Err(Error::Store { dataset: name.into(), message })
             }
         }

@@ -97,6 +97,11 @@ impl Shared {
             return write!(out, "HTTP/1.1 {code} No\r\ncontent-length: {}\r\n\r\n{text}", text.len()).ok();
         }
         let whole = matches!(mishap, Some(Mishap::Whole));
+        if !whole && range.0 >= body.len() {
+            let size = body.len();
+            let reply = format!("HTTP/1.1 416 No\r\ncontent-range: bytes */{size}\r\ncontent-length: 0\r\n\r\n");
+            return out.write_all(reply.as_bytes()).ok();
+        }
         let first = if whole { 0 } else { range.0.min(body.len()) };
         let last = (range.1.min(body.len() - 1)).max(first.saturating_sub(1));
         let mut part = body[first..(last + 1).max(first)].to_vec();

@@ -66,7 +66,7 @@ enum Border {
 impl Planar {
     /// `w` is `[O, I, KH, KW]`. The geometry must pass [`suits`].
     pub fn new(g: &Geometry, w: &[f32], direction: Direction) -> Self {
-        assert!(suits(g));
+        assert!(super::available() && suits(g));
         let (x, y) = sides(g);
         let (kh, kw) = g.kernel;
         let (ins, outs) = (g.channels_in, g.channels_out);
@@ -126,6 +126,7 @@ impl Planar {
         finish: &Finish,
     ) -> f64 {
         assert!(x.len() >= self.from.lines() * LANES);
+        assert!(finish.bias.is_none_or(|b| b.len() >= self.to.channels));
         assert!(finish.mask.is_none_or(|m| m.len() >= self.to.channels * self.to.places()));
         let to = &self.to;
         let outs = to.channels;

@@ -176,7 +176,8 @@ mod datasets {
     pub fn batches_options(context: NativeCallContext, split: &mut Split, size: INT, options: Map) -> Res<Batches> {
         pass(&context, split, size, options)
     }
-    /// Images by their numbers, [n, channels, height, width], values in [0, 1]; never augmented.
+    /// Images by their numbers, [n, channels, height, width], values in [0, 1] (of tensors of one's own, as they were given);
+    /// never augmented.
     #[rhai_fn(pure, return_raw)]
     pub fn images(split: &mut Split, numbers: Array) -> Res<Tensor> {
         let numbers = places("images", split, &numbers)?;
