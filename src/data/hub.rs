@@ -120,7 +120,7 @@ impl HubFile {
                 pause *= 2;
             }
             // Whoever downloaded it in the meantime has done our work.
-            if let Some(path) = self.cached() {
+            if let Some(path) = self.cached().filter(|path| check_name(path).is_ok()) {
                 return Ok(path);
             }
         }
