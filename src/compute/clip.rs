@@ -14,8 +14,11 @@
 
 use super::element::{Element, Host, for_dtype, for_float, slice};
 use super::elementwise;
-use super::tape::Tracked;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use super::tape::{Arriving, Tracked};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail,
+};
+use std::sync::{Mutex, PoisonError};
 
 /// `max(x, 0)`, gradient 0 at 0.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
@@ -193,8 +196,15 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     };
     let y = Tensor::from_vec(y, xs.shape(), xs.device())?;
     let to_threshold = threshold.track_op();
-    x.then("clip", y, threshold, &ts.clone(), move |g, to_x| {
+    x.then("clip", y, threshold, &ts.clone(), move |Arriving { tensor: g, alone }, to_x| {
         let g = g.contiguous()?;
+        if alone && to_x {
+            // In place of the gradient that arrives: a set of activations less at the peak.
+            let step = InPlace { t: ts.clone(), to_threshold, found: Mutex::new(None) };
+            g.inplace_op2(&xs, &step)?;
+            let dt = step.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+            return Ok((Some(g), dt, None));
+        }
         let (x, t, g) = (Host::of(&xs), Host::of(&ts), Host::of(&g));
         let wanted = (to_x, to_threshold);
         let sides = |x, t| Kind::Clip.sides(x, t);
@@ -202,6 +212,39 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((dx.map(|d| tensor(d, &xs)).transpose()?, dt.map(|d| tensor(d, &ts)).transpose()?, None))
     })
+}
+
+/// A clip's gradients: that of x in place of the one that arrives, that of the thresholds in `found`.
+struct InPlace {
+    t: Tensor,
+    to_threshold: bool,
+    found: Mutex<Option<Tensor>>,
+}
+
+impl InplaceOp2 for InPlace {
+    fn name(&self) -> &'static str {
+        "clip"
+    }
+
+    fn cpu_fwd(&self, g: &mut CpuStorage, lg: &Layout, x: &CpuStorage, lx: &Layout) -> Result<()> {
+        match g {
+            CpuStorage::F32(g) => self.run(g, lg, slice(self.name(), x, lx)?),
+            CpuStorage::F64(g) => self.run(g, lg, slice(self.name(), x, lx)?),
+            _ => bail!("clip: its gradient is neither f32 nor f64"),
+        }
+    }
+}
+
+impl InPlace {
+    fn run<T: Element>(&self, g: &mut [T], layout: &Layout, x: &[T]) -> Result<()> {
+        let Some((from, to)) = layout.contiguous_offsets() else { bail!("clip: its gradient is not contiguous") };
+        let t = Host::of(&self.t);
+        let sides = |x, t| Kind::Clip.sides(x, t);
+        let dt = elementwise::sides_in_place(x, t.slice::<T>()?, &mut g[from..to], self.to_threshold, sides);
+        let dt = dt.map(|d| Tensor::from_vec(d, self.t.shape(), self.t.device())).transpose()?;
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = dt;
+        Ok(())
+    }
 }
 
 /// `1` where `upper > 0` and `lower < t`, element by element, on the CPU; written so that a NaN gives 1. No gradient.

@@ -9,6 +9,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Elements that one task works on.
 const PART: usize = 1 << 14;
@@ -84,33 +85,70 @@ pub fn sides<T: Element>(
     let mut dx = unwritten(if to_x { x.len() } else { 0 });
     let mut dt = vec![T::ZERO; if to_t { period } else { 0 }];
     let (room, sums) = (Shared::new(&mut dx), Shared::new(&mut dt));
-    (0..period.div_ceil(POSITIONS)).into_par_iter().for_each(|part| {
-        let (from, to_end) = (part * POSITIONS, ((part + 1) * POSITIONS).min(period));
-        for start in (0..x.len()).step_by(period) {
-            let own = start + from..start + to_end;
-            let (x, g, t) = (&x[own.clone()], &g[own.clone()], &t[from..to_end]);
-            // SAFETY: tasks have positions of their own, so neither these elements nor these sums are another task's.
-            let (dx, dt): (&mut [MaybeUninit<T>], &mut [T]) = unsafe {
-                (
-                    if to_x { room.part(own.start, x.len()) } else { &mut [] },
-                    if to_t { sums.part(from, x.len()) } else { &mut [] },
-                )
-            };
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (((dx, x), t), g) in dx.iter_mut().zip(x).zip(t).zip(g) {
-                        dx.write(if to(*x, *t).0 { *g } else { T::ZERO });
-                    }
-                    for (((dt, x), t), g) in dt.iter_mut().zip(x).zip(t).zip(g) {
-                        *dt += if to(*x, *t).1 { *g } else { T::ZERO };
-                    }
-                },
-            );
-        }
+    by_position(x.len(), period, |own, of_t| {
+        let (x, g, t) = (&x[own.clone()], &g[own.clone()], &t[of_t.clone()]);
+        // SAFETY: tasks have positions of their own, so neither these elements nor these sums are another task's.
+        let (dx, dt): (&mut [MaybeUninit<T>], &mut [T]) = unsafe {
+            (
+                if to_x { room.part(own.start, x.len()) } else { &mut [] },
+                if to_t { sums.part(of_t.start, x.len()) } else { &mut [] },
+            )
+        };
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (((dx, x), t), g) in dx.iter_mut().zip(x).zip(t).zip(g) {
+                    dx.write(if to(*x, *t).0 { *g } else { T::ZERO });
+                }
+                for (((dt, x), t), g) in dt.iter_mut().zip(x).zip(t).zip(g) {
+                    *dt += if to(*x, *t).1 { *g } else { T::ZERO };
+                }
+            },
+        );
     });
     // SAFETY: the parts cover all positions of all samples.
     (to_x.then(|| unsafe { written(dx) }), to_t.then_some(dt))
+}
+
+/// The same with the gradient of x in place of `g`; returns that of t.
+pub fn sides_in_place<T: Element>(
+    x: &[T],
+    t: &[T],
+    g: &mut [T],
+    to_t: bool,
+    to: impl Fn(T, T) -> (bool, bool) + Sync,
+) -> Option<Vec<T>> {
+    let period = t.len();
+    assert!(period > 0 && x.len().is_multiple_of(period) && x.len() == g.len(), "sides: lengths that do not fit");
+    let mut dt = vec![T::ZERO; if to_t { period } else { 0 }];
+    let (room, sums) = (Shared::new(g), Shared::new(&mut dt));
+    by_position(x.len(), period, |own, of_t| {
+        let (x, t) = (&x[own.clone()], &t[of_t.clone()]);
+        // SAFETY: as in `sides`.
+        let (g, dt): (&mut [T], &mut [T]) =
+            unsafe { (room.part(own.start, x.len()), if to_t { sums.part(of_t.start, x.len()) } else { &mut [] }) };
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (((dt, x), t), g) in dt.iter_mut().zip(x).zip(t).zip(&*g) {
+                    *dt += if to(*x, *t).1 { *g } else { T::ZERO };
+                }
+                for ((g, x), t) in g.iter_mut().zip(x).zip(t) {
+                    *g = if to(*x, *t).0 { *g } else { T::ZERO };
+                }
+            },
+        );
+    });
+    to_t.then_some(dt)
+}
+
+/// Calls `work` with some positions of each sample in turn, in `len` elements of samples of `period`, and with the same
+/// positions of one sample; different positions in parallel.
+fn by_position(len: usize, period: usize, work: impl Fn(Range<usize>, Range<usize>) + Sync) {
+    (0..period.div_ceil(POSITIONS)).into_par_iter().for_each(|part| {
+        let (from, to) = (part * POSITIONS, ((part + 1) * POSITIONS).min(period));
+        (0..len).step_by(period).for_each(|start| work(start + from..start + to, from..to));
+    });
 }
 
 /// `|w|`.

@@ -52,7 +52,7 @@ pub fn affine(x: &Tracked, w: &Tensor, offsets: &Tensor, window: Window) -> Resu
     let y = Tensor::from_vec(y, (3, g.batch, g.channels_out, g.output.0, g.output.1), &Device::Cpu)?;
     let ys = y.clone();
     x.then("affine", y, w, offsets, move |gradient, wanted| {
-        let gradient = gradient.contiguous()?;
+        let gradient = gradient.tensor.contiguous()?;
         let [x, w, offsets, y, dy] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
         let found = Backward::new(&g, w.slice()?, offsets.slice()?);
         let found = found.run(x.slice()?, y.slice()?, dy.slice()?, wanted);

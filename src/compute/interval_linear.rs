@@ -37,7 +37,7 @@ fn typed<T: Element>(x: &Tracked, w: &Tensor, offsets: &Tensor) -> Result<Tracke
     let y = Tensor::from_vec(y, (3, batch, outputs), &Device::Cpu)?;
     let ys = y.clone();
     x.then("affine", y, w, offsets, move |gradient, wanted| {
-        let gradient = gradient.contiguous()?;
+        let gradient = gradient.tensor.contiguous()?;
         let [x, w, offsets, y, g] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
         let (offsets, y, g) = (offsets.slice::<T>()?, y.slice()?, g.slice()?);
         let [dx, dw, sums] = layer.backward(x.slice()?, w.slice()?, offsets, y, g, wanted);

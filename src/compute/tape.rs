@@ -21,18 +21,29 @@ pub struct Tracked {
 /// two other arguments.
 pub type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
+/// A gradient on its way to the operation that made its tensor.
+#[derive(Debug)]
+pub struct Arriving {
+    pub tensor: Tensor,
+    /// Nobody else holds its memory, so that it may be overwritten.
+    pub alone: bool,
+}
+
 /// Gradients that have arrived: of the whole, and of parts along the first axis.
 #[derive(Debug, Default)]
 struct Slot(Mutex<Arrived>);
 
 /// The whole, and parts by their number.
-type Arrived = (Option<Tensor>, Vec<(usize, Tensor)>);
+type Arrived = (Option<Arriving>, Vec<(usize, Tensor)>);
 
 impl Slot {
-    fn add(&self, gradient: Tensor) -> Result<()> {
+    fn add(&self, gradient: Arriving) -> Result<()> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.0 = Some(match slot.0.take() {
-            Some(sum) => (sum.reshape(gradient.shape())? + gradient)?,
+            Some(sum) => {
+                let sum = (sum.tensor.reshape(gradient.tensor.shape())? + gradient.tensor)?;
+                Arriving { tensor: sum, alone: true }
+            }
             None => gradient,
         });
         Ok(())
@@ -43,9 +54,10 @@ impl Slot {
     }
 
     /// What has arrived, in the shape of `like`; nothing is left.
-    fn take(&self, like: &Tensor) -> Result<Tensor> {
+    fn take(&self, like: &Tensor) -> Result<Arriving> {
         let (whole, parts) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut sum = whole.map(|g| g.reshape(like.shape())).transpose()?;
+        let mut alone = whole.as_ref().is_none_or(|g| g.alone);
+        let mut sum = whole.map(|g| g.tensor.reshape(like.shape())).transpose()?;
         if !parts.is_empty() {
             let one = |i: usize| {
                 let own = parts.iter().filter(|(part, _)| *part == i).map(|(_, g)| g.clone());
@@ -53,12 +65,14 @@ impl Slot {
                 own.map(|g| g.reshape(shape)).reduce(|a, b| a? + b?).unwrap_or_else(|| like.get(i)?.zeros_like())
             };
             let stacked = Tensor::stack(&(0..like.dim(0)?).map(one).collect::<Result<Vec<_>>>()?, 0)?;
+            // Of a single part the stack may be the part itself.
+            alone = sum.is_some();
             sum = Some(match sum {
                 Some(sum) => (sum + stacked)?,
                 None => stacked,
             });
         }
-        sum.map_or_else(|| like.zeros_like(), Ok)
+        Ok(Arriving { tensor: sum.map_or_else(|| like.zeros_like(), Ok)?, alone })
     }
 }
 
@@ -69,7 +83,7 @@ impl Tracked {
         let slot = Arc::new(Slot::default());
         let zero = Tensor::zeros(1, value.dtype(), value.device())?;
         let (gradient, like) = (slot.clone(), value.clone());
-        let token = with_gradient("tape", tensor, &zero, move |_| gradient.take(&like))?;
+        let token = with_gradient("tape", tensor, &zero, move |_| Ok(gradient.take(&like)?.tensor))?;
         Ok(Self { value, token, slot })
     }
 
@@ -101,7 +115,7 @@ impl Tracked {
         with_gradient("tape", &self.token, &value, move |g| {
             match part {
                 Some(part) => slot.add_part(part, g.clone()),
-                None => slot.add(g.clone())?,
+                None => slot.add(Arriving { tensor: g.clone(), alone: false })?,
             }
             Ok(zero.clone())
         })
@@ -112,14 +126,15 @@ impl Tracked {
         Ok(Self { value: self.value.reshape(shape.into())?, token: self.token.clone(), slot: self.slot.clone() })
     }
 
-    /// `value`, computed from this, `a` and `b`. `backward` gets the value's gradient, and whether that of this is wanted.
+    /// `value`, computed from this, `a` and `b`. `backward` gets the value's gradient, and whether that of this is wanted; the
+    /// gradients that it returns are its own, or made in place of the one it got.
     pub fn then(
         &self,
         name: &'static str,
         value: Tensor,
         a: &Tensor,
         b: &Tensor,
-        backward: impl Fn(&Tensor, bool) -> Result<Gradients> + Send + Sync + 'static,
+        backward: impl Fn(Arriving, bool) -> Result<Gradients> + Send + Sync + 'static,
     ) -> Result<Self> {
         let slot = Arc::new(Slot::default());
         let step = Step {
@@ -134,7 +149,7 @@ impl Tracked {
     }
 }
 
-type Backward = Box<dyn Fn(&Tensor, bool) -> Result<Gradients> + Send + Sync>;
+type Backward = Box<dyn Fn(Arriving, bool) -> Result<Gradients> + Send + Sync>;
 
 /// From one token to the next.
 struct Step {
@@ -185,9 +200,9 @@ impl CustomOp3 for Step {
 
     fn bwd(&self, token: &Tensor, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<Gradients> {
         let wanted = token.track_op();
-        let (own, of_a, of_b) = (self.backward)(&self.from.take(&self.value)?, wanted)?;
+        let (own, of_a, of_b) = (self.backward)(self.from.take(&self.value)?, wanted)?;
         match own {
-            Some(own) if wanted => self.to.add(own)?,
+            Some(own) if wanted => self.to.add(Arriving { tensor: own, alone: true })?,
             _ if wanted => bail!("{}: no gradient", self.name),
             _ => {}
         }
