@@ -196,7 +196,7 @@ fn archives_that_would_write_elsewhere_are_refused() {
     let bad: &[(&str, &str)] = &[
         ("../escaped.bin", "no plain path"),
         ("grains-bin/../../escaped.bin", "no plain path"),
-        ("/tmp/escaped-from-an-archive.bin", "no plain path"),
+        ("/escaped-from-an-archive.bin", "no plain path"),
         ("grains-bin/one.bin\u{7f}", "no plain path"),
     ];
     for (name, says) in bad {
@@ -207,7 +207,7 @@ fn archives_that_would_write_elsewhere_are_refused() {
             assert!(said.contains(says) && said.ends_with("exit code 1"), "{name}: {said}");
         }
     }
-    assert!(!Path::new("/tmp/escaped-from-an-archive.bin").exists());
+    assert!(!Path::new("/escaped-from-an-archive.bin").exists());
     let mut archive = tar::Builder::new(vec![]);
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);

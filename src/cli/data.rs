@@ -1,6 +1,7 @@
 //! `workbench data`: what is there, fetching, taking over, checking, showing
 
 use super::arguments::Data;
+use super::signals::INTERRUPTED;
 use crate::data::fetch::{self, Place};
 use crate::data::sheet::{self, Sheet};
 use crate::data::{self, Dataset, Error, Manifest, Options};
@@ -8,8 +9,6 @@ use crate::repl::terminal::{complain, shows_colours, width};
 use crate::script::output;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-const INTERRUPTED: u8 = 130;
 
 /// Do it, and say how it went.
 pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
@@ -48,7 +47,8 @@ fn list(data_dir: Option<&Path>) -> data::Result<()> {
     let mut rows = vec![];
     for name in data::names() {
         let manifest = Manifest::find(name)?;
-        rows.push([name.to_owned(), manifest.title.clone(), whereabouts(name, data_dir), first(&manifest.licence)]);
+        let place = whereabouts(&fetch::place(name, data_dir));
+        rows.push([name.to_owned(), manifest.title.clone(), place, first(&manifest.licence)]);
     }
     let widths: Vec<usize> = (0..3).map(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0)).collect();
     let wide = widths.iter().sum::<usize>() + 30 <= width();
@@ -68,14 +68,14 @@ fn first(text: &str) -> String {
     text.split([',', ';']).next().unwrap_or_default().into()
 }
 
-fn whereabouts(name: &str, data_dir: Option<&Path>) -> String {
-    match fetch::place(name, data_dir) {
+fn whereabouts(place: &data::Result<Place>) -> String {
+    match place {
         Ok(Place::BuiltIn) => "comes with the program".into(),
-        Ok(Place::Files(folder, bytes)) => format!("{}, {}", megabytes(bytes), folder.display()),
+        Ok(Place::Files(folder, bytes)) => format!("{}, {}", megabytes(*bytes), folder.display()),
         Ok(Place::Part(folder, missing)) => format!("a part in {}: {missing} is missing", folder.display()),
         Ok(Place::Kept(paths, bytes)) => {
             let folder = paths.first().and_then(|p| p.parent()).map(|p| p.display().to_string());
-            format!("{} decoded, {}", megabytes(bytes), folder.unwrap_or_default())
+            format!("{} decoded, {}", megabytes(*bytes), folder.unwrap_or_default())
         }
         Ok(Place::Absent) => "not here".into(),
         Err(_) => "incomplete or broken; try `verify`".into(),
@@ -98,8 +98,9 @@ fn info(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
     if let Some(n) = &manifest.normalisation {
         say(&format!("  mean, std  {:?}, {:?}", n.mean, n.std));
     }
-    say(&format!("  where      {}", whereabouts(name, data_dir)));
-    if let Ok(Place::Kept(paths, _)) = fetch::place(name, data_dir) {
+    let place = fetch::place(name, data_dir);
+    say(&format!("  where      {}", whereabouts(&place)));
+    if let Ok(Place::Kept(paths, _)) = place {
         for path in paths {
             let source = fetch::source_of(&path).unwrap_or_else(|| "damaged".into());
             say(&format!("             {}: {source}", path.display()));

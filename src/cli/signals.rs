@@ -3,13 +3,13 @@
 use crate::compute::interrupt;
 
 /// Exit code of a process ended by Ctrl-C.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// From now on, Ctrl-C (and a request of the system to end) is heard at the next operation.
 pub fn install() {
     let handler = || {
         if interrupt::requested() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(INTERRUPTED.into());
         }
         interrupt::request();
     };

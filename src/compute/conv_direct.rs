@@ -102,11 +102,8 @@ pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec
         })
         .collect();
     let mut w = vec![0.0; g.weight_len()];
-    if let Some(first) = sums.into_iter().reduce(|mut a, b| {
-        a.merge(&b);
-        a
-    }) {
-        first.add_to(&mut w, None);
+    if let Some(sum) = total(sums, Gradient::merge) {
+        sum.add_to(&mut w, None);
     }
     w
 }
@@ -128,13 +125,18 @@ fn weight_planar(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> 
         })
         .collect();
     let mut w = vec![0.0; g.weight_len()];
-    if let Some(sum) = sums.into_iter().reduce(|mut a, b| {
-        a.merge(&b);
-        a
-    }) {
+    if let Some(sum) = total(sums, PlanarGradient::merge) {
         sum.add_to(&mut w);
     }
     w
+}
+
+/// The sum of all, in their order.
+fn total<S>(sums: Vec<S>, merge: impl Fn(&mut S, &S)) -> Option<S> {
+    sums.into_iter().reduce(|mut all, more| {
+        merge(&mut all, &more);
+        all
+    })
 }
 
 /// One number per channel, as the kernels read them.

@@ -52,8 +52,8 @@ pub(super) fn check(manifest: &Manifest) -> Check {
     if manifest.label_bytes.is_some_and(|n| n.get() > LABEL_BYTES) {
         return Err(format!("label_bytes: more than {LABEL_BYTES}"));
     }
-    let sizes = [&manifest.splits.train, &manifest.splits.test].map(|split| split.size.get());
-    let mut known = manifest.files(sizes[0], sizes[1]);
+    let [train, test] = manifest.sizes();
+    let mut known = manifest.files(train, test);
     known.extend(manifest.splits().into_iter().filter_map(|(_, s)| s.annotations.as_ref().map(PlainName::as_str)));
     known.extend(manifest.hub.iter().flat_map(|hub| hub.train.iter().chain(&hub.test)).map(String::as_str));
     if let Some(other) = manifest.checksums.keys().find(|name| !known.contains(&name.as_str())) {

@@ -10,11 +10,12 @@ use super::digest;
 use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::hub::{HubFile, Kind};
+use super::idx::Raw;
 use super::load::Loader;
 use super::locate::{Located, locate, locate_in};
 use super::manifest::{Manifest, Sha256};
 use super::parquet::{self, Columns};
-use super::{Options, limit, split_files, store};
+use super::{Options, split_files, store};
 use std::path::{Path, PathBuf};
 
 /// Where a data set is.
@@ -71,8 +72,8 @@ fn bytes_in(folder: &Path) -> u64 {
 }
 
 fn whole(manifest: &Manifest, name: &str, data_dir: Option<&Path>) -> Result<Located> {
-    let sizes = [limit(manifest, "train", None)?, limit(manifest, "test", None)?];
-    locate(manifest, &manifest.files(sizes[0], sizes[1]), name, data_dir)
+    let [train, test] = manifest.sizes();
+    locate(manifest, &manifest.files(train, test), name, data_dir)
 }
 
 /// Download the data set called `name` and keep it. `say` gets a line for each step.
@@ -120,26 +121,44 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
         }
         let columns = Columns { image: &hub.columns.image, label: &hub.columns.label };
         let raw = parquet::load(&manifest, &files, columns, split_files(&manifest, split).size.get());
-        let raw = raw.and_then(|raw| {
-            let wrong = store::check_content(&manifest, split, &raw.0, &raw.1, &source.join(", ")).err();
-            wrong.map_or(Ok(raw), Err)
-        });
-        if raw.as_ref().is_err_and(|e| !matches!(e, Error::Interrupted)) {
+        let source = source.join(", ");
+        let checked = raw.and_then(|raw| Checked::new(&manifest, split, raw, &source));
+        if checked.as_ref().is_err_and(|e| !matches!(e, Error::Interrupted)) {
             // What is wrong in the hub's cache would be wrong the next time too: it is to come anew then.
             asked.iter().zip(&files).for_each(|(file, here)| file.forget(here));
         }
-        let raw = raw?;
-        decoded.push((split, raw, source.join(", ")));
+        decoded.push(checked?);
     }
-    for (split, raw, source) in decoded {
-        let path = store::keep_fetched(&manifest, split, &raw, &source)?;
+    keep(&manifest, &decoded, say)
+}
+
+/// A whole split that is what the manifest says.
+struct Checked {
+    split: &'static str,
+    raw: Raw,
+    source: String,
+    digest: String,
+}
+
+impl Checked {
+    fn new(manifest: &Manifest, split: &'static str, raw: Raw, source: &str) -> Result<Self> {
+        let digest = store::check_content(manifest, split, &raw.0, &raw.1, source)?;
+        Ok(Self { split, raw, source: source.into(), digest })
+    }
+}
+
+/// Keeps all splits, once all have been found right.
+fn keep(manifest: &Manifest, splits: &[Checked], say: &dyn Fn(&str)) -> Result<()> {
+    let name = manifest.name.as_str();
+    for Checked { split, raw, source, digest } in splits {
+        let path = store::keep_fetched(manifest, split, raw, source, digest)?;
         say(&format!("{name}: {} {split} images, {}", raw.1.len(), path.display()));
     }
-    say(&format!("{name}: {}", checked(&manifest)));
+    say(&format!("{name}: {}", how_well_known(manifest)));
     Ok(())
 }
 
-fn checked(manifest: &Manifest) -> &'static str {
+fn how_well_known(manifest: &Manifest) -> &'static str {
     let all = manifest.splits().iter().all(|(_, split)| split.digest.is_some());
     if all {
         "content is what was published, to the last pixel"
@@ -159,19 +178,15 @@ pub fn import(name: &str, path: &Path, say: &dyn Fn(&str)) -> Result<()> {
         unpacked = archive::unpack(path)?;
         unpacked.path()
     };
-    let sizes = [limit(&manifest, "train", None)?, limit(&manifest, "test", None)?];
+    let sizes = manifest.sizes();
     let located = locate_in(&manifest, &manifest.files(sizes[0], sizes[1]), folder)?;
     check_files(&manifest, &located)?;
     let options = Options::default();
     let loader = Loader::new(&manifest, &located, &options, sizes)?;
     let source = format!("imported from {}", path.display());
-    let raw = SPLITS.into_iter().zip(sizes).map(|(split, size)| Ok((split, loader.decode(split, size)?)));
-    for (split, raw) in raw.collect::<Result<Vec<_>>>()? {
-        let path = store::keep_fetched(&manifest, split, &raw, &source)?;
-        say(&format!("{}: {} {split} images, {}", manifest.name.as_str(), raw.1.len(), path.display()));
-    }
-    say(&format!("{}: {}", manifest.name.as_str(), checked(&manifest)));
-    Ok(())
+    let decode = |(split, size)| Checked::new(&manifest, split, loader.decode(split, size)?, &source);
+    let decoded = SPLITS.into_iter().zip(sizes).map(decode).collect::<Result<Vec<_>>>()?;
+    keep(&manifest, &decoded, say)
 }
 
 /// The checksums of single files that the manifest names; how many there were.
@@ -209,7 +224,7 @@ pub fn verify(name: &str, data_dir: Option<&Path>, say: &dyn Fn(&str)) -> Result
     } else {
         let located = whole(&manifest, name, data_dir)?;
         let sums = check_files(&manifest, &located)?;
-        let sizes = [limit(&manifest, "train", None)?, limit(&manifest, "test", None)?];
+        let sizes = manifest.sizes();
         let options = Options::default();
         let loader = Loader::new(&manifest, &located, &options, sizes)?;
         for (split, size) in SPLITS.into_iter().zip(sizes) {
@@ -219,7 +234,7 @@ pub fn verify(name: &str, data_dir: Option<&Path>, say: &dyn Fn(&str)) -> Result
         }
         say(&format!("{shown}: {}, {sums} file checksums right", located.source));
     }
-    say(&format!("{shown}: {}", checked(&manifest)));
+    say(&format!("{shown}: {}", how_well_known(&manifest)));
     Ok(())
 }
 

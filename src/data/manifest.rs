@@ -124,19 +124,29 @@ impl Manifest {
     pub fn files(&self, train: usize, test: usize) -> Vec<&str> {
         let mut files: Vec<&str> = self.class_list.iter().map(PlainName::as_str).collect();
         for (split, wanted) in [(&self.splits.train, train), (&self.splits.test, test)] {
-            // Of an .npz file, images and labels name members.
-            let own = [&split.images, &split.labels].into_iter().filter(|_| self.format != Format::Npz);
-            let single = own.chain([&split.file]).flatten();
-            // How many rows a Parquet file holds only it knows.
-            let parts = if self.format == Format::Parquet { usize::MAX } else { split.files_for(wanted) };
-            let parts = split.files.iter().flatten().take(parts);
-            for file in single.chain(parts).map(PlainName::as_str) {
+            for file in self.files_of(split, wanted) {
                 if !files.contains(&file) {
                     files.push(file);
                 }
             }
         }
         files
+    }
+
+    /// The same for one split, without the list of classes.
+    pub(super) fn files_of<'a>(&self, split: &'a SplitFiles, wanted: usize) -> impl Iterator<Item = &'a str> {
+        // Of an .npz file, images and labels name members.
+        let members = self.format == Format::Npz;
+        let own = [&split.images, &split.labels].into_iter().filter(move |_| !members);
+        let single = own.chain([&split.file]).flatten();
+        // How many rows a Parquet file holds only it knows.
+        let parts = if self.format == Format::Parquet { usize::MAX } else { split.files_for(wanted) };
+        single.chain(split.files.iter().flatten().take(parts)).map(PlainName::as_str)
+    }
+
+    /// Images in each split.
+    pub(super) fn sizes(&self) -> [usize; 2] {
+        self.splits().map(|(_, split)| split.size.get())
     }
 
     /// The split and the number of its images that can be had without `file`, where that is some.

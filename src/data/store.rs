@@ -57,14 +57,13 @@ fn fits(manifest: &Manifest, split: &str, key: &str, decoded: &Decoded) -> bool 
     header.key == key && header.shape == manifest.shape() && header.len == split_files(manifest, split).size.get()
 }
 
-/// Keeps what was fetched or imported, after its content has been found right.
-pub fn keep_fetched(manifest: &Manifest, split: &'static str, raw: &Raw, source: &str) -> Result<PathBuf> {
-    let digest = check_content(manifest, split, &raw.0, &raw.1, source)?;
+/// Keeps what was fetched or imported, whose content has been found right and has this digest.
+pub fn keep_fetched(manifest: &Manifest, split: &str, raw: &Raw, source: &str, digest: &str) -> Result<PathBuf> {
     let name = manifest.name.as_str();
     let fail = |message: String| Error::Store { dataset: name.into(), message };
     let path = fetched_path(manifest, split)
         .ok_or_else(|| fail("there is no folder to keep it in; set HOME or XDG_CACHE_HOME".into()))?;
-    decoded::write(&path, (&manifest.key, source, &digest), manifest.shape(), raw)
+    decoded::write(&path, (&manifest.key, source, digest), manifest.shape(), raw)
         .map_err(|e| fail(format!("{} cannot be written: {e}; is there room?", path.display())))?;
     Ok(path)
 }
@@ -143,11 +142,9 @@ fn fingerprint(manifest: &Manifest, located: &Located, split: &str) -> Option<St
         let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         writeln!(text, "{} {} {time}", path.canonicalize().ok()?.display(), meta.len()).ok()
     };
-    let own = [&files.images, &files.labels].into_iter().filter(|_| manifest.format != Format::Npz);
-    let single = own.chain([&files.file]).flatten();
-    let parts = files.files.iter().flatten();
-    for file in manifest.class_list.iter().chain(single).chain(parts) {
-        add(located.inputs.get(file.as_str())?.path()?)?;
+    let list = manifest.class_list.iter().map(PlainName::as_str);
+    for file in list.chain(manifest.files_of(files, files.size.get())) {
+        add(located.inputs.get(file)?.path()?)?;
     }
     if manifest.format == Format::Folders {
         let folder = located.folder.join(files.folder.as_ref()?.as_str());
