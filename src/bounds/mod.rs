@@ -4,7 +4,9 @@
 //! al., "Training Certifiably Robust Neural Networks with Efficient Local Lipschitz Bounds", NeurIPS 2021) are Rhai:
 //! `stdlib/local_lip.rhai`.
 
+pub mod certain;
 pub mod norm;
+pub mod outward;
 mod power_cpu;
 #[cfg(target_arch = "x86_64")]
 mod power_direct;
@@ -13,6 +15,7 @@ mod power_direct;
 mod power_direct;
 mod power_tensor;
 pub mod region;
+pub mod upper;
 pub mod varying;
 pub mod worst;
 mod worst_ball;
@@ -21,7 +24,9 @@ mod worst_clip;
 mod worst_rise;
 mod worst_solve;
 
+pub use certain::certified_margins;
 pub use norm::{Arithmetic, PowerOptions, SingularPair, bf16_iterations, spectral_norm};
 pub use region::Region;
+pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};
 pub use varying::{share_varying, varying};
 pub use worst::{WorstMethod, worst_logits};

@@ -14,6 +14,7 @@
 //! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. Center, lower and upper are kept as one
 //! tensor: what is done to all three is then one operation, forward and backward.
 
+use super::outward;
 use crate::compute::channels::add_channels;
 use crate::compute::clip::{clip_tracked, larger, smaller};
 #[cfg(target_arch = "x86_64")]
@@ -31,12 +32,14 @@ pub struct Region {
     parts: Tracked,
     /// Radius of the ball, `[B]`.
     pub radius: Tensor,
+    /// Of a region that is rounded outward ([`super::outward`]): the part of the radius that is rounding, `[B]`.
+    pub rounding: Option<Tensor>,
 }
 
 impl Region {
     /// From its parts, `[B, ...]` each, and the radius `[B]`.
     pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
-        Ok(Self { parts: Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?, radius })
+        Ok(Self { parts: Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?, radius, rounding: None })
     }
 
     /// Clean activations, `[B, ...]`.
@@ -76,10 +79,13 @@ impl Region {
 
     /// Through an affine layer whose spectral norm is at most `sigma`: one value for all samples, or one for each.
     pub fn affine(&self, layer: &Layer, sigma: &Tensor) -> Result<Self> {
+        if let Some(rounding) = &self.rounding {
+            return outward::affine(self, rounding, layer, sigma);
+        }
         let radius = self.radius.broadcast_mul(sigma)?;
         let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
         if let Some(parts) = self.at_once(layer, &reach)? {
-            return Ok(Self { parts, radius });
+            return Ok(Self { parts, radius, rounding: None });
         }
         let [center, lower, upper] = self.boxed(layer)?;
         let lower = larger(&lower, &add_channels(&center, &reach.neg()?)?)?;
@@ -90,6 +96,9 @@ impl Region {
     /// The box alone through an affine layer: interval bound propagation. The ball is given up; its radius becomes NaN,
     /// so that nothing that still uses it can certify.
     pub fn affine_box(&self, layer: &Layer) -> Result<Self> {
+        if self.rounding.is_some() {
+            bail!("affine: a region that is rounded outward keeps its ball; give the layer's norm too");
+        }
         let [center, lower, upper] = self.boxed(layer)?;
         Self::new(&center, &lower, &upper, (self.radius.detach() * f64::NAN)?)
     }
@@ -151,7 +160,7 @@ impl Region {
                 Tracked::of(&layer.activate(&all)?.reshape(shape)?)?
             }
         };
-        let next = Self { parts, radius: self.radius.clone() };
+        let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };
         if !cut {
             return Ok(next);
         }

@@ -82,11 +82,11 @@ impl Geometry {
         Ok(())
     }
 
-    pub(super) fn input_len(&self) -> usize {
+    pub fn input_len(&self) -> usize {
         self.channels_in * self.input.0 * self.input.1
     }
 
-    pub(super) fn output_len(&self) -> usize {
+    pub fn output_len(&self) -> usize {
         self.channels_out * self.output.0 * self.output.1
     }
 

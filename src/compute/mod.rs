@@ -4,6 +4,7 @@
 //! terms of operations of this same module. No function chooses a device: results live where their arguments do.
 
 pub mod channels;
+pub mod cholesky;
 pub mod clip;
 pub mod conv;
 pub mod conv_cpu;

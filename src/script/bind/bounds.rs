@@ -91,13 +91,17 @@ mod bound {
         let epsilon = radii("ball_and_box", &x, &epsilon)?;
         bounds::Region::around(&x.0, &epsilon, false).map(Region).map_err(candle)
     }
-    /// The same. Options: `images` (false) cuts the box to [0, 1], valid only against an adversary held to images too.
+    /// The same. Options: `images` (false) cuts the box to [0, 1], valid only against an adversary held to images too;
+    /// `outward` (false) rounds this region, and all that is made of it, outward: images and model in f64 on the CPU.
     #[rhai_fn(name = "ball_and_box", return_raw)]
     pub fn ball_and_box_options(x: Tensor, epsilon: Dynamic, options: Map) -> Res<Region> {
         let epsilon = radii("ball_and_box", &x, &epsilon)?;
         let mut options = Options::new("ball_and_box", options);
-        let images = options.bool("images", false)?;
+        let (images, outward) = (options.bool("images", false)?, options.bool("outward", false)?);
         options.finish()?;
+        if outward {
+            return bounds::outward::around(&x.0, &epsilon, images).map(Region).map_err(candle);
+        }
         bounds::Region::around(&x.0, &epsilon, images).map(Region).map_err(candle)
     }
     /// Ball and box through an affine layer whose spectral norm is at most `sigma` ([1] or one per sample [B]).

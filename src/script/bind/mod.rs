@@ -17,6 +17,7 @@ mod tensor_index;
 mod tensor_make;
 mod tensor_ops;
 mod types;
+mod upper;
 mod vectors;
 
 pub use host::{Host, HostConfig};
@@ -38,6 +39,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     layers::register(engine);
     model::register(engine);
     bounds::register(engine);
+    upper::register(engine);
     vectors::register(engine);
     losses::register(engine);
     optimizers::register(engine);

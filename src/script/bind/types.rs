@@ -33,6 +33,10 @@ pub struct Region(pub bounds::Region);
 #[derive(Clone)]
 pub struct SpectralNorm(pub Rc<bounds::SingularPair>);
 
+/// Upper bounds on norms.
+#[derive(Clone)]
+pub struct NormBound(pub Rc<bounds::NormBound>);
+
 /// The store of power-iteration vectors.
 #[derive(Clone)]
 pub struct Vectors(pub train::Vectors);
@@ -70,6 +74,7 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Model>("Model")
         .register_type_with_name::<Region>("Region")
         .register_type_with_name::<SpectralNorm>("SpectralNorm")
+        .register_type_with_name::<NormBound>("NormBound")
         .register_type_with_name::<Vectors>("Vectors")
         .register_type_with_name::<BatchVectors>("BatchVectors")
         .register_type_with_name::<Optimizer>("Optimizer")
@@ -90,6 +95,7 @@ pub fn register(engine: &mut Engine) {
     shown(engine, |n: &SpectralNorm| {
         format!("SpectralNorm of {} samples: sigma, u, v, iterations, converged", n.0.iterations.len())
     });
+    shown(engine, |n: &NormBound| format!("NormBound of {} samples: upper, lower, steps", n.0.steps.len()));
     shown(engine, |v: &Vectors| v.0.describe());
     shown(engine, |v: &BatchVectors| format!("singular vectors of {} images", v.0.len()));
     shown(engine, |o: &Optimizer| {

@@ -1,0 +1,97 @@
+//! Ball and box through a layer in f64 with every rounding accounted for: what is computed contains what is true
+//!
+//! ```text
+//! e_i = gamma(n + 16) (|W| m + |b|)_i        m = max(|lower|, |upper|), n the terms of a row: bounds every rounding of row i
+//! box     lower' = W mid + b - |W| half - 3 e       upper' = W mid + b + |W| half + 3 e
+//! ball    ||z - center|| <= radius, center as computed:   radius' = sigma radius + ||e||      rounding' = sigma rounding + ||e||
+//! ```
+//!
+//! `rounding` is the part of the radius that does not come from the input's ball: how far the computed center may lie from the
+//! exact activations. With a local Lipschitz bound L the features lie within `epsilon L + rounding` of the computed ones.
+//! Activations take minima and maxima only, which are exact. The network that is bounded is the one in exact arithmetic with
+//! the parameters as they are.
+
+use super::Region;
+use super::upper::rounding::{UNIT, gamma, raised};
+use crate::compute::clip::{larger, smaller};
+use crate::compute::reduce::per_sample;
+use crate::nn::{Layer, Operation};
+use candle_core::{DType, Result, Tensor, bail};
+
+/// The l2 ball of radius `epsilon` (`[B]`, f64) around each of the images `x` (f64), and a box that holds it. The numbers of
+/// `x` and `epsilon` are taken as exact.
+pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
+    if x.dtype() != DType::F64 || !x.device().is_cpu() {
+        bail!(
+            "ball_and_box with `outward`: roundings are bounded in f64 on the CPU, the images are {:?}; convert them with x.to_dtype(\"f64\")",
+            x.dtype()
+        );
+    }
+    let region = Region::around(x, epsilon, false)?;
+    let half = per_sample(epsilon, x)?;
+    let slack = (x.abs()?.broadcast_add(&half)? * (4.0 * UNIT))?;
+    let (mut lower, mut upper) = ((region.lower()? - &slack)?, (region.upper()? + &slack)?);
+    if images {
+        crate::compute::reduce::check_images("ball_and_box with `images`", x)?;
+        (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
+    }
+    let mut sound = Region::new(x, &lower, &upper, epsilon.clone())?;
+    sound.rounding = Some(epsilon.zeros_like()?);
+    Ok(sound)
+}
+
+/// `region`, which has its `rounding`, through an affine layer whose spectral norm is at most `sigma`.
+pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor) -> Result<Region> {
+    if layer.numbers().is_none_or(|(dtype, device)| dtype != DType::F64 || !device.is_cpu()) {
+        bail!("affine: an outward region wants the model in f64 on the CPU; convert it with model.to_dtype(\"f64\")");
+    }
+    let (center, lower, upper) = (region.center()?, region.lower()?, region.upper()?);
+    let layer = layer.frozen();
+    let slack = slack(&layer, &lower, &upper)?;
+    let batch = center.dim(0)?;
+    let middle = ((&lower + &upper)? * 0.5)?;
+    let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&center, &middle], 0)?)?)?;
+    let (center, middle) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
+    // Wide enough for the roundings of middle and half-width.
+    let size = larger(&lower.abs()?, &upper.abs()?)?;
+    let half = ((((&upper - &lower)? * 0.5)? * (1.0 + 4.0 * UNIT))? + (size * (4.0 * UNIT))?)?;
+    let half = (layer.apply_absolute(&half)? + (&slack * 3.0)?)?;
+    let reach = (per_sample(&region.radius, &center)?.broadcast_mul(&rows(&layer, &center)?)?
+        * (1.0 + gamma(terms(&layer) + 16)))?;
+    let reach = reach.broadcast_add(&(&slack * 2.0)?)?;
+    let lower = larger(&(&middle - &half)?, &(&center - &reach)?)?;
+    let upper = smaller(&(&middle + &half)?, &(&center + &reach)?)?;
+    // The norm of the slack, as a number that is not below it.
+    let error = (slack.sqr()?.flatten_from(1)?.sum(1)?.sqrt()? * (1.0 + gamma(slack.elem_count() / batch + 8)))?;
+    let through = |r: &Tensor| -> Result<Tensor> { (r.broadcast_mul(sigma)? + &error)? * (1.0 + 8.0 * UNIT) };
+    let mut next = Region::new(&center, &lower, &upper, through(&region.radius)?)?;
+    next.rounding = Some(through(rounding)?);
+    Ok(next)
+}
+
+/// What bounds every rounding of an output of the layer, `[B, output...]`, for inputs in the box.
+fn slack(layer: &Layer, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
+    let size = (larger(&lower.abs()?, &upper.abs()?)? * (1.0 + 8.0 * UNIT))?;
+    let sums = layer.apply_absolute(&size)?;
+    let offset = layer.add_bias(&sums.zeros_like()?)?.abs()?;
+    // The smallest normal number covers what underflows.
+    ((sums + offset)? * raised(gamma(terms(layer) + 16), 4))? + f64::MIN_POSITIVE
+}
+
+/// The norms of the rows, shaped to be broadcast over a batch.
+fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
+    let norms = layer.row_norms()?;
+    let mut shape = vec![1; like.rank()];
+    shape[1] = norms.elem_count();
+    norms.reshape(shape)
+}
+
+/// How many products are added up for one output.
+fn terms(layer: &Layer) -> usize {
+    match &layer.operation {
+        Operation::Normalize { .. } => 1,
+        Operation::Linear { weight, .. } => weight.dims()[1],
+        Operation::Conv2d { weight, .. } | Operation::AvgPool2d { weight, .. } => weight.dims()[1..].iter().product(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,203 @@
+//! Upper bounds on the spectral norm of one affine layer, masked per sample, that are true: `||I_rows W I_columns|| <= upper`
+//!
+//! ```text
+//! method     holds                                       masks      what it does
+//! factor     always, rounding included                   yes        Cholesky factorisation of s^2 I - A^T A
+//! squaring   always, rounding included                   yes        Gram iteration; linear layers
+//! fourier    always, rounding included                   ignored    the largest norm over frequencies; convolutions
+//! lanczos    but for a stated probability of failure     yes        Lanczos' iteration from fresh random vectors
+//! ```
+//!
+//! All compute in f64 on the host, whatever the layer's type, samples in parallel. A layer with a weight that is not finite
+//! has the bound NaN, which certifies nothing. Pooling is bounded without masks, by one channel; dividing by a standard
+//! deviation exactly.
+
+mod factor;
+mod fourier;
+mod gram;
+mod lanczos;
+mod masked;
+pub mod rounding;
+mod squaring;
+mod tridiagonal;
+
+use crate::compute::element::Host;
+use crate::nn::{Layer, Operation};
+use candle_core::{DType, Device, Result, Tensor, bail};
+use factor::Found;
+use gemm::Parallelism;
+use lanczos::Stream;
+use masked::{Kind, Map, Masks};
+use rayon::prelude::*;
+
+/// How a bound is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Factor,
+    Squaring,
+    Fourier,
+    Lanczos,
+}
+
+impl Method {
+    /// All methods by the names that scripts use.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("factor", Self::Factor),
+        ("squaring", Self::Squaring),
+        ("fourier", Self::Fourier),
+        ("lanczos", Self::Lanczos),
+    ];
+}
+
+/// How to bound.
+#[derive(Clone, Debug)]
+pub struct UpperOptions {
+    pub method: Method,
+    /// How far, relatively, the bound may lie above what is known from below.
+    pub tolerance: f64,
+    /// "lanczos": the probability with which one sample's bound may be wrong.
+    pub failure: f64,
+    /// "lanczos": the most steps of a run. "squaring": the squarings.
+    pub steps: usize,
+    pub seed: u64,
+    /// The samples' places in the data, which name their random numbers; as many as samples.
+    pub index: Vec<u64>,
+    /// See [`Stream::turn`].
+    pub turn: u64,
+}
+
+/// Upper bounds of a batch.
+#[derive(Clone, Debug)]
+pub struct NormBound {
+    /// `[B]`, f64.
+    pub upper: Tensor,
+    /// What the norms are at least, `[B]`, f64; 0 where the method does not say.
+    pub lower: Tensor,
+    /// Lanczos steps and factorisations of each sample.
+    pub steps: Vec<u32>,
+}
+
+/// Upper bounds on the norm of `I_rows W I_columns` of each of `options.index.len()` samples; masks as in
+/// [`super::spectral_norm`].
+pub fn norm_bound(
+    layer: &Layer,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: &UpperOptions,
+) -> Result<NormBound> {
+    let batch = options.index.len();
+    check(layer, columns, rows, batch, options)?;
+    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. });
+    let host = |mask: Option<&Tensor>| match mask {
+        Some(mask) if !pooled => mask.to_device(&Device::Cpu)?.contiguous().map(Some),
+        _ => Ok(None),
+    };
+    let (columns, rows) = (host(columns)?, host(rows)?);
+    let Some(map) = Map::of(layer)? else {
+        return assemble(&vec![Found { upper: f64::NAN, lower: f64::NAN, steps: 0 }; batch], 1.0);
+    };
+    let masks = (columns.as_ref().map(Host::of), rows.as_ref().map(Host::of));
+    let (columns, rows) =
+        (masks.0.as_ref().map(Host::slice::<u8>).transpose()?, masks.1.as_ref().map(Host::slice::<u8>).transpose()?);
+    let alike =
+        (columns.is_none() && rows.is_none() && options.method != Method::Lanczos) || options.method == Method::Fourier;
+    if alike {
+        let found = one(&map, Masks::default(), layer, options, 0, Parallelism::Rayon(0))?;
+        return assemble(&vec![found; batch], map.unit);
+    }
+    // A few samples share the threads within each; many have one thread each.
+    let threads = if batch < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
+    let found: Result<Vec<Found>> = (0..batch)
+        .into_par_iter()
+        .map(|b| {
+            let (n, m) = (map.inputs(), map.outputs());
+            let masks = Masks { columns: columns.map(|c| &c[b * n..][..n]), rows: rows.map(|r| &r[b * m..][..m]) };
+            one(&map, masks, layer, options, b, threads)
+        })
+        .collect();
+    assemble(&found?, map.unit)
+}
+
+fn one(
+    map: &Map,
+    masks: Masks,
+    layer: &Layer,
+    options: &UpperOptions,
+    b: usize,
+    threads: Parallelism,
+) -> Result<Found> {
+    let stream = Stream { seed: options.seed, sample: options.index[b], layer: layer.index as u64, turn: options.turn };
+    match (&map.kind, options.method) {
+        (Kind::Diagonal(largest), _) => Ok(Found { upper: *largest, lower: *largest, steps: 0 }),
+        _ if map.holder == 0.0 => Ok(Found { upper: 0.0, lower: 0.0, steps: 0 }),
+        (Kind::Conv(g), Method::Fourier) => fourier::fourier(map, g, options.tolerance),
+        (_, Method::Fourier) => bail!(
+            "norm_bound: \"fourier\" is for convolutions, layer {} is {}; use \"factor\" or \"squaring\"",
+            layer.index,
+            layer.spec.describe()
+        ),
+        (_, Method::Squaring) => squaring::squaring(map, masks, options.steps, threads),
+        (_, Method::Factor) => factor::factor(map, masks, options.tolerance, stream, threads),
+        (_, Method::Lanczos) => {
+            lanczos::probable(map, masks, options.failure, options.tolerance, options.steps, stream)
+        }
+    }
+}
+
+/// Multiplications and additions of one factorisation for each sample: what "factor" costs.
+pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, batch: usize) -> Result<Vec<f64>> {
+    check_masks(layer, columns, rows, batch)?;
+    let Some(map) = Map::of(layer)? else { return Ok(vec![0.0; batch]) };
+    let flat = |mask: Option<&Tensor>| mask.map(|m| m.flatten_from(1)?.to_vec2::<u8>()).transpose();
+    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. });
+    let (columns, rows) = if pooled { (None, None) } else { (flat(columns)?, flat(rows)?) };
+    let of = |b: usize| Masks {
+        columns: columns.as_ref().map(|m| m[b].as_slice()),
+        rows: rows.as_ref().map(|m| m[b].as_slice()),
+    };
+    Ok((0..batch).into_par_iter().map(|b| factor::cost(&map, of(b)).1).collect())
+}
+
+/// The scaled bounds as those of the layer: `unit` is a power of two, so this is exact.
+fn assemble(found: &[Found], unit: f64) -> Result<NormBound> {
+    let batch = found.len();
+    Ok(NormBound {
+        upper: Tensor::from_vec(found.iter().map(|f| f.upper * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
+        lower: Tensor::from_vec(found.iter().map(|f| f.lower * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
+        steps: found.iter().map(|f| f.steps).collect(),
+    })
+}
+
+fn check(
+    layer: &Layer,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    batch: usize,
+    options: &UpperOptions,
+) -> Result<()> {
+    check_masks(layer, columns, rows, batch)?;
+    if batch == 0 {
+        bail!("norm_bound: no samples");
+    }
+    if !(options.tolerance > 0.0 && options.tolerance <= 1.0) {
+        bail!("norm_bound: a tolerance of {}; it must lie above 0 and be at most 1", options.tolerance);
+    }
+    Ok(())
+}
+
+fn check_masks(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, batch: usize) -> Result<()> {
+    for (what, mask, shape) in [("column", columns, &layer.input), ("row", rows, &layer.output)] {
+        let want = [&[batch], shape.as_slice()].concat();
+        let Some(mask) = mask else { continue };
+        if mask.dims() != want || mask.dtype() != DType::U8 {
+            bail!(
+                "norm_bound: layer {} ({}): the {what} mask wants {want:?} of U8, got {:?} of {:?}",
+                layer.index,
+                layer.spec.describe(),
+                mask.dims(),
+                mask.dtype()
+            );
+        }
+    }
+    Ok(())
+}

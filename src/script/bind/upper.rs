@@ -1,0 +1,148 @@
+//! Upper bounds on spectral norms that are true, certified margins.
+
+use super::args;
+use super::host::host;
+use super::types::{Layer, Model, NormBound, Region, Tensor};
+use crate::bounds::{self, UpperMethod, UpperOptions};
+use crate::script::error::{Res, candle, fail};
+use crate::script::options::Options;
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, FLOAT, INT, Map, NativeCallContext};
+use std::rc::Rc;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_global_module(rhai::exported_module!(upper).into());
+}
+
+/// How many samples two masks are for; one where there are none.
+fn samples(columns: Option<&candle_core::Tensor>, rows: Option<&candle_core::Tensor>) -> Option<usize> {
+    columns.or(rows).map(|mask| mask.dims().first().copied().unwrap_or(0))
+}
+
+/// The places of the samples in the data, from an array of ints.
+fn places(op: &str, values: &Array) -> Res<Vec<u64>> {
+    let place = |v: &Dynamic| v.as_int().ok().and_then(|i| u64::try_from(i).ok());
+    values
+        .iter()
+        .map(|v| place(v).ok_or_else(|| fail(format!("{op}: `index` holds places in the data, ints from 0, not {v}"))))
+        .collect()
+}
+
+fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> Res<UpperOptions> {
+    let op = "norm_bound";
+    let host = host(context);
+    let mut options = Options::new(op, map);
+    let names = UpperMethod::NAMES.map(|(name, _)| name);
+    let name = options.choice("method", "factor", &names)?;
+    let method = UpperMethod::NAMES.iter().find(|(n, _)| *n == name).map_or(UpperMethod::Factor, |(_, method)| *method);
+    let steps = match method {
+        UpperMethod::Squaring => options.usize("squarings", 10, 0..=60)?,
+        UpperMethod::Lanczos => options.usize("steps", 400, 1..)?,
+        _ => 0,
+    };
+    let failure = if method == UpperMethod::Lanczos { options.float_in("failure", 1e-12, 0.0..1.0)? } else { 0.0 };
+    let tolerance =
+        if method == UpperMethod::Squaring { 1.0 } else { options.float_in("tolerance", 1e-3, 0.0..=1.0)? };
+    let index = options.optional::<Array>("index", "an array of ints")?;
+    let turn = match options.optional::<INT>("turn", "an int")? {
+        Some(turn) => {
+            u64::try_from(turn).map_err(|_| fail(format!("{op}: `turn` is {turn}, it must be at least 0")))?
+        }
+        // Numbers that nothing else uses.
+        None => (1 << 32) + host.stores.replace(host.stores.get() + 1),
+    };
+    options.finish()?;
+    let index = match (index, batch) {
+        (None, batch) => (0..batch.unwrap_or(1) as u64).collect(),
+        (Some(index), batch) => {
+            let index = places(op, &index)?;
+            if let Some(batch) = batch.filter(|b| *b != index.len()) {
+                return Err(fail(format!("{op}: the masks are of {batch} samples, `index` names {}", index.len())));
+            }
+            index
+        }
+    };
+    Ok(UpperOptions { method, tolerance, failure, steps, seed: host.seed, index, turn })
+}
+
+fn bound(context: &NativeCallContext, layer: &Layer, columns: Dynamic, rows: Dynamic, options: Map) -> Res<NormBound> {
+    let columns = args::optional_tensor("norm_bound", columns)?;
+    let rows = args::optional_tensor("norm_bound", rows)?;
+    let options = read_options(context, options, samples(columns.as_ref(), rows.as_ref()))?;
+    bounds::norm_bound(&layer.0, columns.as_ref(), rows.as_ref(), &options)
+        .map(|n| NormBound(Rc::new(n)))
+        .map_err(candle)
+}
+
+#[export_module]
+mod upper {
+    /// An upper bound on the spectral norm of I_rows W I_columns for each sample, by a Cholesky factorisation in f64:
+    /// rigorous, rounding included. Masks are u8 [B, input] and [B, output], or (); without masks there is one sample.
+    #[rhai_fn(return_raw)]
+    pub fn norm_bound(context: NativeCallContext, layer: Layer, columns: Dynamic, rows: Dynamic) -> Res<NormBound> {
+        bound(&context, &layer, columns, rows, Map::new())
+    }
+    /// The same with options. `method`:
+    /// - "factor": s^2 I - A^T A has a Cholesky factorisation; rigorous, exact to `tolerance` (1e-3);
+    /// - "squaring": Gram iteration with `squarings` (10); rigorous, for linear layers;
+    /// - "fourier": the largest norm over frequencies of a convolution, to `tolerance`; rigorous, ignores masks;
+    /// - "lanczos": Lanczos' iteration from fresh random vectors, at most `steps` (400) in each of three runs, to
+    ///   `tolerance`; each sample's bound fails with at most the probability `failure` (1e-12).
+    ///
+    /// `index` (0, 1, ...) are the samples' places in the data and name their random vectors, with `turn`, a number for
+    /// each use; left out, every call has numbers of its own.
+    #[rhai_fn(name = "norm_bound", return_raw)]
+    pub fn norm_bound_options(
+        context: NativeCallContext,
+        layer: Layer,
+        columns: Dynamic,
+        rows: Dynamic,
+        options: Map,
+    ) -> Res<NormBound> {
+        bound(&context, &layer, columns, rows, options)
+    }
+    /// Multiplications and additions that method "factor" needs for each sample, an array of floats.
+    #[rhai_fn(return_raw)]
+    pub fn factor_cost(layer: Layer, columns: Dynamic, rows: Dynamic) -> Res<Array> {
+        let columns = args::optional_tensor("factor_cost", columns)?;
+        let rows = args::optional_tensor("factor_cost", rows)?;
+        let batch = samples(columns.as_ref(), rows.as_ref()).unwrap_or(1);
+        let costs = bounds::factor_cost(&layer.0, columns.as_ref(), rows.as_ref(), batch).map_err(candle)?;
+        Ok(costs.into_iter().map(|c| Dynamic::from(c as FLOAT)).collect())
+    }
+    /// The bounds, [B] in f64.
+    #[rhai_fn(get = "upper", pure)]
+    pub fn upper_of(norm: &mut NormBound) -> Tensor {
+        Tensor(norm.0.upper.clone())
+    }
+    /// What the norms are at least, [B] in f64; 0 where the method does not say. Close to `upper` where both are tight.
+    #[rhai_fn(get = "lower", pure)]
+    pub fn lower_of(norm: &mut NormBound) -> Tensor {
+        Tensor(norm.0.lower.clone())
+    }
+    /// Lanczos steps and factorisations that each sample took.
+    #[rhai_fn(get = "steps", pure)]
+    pub fn steps(norm: &mut NormBound) -> Array {
+        norm.0.steps.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
+    }
+    /// The part of an outward region's radius that is rounding, [B]; () for other regions.
+    #[rhai_fn(get = "rounding", pure)]
+    pub fn rounding(region: &mut Region) -> Dynamic {
+        region.0.rounding.clone().map_or(Dynamic::UNIT, |r| Dynamic::from(Tensor(r)))
+    }
+    /// Certified margins [B] for labels `y`: how far the label's logit stays above every other one over ball and box, from
+    /// below, rounding included. Above 0: certified. `bounds` holds `region`, outward, and `radius` [B], which includes
+    /// the region's `rounding`.
+    #[rhai_fn(return_raw)]
+    pub fn certified_margins(model: Model, bounds: Map, y: Tensor) -> Res<Tensor> {
+        let part = |key: &str| bounds.get(key).cloned().unwrap_or(Dynamic::UNIT);
+        let (Some(region), Some(radius)) = (part("region").try_cast::<Region>(), part("radius").try_cast::<Tensor>())
+        else {
+            return Err(fail(
+                "certified_margins: the bounds must hold `region` (an outward Region before the last layer) and `radius` (a Tensor [B])",
+            ));
+        };
+        let last = model.0.layers().last().ok_or_else(|| fail("certified_margins: the model has no layers"))?;
+        bounds::certified_margins(last, &region.0, &radius.0, &y.0).map(Tensor).map_err(candle)
+    }
+}
