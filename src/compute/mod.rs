@@ -19,6 +19,7 @@ pub mod element;
 pub mod elementwise;
 pub mod error;
 pub mod files;
+pub mod fingerprint;
 pub mod interrupt;
 #[cfg(target_arch = "x86_64")]
 pub mod interval;

@@ -5,6 +5,8 @@
 //! ```
 
 use rayon::prelude::*;
+use super::Split;
+use crate::compute::fingerprint::Fingerprint;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -50,3 +52,17 @@ pub fn of_bytes(bytes: &[u8]) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+impl Split {
+    /// A digest of the images and labels as they are, whatever they came from and whatever their type.
+    pub fn fingerprint(&self) -> candle_core::Result<String> {
+        let mut digest = Fingerprint::default();
+        let all: Vec<u32> = (0..self.len() as u32).collect();
+        for part in all.chunks(1000) {
+            digest.tensor(&self.images(part)?)?;
+            digest.tensor(&self.labels(part)?)?;
+        }
+        Ok(digest.finish())
+    }
+}
+

@@ -1,6 +1,7 @@
 //! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
 
 use super::{Layer, LayerSpec, init};
+use crate::compute::fingerprint::Fingerprint;
 use crate::compute::memory::available_memory;
 use crate::compute::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
@@ -115,6 +116,17 @@ impl Sequential {
             }
         }
         Ok(copy)
+    }
+
+    /// A digest of layers and parameters.
+    pub fn digest(&self) -> Result<String> {
+        let mut digest = Fingerprint::default();
+        self.layers.iter().for_each(|layer| digest.text(&layer.spec.describe()));
+        for (name, var) in &self.parameters {
+            digest.text(name);
+            digest.tensor(var.as_tensor())?;
+        }
+        Ok(digest.finish())
     }
 
     /// Put every threshold of a ReLU-theta back to at least 0, where the bounds hold; done after each optimiser step.

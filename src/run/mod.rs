@@ -4,7 +4,9 @@ mod csv;
 mod folder;
 mod format;
 mod metrics;
+mod parquet;
 mod progress;
+pub mod records;
 mod table;
 
 pub use csv::csv;

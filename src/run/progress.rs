@@ -58,6 +58,20 @@ impl Run {
         });
     }
 
+    /// Show `text` as the live line on a terminal, until something else is shown; nothing anywhere else.
+    pub fn status(&self, text: &str) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        let style = ProgressStyle::with_template("{wide_msg}");
+        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_message(text.to_string());
+        self.bar.tick();
+    }
+
     /// A loop over `epochs` epochs begins; `label` names it where a script has several.
     pub fn begin(&self, epochs: usize, label: &str) -> Result<(), String> {
         // A loop that was left by `break` ends here.

@@ -2,7 +2,10 @@
 
 /// Name (as in `import "std/NAME"`, without `std/`) and source of every embedded module.
 const MODULES: &[(&str, &str)] = &[
+    ("cascade", include_str!("../../stdlib/cascade.rhai")),
+    ("certify", include_str!("../../stdlib/certify.rhai")),
     ("evaluate", include_str!("../../stdlib/evaluate.rhai")),
+    ("falsify", include_str!("../../stdlib/falsify.rhai")),
     ("local_lip", include_str!("../../stdlib/local_lip.rhai")),
     ("losses", include_str!("../../stdlib/losses.rhai")),
     ("methods", include_str!("../../stdlib/methods.rhai")),

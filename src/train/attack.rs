@@ -5,24 +5,49 @@
 //! x + delta cut to [0, 1]; delta projected on ||delta|| <= eps; x + delta cut to [0, 1]
 //! ```
 //!
-//! Madry et al. (2018), in the l2 norm. `step` is in the units of the input; the usual one is eps / 4.
+//! Madry et al. (2018), in the l2 norm. `step` is in the units of the input; the usual one is eps / 4. Instead of the
+//! cross-entropy, the margin itself can be descended: `max over j != y of logit_j - logit_y`, whose gradient does not fade where
+//! the network is sure of itself.
 
-use super::losses::{correct, cross_entropies};
+use super::losses::{correct, cross_entropies, one_hot};
 use crate::compute::interrupt;
 use crate::compute::random::Generator;
 use crate::compute::reduce::{check_images, normalize_samples, per_sample};
 use crate::nn::Sequential;
-use candle_core::{Result, Tensor, Var, bail};
+use candle_core::{Device, Result, Tensor, Var, bail};
+
+/// What an attack climbs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    #[default]
+    CrossEntropy,
+    /// The largest other logit less the label's.
+    Margin,
+}
+
+/// Where an attack begins.
+#[derive(Clone, Debug, Default)]
+pub enum Start {
+    /// At x.
+    Center,
+    /// At a point of the ball drawn for the whole batch from one generator.
+    #[default]
+    Random,
+    /// At a random point from a stream of each sample's own, so that it does not depend on who shares the batch.
+    Streams(Vec<u64>),
+    /// At given points, brought into the ball.
+    Points(Tensor),
+}
 
 /// How to attack.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AttackOptions {
     /// Radius of the ball.
     pub epsilon: f64,
     pub steps: usize,
     pub step_size: f64,
-    /// Start at a random point of the ball rather than at x.
-    pub random_start: bool,
+    pub start: Start,
+    pub objective: Objective,
     /// Keep images within [0, 1].
     pub clip: bool,
     /// Leave a sample as soon as it is misclassified, and return that point; otherwise return the last one.
@@ -42,15 +67,7 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
     }
     let model = model.frozen();
     let x = x.detach();
-    let mut point = x.clone();
-    if options.random_start {
-        let (direction, _) = normalize_samples(&random.normal(0.0, 1.0, x.shape(), x.dtype(), x.device())?)?;
-        // Uniform in the ball: the radius of a uniform point is eps u^(1/n).
-        let n = (x.elem_count() / x.dim(0)?) as f64;
-        let radii: Vec<f64> = (0..x.dim(0)?).map(|_| epsilon * random.unit().powf(1.0 / n)).collect();
-        let radii = Tensor::from_vec(radii, x.dim(0)?, x.device())?.to_dtype(x.dtype())?;
-        point = cut(&(&x + direction.broadcast_mul(&per_sample(&radii, &x)?)?)?, options.clip)?;
-    }
+    let mut point = begin(&x, &options, random)?;
     // Points that are already misclassified stay where they are.
     let mut found = point.clone();
     let mut open = Tensor::ones(x.dim(0)?, candle_core::DType::U8, x.device())?;
@@ -70,7 +87,11 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
         if step == options.steps {
             break;
         }
-        let gradients = cross_entropies(&logits, y)?.sum_all()?.backward()?;
+        let climbed = match options.objective {
+            Objective::CrossEntropy => cross_entropies(&logits, y)?,
+            Objective::Margin => rivals(&logits, y)?,
+        };
+        let gradients = climbed.sum_all()?.backward()?;
         let Some(g) = gradients.get(at.as_tensor()) else { break };
         let (unit, norms) = normalize_samples(g)?;
         // Below 1e-6 the step shrinks with the gradient, as published.
@@ -80,6 +101,45 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
         point = cut(&point, options.clip)?;
     }
     if options.stop_early { choose(&open, &point, &found) } else { Ok(point) }
+}
+
+/// The points that the attack begins at.
+fn begin(x: &Tensor, options: &AttackOptions, random: &Generator) -> Result<Tensor> {
+    let (epsilon, batch) = (options.epsilon, x.dim(0)?);
+    let n = x.elem_count() / batch;
+    // Uniform in the ball: the radius of a uniform point is eps u^(1/n).
+    let radius = |random: &Generator| epsilon * random.unit().powf(1.0 / n as f64);
+    let (direction, radii) = match &options.start {
+        Start::Center => return Ok(x.clone()),
+        Start::Points(points) if points.dims() == x.dims() => {
+            return project(x, &cut(&points.detach().to_dtype(x.dtype())?, options.clip)?, epsilon);
+        }
+        Start::Points(points) => bail!("pgd: start points of shape {:?} for images of {:?}", points.dims(), x.dims()),
+        Start::Random => {
+            let direction = random.normal(0.0, 1.0, x.shape(), x.dtype(), x.device())?;
+            (direction, (0..batch).map(|_| radius(random)).collect::<Vec<_>>())
+        }
+        Start::Streams(streams) if streams.len() == batch => {
+            let (mut numbers, mut radii) = (Vec::with_capacity(batch * n), vec![]);
+            for stream in streams {
+                let own = Generator::stream(random.seed(), *stream).fork("pgd");
+                numbers.extend((0..n).map(|_| own.gauss()));
+                radii.push(radius(&own));
+            }
+            (Tensor::from_vec(numbers, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?, radii)
+        }
+        Start::Streams(streams) => bail!("pgd: {} streams for {batch} images", streams.len()),
+    };
+    let (direction, _) = normalize_samples(&direction)?;
+    let radii = Tensor::from_vec(radii, batch, x.device())?.to_dtype(x.dtype())?;
+    cut(&(x + direction.broadcast_mul(&per_sample(&radii, x)?)?)?, options.clip)
+}
+
+/// The largest other logit less the label's, `[B]`.
+fn rivals(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let own = logits.gather(&y.unsqueeze(1)?, 1)?;
+    let others = one_hot(y, logits)?.where_cond(&(logits.ones_like()?.detach() * -1e30)?, logits)?;
+    others.max_keepdim(1)?.sub(&own)?.squeeze(1)
 }
 
 /// The nearest point of the ball around `x`.

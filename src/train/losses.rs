@@ -95,7 +95,7 @@ pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Resul
 }
 
 /// u8 `[B, C]`: 1 at the label.
-fn one_hot(y: &Tensor, logits: &Tensor) -> Result<Tensor> {
+pub(super) fn one_hot(y: &Tensor, logits: &Tensor) -> Result<Tensor> {
     let classes = Tensor::arange(0u32, logits.dim(D::Minus1)? as u32, logits.device())?;
     y.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)
 }

@@ -8,6 +8,6 @@ pub mod optimizer;
 mod vector_buffer;
 pub mod vectors;
 
-pub use attack::{AttackOptions, pgd};
+pub use attack::{AttackOptions, Objective, Start, pgd};
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Vectors, VectorsOptions};

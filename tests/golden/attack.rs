@@ -25,7 +25,8 @@ fn the_published_attack(g: &Golden) {
             epsilon,
             steps,
             step_size: epsilon / 4.0,
-            random_start: false,
+            start: workbench::train::Start::Center,
+            objective: workbench::train::Objective::CrossEntropy,
             clip: true,
             stop_early: false,
         };

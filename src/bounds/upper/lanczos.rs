@@ -22,9 +22,9 @@ use candle_core::{Result, bail};
 pub const RUNS: usize = 3;
 /// Steps after which the bound is looked at.
 const LOOK: usize = 8;
-/// The part of the start vector at which an estimate stops: an upper value that is wrong some times in a thousand, and is
+/// The part of the start vector at which an estimate stops: an upper value that is wrong some times in a hundred, and is
 /// then found out by what uses it.
-const CASUAL: f64 = 1e-5;
+const CASUAL: f64 = 1e-3;
 
 /// Whose random numbers these are.
 #[derive(Clone, Copy, Debug)]

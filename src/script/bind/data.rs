@@ -151,6 +151,11 @@ mod datasets {
     pub fn split_len(split: &mut Split) -> INT {
         int(split.0.len())
     }
+    /// A digest of images and labels, hexadecimal.
+    #[rhai_fn(get = "digest", pure, return_raw)]
+    pub fn split_digest(split: &mut Split) -> Res<String> {
+        split.0.fingerprint().map_err(candle)
+    }
     /// The first `n` images.
     #[rhai_fn(pure, return_raw)]
     pub fn take(split: &mut Split, n: INT) -> Res<Split> {

@@ -3,11 +3,11 @@
 use super::args;
 use super::host::host;
 use super::types::{Layer, Model, Region, Tensor};
-use crate::script::error::{Res, candle};
+use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use crate::train::{self, losses};
 use rhai::plugin::*;
-use rhai::{Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(loss).into());
@@ -28,12 +28,32 @@ fn attack(
         epsilon,
         steps: options.usize("steps", 100, ..)?,
         step_size: if given { options.float_in("step_size", 0.0, 0.0..)? } else { epsilon / 4.0 },
-        random_start: options.bool("random_start", true)?,
+        start: start(&mut options)?,
+        objective: match options.choice("loss", "cross_entropy", &["cross_entropy", "margin"])? {
+            "margin" => train::Objective::Margin,
+            _ => train::Objective::CrossEntropy,
+        },
         clip: options.bool("clip", true)?,
         stop_early: options.bool("stop_early", true)?,
     };
     options.finish()?;
     train::pgd(&model.0, &x.0, &y.0, wanted, &host(context).random).map(Tensor).map_err(candle)
+}
+
+/// Where an attack begins: `start`, `streams`, or `random_start`.
+fn start(options: &mut Options) -> Res<train::Start> {
+    let random = options.bool("random_start", true)?;
+    let points = options.optional::<Tensor>("start", "a Tensor")?;
+    let streams = options.optional::<Array>("streams", "an array of ints")?;
+    if let Some(points) = points {
+        return Ok(train::Start::Points(points.0));
+    }
+    let Some(streams) = streams else {
+        return Ok(if random { train::Start::Random } else { train::Start::Center });
+    };
+    let stream = |v: &Dynamic| v.as_int().ok().and_then(|i| u64::try_from(i).ok());
+    let list: Option<Vec<u64>> = streams.iter().map(stream).collect();
+    list.map(train::Start::Streams).ok_or_else(|| fail("pgd: `streams` holds ints from 0, one for each image"))
 }
 
 #[export_module]
@@ -86,7 +106,9 @@ mod loss {
         attack(&context, &model, &x, &y, &epsilon, Map::new())
     }
     /// L2 attack. Options: `steps` (100), `step_size` (epsilon / 4), `random_start` (true), `clip` to [0, 1] (true),
-    /// `stop_early` (true: a sample that is misclassified stays there).
+    /// `stop_early` (true: a sample that is misclassified stays there), `loss` ("cross_entropy", or "margin": the largest other
+    /// logit less the label's), `start` (points to begin at), `streams` (an int for each image that names its random
+    /// start, which then does not depend on who shares the batch).
     #[rhai_fn(name = "pgd", return_raw)]
     pub fn pgd_options(
         context: NativeCallContext,

@@ -11,6 +11,7 @@ mod model;
 mod operators;
 mod optimizers;
 mod random;
+mod records;
 mod run;
 mod tensor_files;
 mod tensor_index;
@@ -45,4 +46,5 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     optimizers::register(engine);
     data::register(engine);
     run::register(engine);
+    records::register(engine);
 }

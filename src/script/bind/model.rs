@@ -111,6 +111,11 @@ mod model {
     pub fn model_dtype(model: &mut Model) -> String {
         model.0.dtype().as_str().to_string()
     }
+    /// A digest of layers and parameters, hexadecimal: the same for the same network, whatever its dtype.
+    #[rhai_fn(get = "digest", pure, return_raw)]
+    pub fn model_digest(model: &mut Model) -> Res<String> {
+        model.0.digest().map_err(candle)
+    }
     /// All parameters by name: `0.weight`, `0.bias`, `1.threshold`, ...
     #[rhai_fn(get = "parameters", pure)]
     pub fn parameters(model: &mut Model) -> Map {

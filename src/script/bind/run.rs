@@ -90,6 +90,11 @@ mod run_api {
         }
         run.log(list).map_err(fail)
     }
+    /// Show `text` as the live line of a terminal, until something else is shown; nothing where there is none.
+    #[rhai_fn(pure)]
+    pub fn status(run: &mut Rc<Run>, text: &str) {
+        run.status(text);
+    }
     /// What was logged in the last epoch, by name.
     #[rhai_fn(get = "metrics", pure, return_raw)]
     pub fn metrics(run: &mut Rc<Run>) -> Res<Map> {

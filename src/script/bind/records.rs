@@ -1,0 +1,92 @@
+//! Records of an evaluation, one row per sample, in a folder of their own.
+
+use crate::run::records::{self, Row};
+use crate::script::error::{Res, fail};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, INT, Map};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Records>("Records");
+    let shown = |r: &mut Records| {
+        let r = r.0.borrow();
+        format!("Records in {}: {} rows", r.folder().display(), r.rows().len())
+    };
+    engine.register_fn("to_string", shown);
+    engine.register_fn("to_debug", shown);
+    engine.register_global_module(rhai::exported_module!(records_api).into());
+}
+
+/// The records of one evaluation.
+#[derive(Clone)]
+pub struct Records(Rc<RefCell<records::Records>>);
+
+/// A script's map as a row: numbers that are not finite become null.
+fn row(op: &str, map: &Map) -> Res<Row> {
+    let mut row = Row::new();
+    for (name, value) in map {
+        let value = rhai::serde::from_dynamic::<serde_json::Value>(value).map_err(|_| {
+            fail(format!("{op}: `{name}` is one {}; a row holds numbers, texts, truth values and ()", value.type_name()))
+        })?;
+        row.insert(name.to_string(), value);
+    }
+    Ok(row)
+}
+
+fn map(row: &Row) -> Res<Map> {
+    let value = |v: &serde_json::Value| rhai::serde::to_dynamic(v);
+    row.iter().map(|(name, v)| Ok((name.as_str().into(), value(v)?))).collect()
+}
+
+#[export_module]
+mod records_api {
+    /// Records in the folder `folder`, which is made, or goes on where an earlier evaluation with the same `header`, a map,
+    /// stopped. Another header there is an error.
+    #[rhai_fn(name = "records", return_raw)]
+    pub fn open(folder: &str, header: Map) -> Res<Records> {
+        let header = row("records", &header)?;
+        let opened = records::Records::open(Path::new(folder), header).map_err(fail)?;
+        Ok(Records(Rc::new(RefCell::new(opened))))
+    }
+    /// The records of a folder as #{ header, rows }, without opening them for writing.
+    #[rhai_fn(return_raw)]
+    pub fn read_records(folder: &str) -> Res<Map> {
+        let (header, rows) = records::read(Path::new(folder)).map_err(fail)?;
+        let rows = rows.iter().map(|row| map(row).map(Dynamic::from)).collect::<Res<Array>>()?;
+        Ok([("header".into(), Dynamic::from(map(&header)?)), ("rows".into(), Dynamic::from(rows))].into())
+    }
+    /// How many rows there are.
+    #[rhai_fn(name = "len", pure)]
+    pub fn count(records: &mut Records) -> INT {
+        super::super::types::int(records.0.borrow().rows().len())
+    }
+    /// All rows, an array of maps.
+    #[rhai_fn(get = "rows", pure, return_raw)]
+    pub fn rows(records: &mut Records) -> Res<Array> {
+        records.0.borrow().rows().iter().map(|row| map(row).map(Dynamic::from)).collect()
+    }
+    /// Keep the first `count` rows only.
+    #[rhai_fn(pure, return_raw)]
+    pub fn keep(records: &mut Records, count: INT) -> Res<()> {
+        let count = usize::try_from(count).map_err(|_| fail(format!("keep: {count} rows; at least 0 are kept")))?;
+        records.0.borrow_mut().truncate(count).map_err(fail)
+    }
+    /// Append `rows`, an array of maps, and the map `timing` to the timings beside them. Both are on the disk when this
+    /// returns.
+    #[rhai_fn(pure, return_raw)]
+    pub fn add(records: &mut Records, rows: Array, timing: Map) -> Res<()> {
+        let list = |value: &Dynamic| match value.read_lock::<Map>() {
+            Some(map) => row("add", &map),
+            None => Err(fail(format!("add: a row is a map, got one {}", value.type_name()))),
+        };
+        let rows = rows.iter().map(list).collect::<Res<Vec<_>>>()?;
+        records.0.borrow_mut().add(rows, &row("add", &timing)?).map_err(fail)
+    }
+    /// Write all rows as records.parquet into the folder; returns the path.
+    #[rhai_fn(pure, return_raw)]
+    pub fn parquet(records: &mut Records) -> Res<String> {
+        records.0.borrow().parquet().map(|p| p.display().to_string()).map_err(fail)
+    }
+}
