@@ -76,7 +76,8 @@ fn no_point_of_the_ball_beats_a_certificate() {
         let mut reached = vec![f64::INFINITY; label.len()];
         let attacked = entry(&found, "points");
         let mut points: Vec<Vec<f64>> = (0..2).map(|i| values(&attacked.get(i).unwrap())).collect();
-        let (center, lower, upper) = (values(&entry(&found, "center")), values(&entry(&found, "lower")), values(&entry(&found, "upper")));
+        let (center, lower, upper) =
+            (values(&entry(&found, "center")), values(&entry(&found, "lower")), values(&entry(&found, "upper")));
         let (radius, width) = (values(&entry(&found, "radius")), center.len() / label.len());
         for _ in 0..20 {
             let d = random.normal(0.0, 1.0, x.dims(), DType::F64, &Device::Cpu).unwrap();
@@ -88,10 +89,19 @@ fn no_point_of_the_ball_beats_a_certificate() {
             for b in 0..label.len() {
                 let mut squares = 0.0;
                 for i in b * width..(b + 1) * width {
-                    assert!(z[i] >= lower[i] && z[i] <= upper[i], "net {case}: feature {} outside of its box", i - b * width);
+                    assert!(
+                        z[i] >= lower[i] && z[i] <= upper[i],
+                        "net {case}: feature {} outside of its box",
+                        i - b * width
+                    );
                     squares += (z[i] - center[i]).powi(2);
                 }
-                assert!(squares.sqrt() <= radius[b], "net {case}: {} outside of the ball of {}", squares.sqrt(), radius[b]);
+                assert!(
+                    squares.sqrt() <= radius[b],
+                    "net {case}: {} outside of the ball of {}",
+                    squares.sqrt(),
+                    radius[b]
+                );
             }
             points.push(values(&net.forward(&moved).unwrap()));
         }
@@ -104,7 +114,12 @@ fn no_point_of_the_ball_beats_a_certificate() {
             for b in 0..label.len() {
                 for margin in [global[b], local[b]] {
                     let slack = 1e-13 * (1.0 + reached[b].abs());
-                    assert!(margin <= reached[b] + slack, "net {case}, {kind}, eps {eps}: {margin} above {}\n{}", reached[b], net.describe());
+                    assert!(
+                        margin <= reached[b] + slack,
+                        "net {case}, {kind}, eps {eps}: {margin} above {}\n{}",
+                        reached[b],
+                        net.describe()
+                    );
                     if margin > 0.0 {
                         certified += 1;
                         weak = weak.min(margin);
@@ -113,7 +128,12 @@ fn no_point_of_the_ball_beats_a_certificate() {
                     }
                 }
                 // Masks can only help.
-                assert!(local[b] >= global[b] - 1e-9 * (1.0 + global[b].abs()), "net {case}, {kind}: {} below {}", local[b], global[b]);
+                assert!(
+                    local[b] >= global[b] - 1e-9 * (1.0 + global[b].abs()),
+                    "net {case}, {kind}: {} below {}",
+                    local[b],
+                    global[b]
+                );
             }
         }
     }
@@ -125,7 +145,11 @@ fn no_point_of_the_ball_beats_a_certificate() {
 #[test]
 fn bounds_of_a_linear_network_are_tight() {
     use workbench::nn::LayerSpec;
-    let specs = [LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }, LayerSpec::Flatten, LayerSpec::Linear { features: 3, bias: true }];
+    let specs = [
+        LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true },
+        LayerSpec::Flatten,
+        LayerSpec::Linear { features: 3, bias: true },
+    ];
     let net = Rc::new(Sequential::new(&[2, 6, 6], &specs, DType::F64, &Device::Cpu, &Generator::new(3)).unwrap());
     let x = Generator::new(4).uniform(0.0, 1.0, (2, 2, 6, 6), DType::F64, &Device::Cpu).unwrap();
     let mut lab = Lab::new();

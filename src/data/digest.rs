@@ -4,9 +4,9 @@
 //! digest(split) = SHA-256( sorted { SHA-256(label as two bytes, low first, then the pixels as u8 in HWC order) } )
 //! ```
 
-use rayon::prelude::*;
 use super::Split;
 use crate::compute::fingerprint::Fingerprint;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -65,4 +65,3 @@ impl Split {
         Ok(digest.finish())
     }
 }
-

@@ -115,7 +115,8 @@ mod tests {
         let rows: Vec<Map<String, Value>> = rows.iter().filter_map(|v| v.as_object().cloned()).collect();
         let bytes = bytes::Bytes::from(encode(&rows).expect("encoded"));
         let reader = SerializedFileReader::new(bytes).expect("a Parquet file");
-        let back: Vec<String> = reader.get_row_iter(None).expect("rows").map(|r| r.expect("a row").to_string()).collect();
+        let back: Vec<String> =
+            reader.get_row_iter(None).expect("rows").map(|r| r.expect("a row").to_string()).collect();
         assert_eq!(back[0], r#"{fooled: false, index: 1, margin: 0.5, radius: null, verdict: "certified"}"#);
         assert_eq!(back[1], r#"{fooled: null, index: 2, margin: 1.0, radius: 0.25, verdict: "open"}"#);
     }

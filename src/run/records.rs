@@ -148,7 +148,13 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Row, Vec<Row>, Vec<u64>), String>
     while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n') {
         let line = &bytes[at..at + length];
         at += length + 1;
-        let bad = || format!("records: {}: line {} is damaged; give another folder, or remove that one", path.display(), ends.len() + 1);
+        let bad = || {
+            format!(
+                "records: {}: line {} is damaged; give another folder, or remove that one",
+                path.display(),
+                ends.len() + 1
+            )
+        };
         let Ok(Value::Object(mut row)) = serde_json::from_slice(line) else { return Err(bad()) };
         if header.is_some() {
             rows.push(row);
@@ -179,7 +185,8 @@ mod tests {
 
     #[test]
     fn cut_off_anywhere_and_completed_the_file_is_the_same() {
-        let rows: Vec<Row> = (0..5).map(|i| row(json!({ "index": i, "margin": 0.1 * f64::from(i), "verdict": "open" }))).collect();
+        let rows: Vec<Row> =
+            (0..5).map(|i| row(json!({ "index": i, "margin": 0.1 * f64::from(i), "verdict": "open" }))).collect();
         let header = row(json!({ "eps": 0.5, "kind": "rigorous" }));
         let root = tempfile::tempdir().expect("a temporary folder");
         let whole = root.path().join("whole");

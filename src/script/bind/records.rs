@@ -28,7 +28,10 @@ fn row(op: &str, map: &Map) -> Res<Row> {
     let mut row = Row::new();
     for (name, value) in map {
         let value = rhai::serde::from_dynamic::<serde_json::Value>(value).map_err(|_| {
-            fail(format!("{op}: `{name}` is one {}; a row holds numbers, texts, truth values and ()", value.type_name()))
+            fail(format!(
+                "{op}: `{name}` is one {}; a row holds numbers, texts, truth values and ()",
+                value.type_name()
+            ))
         })?;
         row.insert(name.to_string(), value);
     }

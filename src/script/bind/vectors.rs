@@ -76,7 +76,12 @@ mod vectors {
     }
     /// The same numbers whenever `stream`, an int, is the same, for evaluations that go on where they stopped.
     #[rhai_fn(name = "fresh_vectors", return_raw)]
-    pub fn fresh_vectors_stream(context: NativeCallContext, model: Model, count: INT, stream: INT) -> Res<BatchVectors> {
+    pub fn fresh_vectors_stream(
+        context: NativeCallContext,
+        model: Model,
+        count: INT,
+        stream: INT,
+    ) -> Res<BatchVectors> {
         let name = args::count("fresh_vectors", "the stream", stream)?;
         fresh(&model, count, &Generator::stream(host(&context).seed, name as u64).fork("fresh_vectors"))
     }
