@@ -60,7 +60,7 @@ fn no_point_of_the_ball_beats_a_certificate() {
     for case in 0..cases() {
         let net = Rc::new(random_net(&random));
         // Some networks with layers far apart in size; some all tiny, some all huge.
-        let scale = [1.0, 1.0, 1e-3, 1e3][(random.unit() * 4.0) as usize];
+        let scale = [1.0, 1.0, 1e-3, 1e3, 1e-12, 1e12][(random.unit() * 6.0) as usize];
         for (name, var) in net.parameters() {
             if name.ends_with(".weight") && random.unit() < 0.5 {
                 var.set(&(var.as_tensor().detach() * scale).unwrap()).unwrap();
@@ -139,6 +139,58 @@ fn no_point_of_the_ball_beats_a_certificate() {
     }
     println!("{certified} certificates, {open} open; the smallest certified margin {weak:e}");
     assert!(certified > cases() && open > cases(), "{certified} certified, {open} open");
+}
+
+/// Products that vanish below the smallest number, or whose squares do, on their way to a network that is not small at all.
+#[test]
+fn what_underflows_does_not_certify() {
+    use workbench::nn::LayerSpec;
+    for (depth, scale) in [(27, 1e-12f64), (1, 1e-170), (1, 1e-160), (14, 1e-12)] {
+        let linear = || LayerSpec::Linear { features: 2, bias: false };
+        let mut specs: Vec<LayerSpec> = (0..2 * depth).flat_map(|_| [linear(), LayerSpec::MaxMin]).collect();
+        specs.push(LayerSpec::Linear { features: 2, bias: true });
+        let net = Rc::new(Sequential::new(&[2], &specs, DType::F64, &Device::Cpu, &Generator::new(1)).unwrap());
+        let eye = Tensor::eye(2, DType::F64, &Device::Cpu).unwrap();
+        let weights: Vec<_> = net.parameters().iter().filter(|(name, _)| name.ends_with(".weight")).collect();
+        for (i, (_, var)) in weights.iter().enumerate() {
+            let factor = if i == 2 * depth {
+                1.0
+            } else if i < depth {
+                scale
+            } else {
+                1.0 / scale
+            };
+            var.set(&(&eye * factor).unwrap()).unwrap();
+        }
+        net.parameter(&format!("{}.bias", specs.len() - 1))
+            .unwrap()
+            .set(&Tensor::new(&[0.3, 0.0], &Device::Cpu).unwrap())
+            .unwrap();
+        // Sorted, then compared after a gap of 0.3: within 1 the order of the logits can be had either way.
+        let x = Tensor::new(&[[0.5, 0.5]], &Device::Cpu).unwrap();
+        let mut lab = Lab::new();
+        lab.model("model", &net).tensor("x", &x).set("eps", 1.0.into());
+        let found = lab.run(
+            r#"
+            import "std/certify" as certify;
+            let p = certify::prepare(model, "rigorous");
+            #{
+                lipschitz: certify::upper_bounds(p, x, eps, [0], 0, true).lipschitz,
+                rounding: certify::upper_bounds(p, x, eps, [0], 0, true).region.rounding,
+                radius: certify::upper_bounds(p, x, eps, [0], 0, true).region.radius,
+                width: certify::upper_bounds(p, x, eps, [0], 0, true).region.mean_width,
+            }
+            "#,
+        );
+        let of = |key: &str| values(&entry(&found, key))[0];
+        assert!(
+            of("lipschitz") >= 1.0 && of("radius") >= 1.0 && of("width") >= 1.0,
+            "{depth} layers of {scale:e}: {} {} {}",
+            of("lipschitz"),
+            of("radius"),
+            of("width")
+        );
+    }
 }
 
 /// The product of the norms is no smaller than the change that any step makes, and equals the dense one for linear networks.

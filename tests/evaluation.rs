@@ -84,6 +84,27 @@ fn killed_and_started_again_the_records_and_the_report_are_the_same() {
     assert!(file(&folder, "whole/records.jsonl") == lines, "the lines have changed");
 }
 
+/// A network without convolutions, on images that are no longer in [0, 1].
+#[test]
+fn networks_of_linear_layers_and_other_values() {
+    let text = r#"
+        import "std/certify" as certify;
+        import "std/cascade" as cascade;
+        let digits = dataset("digits", #{ train_limit: 10, test_limit: 12 });
+        let x = digits.test.images([0, 1, 2, 3, 4, 5]) * 2.0 - 1.0;
+        let y = digits.test.labels([0, 1, 2, 3, 4, 5]);
+        let data = dataset_from(x, y, x, y, #{ classes: 10 });
+        for layers in [[flatten(), linear(16), relu(), linear(10)], [normalize([0.1], [0.5]), avg_pool2d(2), relu6(), flatten(), linear(10)]] {
+            let model = sequential(data.shape, layers);
+            let report = cascade::certified_report(certify::prepare(model, "rigorous"), data.test, 1e-4, #{ clip: false, batch: 3, radii: true });
+            print(report.rows.map(|row| row.radius));
+        }
+    "#;
+    let folder = Folder::new(&[("other.rhai", text)]);
+    let output = folder.run(&["run", "other.rhai"]);
+    assert!(output.ends_with("exit code 0") && output.matches("falsifier: ").count() == 2, "{output}");
+}
+
 #[test]
 fn shards_make_the_whole() {
     let folder = trained();
@@ -93,9 +114,15 @@ fn shards_make_the_whole() {
         let output = certify(&folder, &["--set", &set[0], "--set", &set[1]]);
         assert!(output.ends_with("exit code 0"), "{output}");
     }
-    let merged = certify(&folder, &["--set", "merge=[part1,part2,part3]"]);
+    let merged = folder.run(&["run", "certify.rhai", "--set", "merge=[part1,part2,part3]", "--set", "records=merged"]);
     let row = |text: &str| text.lines().find(|l| l.starts_with("0.3000")).map(str::to_string);
     assert!(row(&whole).is_some() && row(&whole) == row(&merged), "{whole}\n{merged}");
+    assert!(merged.contains("rigorous, masks: all"), "{merged}");
+    assert!(
+        file(&folder, "merged/records.jsonl") == file(&folder, "whole/records.jsonl"),
+        "merged records differ from those of the whole"
+    );
+    assert!(file(&folder, "merged/records.parquet") == file(&folder, "whole/records.parquet"), "merged columns differ");
     let missing = certify(&folder, &["--set", "merge=[part1,part3]"]);
     assert!(missing.contains("image 9 is missing") && missing.ends_with("exit code 1"), "{missing}");
     let twice = certify(&folder, &["--set", "merge=[part1,part2,part3,part3]"]);

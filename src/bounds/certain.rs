@@ -23,7 +23,11 @@ use rayon::prelude::*;
 /// `radius` `[B]` bounds how far the features can lie from its center.
 pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
     let Operation::Linear { weight, bias } = &last.operation else {
-        bail!("certified_margins: the last layer must be linear, layer {} is {}", last.index, last.spec.describe())
+        bail!(
+            "certified_margins: the last layer must be linear, layer {} is {}; end the network with linear(classes)",
+            last.index,
+            last.spec.describe()
+        )
     };
     if region.rounding.is_none() {
         bail!(

@@ -14,7 +14,7 @@
 use super::Region;
 use super::upper::rounding::{UNIT, gamma, raised};
 use crate::compute::clip::{larger, smaller};
-use crate::compute::reduce::per_sample;
+use crate::compute::reduce::{per_sample, sample_norms};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -23,8 +23,10 @@ use candle_core::{DType, Result, Tensor, bail};
 pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
     if x.dtype() != DType::F64 || !x.device().is_cpu() {
         bail!(
-            "ball_and_box with `outward`: roundings are bounded in f64 on the CPU, the images are {:?}; convert them with x.to_dtype(\"f64\")",
-            x.dtype()
+            "ball_and_box with `outward`: roundings are bounded in f64 on the CPU, the images are {:?} on {}; convert them with \
+             x.to_dtype(\"f64\"), and start with --device cpu",
+            x.dtype(),
+            crate::compute::device::name(x.device())
         );
     }
     let region = Region::around(x, epsilon, false)?;
@@ -43,7 +45,9 @@ pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
 /// `region`, which has its `rounding`, through an affine layer whose spectral norm is at most `sigma`.
 pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor) -> Result<Region> {
     if layer.numbers().is_none_or(|(dtype, device)| dtype != DType::F64 || !device.is_cpu()) {
-        bail!("affine: an outward region wants the model in f64 on the CPU; convert it with model.to_dtype(\"f64\")");
+        bail!(
+            "affine: an outward region wants the model in f64 on the CPU; convert it with model.to_dtype(\"f64\"), and start with --device cpu"
+        );
     }
     let (center, lower, upper) = (region.center()?, region.lower()?, region.upper()?);
     let layer = layer.frozen();
@@ -62,7 +66,8 @@ pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor)
     let lower = larger(&(&middle - &half)?, &(&center - &reach)?)?;
     let upper = smaller(&(&middle + &half)?, &(&center + &reach)?)?;
     // The norm of the slack, as a number that is not below it.
-    let error = (slack.sqr()?.flatten_from(1)?.sum(1)?.sqrt()? * (1.0 + gamma(slack.elem_count() / batch + 8)))?;
+    // `sample_norms` scales, so nothing underflows; the smallest normal number covers a radius that does.
+    let error = ((sample_norms(&slack)? * (1.0 + gamma(slack.elem_count() / batch + 16)))? + f64::MIN_POSITIVE)?;
     let through = |r: &Tensor| -> Result<Tensor> { (r.broadcast_mul(sigma)? + &error)? * (1.0 + 8.0 * UNIT) };
     let mut next = Region::new(&center, &lower, &upper, through(&region.radius)?)?;
     next.rounding = Some(through(rounding)?);
@@ -80,7 +85,8 @@ fn slack(layer: &Layer, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
 
 /// The norms of the rows, shaped to be broadcast over a batch.
 fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
-    let norms = layer.row_norms()?;
+    // Squares of entries below 1e-154 underflow: what they can lack in a norm is less than this.
+    let norms = (layer.row_norms()? + 1e-155)?;
     let mut shape = vec![1; like.rank()];
     shape[1] = norms.elem_count();
     norms.reshape(shape)

@@ -32,17 +32,20 @@ fn kind(value: &Value) -> Option<Kind> {
 /// The bytes of the file. What is neither a number nor a truth value nor null is written as its text.
 pub fn encode(rows: &[Map<String, Value>]) -> Result<Vec<u8>, String> {
     let failed = |e: parquet::errors::ParquetError| format!("records: Parquet: {e}");
-    let mut columns: BTreeMap<&str, Kind> = BTreeMap::new();
+    let mut columns: BTreeMap<&str, Option<Kind>> = BTreeMap::new();
     for (name, value) in rows.iter().flatten() {
-        let Some(found) = kind(value) else { continue };
-        let merged = match columns.get(name.as_str()) {
-            None => found,
-            Some(before) if *before == found => found,
-            Some(Kind::Int | Kind::Float) if matches!(found, Kind::Int | Kind::Float) => Kind::Float,
-            Some(_) => Kind::Text,
+        let merged = match (columns.get(name.as_str()).copied().flatten(), kind(value)) {
+            (before, None) => before,
+            (None, found) => found,
+            (Some(before), Some(found)) if before == found => Some(found),
+            (Some(Kind::Int | Kind::Float), Some(Kind::Int | Kind::Float)) => Some(Kind::Float),
+            _ => Some(Kind::Text),
         };
         columns.insert(name, merged);
     }
+    // What is null throughout is a number that nobody needed.
+    let columns: BTreeMap<&str, Kind> =
+        columns.into_iter().map(|(name, kind)| (name, kind.unwrap_or(Kind::Float))).collect();
     let field = |(name, kind): (&&str, &Kind)| {
         let physical = match kind {
             Kind::Int => Physical::INT64,

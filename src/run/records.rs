@@ -23,7 +23,6 @@ pub type Row = Map<String, Value>;
 pub struct Records {
     folder: PathBuf,
     file: File,
-    header: Row,
     rows: Vec<Row>,
     /// The length of the file behind the header and behind each row.
     ends: Vec<u64>,
@@ -67,7 +66,7 @@ impl Records {
             ));
         }
         let file = OpenOptions::new().write(true).open(&path).map_err(|e| failed(&path, &e))?;
-        let mut records = Self { folder: folder.into(), file, header, rows, ends };
+        let mut records = Self { folder: folder.into(), file, rows, ends };
         records.truncate(records.rows.len())?;
         Ok(records)
     }
@@ -77,10 +76,7 @@ impl Records {
         &self.folder
     }
 
-    pub fn header(&self) -> &Row {
-        &self.header
-    }
-
+    /// All rows.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }

@@ -3,11 +3,13 @@
 
 mod adam;
 pub mod attack;
+mod fresh;
 pub mod losses;
 pub mod optimizer;
 mod vector_buffer;
 pub mod vectors;
 
 pub use attack::{AttackOptions, Objective, Start, pgd};
+pub use fresh::fresh_vectors;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Vectors, VectorsOptions};

@@ -5,7 +5,7 @@
 //! ||A||^2 <= s^2 + g_b / (1 - g_b) w s^2 + u s^2 + g_t ||  |A|  ||_1 ||  |A|  ||_inf
 //! ```
 //!
-//! w: the most unknowns that one is coupled with; b = w + 2; t: the products in an entry of G; g_n = gamma(n). The second
+//! w: the most unknowns that one is coupled with; b = w + 4; t: the products in an entry of G; g_n = gamma(n). The second
 //! term is the factorisation's own rounding (see `compute::cholesky`; the error's row sums, diagonals being at most s^2), the
 //! third the rounding of the diagonal, the last that of G. After Rump, "Verification of positive definiteness" (2006).
 //!

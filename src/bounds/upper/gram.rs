@@ -103,7 +103,15 @@ impl Dense {
         };
         let mut values = vec![0.0; m * m];
         products((m, m, k), (&part, 1, k), (&part, 1, k), &mut values, threads);
+        symmetrise(&mut values, m);
         Self { sizes: vec![m], values }
+    }
+}
+
+/// The lower triangle in place of the upper one, whatever the order of the products was.
+pub(super) fn symmetrise(values: &mut [f64], m: usize) {
+    for c in 0..m {
+        (c + 1..m).for_each(|r| values[r * m + c] = values[c * m + r]);
     }
 }
 

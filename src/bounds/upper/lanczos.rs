@@ -13,6 +13,7 @@
 
 use super::factor::{Found, root};
 use super::masked::{Kind, Map, Masks, kept};
+use super::rounding::UNIT;
 use super::tridiagonal::Lanczos;
 use crate::compute::interrupt;
 use crate::compute::random::Generator;
@@ -136,8 +137,12 @@ pub fn probable(map: &Map, masks: Masks, failure: f64, tolerance: f64, limit: us
     }
     let mut operator = Operator::new(map, masks);
     let n = operator.places.len();
-    let part = failure.powf(1.0 / RUNS as f64) / (2.0 * n.max(1) as f64 / std::f64::consts::PI).sqrt() * (1.0 - 1e-9);
-    // The recurrence's own few roundings beside the product's.
+    let part = failure.powf(1.0 / RUNS as f64) / (2.0 * n.max(1) as f64 / std::f64::consts::PI).sqrt();
+    // The start vector as it is stored lies within a few roundings of the one that was drawn. Below 0 nothing can be said, and
+    // Hoelder's bound is what is left; above 1/2 the probability of a small part is another formula.
+    let part = part.min(0.5) * (1.0 - 1e-9) - 4.0 * UNIT;
+    // Beside the product's, the recurrence's own roundings: two subtractions, two scaled vectors, one division, some 14
+    // units of the norm; twice that.
     let error = map.product_error() + 16.0 * f64::EPSILON * map.holder;
     let mut found = Found { upper: 0.0, lower: 0.0, steps: 0 };
     for run in 0..RUNS {

@@ -87,7 +87,8 @@ pub fn norm_bound(
 ) -> Result<NormBound> {
     let batch = options.index.len();
     check(layer, columns, rows, batch, options)?;
-    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. });
+    let masked = columns.is_some() || rows.is_some();
+    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. } | Operation::Normalize { .. });
     let host = |mask: Option<&Tensor>| match mask {
         Some(mask) if !pooled => mask.to_device(&Device::Cpu)?.contiguous().map(Some),
         _ => Ok(None),
@@ -107,12 +108,14 @@ pub fn norm_bound(
     }
     // A few samples share the threads within each; many have one thread each.
     let threads = if batch < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
+    let blind = masked && pooled;
     let found: Result<Vec<Found>> = (0..batch)
         .into_par_iter()
         .map(|b| {
             let (n, m) = (map.inputs(), map.outputs());
             let masks = Masks { columns: columns.map(|c| &c[b * n..][..n]), rows: rows.map(|r| &r[b * m..][..m]) };
-            one(&map, masks, layer, options, b, threads)
+            let found = one(&map, masks, layer, options, b, threads)?;
+            Ok(if blind { Found { lower: 0.0, ..found } } else { found })
         })
         .collect();
     assemble(&found?, map.unit)
@@ -158,11 +161,12 @@ pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor
     Ok((0..batch).into_par_iter().map(|b| factor::cost(&map, of(b)).1).collect())
 }
 
-/// The scaled bounds as those of the layer: `unit` is a power of two, so this is exact.
+/// The scaled bounds as those of the layer: `unit` is a power of two, so this is exact but for numbers that are next to nothing.
 fn assemble(found: &[Found], unit: f64) -> Result<NormBound> {
     let batch = found.len();
+    let scaled = |x: f64| if x > 0.0 && x * unit < 1e-300 { x * unit + 1e-300 } else { x * unit };
     Ok(NormBound {
-        upper: Tensor::from_vec(found.iter().map(|f| f.upper * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
+        upper: Tensor::from_vec(found.iter().map(|f| scaled(f.upper)).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
         lower: Tensor::from_vec(found.iter().map(|f| f.lower * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
         steps: found.iter().map(|f| f.steps).collect(),
     })

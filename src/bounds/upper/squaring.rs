@@ -10,7 +10,7 @@
 //! estimate, nothing to fail; some ten times as many operations as one factorisation.
 
 use super::factor::{Found, root};
-use super::gram::{Gram, Side};
+use super::gram::{Gram, Side, symmetrise};
 use super::masked::{Kind, Map, Masks};
 use super::rounding::{gamma, raised};
 use crate::compute::interrupt;
@@ -70,6 +70,7 @@ pub fn squaring(map: &Map, masks: Masks, squarings: usize, threads: Parallelism)
                 threads,
             );
         }
+        symmetrise(&mut next, m);
         g = next;
     }
     // Backwards: lambda(G_t) <= f_t sqrt(lambda(G_{t+1}) + slack).

@@ -94,3 +94,12 @@ pub fn optional_tensor(op: &str, value: Dynamic) -> Res<Option<candle_core::Tens
         .map(|t| Some(t.0))
         .ok_or_else(|| fail(format!("{op}: a tensor or () is wanted, got one {kind}")))
 }
+
+/// Places in the data, from an array of ints.
+pub fn places(op: &str, values: &Array) -> Res<Vec<u64>> {
+    let place = |v: &Dynamic| v.as_int().ok().and_then(|i| u64::try_from(i).ok());
+    values
+        .iter()
+        .map(|v| place(v).ok_or_else(|| fail(format!("{op}: places in the data are ints from 0, not {v}"))))
+        .collect()
+}

@@ -49,7 +49,9 @@ mod records_api {
     /// stopped. Another header there is an error.
     #[rhai_fn(name = "records", return_raw)]
     pub fn open(folder: &str, header: Map) -> Res<Records> {
-        let header = row("records", &header)?;
+        let mut header = row("records", &header)?;
+        // Another version may come to another verdict.
+        header.insert("program".into(), concat!("workbench ", env!("CARGO_PKG_VERSION")).into());
         let opened = records::Records::open(Path::new(folder), header).map_err(fail)?;
         Ok(Records(Rc::new(RefCell::new(opened))))
     }

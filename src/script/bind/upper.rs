@@ -19,15 +19,6 @@ fn samples(columns: Option<&candle_core::Tensor>, rows: Option<&candle_core::Ten
     columns.or(rows).map(|mask| mask.dims().first().copied().unwrap_or(0))
 }
 
-/// The places of the samples in the data, from an array of ints.
-fn places(op: &str, values: &Array) -> Res<Vec<u64>> {
-    let place = |v: &Dynamic| v.as_int().ok().and_then(|i| u64::try_from(i).ok());
-    values
-        .iter()
-        .map(|v| place(v).ok_or_else(|| fail(format!("{op}: `index` holds places in the data, ints from 0, not {v}"))))
-        .collect()
-}
-
 fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> Res<UpperOptions> {
     let op = "norm_bound";
     let host = host(context);
@@ -55,7 +46,7 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
     let index = match (index, batch) {
         (None, batch) => (0..batch.unwrap_or(1) as u64).collect(),
         (Some(index), batch) => {
-            let index = places(op, &index)?;
+            let index = args::places(op, &index)?;
             if let Some(batch) = batch.filter(|b| *b != index.len()) {
                 return Err(fail(format!("{op}: the masks are of {batch} samples, `index` names {}", index.len())));
             }

@@ -10,7 +10,7 @@ use crate::script::options::Options;
 use crate::train;
 use candle_core::DType;
 use rhai::plugin::*;
-use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
@@ -41,14 +41,6 @@ fn another(host: &Host) -> Generator {
     Generator::stream(host.seed, host.stores.replace(host.stores.get() + 1))
 }
 
-fn fresh(model: &Model, count: INT, random: &Generator) -> Res<BatchVectors> {
-    let count = args::count("fresh_vectors", "the number of images", count)?;
-    let wanted = train::VectorsOptions { dtype: model.0.dtype(), layers: None, fresh: false, memory: None };
-    let made = train::Vectors::new(&model.0, count, &wanted, random);
-    let all: Vec<u32> = (0..count as u32).collect();
-    made.and_then(|store| store.of(&all)).map(BatchVectors).map_err(candle)
-}
-
 #[export_module]
 mod vectors {
     /// A store of power-iteration vectors for `count` images, all affine layers but the last, f32. Refused if it does
@@ -72,18 +64,18 @@ mod vectors {
     /// so that a second one with the same vectors goes on from there.
     #[rhai_fn(return_raw)]
     pub fn fresh_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<BatchVectors> {
-        fresh(&model, count, &another(&host(&context)))
+        let count = args::count("fresh_vectors", "the number of images", count)?;
+        let wanted = train::VectorsOptions { dtype: model.0.dtype(), layers: None, fresh: false, memory: None };
+        let made = train::Vectors::new(&model.0, count, &wanted, &another(&host(&context)));
+        let all: Vec<u32> = (0..count as u32).collect();
+        made.and_then(|store| store.of(&all)).map(BatchVectors).map_err(candle)
     }
-    /// The same numbers whenever `stream`, an int, is the same, for evaluations that go on where they stopped.
+    /// Fresh random vectors for the images at `places` of the data, an array of ints: an image's are the same whoever shares
+    /// its batch, and whenever it is asked.
     #[rhai_fn(name = "fresh_vectors", return_raw)]
-    pub fn fresh_vectors_stream(
-        context: NativeCallContext,
-        model: Model,
-        count: INT,
-        stream: INT,
-    ) -> Res<BatchVectors> {
-        let name = args::count("fresh_vectors", "the stream", stream)?;
-        fresh(&model, count, &Generator::stream(host(&context).seed, name as u64).fork("fresh_vectors"))
+    pub fn fresh_vectors_of(context: NativeCallContext, model: Model, places: Array) -> Res<BatchVectors> {
+        let places = args::places("fresh_vectors", &places)?;
+        train::fresh_vectors(&model.0, host(&context).seed, &places).map(BatchVectors).map_err(candle)
     }
     /// The vectors of the images in `batch`.
     #[rhai_fn(name = "of", pure, return_raw)]

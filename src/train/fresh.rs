@@ -1,0 +1,29 @@
+//! Fresh start vectors that belong to images: an image's are the same whoever shares its batch, and whenever it is asked.
+
+use super::vectors::{BatchVectors, Vectors, VectorsOptions};
+use crate::compute::random::Generator;
+use crate::nn::Sequential;
+use candle_core::{Result, Tensor};
+
+/// Random vectors for the images at these places of the data, for all affine layers but the last.
+pub fn fresh_vectors(model: &Sequential, seed: u64, places: &[u64]) -> Result<BatchVectors> {
+    let options = VectorsOptions { dtype: model.dtype(), layers: None, fresh: false, memory: None };
+    let store = Vectors::new(model, places.len(), &options, &Generator::new(seed).fork("fresh vectors"))?;
+    let layers = model.layers();
+    for layer in layers[..layers.len().saturating_sub(1)].iter().filter(|l| l.is_affine()) {
+        let name = format!("fresh vectors {}", layer.index);
+        let shape = [&[1], layer.input.as_slice()].concat();
+        let own = |place: &u64| {
+            Generator::stream(seed, *place).fork(&name).normal(
+                0.0,
+                1.0,
+                shape.as_slice(),
+                model.dtype(),
+                model.device(),
+            )
+        };
+        let all = places.iter().map(own).collect::<Result<Vec<_>>>()?;
+        store.set_local(layer.index, &Tensor::cat(&all, 0)?)?;
+    }
+    store.of(&(0..places.len() as u32).collect::<Vec<_>>())
+}
