@@ -2,6 +2,7 @@
 
 mod arguments;
 mod data;
+mod doc;
 mod signals;
 
 use crate::compute::{device, memory, threads};
@@ -42,17 +43,27 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     match arguments.command {
         Some(Command::Run { script, set }) => {
             let mut session = session(arguments.host, threads, Overrides::parse(set)?, Some(script.clone()))?;
+            session.set_screen(repl::terminal::screen());
             Ok(end(session.run_file(&script)))
         }
         Some(Command::Check { script }) => {
             let session = session(arguments.host, threads, Overrides::default(), Some(script.clone()))?;
-            let result = session.check_file(&script);
+            let result = session.check_closely(&script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
             }
             Ok(end(result))
         }
         Some(Command::Data { what }) => Ok(data::run(&what, arguments.host.data_dir.as_deref())),
+        Some(Command::Doc { name, html, definitions }) => {
+            Ok(end(doc::run(name.as_deref(), html.as_deref(), definitions.as_deref())))
+        }
+        Some(Command::Repl { script, set }) => {
+            let mut session = session(arguments.host, threads, Overrides::parse(set)?, None)?;
+            session.set_screen(repl::terminal::screen());
+            let loaded = script.map_or(Ok(()), |script| session.load_file(&script));
+            Ok(end(loaded.and_then(|()| repl::run(session))))
+        }
         None => {
             let session = session(arguments.host, threads, Overrides::default(), None)?;
             Ok(end(repl::run(session)))

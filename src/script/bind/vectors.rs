@@ -51,14 +51,10 @@ fn fresh(model: &Model, count: INT, random: &Generator) -> Res<BatchVectors> {
 
 #[export_module]
 mod vectors {
-    /// A store of power-iteration vectors for `count` images, all affine layers but the last, f32. Refused if it does
-    /// not fit in memory; printing it says what it takes.
     #[rhai_fn(return_raw)]
     pub fn singular_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<Vectors> {
         store(&context, &model, count, Map::new())
     }
-    /// A store. Options: `dtype` ("f32"; "f16" halves the memory), `layers` (positions of those to keep, the others start
-    /// afresh), `fresh` (true: keep none), `memory` (bytes that may be taken; else what is free).
     #[rhai_fn(name = "singular_vectors", return_raw)]
     pub fn singular_vectors_options(
         context: NativeCallContext,
@@ -68,13 +64,10 @@ mod vectors {
     ) -> Res<Vectors> {
         store(&context, &model, count, options)
     }
-    /// Fresh random vectors for `count` images, for evaluation: a bound starts from them and puts its own in their place,
-    /// so that a second one with the same vectors goes on from there.
     #[rhai_fn(return_raw)]
     pub fn fresh_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<BatchVectors> {
         fresh(&model, count, &another(&host(&context)))
     }
-    /// The same numbers whenever `stream`, an int, is the same, for evaluations that go on where they stopped.
     #[rhai_fn(name = "fresh_vectors", return_raw)]
     pub fn fresh_vectors_stream(
         context: NativeCallContext,
@@ -85,53 +78,42 @@ mod vectors {
         let name = args::count("fresh_vectors", "the stream", stream)?;
         fresh(&model, count, &Generator::stream(host(&context).seed, name as u64).fork("fresh_vectors"))
     }
-    /// The vectors of the images in `batch`.
     #[rhai_fn(name = "of", pure, return_raw)]
     pub fn of_batch(vectors: &mut Vectors, batch: Batch) -> Res<BatchVectors> {
         vectors.0.of(&batch.0.index).map(BatchVectors).map_err(candle)
     }
-    /// The vectors of the first `count` images: with a store that keeps none, those of any batch of this size.
     #[rhai_fn(pure, return_raw)]
     pub fn first(vectors: &mut Vectors, count: INT) -> Res<BatchVectors> {
         let all: Vec<u32> = (0..args::count("first", "the number of images", count)? as u32).collect();
         vectors.0.of(&all).map(BatchVectors).map_err(candle)
     }
-    /// Put in start vectors [count, input] of one's own for the layer at `index`.
     #[rhai_fn(pure, return_raw)]
     pub fn set_local(vectors: &mut Vectors, index: INT, values: Tensor) -> Res<()> {
         let index = args::count("set_local", "the layer", index)?;
         vectors.0.set_local(index, &values.0).map_err(candle)
     }
-    /// Put in the start vector [1, input] of the global norm of the layer at `index`.
     #[rhai_fn(pure, return_raw)]
     pub fn set_global(vectors: &mut Vectors, index: INT, value: Tensor) -> Res<()> {
         let index = args::count("set_global", "the layer", index)?;
         vectors.0.set_global(index, &value.0).map_err(candle)
     }
-    /// Number of images.
     #[rhai_fn(name = "len", pure)]
     pub fn vectors_len(vectors: &mut BatchVectors) -> INT {
         int(vectors.0.len())
     }
-    /// The start vectors [B, input] of a layer, as they are kept now.
     #[rhai_fn(pure, return_raw)]
     pub fn local(vectors: &mut BatchVectors, layer: Layer) -> Res<Tensor> {
         vectors.0.local(&layer.0).map(Tensor).map_err(candle)
     }
-    /// The start vector [1, input] of a layer's global norm, as it is kept now.
     #[rhai_fn(pure, return_raw)]
     pub fn global(vectors: &mut BatchVectors, layer: Layer) -> Res<Tensor> {
         vectors.0.global(&layer.0).map(Tensor).map_err(candle)
     }
-    /// The unmasked norm ||W|| of an affine layer, shape [1]: `iterations` of power iteration from the kept vector, which
-    /// is replaced.
     #[rhai_fn(return_raw)]
     pub fn global_norm(layer: Layer, vectors: BatchVectors, iterations: Dynamic) -> Res<SpectralNorm> {
         let options = power("global_norm", &iterations)?;
         vectors.0.global_norm(&layer.0, options).map(|n| SpectralNorm(Rc::new(n))).map_err(candle)
     }
-    /// The masked norms ||I_rows W I_columns|| of an affine layer, one per sample [B]: power iteration from the kept
-    /// vectors, which are replaced. Masks are u8 [B, ...] or ().
     #[rhai_fn(return_raw)]
     pub fn local_norm(
         layer: Layer,
