@@ -76,8 +76,11 @@ fn every_command_is_one() {
     let mut commands: Vec<String> = vec![];
     for path in chapters().into_iter().chain([root().join("README.md")]) {
         let text = std::fs::read_to_string(&path).expect("a text");
-        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("workbench "));
-        commands.extend(lines.map(|line| line.split("    ").next().unwrap_or(line).to_string()));
+        // Indented code, and blocks for a shell.
+        let shell = blocks(&text, "sh").join("\n");
+        let indented = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let lines = indented.chain(shell.lines()).filter(|line| line.starts_with("workbench "));
+        commands.extend(lines.map(|line| line.split("  ").next().unwrap_or(line).to_string()));
     }
     assert!(commands.len() >= 5, "{commands:?}");
     let folder = Folder::new(&[]);

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("data", &["compute"]),
     ("run", &["compute"]),
     // How text and pictures look; knows nothing of what they are about.
-    ("show", &["compute", "run"]),
+    ("show", &["compute"]),
     ("script", &["compute", "nn", "bounds", "train", "data", "run", "show"]),
     ("repl", &["compute", "run", "script", "show"]),
     ("cli", &["compute", "data", "script", "show", "repl"]),

@@ -151,7 +151,7 @@ fn a_narrow_terminal_and_no_colours_are_heard() {
     let folder = Folder::new(&[]);
     let mut p = sitting(&folder, 40, false, "");
     let text = "sequential([1, 8, 8], [conv2d(8, 3), relu(), flatten(), linear(10)])";
-    let shown = format!("{}{}", ask(&mut p, text, "parameters"), ask(&mut p, "?conv2d", "Example"));
+    let shown = format!("{}\n{}", ask(&mut p, text, "parameters"), ask(&mut p, "?conv2d", "Example"));
     // What the program prints; the input line itself is drawn with control codes.
     for line in shown.lines().filter(|line| !line.contains('\x1b')) {
         assert!(line.trim_end().chars().count() <= 40, "{line:?}");

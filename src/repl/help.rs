@@ -82,8 +82,9 @@ pub fn about(session: &Session, query: &str) -> Result<String, String> {
 /// A function typed here, or of a module of the user's.
 fn own(session: &Session, name: &str, with_source: bool) -> Option<String> {
     let (alias, bare) = name.rsplit_once("::").unwrap_or(("", name));
-    let page = session.own_page(alias).filter(|page| !page.name.starts_with("std/"))?;
-    let entry = page.entries.iter().find(|entry| entry.names() == [bare])?;
+    let pages = session.own_pages(alias);
+    let found = pages.iter().find_map(|page| Some((page, page.entries.iter().find(|e| e.names() == [bare])?)));
+    let (page, entry) = found?;
     // What was typed has its source shown anyway.
     let text = terminal::entry(entry, session.docs(), session.screen());
     let source = session.source(&page.name).unwrap_or_default();

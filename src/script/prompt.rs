@@ -201,13 +201,15 @@ impl Session {
         imports.collect()
     }
 
-    /// The page of a module imported under `alias` that is not in the stdlib, or of what was typed here (`alias` is empty).
-    pub fn own_page(&self, alias: &str) -> Option<Page> {
-        let file = match alias {
-            "" => PROMPT.to_string(),
-            alias => self.modules().into_iter().find(|(known, _)| known == alias)?.1,
+    /// The pages of a module imported under `alias` that is not in the stdlib; with an empty `alias` those of what was typed
+    /// here and of scripts that were loaded.
+    pub fn own_pages(&self, alias: &str) -> Vec<Page> {
+        let files: Vec<String> = match alias {
+            "" => [PROMPT.to_string()].into_iter().chain(self.scripts.iter().cloned()).collect(),
+            alias => self.modules().into_iter().filter(|(known, _)| known == alias).map(|(_, file)| file).collect(),
         };
-        Some(parse(&file, &self.loader.text(&file)?))
+        let own = files.into_iter().filter(|file| !file.starts_with("std/"));
+        own.filter_map(|file| Some(parse(&file, &self.loader.text(&file)?))).collect()
     }
 
     /// The source of a loaded file, or of what was typed (under the prompt's name).

@@ -36,7 +36,10 @@ pub fn pictures(list: &[Picture], screen: Screen) -> Vec<String> {
     let columns = first.width.div_ceil(step) * per_pixel;
     let in_row = ((screen.width + 1) / (columns + 1)).max(1);
     let mut lines = vec![];
-    for row in list.chunks(in_row) {
+    for (number, row) in list.chunks(in_row).enumerate() {
+        if number > 0 {
+            lines.push(String::new());
+        }
         let drawn: Vec<Vec<String>> = row.iter().map(|picture| drawn(picture, step, per_pixel, screen)).collect();
         for line in 0..drawn[0].len() {
             lines.push(drawn.iter().map(|picture| picture[line].as_str()).collect::<Vec<_>>().join(" "));

@@ -1,24 +1,35 @@
-//! Tables that fit the screen: aligned columns, or a record for each row where the screen is too narrow.
+//! Tables that fit the screen: aligned columns, words flush left and numbers flush right; or a record for each row where the
+//! screen is too narrow.
 
 use super::screen::Screen;
-use crate::run;
 
 /// The table as lines. Rows must be as long as the head; missing cells are left blank.
 pub fn table(head: &[String], rows: &[Vec<String>], screen: Screen) -> Vec<String> {
     let filled: Vec<Vec<String>> =
         rows.iter().map(|row| (0..head.len()).map(|i| row.get(i).cloned().unwrap_or_default()).collect()).collect();
-    let text = run::table(head, &filled).unwrap_or_default();
-    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
-    if lines.iter().any(|line| line.chars().count() > screen.width) {
+    let wide: Vec<usize> = (0..head.len())
+        .map(|i| filled.iter().map(|row| &row[i]).chain([&head[i]]).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    if wide.iter().sum::<usize>() + 2 * wide.len().saturating_sub(1) > screen.width {
         return records(head, &filled, screen);
     }
-    if let Some(first) = lines.first_mut() {
-        *first = screen.bold(first);
-    }
-    if let Some(dashes) = lines.get_mut(1) {
-        *dashes = screen.dim(&"─".repeat(dashes.chars().count()));
-    }
+    let words: Vec<bool> = (0..head.len()).map(|i| i == 0 || filled.iter().any(|row| is_word(&row[i]))).collect();
+    let line = |cells: &[String]| {
+        let aligned = cells.iter().enumerate().map(|(i, cell)| {
+            let gap = " ".repeat(wide[i] - cell.chars().count());
+            if words[i] { format!("{cell}{gap}") } else { format!("{gap}{cell}") }
+        });
+        aligned.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    let rule = "─".repeat(wide.iter().sum::<usize>() + 2 * wide.len().saturating_sub(1));
+    let mut lines = vec![screen.bold(&line(head)), screen.dim(&rule)];
+    lines.extend(filled.iter().map(|row| line(row)));
     lines
+}
+
+/// Words, and not a number that is written in letters.
+fn is_word(cell: &str) -> bool {
+    cell.starts_with(|c: char| c.is_alphabetic() && c != 'N' && c != 'i') || cell.contains('(') || cell.contains('_')
 }
 
 /// The first cell of each row as a heading, the others below it by name.
@@ -54,6 +65,12 @@ mod tests {
         let wide = table(&head, &rows, Screen::PLAIN);
         assert_eq!(wide[0], "layer            box width  norm");
         assert_eq!(wide.len(), 4);
+        let words = table(
+            &["n", "name", "x"].map(String::from),
+            &[["1", "relu()", "2.5"].map(String::from).to_vec()],
+            Screen::PLAIN,
+        );
+        assert_eq!(words[0], "n  name      x");
         let narrow = table(&head, &rows, Screen { width: 20, colours: false });
         assert_eq!(narrow, ["0 conv2d(16, 3)", "  box width  0.25", "  norm       1.5", "1 relu()"]);
     }

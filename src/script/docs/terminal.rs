@@ -102,7 +102,13 @@ pub fn overview(docs: &Docs, screen: Screen) -> String {
             modules = true;
             lines.extend([String::new(), screen.bold("Modules to import"), String::new()]);
         }
-        let text = screen.wrap(first_sentence(page.title()), wide + 4);
+        let about = first_sentence(page.title());
+        if screen.width < 70 {
+            lines.push(screen.code(&format!("  {}", page.name)));
+            lines.extend(screen.wrap(about, 4));
+            continue;
+        }
+        let text = screen.wrap(about, wide + 4);
         for (i, line) in text.iter().enumerate() {
             let name = if i == 0 { format!("  {:<wide$}  ", page.name) } else { String::new() };
             let rest = if i == 0 { &line[wide + 4..] } else { line };

@@ -69,6 +69,11 @@ pub fn brief(value: &Dynamic, width: usize, text: &dyn Fn(&Dynamic) -> String) -
     if let Some(layer) = value.clone().try_cast::<Layer>() {
         return clipped(&format!("{} {}", layer.0.index, layer.0.spec.describe()), width);
     }
+    if let Ok(string) = value.as_immutable_string_ref()
+        && string.contains('\n')
+    {
+        return clipped(&format!("text of {} lines", string.lines().count()), width);
+    }
     if let Ok(array) = value.as_array_ref()
         && array.len() > 8
     {

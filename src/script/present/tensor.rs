@@ -10,6 +10,8 @@ use candle_core::Tensor;
 
 /// Tensors of at most so many values are shown whole.
 const SMALL: usize = 100;
+/// Tensors of more than two axes, whose planes are shown one after the other, of at most so many.
+const SMALL_PLANES: usize = 32;
 /// So many images at most.
 const IMAGES: usize = 16;
 /// So many values at the beginning of a large tensor.
@@ -59,7 +61,8 @@ pub fn shown(tensor: &Tensor, screen: Screen) -> Res<String> {
         }
         return Ok(lines.join("\n"));
     }
-    if all.len() <= SMALL && !all.is_empty() {
+    let small = if tensor.rank() > 2 { SMALL_PLANES } else { SMALL };
+    if all.len() <= small && !all.is_empty() {
         lines.extend(rows(tensor, &all, screen).map_err(candle)?);
     } else if !all.is_empty() {
         let some: Vec<String> = all.iter().take(FIRST).map(|x| short(*x)).collect();
