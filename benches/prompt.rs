@@ -3,58 +3,103 @@
 
 #[cfg(unix)]
 fn main() {
-    use std::time::Instant;
-    const ROUNDS: usize = 40;
-
-    let program = env!("CARGO_BIN_EXE_workbench");
-    let started = || {
-        let mut command = std::process::Command::new(program);
-        command.env("TERM", "xterm-256color").env("WORKBENCH_HISTORY", "/dev/null");
-        let start = Instant::now();
-        let mut session = rexpect::session::spawn_command(command, Some(20_000)).expect("a pseudo-terminal");
-        session.exp_string("> ").expect("the prompt");
-        (session, start.elapsed().as_secs_f64() * 1e3)
-    };
-    let mut starts: Vec<f64> = (0..ROUNDS).map(|_| started().1).collect();
-    report("start to prompt", &mut starts);
-
-    let (mut session, _) = started();
-    for line in ["import \"std/local_lip\" as lip;", "let net = sequential([4], [linear(2)]);"] {
-        session.send_line(line).expect("typed");
-        session.exp_string("\n").expect("the line");
-        session.exp_string("> ").expect("the prompt");
-    }
-    for (what, typed, shown) in [
-        ("a function", "spectral_n", "spectral_norm("),
-        ("of a module", "lip::boun", "bounds("),
-        ("a method", "net.project_thr", "project_thresholds("),
-        ("an option", "conv2d(1, 2, #{ strid", "stride: "),
-    ] {
-        let mut times = vec![];
-        for _ in 0..ROUNDS {
-            session.send(typed).expect("typed");
-            session.flush().expect("typed");
-            session.exp_string(&typed[typed.len() - 2..]).expect("the echo");
-            // Let the echo of every letter pass, so that the answer to Tab alone is timed.
-            std::thread::sleep(std::time::Duration::from_millis(30));
-            let start = Instant::now();
-            session.send("\t").expect("typed");
-            session.flush().expect("typed");
-            session.exp_string(shown).expect("the completion");
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-            session.send_control('c').expect("typed");
-            session.exp_string("> ").expect("the prompt");
-        }
-        report(&format!("Tab to {what}"), &mut times);
-    }
-}
-
-#[cfg(unix)]
-fn report(what: &str, times: &mut [f64]) {
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    println!("{what}: {:.1} ms ({:.1}-{:.1}, longest {:.1})", at(0.5), at(0.25), at(0.75), at(1.0));
+    unix::run();
 }
 
 #[cfg(not(unix))]
 fn main() {}
+
+#[cfg(unix)]
+mod unix {
+    use rexpect::process::PtyProcess;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    const ROUNDS: usize = 40;
+
+    pub fn run() {
+        let mut starts: Vec<f64> = (0..ROUNDS).map(|_| Sitting::new().1).collect();
+        report("start to prompt", &mut starts);
+        let mut sitting = Sitting::new().0;
+        for line in ["import \"std/local_lip\" as lip;\r", "let net = sequential([4], [linear(2)]);\r"] {
+            sitting.send(line);
+            sitting.until("\n> ");
+        }
+        for (what, typed, shown) in [
+            ("a function", "spectral_n", "spectral_norm("),
+            ("a function of a module", "lip::boun", "bounds("),
+            ("a method", "net.project_thr", "project_thresholds("),
+            ("an option", "conv2d(1, 2, #{ strid", "stride: "),
+        ] {
+            let mut times = vec![];
+            for _ in 0..ROUNDS {
+                sitting.send(typed);
+                sitting.until(typed);
+                // Let what is typed be drawn, so that the answer to Tab alone is timed.
+                std::thread::sleep(Duration::from_millis(20));
+                let start = Instant::now();
+                sitting.send("\t");
+                sitting.until(shown);
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+                sitting.send("\x03");
+                sitting.until("\n");
+            }
+            report(&format!("Tab to {what}"), &mut times);
+        }
+    }
+
+    /// The prompt, and its end of the terminal.
+    struct Sitting {
+        _process: PtyProcess,
+        terminal: File,
+    }
+
+    impl Sitting {
+        /// Started, with the time to its prompt in milliseconds.
+        fn new() -> (Self, f64) {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_workbench"));
+            command.env("TERM", "xterm").env("NO_COLOR", "1").env("WORKBENCH_HISTORY", "/dev/null");
+            let start = Instant::now();
+            let process = PtyProcess::new(command).expect("a pseudo-terminal");
+            let terminal = process.get_file_handle().expect("its other end");
+            let mut sitting = Self { _process: process, terminal };
+            sitting.until("> ");
+            (sitting, start.elapsed().as_secs_f64() * 1e3)
+        }
+
+        fn send(&mut self, text: &str) {
+            self.terminal.write_all(text.as_bytes()).expect("typed");
+        }
+
+        /// Read until `text` has come. Nothing waits here but the read itself.
+        fn until(&mut self, text: &str) {
+            let (mut got, mut buffer) = (String::new(), [0; 4096]);
+            while !plain(&got).contains(text) {
+                let n = self.terminal.read(&mut buffer).expect("the program's answer");
+                got += &String::from_utf8_lossy(&buffer[..n]);
+            }
+        }
+    }
+
+    /// Without control sequences.
+    fn plain(text: &str) -> String {
+        let (mut out, mut inside) = (String::new(), false);
+        for c in text.chars() {
+            match c {
+                '\x1b' => inside = true,
+                c if inside => inside = !c.is_ascii_alphabetic(),
+                '\r' => {}
+                c => out.push(c),
+            }
+        }
+        out
+    }
+
+    fn report(what: &str, times: &mut [f64]) {
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+        println!("{what}: {:.1} ms ({:.1}-{:.1}, longest {:.1})", at(0.5), at(0.25), at(0.75), at(1.0));
+    }
+}
