@@ -147,6 +147,13 @@ fn a_script_is_run_first_and_its_names_stay() {
 }
 
 #[test]
+fn a_script_that_fails_leaves_what_it_defined() {
+    let folder = Folder::new(&[("half.rhai", "let base = 40;\nfn plus_two(x) { x + 2 }\nplus_tw(base);\n")]);
+    let mut p = sitting(&folder, 100, false, "repl half.rhai");
+    ask(&mut p, "plus_two(base)", "42");
+}
+
+#[test]
 fn a_narrow_terminal_and_no_colours_are_heard() {
     let folder = Folder::new(&[]);
     let mut p = sitting(&folder, 40, false, "");

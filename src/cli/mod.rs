@@ -9,11 +9,12 @@ use crate::compute::{device, memory, threads};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;
-use crate::script::report::Failure;
+use crate::script::report::{Failure, FailureKind};
 use crate::script::session::{Config, Session};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command, HostArguments};
 use clap::Parser;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,8 +62,14 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         Some(Command::Repl { script, set }) => {
             let mut session = session(arguments.host, threads, Overrides::parse(set)?, None)?;
             session.set_screen(repl::terminal::screen());
-            let loaded = script.map_or(Ok(()), |script| session.load_file(&script));
-            Ok(end(loaded.and_then(|()| repl::run(session))))
+            match script.map_or(Ok(()), |script| session.load_file(&script)) {
+                // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
+                Err(failure) if failure.kind == FailureKind::Error && std::io::stdin().is_terminal() => {
+                    complain(&failure.render(colours()));
+                    Ok(end(repl::run(session)))
+                }
+                loaded => Ok(end(loaded.and_then(|()| repl::run(session)))),
+            }
         }
         None => {
             let session = session(arguments.host, threads, Overrides::default(), None)?;

@@ -157,9 +157,10 @@ fn wrong_options(call: &Call, outline: &Outline, docs: &Docs) -> Vec<(String, Po
     };
     let Some(known) = known else { return vec![] };
     let names = || known.iter().map(|option| option.name.as_str());
+    let path = call.module.iter().chain([&call.name]).map(String::as_str).collect::<Vec<_>>().join("::");
     let wrong = call.options.iter().filter(|(key, _)| !names().any(|name| name == key));
     let message =
-        |key: &str| format!("{}: unknown option `{key}`{}", call.name, suggest::hint_and_list(key, "options", names));
+        |key: &str| format!("{path}: unknown option `{key}`{}", suggest::hint_and_list(key, "options", names));
     wrong.map(|(key, at)| (message(key), *at)).collect()
 }
 
@@ -368,7 +369,7 @@ error: batches: unknown option `shufle`; did you mean `shuffle`? The options are
   │
 6 │ data.train.batches(cfg.epochs, #{ shufle: true });
   │                                   ^^^^^^
-error: report: unknown option `step`; did you mean `steps`? The options are `procedures`, `procedure`, `bound`, `batch`, `steps`, `step_size`
+error: evaluate::report: unknown option `step`; did you mean `steps`? The options are `procedures`, `procedure`, `bound`, `batch`, `steps`, `step_size`
   ┌─ main.rhai:7:35
   │
 7 │ evaluate::report(1, data, 0.1, #{ step: 3 });
