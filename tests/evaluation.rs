@@ -105,6 +105,20 @@ fn networks_of_linear_layers_and_other_values() {
     assert!(output.ends_with("exit code 0") && output.matches("falsifier: ").count() == 2, "{output}");
 }
 
+/// The curve in the terminal, as CSV and as SVG.
+#[test]
+fn curves_are_written() {
+    let folder = trained();
+    let output = certify(&folder, &["--set", "curve=[0.1,0.3,0.9]"]);
+    assert!(output.ends_with("exit code 0"), "{output}");
+    let of = |name: &str| output.lines().find_map(|l| l.strip_prefix("curve: ").filter(|l| l.ends_with(name)).map(str::to_string));
+    let (csv, svg) = (of("curve.csv").expect("a CSV file"), of("curve.svg").expect("an SVG file"));
+    let text = String::from_utf8(file(&folder, &csv)).unwrap();
+    assert!(text.starts_with("eps,clean,pgd,certified\n0.1,") && text.lines().count() == 4, "{text}");
+    let svg = String::from_utf8(file(&folder, &svg)).unwrap();
+    assert!(svg.contains("<svg") && svg.contains("certified"), "{svg}");
+}
+
 #[test]
 fn shards_make_the_whole() {
     let folder = trained();

@@ -112,7 +112,8 @@ fn unknown_names_are_refused() {
         ("lip::positions(net, [2])", "2 is no affine layer before the last; they are numbered 1 to 1"),
         ("evaluate::report(net, data.test, 0.1, #{ procedures: [\"exakt\"] })", "unknown procedure \"exakt\""),
         ("evaluate::report(net, data.test, 0.1, #{ bound: \"globl\" })", "unknown bound \"globl\""),
-        ("evaluate::report(net, data.test, 0.1, #{ stops: 3 })", "unknown option stops"),
+        ("evaluate::report(net, data.test, 0.1, #{ stops: 3 })", "evaluate::report: unknown option `stops`"),
+        ("let own = #{ stops: 3 }; evaluate::report(net, data.test, 0.1, own)", "unknown option stops"),
     ] {
         let shown = Folder::new(&[("main.rhai", &format!("{setup}{line};"))]).run(&["run", "main.rhai"]);
         assert!(shown.contains(wanted) && shown.ends_with("exit code 1"), "{line}:\n{shown}");

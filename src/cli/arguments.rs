@@ -21,6 +21,8 @@ Examples:
   workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
   workbench run my_net.rhai --device cuda:1 --seed 3
   workbench check my_net.rhai                             find misspelt names, run nothing
+  workbench doc lip::bounds                               what it does, its shapes and options
+  workbench repl my_net.rhai                              run it, then go on at the prompt
   workbench data fetch cifar10                            download it once, checked to the last pixel
   workbench                                               a prompt; type `help` there
   echo 'print(1 + 1)' | workbench                         the prompt, fed from a pipe
@@ -51,6 +53,25 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         what: Data,
+    },
+    /// The prompt: type, look, change.
+    Repl {
+        /// A script to run first; what it defines stays.
+        script: Option<PathBuf>,
+        /// Override one of the script's settings, as with `run`.
+        #[arg(long, value_name = "KEY=VALUE", requires = "script")]
+        set: Vec<String>,
+    },
+    /// What a function, a type or a module does; without a name, what there is.
+    Doc {
+        /// A name: conv2d, Tensor, Tensor.reshape, lip::bounds, std/probe.
+        name: Option<String>,
+        /// Write the reference and the guide as static HTML into this folder.
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "definitions"])]
+        html: Option<PathBuf>,
+        /// Write .d.rhai files for an editor's Rhai language server into this folder.
+        #[arg(long, value_name = "DIR", conflicts_with = "name")]
+        definitions: Option<PathBuf>,
     },
     /// Check the names in a script and in all it imports, without running anything.
     Check {

@@ -2,17 +2,19 @@
 
 mod arguments;
 mod data;
+mod doc;
 mod signals;
 
 use crate::compute::{device, memory, threads};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;
-use crate::script::report::Failure;
+use crate::script::report::{Failure, FailureKind};
 use crate::script::session::{Config, Session};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command, HostArguments};
 use clap::Parser;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,17 +44,33 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     match arguments.command {
         Some(Command::Run { script, set }) => {
             let mut session = session(arguments.host, threads, Overrides::parse(set)?, Some(script.clone()))?;
+            session.set_screen(repl::terminal::screen());
             Ok(end(session.run_file(&script)))
         }
         Some(Command::Check { script }) => {
             let session = session(arguments.host, threads, Overrides::default(), Some(script.clone()))?;
-            let result = session.check_file(&script);
+            let result = session.check_closely(&script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
             }
             Ok(end(result))
         }
         Some(Command::Data { what }) => Ok(data::run(&what, arguments.host.data_dir.as_deref())),
+        Some(Command::Doc { name, html, definitions }) => {
+            Ok(end(doc::run(name.as_deref(), html.as_deref(), definitions.as_deref())))
+        }
+        Some(Command::Repl { script, set }) => {
+            let mut session = session(arguments.host, threads, Overrides::parse(set)?, None)?;
+            session.set_screen(repl::terminal::screen());
+            match script.map_or(Ok(()), |script| session.load_file(&script)) {
+                // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
+                Err(failure) if failure.kind == FailureKind::Error && std::io::stdin().is_terminal() => {
+                    complain(&failure.render(colours()));
+                    Ok(end(repl::run(session)))
+                }
+                loaded => Ok(end(loaded.and_then(|()| repl::run(session)))),
+            }
+        }
         None => {
             let session = session(arguments.host, threads, Overrides::default(), None)?;
             Ok(end(repl::run(session)))

@@ -2,7 +2,10 @@
 //!
 //! At a terminal rustyline edits and completes; fed from a pipe, it reads quietly, so that a here-document is a script.
 
+mod commands;
+mod complete;
 mod editor;
+mod help;
 mod piped;
 pub mod terminal;
 
@@ -12,14 +15,6 @@ use crate::script::report::{Failure, FailureKind};
 use crate::script::session::Session;
 use std::io::IsTerminal;
 use terminal::{colours, complain};
-
-const HELP: &str = "\
-Type Rhai: a value is shown, variables, functions and imports stay.
-  let t = tensor([1.0, 2.0]);     a `;` at the end hides the value
-  fn double(x) { 2 * x }          a function; type it again to change it
-  import \"std/local_lip\" as lip;  a module
-An open bracket continues on the next line; an empty line ends the input anyway. Tab completes names.
-Ctrl-C drops the input or stops what runs, Ctrl-D leaves.";
 
 /// Read and evaluate until the input ends. A failure is `exit(code)` or, fed from a pipe, that an input failed.
 pub fn run(session: Session) -> Result<(), Failure> {
@@ -37,15 +32,20 @@ enum Outcome {
 }
 
 fn evaluate(session: &mut Session, input: &str) -> Outcome {
-    match input.trim() {
+    session.set_screen(terminal::screen());
+    let result = match input.trim() {
         "" => return Outcome::Done,
-        "help" | "help()" | "help;" => {
-            output::line(HELP);
-            return Outcome::Done;
+        "help" | "help()" | "help;" => Ok(Some(help::help(session))),
+        // `help conv2d`, `help("conv2d")`: what people type.
+        text if text.starts_with("help ") || text.starts_with("help(") => {
+            let name = text[4..].trim().trim_end_matches(';').trim_matches(['(', ')', '"']);
+            help::about(session, name).map(Some).map_err(Failure::bare)
         }
-        _ => {}
-    }
-    match session.eval(input) {
+        text if text.starts_with('?') => help::about(session, &text[1..]).map(Some).map_err(Failure::bare),
+        text if text.starts_with(':') => commands::run(session, text).map(|()| None),
+        _ => session.eval(input),
+    };
+    match result {
         Ok(Some(value)) => output::line(&value),
         Ok(None) => {}
         Err(failure) => match failure.kind {

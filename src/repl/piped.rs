@@ -15,7 +15,7 @@ pub fn run(mut session: Session) -> Result<(), Failure> {
         let forced = ended || line.as_deref() == Some("");
         input += &line.unwrap_or_default();
         input.push('\n');
-        if !forced && session.is_incomplete(&input) {
+        if !forced && !input.starts_with([':', '?']) && session.is_incomplete(&input) {
             continue;
         }
         if !input.trim().is_empty() {

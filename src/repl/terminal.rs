@@ -1,5 +1,6 @@
 //! Standard error as a person sees it.
 
+use crate::show::Screen;
 use std::io::{IsTerminal, Write};
 
 /// Write to standard error; when that is gone too there is nobody left to tell.
@@ -10,6 +11,14 @@ pub fn complain(text: &str) {
 /// Columns of text that a line of output may have: the terminal's, and plenty where there is none.
 pub fn width() -> usize {
     terminal_size::terminal_size_of(std::io::stdout()).map_or(200, |(width, _)| usize::from(width.0).max(20))
+}
+
+/// What values are drawn for: the terminal, or paper.
+pub fn screen() -> Screen {
+    match std::io::stdout().is_terminal() {
+        true => Screen { width: width(), colours: shows_colours() },
+        false => Screen::PLAIN,
+    }
 }
 
 /// Does a person see standard output, with colours?

@@ -1,9 +1,11 @@
 //! The check before a run: are the names right? It parses a script and all it imports, runs nothing, and reports every
-//! call of a function that does not exist, every import that leads nowhere and every key that `settings` does not have,
-//! so that a slip of the hand on the last line is found before the first hour of training.
+//! call of a function that does not exist, every option that its function does not have, every import that leads nowhere
+//! and every key that `settings` does not have, so that a slip of the hand on the last line is found before the first hour
+//! of training. [`unused_settings`] also tells which settings nothing reads.
 //!
-//! It says nothing when it cannot know: types, option keys and calls through variables are left to the run.
+//! It says nothing when it cannot know: types and calls through variables are left to the run.
 
+use super::docs::Docs;
 use super::explain::explain;
 use super::loader::Loader;
 use super::outline::{Call, Outline};
@@ -20,11 +22,28 @@ const KEYWORDS: &[&str] =
     &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn", "this", "eval"];
 
 /// Everything wrong that can be seen without running the script `main` (as [`Loader::open_script`] named it).
-pub fn problems(engine: &Engine, loader: &Loader, main: &str) -> Vec<Report> {
+pub fn problems(engine: &Engine, loader: &Loader, docs: &Docs, main: &str) -> Vec<Report> {
     let mut check = Check { engine, loader, files: BTreeMap::new(), found: vec![] };
     check.visit(main, &mut vec![]);
-    check.names();
+    check.names(docs);
     check.found.sort_by_key(|report| report.place.as_ref().map(|(place, _)| (place.file != main, place.clone())));
+    check.found
+}
+
+/// Settings of the script `main` that no file reads, neither as `cfg.key` nor by name: changing them would change nothing.
+pub fn unused_settings(engine: &Engine, loader: &Loader, main: &str) -> Vec<Report> {
+    let mut check = Check { engine, loader, files: BTreeMap::new(), found: vec![] };
+    check.visit(main, &mut vec![]);
+    check.found.clear();
+    let files = std::mem::take(&mut check.files);
+    let Some((_, outline)) = files.get(main) else { return vec![] };
+    for (key, at) in &outline.setting_places {
+        if !files.values().any(|(_, outline)| outline.words.contains(key)) {
+            let message =
+                format!("the setting `{key}` is never read: `--set {key}=...` would change nothing; remove it");
+            check.report(main, *at, message, vec![]);
+        }
+    }
     check.found
 }
 
@@ -87,7 +106,7 @@ impl Check<'_> {
         self.found.push(Report { message, place: Some((place, text)), notes });
     }
 
-    fn names(&mut self) {
+    fn names(&mut self, docs: &Docs) {
         let natives = natives(self.engine);
         let keys: BTreeSet<String> = self.files.values().flat_map(|(_, o)| o.keys.iter().cloned()).collect();
         let files = std::mem::take(&mut self.files);
@@ -106,6 +125,10 @@ impl Check<'_> {
                 };
                 if let Some((message, notes)) = problem {
                     self.report(file, call.at, message, notes);
+                    continue;
+                }
+                for (message, at) in wrong_options(call, outline, docs) {
+                    self.report(file, at, message, vec![]);
                 }
             }
             for (variable, key, at) in &outline.unknown_settings {
@@ -117,6 +140,28 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Options in a map literal that the function called does not have, with their places.
+fn wrong_options(call: &Call, outline: &Outline, docs: &Docs) -> Vec<(String, Position)> {
+    if call.options.is_empty() {
+        return vec![];
+    }
+    let known = match &call.module[..] {
+        [] => docs.options(None, &call.name, call.arity, call.method),
+        [alias] => match outline.aliases.get(alias) {
+            Some(file) => docs.options(Some(file), &call.name, call.arity, false),
+            None => return vec![],
+        },
+        _ => return vec![],
+    };
+    let Some(known) = known else { return vec![] };
+    let names = || known.iter().map(|option| option.name.as_str());
+    let path = call.module.iter().chain([&call.name]).map(String::as_str).collect::<Vec<_>>().join("::");
+    let wrong = call.options.iter().filter(|(key, _)| !names().any(|name| name == key));
+    let message =
+        |key: &str| format!("{path}: unknown option `{key}`{}", suggest::hint_and_list(key, "options", names));
+    wrong.map(|(key, at)| (message(key), *at)).collect()
 }
 
 type Problem = Option<(String, Vec<String>)>;
@@ -180,7 +225,10 @@ mod tests {
     use crate::script::engine;
 
     fn check(files: &[(&str, &str)]) -> String {
-        const STD: &[(&str, &str)] = &[("local_lip", "fn ramp(epoch, cfg) { epoch } private fn inner() { 1 }")];
+        const STD: &[(&str, &str)] = &[
+            ("local_lip", "fn ramp(epoch, cfg) { epoch } private fn inner() { 1 }"),
+            ("evaluate", "fn report(a, b, c, options) { a }"),
+        ];
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
@@ -190,9 +238,12 @@ mod tests {
         let register = |engine: &mut Engine| {
             engine.register_fn("settings", |map: rhai::Map| map);
             engine.register_fn("conv2d", |_out: i64, _kernel: i64| ());
+            engine.register_fn("conv2d", |_out: i64, _kernel: i64, _options: rhai::Map| ());
+            engine.register_fn("batches", |_size: i64, _options: rhai::Map| ());
         };
         let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}));
-        let reports = problems(&engine, &loader, &main);
+        let mut reports = unused_settings(&engine, &loader, &main);
+        reports.extend(problems(&engine, &loader, &Docs::new(), &main));
         let text: Vec<String> = reports.iter().map(|report| report.render(false)).collect();
         text.join("\n").replace(&format!("{}/", folder.path().display()), "")
     }
@@ -265,6 +316,7 @@ error: no `conv2d` takes 1 argument
    │                                          ^^^^^^
    │
    = it is defined as conv2d(int, int)
+                   or conv2d(int, int, map)
 error: function not found: bad; did you mean `pad`?
   ┌─ helper.rhai:1:24
   │
@@ -277,7 +329,8 @@ error: function not found: bad; did you mean `pad`?
     fn what_cannot_be_known_is_left_alone() {
         let main = r#"
 let m = #{ step: |x| x + 1 };
-let cfg = settings(#{ a: 1 });
+let cfg = settings(#{ a: 1, by_name: 2 });
+print(cfg["by_name"] + cfg.a);
 cfg.b = 2;
 print(m.step(1) + cfg.b);
 let name = "hel" + "per";
@@ -288,6 +341,40 @@ if type_of(t) == "array" && is_def_fn("f", 1) { print(`${t.len()} ${-t[0]} ${!tr
 fn f(x) { this.len() + x }
 "#;
         assert_eq!(check(&[("main.rhai", main)]), "");
+    }
+
+    #[test]
+    fn options_and_settings_that_do_nothing() {
+        let main = r#"
+import "std/evaluate" as evaluate;
+let cfg = settings(#{ epochs: 1, lr: 1e-3 });
+let data = #{ train: 1 };
+conv2d(32, 3, #{ stride: 2, paddin: 1 });
+data.train.batches(cfg.epochs, #{ shufle: true });
+evaluate::report(1, data, 0.1, #{ step: 3 });
+"#;
+        insta::assert_snapshot!(check(&[("main.rhai", main)]), @r"
+error: the setting `lr` is never read: `--set lr=...` would change nothing; remove it
+  ┌─ main.rhai:3:34
+  │
+3 │ let cfg = settings(#{ epochs: 1, lr: 1e-3 });
+  │                                  ^^
+error: conv2d: unknown option `paddin`; did you mean `padding`? The options are `stride`, `padding`, `bias`
+  ┌─ main.rhai:5:29
+  │
+5 │ conv2d(32, 3, #{ stride: 2, paddin: 1 });
+  │                             ^^^^^^
+error: batches: unknown option `shufle`; did you mean `shuffle`? The options are `shuffle`, `pass`, `drop_last`, `augment`
+  ┌─ main.rhai:6:35
+  │
+6 │ data.train.batches(cfg.epochs, #{ shufle: true });
+  │                                   ^^^^^^
+error: evaluate::report: unknown option `step`; did you mean `steps`? The options are `procedures`, `procedure`, `bound`, `batch`, `steps`, `step_size`
+  ┌─ main.rhai:7:35
+  │
+7 │ evaluate::report(1, data, 0.1, #{ step: 3 });
+  │                                   ^^^^
+");
     }
 
     #[test]

@@ -19,7 +19,7 @@ struct Frame {
 
 /// Explain `error`, which ended the script `main` (as the loader shows it).
 pub fn explain(error: &EvalAltResult, main: &str, engine: &Engine, loader: &Loader) -> Failure {
-    let (leaf, frames) = unwind(error, main);
+    let (leaf, frames) = unwind(error, main, loader);
     let place = frames.iter().rev().find(|frame| !frame.at.is_none()).map(|frame| Place {
         file: frame.file.clone(),
         line: frame.at.line().unwrap_or(1),
@@ -44,7 +44,7 @@ pub fn explain(error: &EvalAltResult, main: &str, engine: &Engine, loader: &Load
 }
 
 /// The innermost error and the frames around it, outermost first.
-fn unwind<'e>(error: &'e EvalAltResult, main: &str) -> (&'e EvalAltResult, Vec<Frame>) {
+fn unwind<'e>(error: &'e EvalAltResult, main: &str, loader: &Loader) -> (&'e EvalAltResult, Vec<Frame>) {
     let mut frames = vec![];
     let start = if main == PROMPT { "the input" } else { "the script" };
     let (mut error, mut within, mut file) = (error, start.to_string(), main.to_string());
@@ -54,8 +54,10 @@ fn unwind<'e>(error: &'e EvalAltResult, main: &str) -> (&'e EvalAltResult, Vec<F
             EvalAltResult::ErrorInFunctionCall(name, source, inner, _) => {
                 frames.push(Frame { within, file: file.clone(), at });
                 within = if name.starts_with("anon$") { "a closure".into() } else { format!("function `{name}`") };
-                if !source.is_empty() {
-                    file = source.clone();
+                // The prompt runs the functions of scripts that were loaded into it as its own.
+                let home = if source == PROMPT { loader.home_of(name) } else { None };
+                if let Some(home) = home.or_else(|| (!source.is_empty()).then(|| source.clone())) {
+                    file = home;
                 }
                 error = inner;
             }

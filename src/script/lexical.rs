@@ -153,8 +153,69 @@ pub fn map_keys(text: &str) -> Vec<&str> {
     keys
 }
 
+/// `text` with the word `from` written `to`; the `_` of a `switch` stays.
+pub fn replaced(text: &str, from: &str, to: &str) -> String {
+    let pieces = pieces(text);
+    let mut out = String::new();
+    let mut done = 0;
+    for (i, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.text == from) {
+        let next = |n: usize| pieces.get(i + n).map_or("", |p| p.text);
+        let is_case = (next(1) == "=" && next(2) == ">") || next(1) == "if" || next(1) == "|";
+        if !is_case {
+            let start = offset(text, piece);
+            out += &text[done..start];
+            out += to;
+            done = start + from.len();
+        }
+    }
+    out + &text[done..]
+}
+
+/// `text` without the definitions of functions for which `leave_out` holds.
+pub fn without_functions(text: &str, leave_out: impl Fn(&str, usize) -> bool) -> String {
+    let pieces = pieces(text);
+    let mut out = String::new();
+    let mut done = 0;
+    for definition in definitions(text).iter().filter(|d| leave_out(d.name, d.arity)) {
+        let at = |p: &Piece| (p.line, p.column) == (definition.line, definition.column);
+        let Some(name) = pieces.iter().position(at) else { continue };
+        let Some(start) = (0..name).rev().find(|&i| pieces[i].text == "fn") else { continue };
+        let start = if start > 0 && pieces[start - 1].text == "private" { start - 1 } else { start };
+        let mut depth = 0;
+        let end = pieces.iter().skip(name).find(|p| {
+            depth += i32::from(p.text == "{") - i32::from(p.text == "}");
+            depth == 0 && p.text == "}"
+        });
+        if let Some(end) = end {
+            out += &text[done..offset(text, &pieces[start])];
+            done = offset(text, end) + 1;
+        }
+    }
+    out + &text[done..]
+}
+
+/// The byte at which a piece begins.
+fn offset(text: &str, piece: &Piece) -> usize {
+    // Pieces are parts of the text that they were read from.
+    piece.text.as_ptr() as usize - text.as_ptr() as usize
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_replaced_and_functions_left_out() {
+        assert_eq!(replaced("_ + x_ * f(_) // _", "_", "last"), "last + x_ * f(last) // _");
+        assert_eq!(replaced("switch a { 1 => _, _ => \"_\" }", "_", "b"), "switch a { 1 => b, _ => \"_\" }");
+        let text = "let a = 1; private fn f(x) { if x { 1 } else { 2 } } fn f(x, y) { 3 } a";
+        assert_eq!(without_functions(text, |name, arity| (name, arity) == ("f", 1)), "let a = 1;  fn f(x, y) { 3 } a");
+        assert_eq!(without_functions(text, |_, _| false), text);
+    }
+}
+
+#[cfg(test)]
+mod reading {
     use super::*;
 
     #[test]

@@ -24,10 +24,11 @@ pub struct Loader {
     state: RefCell<State>,
 }
 
-#[derive(Default)]
-struct State {
-    /// The folder that imports may reach.
-    root: PathBuf,
+/// What the loader remembers; a copy of it brings an earlier moment back.
+#[derive(Clone, Default)]
+pub struct State {
+    /// The folders that imports may reach: the current one, or those of the scripts.
+    roots: Vec<PathBuf>,
     constants: Scope<'static>,
     texts: BTreeMap<String, Rc<str>>,
     parsed: BTreeMap<String, Rc<AST>>,
@@ -41,7 +42,7 @@ impl Loader {
     /// script is opened.
     pub fn new(std: &'static [(&'static str, &'static str)]) -> Rc<Self> {
         let root = std::env::current_dir().unwrap_or_default();
-        Rc::new(Self { std, state: RefCell::new(State { root, ..State::default() }) })
+        Rc::new(Self { std, state: RefCell::new(State { roots: vec![root], ..State::default() }) })
     }
 
     /// The constants that every script sees, such as `run`.
@@ -61,15 +62,20 @@ impl Loader {
 
     /// Make `path` the main script: its folder is the one that imports reach. Returns the name to show.
     pub fn open_script(&self, path: &Path) -> Result<String, String> {
+        self.state.borrow_mut().roots.clear();
+        self.open_also(path)
+    }
+
+    /// Let imports reach the folder of one more script.
+    pub fn open_also(&self, path: &Path) -> Result<String, String> {
         let shown = path.display().to_string();
         let real = path.canonicalize().map_err(|e| format!("cannot read the script {shown}: {e}"))?;
         if !real.is_file() {
             return Err(format!("cannot read the script {shown}: it is not a file"));
         }
         let mut state = self.state.borrow_mut();
-        state.root = real.parent().map(Path::to_path_buf).unwrap_or_default();
-        state.shown.insert(real, shown.clone());
-        Ok(shown)
+        state.roots.push(real.parent().map(Path::to_path_buf).unwrap_or_default());
+        Ok(state.shown.entry(real).or_insert(shown).clone())
     }
 
     /// The file that `import "path"` in `importer` means, as a name to show.
@@ -96,8 +102,10 @@ impl Loader {
             return Err(format!("module \"{path}\" not found: there is no file {}{hint}", place.display()));
         };
         let mut state = self.state.borrow_mut();
-        let root = state.root.canonicalize().unwrap_or_else(|_| state.root.clone());
-        if !real.starts_with(&root) {
+        let roots: Vec<PathBuf> =
+            state.roots.iter().map(|root| root.canonicalize().unwrap_or_else(|_| root.clone())).collect();
+        if !roots.iter().any(|root| real.starts_with(root)) {
+            let root = roots.first().cloned().unwrap_or_default();
             return Err(format!(
                 "module \"{path}\" lies outside the script's own folder ({}), which is as far as imports reach; copy it \
                  there",
@@ -164,6 +172,64 @@ impl Loader {
         ast.set_source(shown);
         self.admit(engine, &ast, shown).map_err(|clashes| first(&clashes))?;
         Ok(ast)
+    }
+
+    /// Read every file that was loaded, std left out, and parse anew what has changed since. Returns the names of these.
+    /// When one of them is wrong nothing changes but its text, which its error shows.
+    pub fn refresh(&self, engine: &Engine) -> Result<Vec<String>, (String, Box<EvalAltResult>)> {
+        let files: Vec<String> =
+            self.state.borrow().parsed.keys().filter(|f| !f.starts_with("std/")).cloned().collect();
+        let mut fresh = vec![];
+        for file in files {
+            let text = self.read(&file).map_err(|message| (file.clone(), fail(message)))?;
+            if self.text(&file).as_ref() != Some(&text) {
+                fresh.push((file, text));
+            }
+        }
+        let before = self.snapshot();
+        for (file, text) in &fresh {
+            self.state.borrow_mut().texts.insert(file.clone(), text.clone());
+            let parsed = engine.compile_with_scope(&self.constants(), text).map_err(Box::<EvalAltResult>::from);
+            let admitted = parsed.and_then(|mut ast| {
+                ast.set_source(file.as_str());
+                if let Some(names) = self.state.borrow_mut().names.as_mut() {
+                    names.forget(file);
+                }
+                self.admit(engine, &ast, file).map_err(|clashes| first(&clashes))?;
+                Ok(ast)
+            });
+            match admitted {
+                Ok(ast) => {
+                    self.state.borrow_mut().parsed.insert(file.clone(), Rc::new(ast));
+                }
+                Err(error) => {
+                    self.restore(before);
+                    self.state.borrow_mut().texts.insert(file.clone(), text.clone());
+                    return Err((file.clone(), error));
+                }
+            }
+        }
+        Ok(fresh.into_iter().map(|(file, _)| file).collect())
+    }
+
+    /// All that is remembered.
+    pub fn snapshot(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Back to what was remembered.
+    pub fn restore(&self, state: State) {
+        self.state.replace(state);
+    }
+
+    /// The file that defines the function `name`, if one that was loaded does.
+    pub fn home_of(&self, name: &str) -> Option<String> {
+        self.state.borrow().names.as_ref()?.home_of(name)
+    }
+
+    /// The embedded modules: name without `std/`.
+    pub fn std_names(&self) -> Vec<&'static str> {
+        self.std.iter().map(|(name, _)| *name).collect()
     }
 
     fn read(&self, shown: &str) -> Result<Rc<str>, String> {

@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod check;
+pub mod docs;
 pub mod engine;
 pub mod error;
 pub mod explain;
@@ -13,6 +14,8 @@ pub mod names;
 pub mod options;
 pub mod outline;
 pub mod output;
+pub mod present;
+pub mod prompt;
 pub mod report;
 pub mod resolver;
 pub mod session;
@@ -20,6 +23,7 @@ pub mod settings;
 pub mod signatures;
 pub mod stdlib;
 pub mod suggest;
+pub mod typed;
 pub mod wording;
 
 pub use error::{Res, candle, fail};

@@ -22,7 +22,7 @@ pub struct Clash {
 }
 
 /// Every function known so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Names {
     natives: HashSet<(String, usize)>,
     scripts: BTreeMap<Key, (String, usize, usize)>,
@@ -60,6 +60,16 @@ impl Names {
         }
         self.scripts.extend(found.into_iter().map(|(key, line, column)| (key, (file.to_string(), line, column))));
         Ok(())
+    }
+
+    /// Leave out the functions of `file`, which is about to be admitted anew.
+    pub fn forget(&mut self, file: &str) {
+        self.scripts.retain(|_, (home, ..)| home != file);
+    }
+
+    /// The file that defines the function `name`.
+    pub fn home_of(&self, name: &str) -> Option<String> {
+        self.scripts.iter().find(|((known, ..), _)| known == name).map(|(_, (home, ..))| home.clone())
     }
 
     fn clash(&self, key: &Key, file: &str) -> Option<String> {

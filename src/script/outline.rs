@@ -16,6 +16,8 @@ pub struct Call {
     pub method: bool,
     /// Where the call stands.
     pub at: Position,
+    /// Keys of the map literal that is the last argument, with their places.
+    pub options: Vec<(String, Position)>,
 }
 
 /// The names that a script uses and makes.
@@ -33,6 +35,10 @@ pub struct Outline {
     pub variables: BTreeSet<String>,
     /// The keys of every variable `let cfg = settings(#{...})`.
     pub settings: BTreeMap<String, BTreeSet<String>>,
+    /// Key and place of every setting that such a variable has.
+    pub setting_places: Vec<(String, Position)>,
+    /// Words after a dot and whole strings: how a setting is read.
+    pub words: BTreeSet<String>,
     /// Variable, key, place of every `cfg.key` that the settings lack.
     pub unknown_settings: Vec<(String, String, Position)>,
 }
@@ -50,6 +56,7 @@ impl Outline {
             true
         });
         outline.settings = settings(ast);
+        outline.setting_places = setting_places(ast);
         outline.unknown_settings = unknown_settings(ast, &outline.settings);
         outline
     }
@@ -81,6 +88,12 @@ impl Outline {
             Expr::FnCall(call, at) => self.call(call, false, *at),
             Expr::MethodCall(call, at) => self.call(call, true, *at),
             Expr::Map(..) | Expr::DynamicConstant(..) => self.keys.extend(literal_keys(expression)),
+            Expr::Property(property, _) => {
+                self.words.insert(property.2.to_string());
+            }
+            Expr::StringConstant(text, _) => {
+                self.words.insert(text.to_string());
+            }
             _ => {}
         }
     }
@@ -92,7 +105,11 @@ impl Outline {
         }
         let module: Vec<String> = call.namespace.path.iter().map(|part| part.as_str().to_string()).collect();
         let at = if module.is_empty() || !at.is_none() { at } else { call.namespace.position() };
-        self.calls.push(Call { module, name: call.name.to_string(), arity: call.args.len(), method, at });
+        let options = match call.args.last() {
+            Some(Expr::Map(map, _)) => map.0.iter().map(|(key, _)| (key.as_str().to_string(), key.pos)).collect(),
+            _ => vec![],
+        };
+        self.calls.push(Call { module, name: call.name.to_string(), arity: call.args.len(), method, at, options });
     }
 }
 
@@ -146,6 +163,21 @@ fn settings(ast: &AST) -> BTreeMap<String, BTreeSet<String>> {
             keys.insert(key);
         });
     }
+    found
+}
+
+/// Key and place of what is written in `settings(#{...})`.
+fn setting_places(ast: &AST) -> Vec<(String, Position)> {
+    let mut found = vec![];
+    top_level(ast, |node| {
+        let call = match node {
+            ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => call,
+            _ => return,
+        };
+        if let ("settings", [Expr::Map(map, _)]) = (call.name.as_str(), &call.args[..]) {
+            found.extend(map.0.iter().map(|(key, _)| (key.as_str().to_string(), key.pos)));
+        }
+    });
     found
 }
 

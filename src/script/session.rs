@@ -1,6 +1,7 @@
 //! A session: the engine, the host behind it and what a script or the prompt has defined so far.
 
 use super::bind::{self, Host, HostConfig};
+use super::docs::Docs;
 use super::error::Res;
 use super::explain::explain;
 use super::guard::guarded;
@@ -8,9 +9,11 @@ use super::loader::Loader;
 use super::report::{Failure, FailureKind, Report};
 use super::settings::Overrides;
 use super::stdlib::stdlib;
+use super::typed::Typed;
 use super::{check, engine};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, Module, ParseErrorType, Scope, Stmt};
-use std::cell::RefCell;
+use crate::show::Screen;
+use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -35,16 +38,21 @@ pub struct Config {
 
 /// One run of a script, or one sitting at the prompt.
 pub struct Session {
-    engine: Engine,
-    loader: Rc<Loader>,
-    host: Rc<Host>,
+    pub(super) engine: Engine,
+    pub(super) loader: Rc<Loader>,
+    pub(super) host: Rc<Host>,
     overrides: Rc<RefCell<Overrides>>,
+    docs: OnceCell<Docs>,
     /// The prompt's variables.
-    scope: Scope<'static>,
+    pub(super) scope: Scope<'static>,
     /// The prompt's functions and imports so far.
-    library: AST,
+    pub(super) library: AST,
     /// All that was typed so far; lines of error messages count from its beginning.
-    transcript: String,
+    pub(super) transcript: String,
+    /// The inputs that went well, in order, for `:save`.
+    pub(super) typed: Vec<Typed>,
+    /// Scripts that were loaded into the prompt.
+    pub(super) scripts: Vec<String>,
 }
 
 impl Session {
@@ -67,7 +75,18 @@ impl Session {
         engine.set_strict_variables(!at_prompt);
         loader.set_constants(host.scope());
         let (scope, library) = (Scope::new(), AST::empty());
-        Self { engine, loader, host, overrides, scope, library, transcript: String::new() }
+        Self {
+            engine,
+            loader,
+            host,
+            overrides,
+            docs: OnceCell::new(),
+            scope,
+            library,
+            transcript: String::new(),
+            typed: vec![],
+            scripts: vec![],
+        }
     }
 
     /// The sources loaded so far.
@@ -80,10 +99,33 @@ impl Session {
         &self.engine
     }
 
+    /// The documentation.
+    pub fn docs(&self) -> &Docs {
+        self.docs.get_or_init(Docs::new)
+    }
+
+    /// What text is drawn for.
+    pub fn set_screen(&self, screen: Screen) {
+        self.host.screen.set(screen);
+    }
+
+    /// What text is drawn for.
+    pub fn screen(&self) -> Screen {
+        self.host.screen.get()
+    }
+
     /// Check the names in the script at `path` and in all it imports, without running anything.
     pub fn check_file(&self, path: &Path) -> Result<(), Failure> {
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
-        let reports = check::problems(&self.engine, &self.loader, &main);
+        let reports = check::problems(&self.engine, &self.loader, self.docs(), &main);
+        if reports.is_empty() { Ok(()) } else { Err(Failure { kind: FailureKind::Error, reports }) }
+    }
+
+    /// The same, and whether every setting is read.
+    pub fn check_closely(&self, path: &Path) -> Result<(), Failure> {
+        self.check_file(path)?;
+        let main = self.loader.open_script(path).map_err(Failure::bare)?;
+        let reports = check::unused_settings(&self.engine, &self.loader, &main);
         if reports.is_empty() { Ok(()) } else { Err(Failure { kind: FailureKind::Error, reports }) }
     }
 
@@ -102,49 +144,13 @@ impl Session {
         self.engine.run_ast_with_scope(&mut Scope::new(), &ast)
     }
 
-    fn failure(&self, error: &EvalAltResult, main: &str) -> Failure {
+    pub(super) fn failure(&self, error: &EvalAltResult, main: &str) -> Failure {
         let mut failure = explain(error, main, &self.engine, &self.loader);
         if failure.kind == FailureKind::Interrupted {
             let note = self.host.interrupted_note();
             failure.reports.iter_mut().for_each(|report: &mut Report| report.notes.extend(note.clone()));
         }
         failure
-    }
-
-    /// Evaluate one input of the prompt; what it defines stays. Returns the value to show, if it has one.
-    pub fn eval(&mut self, input: &str) -> Result<Option<String>, Failure> {
-        let result = guarded(|| self.eval_input(input));
-        self.host.finish();
-        result.map_err(|error| self.failure(&error, PROMPT))
-    }
-
-    fn eval_input(&mut self, input: &str) -> Res<Option<String>> {
-        let before = self.transcript.matches('\n').count();
-        self.transcript += input.trim_end();
-        self.transcript.push('\n');
-        let padded = "\n".repeat(before) + input;
-        let ast = self.loader.parse_input(&self.engine, PROMPT, &self.transcript, &padded, &self.scope)?;
-        let mut all = self.library.merge(&ast);
-        all.set_source(PROMPT);
-        // The functions stay even when a statement fails; imports only when they worked.
-        let functions = all.clone_functions_only();
-        let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all);
-        let imports: Vec<Stmt> = match &result {
-            Ok(_) => all.statements().iter().filter(|s| matches!(s, Stmt::Import(..))).cloned().collect(),
-            Err(_) => self.library.statements().to_vec(),
-        };
-        self.library = AST::new(imports, Module::new()).merge(&functions);
-        let value = result?;
-        let hidden = value.is_unit() || input.trim_end().ends_with(';');
-        if hidden { Ok(None) } else { self.shown(value).map(Some) }
-    }
-
-    /// A value as the prompt shows it: in its short form.
-    fn shown(&self, value: Dynamic) -> Res<String> {
-        let mut scope = Scope::new();
-        scope.push_dynamic("value", value);
-        let ast = self.engine.compile_with_scope(&scope, "to_debug(value)")?;
-        self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &ast).map(|text| text.to_string())
     }
 
     /// Does `input` stop in the middle: an open bracket, an open string, half an expression?
@@ -164,18 +170,6 @@ impl Session {
             }
             _ => false,
         }
-    }
-
-    /// Names that a user of the prompt may want completed: natives, own functions, variables, constants.
-    pub fn completions(&self) -> Vec<String> {
-        let mut names: Vec<String> = super::signatures::natives(&self.engine).into_iter().map(|n| n.name).collect();
-        names.extend(self.library.iter_functions().map(|f| f.name.to_string()));
-        names.extend(self.scope.iter_raw().map(|(name, ..)| name.to_string()));
-        names.extend(self.loader.constants().iter_raw().map(|(name, ..)| name.to_string()));
-        names.retain(|name| rhai::is_valid_identifier(name) && !name.starts_with("anon$"));
-        names.sort();
-        names.dedup();
-        names
     }
 }
 

@@ -71,7 +71,11 @@ pub fn short_type(kind: &str) -> String {
         "Dynamic" => "any",
         "()" => "()",
         _ if kind.contains("Range") => "range",
-        _ => kind.rsplit("::").next().unwrap_or(kind),
+        // What the host shares, `Rc<Run>`, is what it holds.
+        _ => match kind.rsplit("::").next().unwrap_or(kind).trim_start_matches("Rc<").trim_end_matches([' ', '>']) {
+            "Dynamic" => "any",
+            kind => kind,
+        },
     }
     .to_string()
 }

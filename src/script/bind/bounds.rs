@@ -85,14 +85,11 @@ fn worst(model: &Model, bounds: &Map, y: &Tensor, options: Map) -> Res<Tensor> {
 
 #[export_module]
 mod bound {
-    /// The l2 ball of radius `epsilon` (a number, or one per image [B]) around the images `x`, and the box x +- epsilon.
     #[rhai_fn(return_raw)]
     pub fn ball_and_box(x: Tensor, epsilon: Dynamic) -> Res<Region> {
         let epsilon = radii("ball_and_box", &x, &epsilon)?;
         bounds::Region::around(&x.0, &epsilon, false).map(Region).map_err(candle)
     }
-    /// The same. Options: `images` (false) cuts the box to [0, 1], valid only against an adversary held to images too;
-    /// `outward` (false) rounds this region, and all that is made of it, outward: images and model in f64 on the CPU.
     #[rhai_fn(name = "ball_and_box", return_raw)]
     pub fn ball_and_box_options(x: Tensor, epsilon: Dynamic, options: Map) -> Res<Region> {
         let epsilon = radii("ball_and_box", &x, &epsilon)?;
@@ -104,22 +101,18 @@ mod bound {
         }
         bounds::Region::around(&x.0, &epsilon, images).map(Region).map_err(candle)
     }
-    /// Ball and box through an affine layer whose spectral norm is at most `sigma` ([1] or one per sample [B]).
     #[rhai_fn(pure, return_raw)]
     pub fn affine(region: &mut Region, layer: Layer, sigma: Tensor) -> Res<Region> {
         region.0.affine(&layer.0, &sigma.0).map(Region).map_err(candle)
     }
-    /// The box alone through an affine layer, as in interval bound propagation; the ball is given up, its radius is NaN.
     #[rhai_fn(name = "affine", pure, return_raw)]
     pub fn affine_box(region: &mut Region, layer: Layer) -> Res<Region> {
         region.0.affine_box(&layer.0).map(Region).map_err(candle)
     }
-    /// Ball and box through an activation or flatten.
     #[rhai_fn(pure, return_raw)]
     pub fn activation(region: &mut Region, layer: Layer) -> Res<Region> {
         region.0.activation(&layer.0, false).map(Region).map_err(candle)
     }
-    /// The same. Options: `cut` (false) also cuts the box with f(center -+ radius), as published code does.
     #[rhai_fn(name = "activation", pure, return_raw)]
     pub fn activation_options(region: &mut Region, layer: Layer, options: Map) -> Res<Region> {
         let mut options = Options::new("activation", options);
@@ -127,48 +120,35 @@ mod bound {
         options.finish()?;
         region.0.activation(&layer.0, cut).map(Region).map_err(candle)
     }
-    /// Clean activations, [B, ...].
     #[rhai_fn(get = "center", pure, return_raw)]
     pub fn center(region: &mut Region) -> Res<Tensor> {
         region.0.center().map(Tensor).map_err(candle)
     }
-    /// Lower end of the box, [B, ...].
     #[rhai_fn(get = "lower", pure, return_raw)]
     pub fn lower(region: &mut Region) -> Res<Tensor> {
         region.0.lower().map(Tensor).map_err(candle)
     }
-    /// Upper end of the box, [B, ...].
     #[rhai_fn(get = "upper", pure, return_raw)]
     pub fn upper(region: &mut Region) -> Res<Tensor> {
         region.0.upper().map(Tensor).map_err(candle)
     }
-    /// Radius of the ball, [B].
     #[rhai_fn(get = "radius", pure)]
     pub fn radius(region: &mut Region) -> Tensor {
         Tensor(region.0.radius.clone())
     }
-    /// Mean width of the box of each sample, [B], without gradient.
     #[rhai_fn(get = "mean_width", pure, return_raw)]
     pub fn mean_width(region: &mut Region) -> Res<Tensor> {
         region.0.mean_width().map(Tensor).map_err(candle)
     }
-    /// Which outputs of `activation` can vary (I_V): a mask [B, ...] of u8, or () where all do. `region` lies before a
-    /// ReLU kind, behind a MaxMin kind.
     #[rhai_fn(return_raw)]
     pub fn varying(activation: Layer, region: Region) -> Res<Dynamic> {
         let mask = bounds::varying(&activation.0, &region.0).map_err(candle)?;
         Ok(mask.map_or(Dynamic::UNIT, |m| Dynamic::from(Tensor(m))))
     }
-    /// Which values of a box have a width above 0: a mask [B, ...] of u8.
     #[rhai_fn(name = "varying", return_raw)]
     pub fn varying_region(region: Region) -> Res<Tensor> {
         varying_box(&region.0).map(Tensor).map_err(candle)
     }
-    /// The spectral norm of I_rows W I_columns for each start vector `u` [B, input]: power iteration. Masks are u8 or
-    /// (). `iterations` is a number, or #{ iterations, tolerance } to stop each sample at ||u' - u|| <= tolerance; with
-    /// dtype: "bf16" in it the products of convolutions in f32 are in bf16 where the processor has that, all but the last:
-    /// sigma then differs by some 1e-4, more while far from converged. The result is an estimate from below; its gradient in the weight is the
-    /// envelope's.
     #[rhai_fn(return_raw)]
     pub fn spectral_norm(
         layer: Layer,
@@ -184,45 +164,35 @@ mod bound {
             .map(|pair| SpectralNorm(Rc::new(pair)))
             .map_err(candle)
     }
-    /// The norms [B].
     #[rhai_fn(get = "sigma", pure)]
     pub fn sigma(norm: &mut SpectralNorm) -> Tensor {
         Tensor(norm.0.sigma.clone())
     }
-    /// Right singular vectors [B, input].
     #[rhai_fn(get = "u", pure)]
     pub fn right_vectors(norm: &mut SpectralNorm) -> Tensor {
         Tensor(norm.0.u.clone())
     }
-    /// Left singular vectors [B, output].
     #[rhai_fn(get = "v", pure)]
     pub fn left_vectors(norm: &mut SpectralNorm) -> Tensor {
         Tensor(norm.0.v.clone())
     }
-    /// Iterations that each sample used.
     #[rhai_fn(get = "iterations", pure)]
     pub fn iterations(norm: &mut SpectralNorm) -> Array {
         norm.0.iterations.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
     }
-    /// Did every sample meet the tolerance? Without a tolerance nobody knows: false.
     #[rhai_fn(get = "converged", pure)]
     pub fn converged(norm: &mut SpectralNorm) -> bool {
         norm.0.converged.iter().all(|c| *c)
     }
-    /// Which samples met the tolerance, [B] of u8.
     #[rhai_fn(get = "converged_samples", pure, return_raw)]
     pub fn converged_samples(norm: &mut SpectralNorm) -> Res<Tensor> {
         let flags: Vec<u8> = norm.0.converged.iter().map(|c| u8::from(*c)).collect();
         candle_core::Tensor::new(flags, norm.0.sigma.device()).map(Tensor).map_err(candle)
     }
-    /// Worst logits [B, C] for the labels `y`: logit_j plus the largest rise of (w_j - w_y) over ball and box before the
-    /// last layer, found exactly. `bounds` holds `region` and `radius`.
     #[rhai_fn(return_raw)]
     pub fn worst_logits(model: Model, bounds: Map, y: Tensor) -> Res<Tensor> {
         worst(&model, &bounds, &y, Map::new())
     }
-    /// Worst logits. Options: `method` ("exact", "clip" for clip-and-enlarge, "ball" or "box" for one of them alone),
-    /// `iterations` (1) and `constant` (0; published code has 1e-12 under its square roots) for "clip".
     #[rhai_fn(name = "worst_logits", return_raw)]
     pub fn worst_logits_options(model: Model, bounds: Map, y: Tensor, options: Map) -> Res<Tensor> {
         worst(&model, &bounds, &y, options)

@@ -61,25 +61,14 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
 
 #[export_module]
 mod datasets {
-    /// A data set by name ("digits", "mnist", "cifar10", "tiny_imagenet"), by the path of a manifest, or by the path of a
-    /// folder of JPEG or PNG pictures, all alike: FOLDER/train/CLASS/ and FOLDER/test/CLASS/ (or val), or FOLDER/CLASS/.
-    /// A path holds a `/`; a relative one starts at the script.
     #[rhai_fn(return_raw)]
     pub fn dataset(context: NativeCallContext, name: &str) -> Res<Dataset> {
         load(&context, name, Map::new())
     }
-    /// A data set. Options, of which 0 is none: `train_limit`, `test_limit` (the first so many images), `per_class` (then the
-    /// first so many training images of each class), `validation` (then so many training images, or such a share of them,
-    /// set apart as `data.validation`), `pad` (zeros on each side of every image), `dtype` ("f32"); for a folder without test
-    /// images `test` (0.2: so many, or such a share, set apart). For the batches of training images, in this order:
-    /// `rotation` (by a random angle of up to so many degrees either way), `crop` (zeros around an image, of which a random
-    /// window is taken), `flip` (false: reflect every other image), `cutout` (a square of so many zeros a side, anywhere).
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_options(context: NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
         load(&context, name, options)
     }
-    /// A data set of tensors: images [n, channels, height, width] of a floating-point dtype, with any values, and n labels
-    /// each, an array of ints or a tensor of integers. There are as many classes as the largest label says.
     #[rhai_fn(return_raw)]
     pub fn dataset_from(
         context: NativeCallContext,
@@ -90,8 +79,6 @@ mod datasets {
     ) -> Res<Dataset> {
         from_arrays(&context, [train_x, test_x], [train_y, test_y], Map::new())
     }
-    /// The same. Options: `name` ("arrays"), `classes`, and those of `dataset` but `test`; `dtype` is that of the training
-    /// images if it is not given.
     #[rhai_fn(name = "dataset_from", return_raw)]
     pub fn dataset_from_options(
         context: NativeCallContext,
@@ -103,60 +90,48 @@ mod datasets {
     ) -> Res<Dataset> {
         from_arrays(&context, [train_x, test_x], [train_y, test_y], options)
     }
-    /// The images to train on.
     #[rhai_fn(get = "train", pure)]
     pub fn train(data: &mut Dataset) -> Split {
         Split(data.0.train.clone())
     }
-    /// The images to test on.
     #[rhai_fn(get = "test", pure)]
     pub fn test(data: &mut Dataset) -> Split {
         Split(data.0.test.clone())
     }
-    /// The images set apart from those to train on; an error if the data set was not asked for `validation` images.
     #[rhai_fn(get = "validation", pure, return_raw)]
     pub fn validation(data: &mut Dataset) -> Res<Split> {
         data.0.validation().map(|split| Split(split.clone())).map_err(|e| fail(e.to_string()))
     }
-    /// Shape of one image, [channels, height, width], with the zeros around it.
     #[rhai_fn(get = "shape", pure)]
     pub fn image_shape(data: &mut Dataset) -> Array {
         data.0.shape.iter().map(|n| Dynamic::from(int(*n))).collect()
     }
-    /// Mean of each channel over the training images, as their publishers or users state it, an array of numbers; an error
-    /// if the data set's manifest names none.
     #[rhai_fn(get = "mean", pure, return_raw)]
     pub fn data_mean(data: &mut Dataset) -> Res<Array> {
         let found = normalisation(data)?;
         Ok(found.mean.iter().map(|m| Dynamic::from(*m)).collect())
     }
-    /// Standard deviation of each channel, as `mean`.
     #[rhai_fn(get = "std", pure, return_raw)]
     pub fn data_std(data: &mut Dataset) -> Res<Array> {
         let found = normalisation(data)?;
         Ok(found.std.iter().map(|s| Dynamic::from(*s)).collect())
     }
-    /// Number of classes.
     #[rhai_fn(get = "classes", pure)]
     pub fn data_classes(data: &mut Dataset) -> INT {
         int(data.0.classes)
     }
-    /// Short name.
     #[rhai_fn(get = "name", pure)]
     pub fn data_name(data: &mut Dataset) -> String {
         data.0.name.clone()
     }
-    /// Number of images.
     #[rhai_fn(name = "len", pure)]
     pub fn split_len(split: &mut Split) -> INT {
         int(split.0.len())
     }
-    /// A digest of images and labels, hexadecimal.
     #[rhai_fn(get = "digest", pure, return_raw)]
     pub fn split_digest(split: &mut Split) -> Res<String> {
         split.0.fingerprint().map_err(candle)
     }
-    /// The first `n` images.
     #[rhai_fn(pure, return_raw)]
     pub fn take(split: &mut Split, n: INT) -> Res<Split> {
         match args::count("take", "the number of images", n)? {
@@ -164,62 +139,49 @@ mod datasets {
             n => Ok(Split(split.0.take(n))),
         }
     }
-    /// The first `n` images of each class, in their order; an error if a class has fewer.
     #[rhai_fn(pure, return_raw)]
     pub fn per_class(split: &mut Split, n: INT) -> Res<Split> {
         let n = args::count("per_class", "the number of images", n)?;
         split.0.per_class(n).map(Split).map_err(|e| fail(e.to_string()))
     }
-    /// All batches of one pass: in a new seeded order for training images, in order for test images.
     #[rhai_fn(pure, return_raw)]
     pub fn batches(context: NativeCallContext, split: &mut Split, size: INT) -> Res<Batches> {
         pass(&context, split, size, Map::new())
     }
-    /// Batches. Options: `shuffle` (true for training images), `pass` (number of the order and the augmentation; else a new
-    /// one each time), `drop_last` (false), `augment` (true: rotation, crop, flip and cutout as the data set was asked to).
     #[rhai_fn(name = "batches", pure, return_raw)]
     pub fn batches_options(context: NativeCallContext, split: &mut Split, size: INT, options: Map) -> Res<Batches> {
         pass(&context, split, size, options)
     }
-    /// Images by their numbers, [n, channels, height, width], values in [0, 1] (of tensors of one's own, as they were given);
-    /// never augmented.
     #[rhai_fn(pure, return_raw)]
     pub fn images(split: &mut Split, numbers: Array) -> Res<Tensor> {
         let numbers = places("images", split, &numbers)?;
         split.0.images(&numbers).map(Tensor).map_err(candle)
     }
-    /// Labels by image numbers, [n].
     #[rhai_fn(pure, return_raw)]
     pub fn labels(split: &mut Split, numbers: Array) -> Res<Tensor> {
         let numbers = places("labels", split, &numbers)?;
         split.0.labels(&numbers).map(Tensor).map_err(candle)
     }
-    /// Images, [B, channels, height, width].
     #[rhai_fn(get = "x", pure)]
     pub fn x(batch: &mut Batch) -> Tensor {
         Tensor(batch.0.x.clone())
     }
-    /// Labels, [B].
     #[rhai_fn(get = "y", pure)]
     pub fn y(batch: &mut Batch) -> Tensor {
         Tensor(batch.0.y.clone())
     }
-    /// Numbers of the images in their split.
     #[rhai_fn(get = "index", pure)]
     pub fn batch_index(batch: &mut Batch) -> Array {
         batch.0.index.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
     }
-    /// The batch's number in its pass, from 0.
     #[rhai_fn(get = "number", pure)]
     pub fn batch_number(batch: &mut Batch) -> INT {
         int(batch.0.number)
     }
-    /// Batches in the pass.
     #[rhai_fn(get = "count", pure)]
     pub fn batch_count(batch: &mut Batch) -> INT {
         int(batch.0.count)
     }
-    /// Images in the batch.
     #[rhai_fn(name = "len", pure)]
     pub fn batch_len(batch: &mut Batch) -> INT {
         int(batch.0.index.len())

@@ -4,6 +4,7 @@ use crate::compute::device;
 use crate::compute::random::Generator;
 use crate::run::{Run, RunFolder};
 use crate::script::settings::Overrides;
+use crate::show::Screen;
 use candle_core::{DType, Device};
 use rhai::{Dynamic, NativeCallContext, Scope};
 use std::cell::{Cell, RefCell};
@@ -39,6 +40,8 @@ pub struct Host {
     /// Stores of fresh power-iteration vectors made so far; each has numbers of its own.
     pub stores: Cell<u64>,
     pub run: Rc<Run>,
+    /// What text is drawn for.
+    pub screen: Cell<Screen>,
 }
 
 impl Host {
@@ -57,6 +60,7 @@ impl Host {
             passes: Cell::new(0),
             stores: Cell::new(1),
             run: Rc::new(Run::new(folder)),
+            screen: Cell::new(Screen::PLAIN),
         })
     }
 

@@ -58,57 +58,43 @@ fn start(options: &mut Options) -> Res<train::Start> {
 
 #[export_module]
 mod loss {
-    /// Mean cross-entropy of logits [B, C] at labels [B], one number.
     #[rhai_fn(return_raw)]
     pub fn cross_entropy(logits: Tensor, y: Tensor) -> Res<Tensor> {
         losses::cross_entropy(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// Cross-entropy of each sample, [B].
     #[rhai_fn(return_raw)]
     pub fn cross_entropies(logits: Tensor, y: Tensor) -> Res<Tensor> {
         losses::cross_entropies(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// Logits with GloRo's extra class, the largest worst logit of the other classes: [B, C + 1].
     #[rhai_fn(return_raw)]
     pub fn gloro_logits(logits: Tensor, worst: Tensor, y: Tensor) -> Res<Tensor> {
         losses::gloro_logits(&logits.0, &worst.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// Logits of Lipschitz-margin training: those of the other classes raised by sqrt(2) `radius`, [B, C]. `radius` [B] is
-    /// epsilon times a Lipschitz constant of the whole network.
     #[rhai_fn(return_raw)]
     pub fn lmt_logits(logits: Tensor, radius: Tensor, y: Tensor) -> Res<Tensor> {
         losses::lmt_logits(&logits.0, &radius.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// Share of samples whose label is strictly on top, one number; ties and NaN are wrong.
     #[rhai_fn(return_raw)]
     pub fn accuracy(logits: Tensor, y: Tensor) -> Res<Tensor> {
         losses::accuracy(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// Which samples have their label strictly on top by a finite margin: [B] of u8. On worst logits: which are certified.
     #[rhai_fn(return_raw)]
     pub fn correct(logits: Tensor, y: Tensor) -> Res<Tensor> {
         losses::correct(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// The label's logit minus the largest other one, [B]; NaN where a logit is not finite.
     #[rhai_fn(return_raw)]
     pub fn margins(logits: Tensor, y: Tensor) -> Res<Tensor> {
         losses::margins(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
-    /// The sparsity loss of one activation (Eq. 12), one number: mean over samples and neurons; `theta_weight` is t.
     #[rhai_fn(return_raw)]
     pub fn sparsity(activation: Layer, region: Region, theta_weight: Dynamic) -> Res<Tensor> {
         let t = args::number("sparsity", &theta_weight)?;
         losses::sparsity(&activation.0, &region.0, t).map(Tensor).map_err(candle)
     }
-    /// L2 attack: points within `epsilon` of `x` that the model is made to misclassify, [B, ...]. 100 steps of epsilon/4.
     #[rhai_fn(return_raw)]
     pub fn pgd(context: NativeCallContext, model: Model, x: Tensor, y: Tensor, epsilon: Dynamic) -> Res<Tensor> {
         attack(&context, &model, &x, &y, &epsilon, Map::new())
     }
-    /// L2 attack. Options: `steps` (100), `step_size` (epsilon / 4), `random_start` (true), `clip` to [0, 1] (true),
-    /// `stop_early` (true: a sample that is misclassified stays there), `loss` ("cross_entropy", or "margin": the largest other
-    /// logit less the label's), `start` (points to begin at), `streams` (an int for each image that names its random
-    /// start, which then does not depend on who shares the batch).
     #[rhai_fn(name = "pgd", return_raw)]
     pub fn pgd_options(
         context: NativeCallContext,

@@ -1,4 +1,7 @@
 //! What scripts can call: one thin file per topic, which converts arguments and results and does no arithmetic.
+//!
+//! What each function does is said in `docs/reference/*.d.rhai` alone, from where `?name`, `workbench doc` and editors have
+//! it; `tests/documentation.rs` tells which entry is missing.
 
 mod args;
 mod bounds;
@@ -13,6 +16,7 @@ mod optimizers;
 mod random;
 mod records;
 mod run;
+mod show;
 mod tensor_files;
 mod tensor_index;
 mod tensor_make;
@@ -22,10 +26,21 @@ mod upper;
 mod vectors;
 
 pub use host::{Host, HostConfig};
-pub use types::{Model, Tensor};
+pub use show::{images, values};
+pub use types::{Dataset, Layer, Model, Region, SpectralNorm, Split, Tensor};
 
+use super::signatures::natives;
 use rhai::Engine;
 use std::rc::Rc;
+
+/// The names of the host's types.
+pub fn type_names(engine: &Engine) -> Vec<String> {
+    let named = |name: &str| name.starts_with(char::is_uppercase).then(|| name.to_string());
+    let mut names: Vec<String> =
+        natives(engine).iter().filter(|n| n.name == "to_debug").filter_map(|n| named(&n.first)).collect();
+    names.extend(["Epochs".into(), "Batches".into()]);
+    names
+}
 
 /// Register every type and function; `host` becomes the engine's tag, where natives find it.
 pub fn register(engine: &mut Engine, host: &Rc<Host>) {
@@ -47,4 +62,5 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     data::register(engine);
     run::register(engine);
     records::register(engine);
+    show::register(engine);
 }

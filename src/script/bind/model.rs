@@ -62,23 +62,14 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
 
 #[export_module]
 mod model {
-    /// A network over samples of `shape`, a list of layers. A shape that does not fit is an error that names the layer.
-    ///
-    /// # Example
-    /// ```rhai
-    /// let net = sequential([1, 8, 8], [conv2d(8, 3), relu(), flatten(), linear(10)]);
-    /// ```
     #[rhai_fn(return_raw)]
     pub fn sequential(context: NativeCallContext, shape: Array, layers: Array) -> Res<Model> {
         build(&context, &shape, layers, Map::new())
     }
-    /// A network. Options: `dtype` ("f32") of the parameters.
     #[rhai_fn(name = "sequential", return_raw)]
     pub fn sequential_options(context: NativeCallContext, shape: Array, layers: Array, options: Map) -> Res<Model> {
         build(&context, &shape, layers, options)
     }
-    /// The network that a saved weights file describes, with its weights, in f32. `path` may be an address on the hub,
-    /// hf://OWNER/REPOSITORY/PATH@REVISION.
     #[rhai_fn(return_raw)]
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
         let host = host(&context);
@@ -86,37 +77,30 @@ mod model {
             .map(|m| Model(Rc::new(m)))
             .map_err(candle)
     }
-    /// Logits [B, C] of a batch [B, input].
     #[rhai_fn(pure, return_raw)]
     pub fn forward(model: &mut Model, x: Tensor) -> Res<Tensor> {
         model.0.forward(&x.0).map(Tensor).map_err(candle)
     }
-    /// The layers, first to last.
     #[rhai_fn(get = "layers", pure)]
     pub fn layers(model: &mut Model) -> Array {
         model.0.layers().iter().map(|l| Dynamic::from(Layer(l.clone()))).collect()
     }
-    /// Shape of one input sample.
     #[rhai_fn(get = "input", pure)]
     pub fn input_shape(model: &mut Model) -> Array {
         model.0.input().iter().map(|n| Dynamic::from(int(*n))).collect()
     }
-    /// Number of outputs.
     #[rhai_fn(get = "classes", pure)]
     pub fn classes(model: &mut Model) -> INT {
         int(model.0.output().iter().product())
     }
-    /// The number type of the parameters.
     #[rhai_fn(get = "dtype", pure)]
     pub fn model_dtype(model: &mut Model) -> String {
         model.0.dtype().as_str().to_string()
     }
-    /// A digest of layers and parameters, hexadecimal: the same for the same network, whatever its dtype.
     #[rhai_fn(get = "digest", pure, return_raw)]
     pub fn model_digest(model: &mut Model) -> Res<String> {
         model.0.digest().map_err(candle)
     }
-    /// All parameters by name: `0.weight`, `0.bias`, `1.threshold`, ...
     #[rhai_fn(get = "parameters", pure)]
     pub fn parameters(model: &mut Model) -> Map {
         let entry = |(name, var): &(String, candle_core::Var)| {
@@ -124,7 +108,6 @@ mod model {
         };
         model.0.parameters().iter().map(entry).collect()
     }
-    /// One parameter by its name.
     #[rhai_fn(pure, return_raw)]
     pub fn param(model: &mut Model, name: &str) -> Res<Tensor> {
         let names = || model.0.parameters().iter().map(|(n, _)| n.as_str());
@@ -137,7 +120,6 @@ mod model {
         };
         model.0.parameter(name).map(|v| Tensor(v.as_tensor().clone())).ok_or_else(unknown)
     }
-    /// Give a parameter other values of the same shape.
     #[rhai_fn(pure, return_raw)]
     pub fn set_param(model: &mut Model, name: &str, value: Tensor) -> Res<()> {
         let Some(var) = model.0.parameter(name) else { return Err(fail(format!("set_param: no parameter `{name}`"))) };
@@ -151,36 +133,28 @@ mod model {
         let set = || var.set(&value.0.detach().to_dtype(var.dtype())?);
         set().map_err(candle)
     }
-    /// A view whose parameters take no gradient: for evaluation and attacks.
     #[rhai_fn(pure)]
     pub fn frozen(model: &mut Model) -> Model {
         Model(Rc::new(model.0.frozen()))
     }
-    /// A copy with parameters of its own, in another number type.
     #[rhai_fn(name = "to_dtype", pure, return_raw)]
     pub fn model_to_dtype(model: &mut Model, dtype: &str) -> Res<Model> {
         let dtype = args::dtype("to_dtype", dtype)?;
         trainable("to_dtype", dtype)?;
         model.0.to_dtype(dtype).map(|m| Model(Rc::new(m))).map_err(candle)
     }
-    /// A copy with parameters of its own.
     #[rhai_fn(name = "copy", pure, return_raw)]
     pub fn model_copy(model: &mut Model) -> Res<Model> {
         model.0.to_dtype(model.0.dtype()).map(|m| Model(Rc::new(m))).map_err(candle)
     }
-    /// Put every threshold of a ReLU-theta back to at least 0; optimisers of a model do this by themselves.
     #[rhai_fn(pure, return_raw)]
     pub fn project_thresholds(model: &mut Model) -> Res<()> {
         model.0.project_thresholds().map_err(candle)
     }
-    /// Write the weights, and the layers, to a safetensors file.
     #[rhai_fn(pure, return_raw)]
     pub fn save(model: &mut Model, path: &str) -> Res<()> {
         model.0.save(Path::new(path)).map_err(candle)
     }
-    /// Replace the weights by those of a safetensors or PyTorch file, or of an address on the hub; every name and shape
-    /// must fit. From PyTorch: `torch.save(model.state_dict(), path)`, or a checkpoint with a state_dict in it; a prefix
-    /// that all names share, such as `module.`, is left out.
     #[rhai_fn(pure, return_raw)]
     pub fn load(model: &mut Model, path: &str) -> Res<()> {
         model.0.load(&weights_file("load", path)?).map_err(candle)

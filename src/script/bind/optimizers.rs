@@ -74,55 +74,43 @@ fn stepped(o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_cor
 
 #[export_module]
 mod optimizer {
-    /// Adam over a model or an array of parameters, learning rate 1e-3. After each step the thresholds of a model's
-    /// ReLU-theta are put back to at least 0.
     #[rhai_fn(return_raw)]
     pub fn adam(target: Dynamic) -> Res<Optimizer> {
         made("adam", target, Map::new())
     }
-    /// Adam. Options: `lr` (1e-3), `beta1` (0.9), `beta2` (0.999), `eps` (1e-8), `weight_decay` (0), `decoupled` (false;
-    /// true is AdamW), `clip_norm` (none).
     #[rhai_fn(name = "adam", return_raw)]
     pub fn adam_options(target: Dynamic, options: Map) -> Res<Optimizer> {
         made("adam", target, options)
     }
-    /// Stochastic gradient descent, learning rate 1e-2.
     #[rhai_fn(name = "sgd", return_raw)]
     pub fn sgd_plain(target: Dynamic) -> Res<Optimizer> {
         made("sgd", target, Map::new())
     }
-    /// Stochastic gradient descent. Options: `lr` (1e-2), `momentum` (0), `weight_decay` (0), `clip_norm` (none).
     #[rhai_fn(return_raw)]
     pub fn sgd(target: Dynamic, options: Map) -> Res<Optimizer> {
         made("sgd", target, options)
     }
-    /// Differentiate `loss` and take one step.
     #[rhai_fn(pure, return_raw)]
     pub fn step(o: &mut Optimizer, loss: Tensor) -> Res<()> {
         stepped(o, |o| o.step(&loss.0, None))
     }
-    /// Differentiate `loss` and take one step with this learning rate.
     #[rhai_fn(name = "step", pure, return_raw)]
     pub fn step_lr(o: &mut Optimizer, loss: Tensor, lr: Dynamic) -> Res<()> {
         let lr = args::number("step", &lr)?;
         stepped(o, |o| o.step(&loss.0, Some(lr)))
     }
-    /// Take one step with gradients from `backward`, as they are or changed by you.
     #[rhai_fn(name = "step", pure, return_raw)]
     pub fn step_gradients(o: &mut Optimizer, gradients: Gradients) -> Res<()> {
         stepped(o, |o| o.apply(&gradients.0, None))
     }
-    /// Steps taken so far.
     #[rhai_fn(get = "steps", pure)]
     pub fn steps(o: &mut Optimizer) -> INT {
         int(o.0.borrow().steps)
     }
-    /// The learning rate that `step(loss)` uses.
     #[rhai_fn(get = "lr", pure)]
     pub fn lr(o: &mut Optimizer) -> f64 {
         o.0.borrow().lr
     }
-    /// The moments by name: `m/0.weight`, `v/0.weight`, ...
     #[rhai_fn(get = "state", pure, return_raw)]
     pub fn state(o: &mut Optimizer) -> Res<Map> {
         let state = o.0.borrow().state().map_err(candle)?;

@@ -13,20 +13,17 @@ pub fn register(engine: &mut Engine) {
 
 #[export_module]
 mod random {
-    /// Standard normal numbers of `shape`, f32.
     #[rhai_fn(return_raw)]
     pub fn randn(context: NativeCallContext, shape: Array) -> Res<Tensor> {
         let (host, dims) = (host(&context), args::new_shape("randn", &shape)?);
         host.random.normal(0.0, 1.0, dims, host.dtype, &host.device).map(Tensor).map_err(candle)
     }
-    /// Uniform numbers in [low, high) of `shape`, f32.
     #[rhai_fn(return_raw)]
     pub fn uniform(context: NativeCallContext, low: Dynamic, high: Dynamic, shape: Array) -> Res<Tensor> {
         let (low, high) = (args::number("uniform", &low)?, args::number("uniform", &high)?);
         let (host, dims) = (host(&context), args::new_shape("uniform", &shape)?);
         host.random.uniform(low, high, dims, host.dtype, &host.device).map(Tensor).map_err(candle)
     }
-    /// One uniform number in [0, 1).
     pub fn random(context: NativeCallContext) -> FLOAT {
         host(&context).random.unit()
     }

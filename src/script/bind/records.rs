@@ -45,8 +45,6 @@ fn map(row: &Row) -> Res<Map> {
 
 #[export_module]
 mod records_api {
-    /// Records in the folder `folder`, which is made, or goes on where an earlier evaluation with the same `header`, a map,
-    /// stopped. Another header there is an error.
     #[rhai_fn(name = "records", return_raw)]
     pub fn open(folder: &str, header: Map) -> Res<Records> {
         let mut header = row("records", &header)?;
@@ -55,31 +53,25 @@ mod records_api {
         let opened = records::Records::open(Path::new(folder), header).map_err(fail)?;
         Ok(Records(Rc::new(RefCell::new(opened))))
     }
-    /// The records of a folder as #{ header, rows }, without opening them for writing.
     #[rhai_fn(return_raw)]
     pub fn read_records(folder: &str) -> Res<Map> {
         let (header, rows) = records::read(Path::new(folder)).map_err(fail)?;
         let rows = rows.iter().map(|row| map(row).map(Dynamic::from)).collect::<Res<Array>>()?;
         Ok([("header".into(), Dynamic::from(map(&header)?)), ("rows".into(), Dynamic::from(rows))].into())
     }
-    /// How many rows there are.
     #[rhai_fn(name = "len", pure)]
     pub fn count(records: &mut Records) -> INT {
         super::super::types::int(records.0.borrow().rows().len())
     }
-    /// All rows, an array of maps.
     #[rhai_fn(get = "rows", pure, return_raw)]
     pub fn rows(records: &mut Records) -> Res<Array> {
         records.0.borrow().rows().iter().map(|row| map(row).map(Dynamic::from)).collect()
     }
-    /// Keep the first `count` rows only.
     #[rhai_fn(pure, return_raw)]
     pub fn keep(records: &mut Records, count: INT) -> Res<()> {
         let count = usize::try_from(count).map_err(|_| fail(format!("keep: {count} rows; at least 0 are kept")))?;
         records.0.borrow_mut().truncate(count).map_err(fail)
     }
-    /// Append `rows`, an array of maps, and the map `timing` to the timings beside them. Both are on the disk when this
-    /// returns.
     #[rhai_fn(pure, return_raw)]
     pub fn add(records: &mut Records, rows: Array, timing: Map) -> Res<()> {
         let list = |value: &Dynamic| match value.read_lock::<Map>() {
@@ -89,7 +81,6 @@ mod records_api {
         let rows = rows.iter().map(list).collect::<Res<Vec<_>>>()?;
         records.0.borrow_mut().add(rows, &row("add", &timing)?).map_err(fail)
     }
-    /// Write all rows as records.parquet into the folder; returns the path.
     #[rhai_fn(pure, return_raw)]
     pub fn parquet(records: &mut Records) -> Res<String> {
         records.0.borrow().parquet().map(|p| p.display().to_string()).map_err(fail)

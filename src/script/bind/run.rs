@@ -59,25 +59,19 @@ fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
 
 #[export_module]
 mod run_api {
-    /// The script's settings with their defaults, which `--set key=value` overrides; unknown keys and other types are
-    /// errors. Once per script.
     #[rhai_fn(return_raw)]
     pub fn settings(context: NativeCallContext, defaults: Map) -> Res<Map> {
         let host = host(&context);
         host.overrides.borrow_mut().resolve(defaults)
     }
-    /// The epochs 0, 1, ..., count - 1; each is shown when it is over.
     #[rhai_fn(pure, return_raw)]
     pub fn epochs(run: &mut Rc<Run>, count: INT) -> Res<Epochs> {
         looped(run, count, "")
     }
-    /// The same with a name, for scripts that train more than once.
     #[rhai_fn(name = "epochs", pure, return_raw)]
     pub fn epochs_named(run: &mut Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
         looped(run, count, label)
     }
-    /// Log values of this batch: tensors of one number are averaged over the epoch, of plain numbers the last one shows.
-    /// A value that is not finite ends the run.
     #[rhai_fn(pure, return_raw)]
     pub fn log(run: &mut Rc<Run>, values: Map) -> Res<()> {
         let mut list = vec![];
@@ -90,23 +84,19 @@ mod run_api {
         }
         run.log(list).map_err(fail)
     }
-    /// Show `text` as the live line of a terminal, until something else is shown; nothing where there is none.
     #[rhai_fn(pure)]
     pub fn status(run: &mut Rc<Run>, text: &str) {
         run.status(text);
     }
-    /// What was logged in the last epoch, by name.
     #[rhai_fn(get = "metrics", pure, return_raw)]
     pub fn metrics(run: &mut Rc<Run>) -> Res<Map> {
         let values = run.metrics().map_err(fail)?;
         Ok(values.into_iter().map(|(n, v)| (n.into(), Dynamic::from(v))).collect())
     }
-    /// The path of a file in this run's folder, which is made if need be.
     #[rhai_fn(pure, return_raw)]
     pub fn path(run: &mut Rc<Run>, file: &str) -> Res<String> {
         run.folder.path(file).map(|p| p.display().to_string()).map_err(fail)
     }
-    /// Save a model as `file` in this run's folder, replacing an earlier one; returns the path.
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save_model(run: &mut Rc<Run>, model: Model, file: &str) -> Res<String> {
         let path = run.folder.path(file).map_err(fail)?;
@@ -114,8 +104,6 @@ mod run_api {
         run.saved(path.clone());
         Ok(path.display().to_string())
     }
-    /// Write a CSV file into this run's folder, replacing an earlier one: an array of column names and an array of rows.
-    /// Returns the path.
     #[rhai_fn(pure, return_raw)]
     pub fn csv(run: &mut Rc<Run>, file: &str, head: Array, rows: Array) -> Res<String> {
         let rows = rows.iter().map(|row| cells("run.csv", row)).collect::<Res<Vec<_>>>()?;
@@ -123,13 +111,11 @@ mod run_api {
         crate::run::csv(&path, &cells("run.csv", &Dynamic::from(head))?, &rows).map_err(fail)?;
         Ok(path.display().to_string())
     }
-    /// A text table from an array of column names and an array of rows.
     #[rhai_fn(return_raw)]
     pub fn table(head: Array, rows: Array) -> Res<String> {
         let rows = rows.iter().map(|row| cells("table", row)).collect::<Res<Vec<_>>>()?;
         crate::run::table(&cells("table", &Dynamic::from(head))?, &rows).map_err(fail)
     }
-    /// A number with `digits` decimals, 20 at most.
     #[rhai_fn(return_raw)]
     pub fn fixed(x: Dynamic, digits: INT) -> Res<String> {
         Ok(format!("{:.*}", digits.clamp(0, 20) as usize, args::number("fixed", &x)?))

@@ -14,7 +14,6 @@ pub fn register(engine: &mut Engine) {
 
 #[export_module]
 mod tensor_files {
-    /// Write a map of tensors to a safetensors file.
     #[rhai_fn(return_raw)]
     pub fn save_tensors(path: &str, tensors: Map) -> Res<()> {
         let mut list = vec![];
@@ -26,18 +25,15 @@ mod tensor_files {
         }
         files::write_safetensors(Path::new(path), list, None).map_err(candle)
     }
-    /// All tensors of a safetensors file, by name.
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Res<Map> {
         let found = files::read_safetensors(Path::new(path), &host(&context).device).map_err(candle)?;
         Ok(found.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect())
     }
-    /// Write one tensor to an npy file.
     #[rhai_fn(pure, return_raw)]
     pub fn save_npy(tensor: &mut Tensor, path: &str) -> Res<()> {
         files::write_npy(Path::new(path), &tensor.0).map_err(candle)
     }
-    /// Read a tensor from an npy file.
     #[rhai_fn(return_raw)]
     pub fn load_npy(context: NativeCallContext, path: &str) -> Res<Tensor> {
         files::read_npy(Path::new(path), &host(&context).device).map(Tensor).map_err(candle)

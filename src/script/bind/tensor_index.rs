@@ -81,13 +81,11 @@ pub fn indices(op: &str, t: &Candle, list: &Dynamic) -> Res<Candle> {
 
 #[export_module]
 mod index {
-    /// `length` places along `axis` from `start` on.
     #[rhai_fn(pure, return_raw)]
     pub fn narrow(t: &mut Tensor, axis: INT, start: INT, length: INT) -> Res<Tensor> {
         let axis = args::axis("narrow", t, axis)?;
         part(t, axis, start, start + length)
     }
-    /// Places along `axis` by their indices, an array of ints or a tensor.
     #[rhai_fn(pure, return_raw)]
     pub fn index_select(t: &mut Tensor, axis: INT, list: Dynamic) -> Res<Tensor> {
         let axis = args::axis("index_select", t, axis)?;
@@ -99,7 +97,6 @@ mod index {
         }
         t.0.index_select(&index, axis).map(Tensor).map_err(candle)
     }
-    /// For every row of `index` (integers), the elements at those places along `axis`.
     #[rhai_fn(pure, return_raw)]
     pub fn gather(t: &mut Tensor, axis: INT, index: Tensor) -> Res<Tensor> {
         let axis = args::axis("gather", t, axis)?;

@@ -45,12 +45,6 @@ fn full_of(context: &NativeCallContext, op: &str, value: f64, dims: &Array, dtyp
 
 #[export_module]
 mod make {
-    /// A tensor from an array of numbers, nested for more than one axis. f32.
-    ///
-    /// # Example
-    /// ```rhai
-    /// let t = tensor([[1, 2], [3, 4.5]]);
-    /// ```
     #[rhai_fn(return_raw)]
     pub fn tensor(context: NativeCallContext, values: Array) -> Res<Tensor> {
         let (mut shape, mut out) = (vec![], vec![]);
@@ -58,64 +52,53 @@ mod make {
         let dtype = host(&context).dtype;
         made(&context, out, shape, dtype)
     }
-    /// The same with a dtype: "f32", "f64", "u8", "u32", "i64", ...
     #[rhai_fn(name = "tensor", return_raw)]
     pub fn tensor_dtype(context: NativeCallContext, values: Array, dtype: &str) -> Res<Tensor> {
         let (mut shape, mut out) = (vec![], vec![]);
         flatten("tensor", &values, 0, &mut shape, &mut out)?;
         made(&context, out, shape, args::dtype("tensor", dtype)?)
     }
-    /// A tensor of one number, shape [].
     #[rhai_fn(name = "tensor", return_raw)]
     pub fn tensor_number(context: NativeCallContext, value: FLOAT) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         made(&context, vec![value], vec![], dtype)
     }
-    /// A tensor of one number, shape [].
     #[rhai_fn(name = "tensor", return_raw)]
     pub fn tensor_int(context: NativeCallContext, value: INT) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         made(&context, vec![value as f64], vec![], dtype)
     }
-    /// Zeros of `shape`, f32.
     #[rhai_fn(return_raw)]
     pub fn zeros(context: NativeCallContext, shape: Array) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         full_of(&context, "zeros", 0.0, &shape, dtype)
     }
-    /// Zeros of `shape` and `dtype`.
     #[rhai_fn(name = "zeros", return_raw)]
     pub fn zeros_dtype(context: NativeCallContext, shape: Array, dtype: &str) -> Res<Tensor> {
         full_of(&context, "zeros", 0.0, &shape, args::dtype("zeros", dtype)?)
     }
-    /// Ones of `shape`, f32.
     #[rhai_fn(return_raw)]
     pub fn ones(context: NativeCallContext, shape: Array) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         full_of(&context, "ones", 1.0, &shape, dtype)
     }
-    /// Ones of `shape` and `dtype`.
     #[rhai_fn(name = "ones", return_raw)]
     pub fn ones_dtype(context: NativeCallContext, shape: Array, dtype: &str) -> Res<Tensor> {
         full_of(&context, "ones", 1.0, &shape, args::dtype("ones", dtype)?)
     }
-    /// A tensor of `shape` filled with `value`, f32.
     #[rhai_fn(return_raw)]
     pub fn full(context: NativeCallContext, shape: Array, value: Dynamic) -> Res<Tensor> {
         let dtype = host(&context).dtype;
         full_of(&context, "full", args::number("full", &value)?, &shape, dtype)
     }
-    /// Zeros of the shape, dtype and device of `t`.
     #[rhai_fn(pure, return_raw)]
     pub fn zeros_like(t: &mut Tensor) -> Res<Tensor> {
         t.0.zeros_like().map(Tensor).map_err(candle)
     }
-    /// Ones of the shape, dtype and device of `t`.
     #[rhai_fn(pure, return_raw)]
     pub fn ones_like(t: &mut Tensor) -> Res<Tensor> {
         t.0.ones_like().map(Tensor).map_err(candle)
     }
-    /// `0, 1, ..., n - 1`, f32.
     #[rhai_fn(return_raw)]
     pub fn arange(context: NativeCallContext, n: INT) -> Res<Tensor> {
         let n = args::count("arange", "the length", n)?;
@@ -123,7 +106,6 @@ mod make {
         let dtype = host(&context).dtype;
         made(&context, (0..n).map(|i| i as f64).collect(), vec![n], dtype)
     }
-    /// The identity matrix `[n, n]`, f32.
     #[rhai_fn(return_raw)]
     pub fn eye(context: NativeCallContext, n: INT) -> Res<Tensor> {
         let n = args::count("eye", "the size", n)?;
@@ -131,7 +113,6 @@ mod make {
         let host = host(&context);
         Candle::eye(n, host.dtype, &host.device).map(Tensor).map_err(candle)
     }
-    /// Tensors joined along an axis that exists.
     #[rhai_fn(return_raw)]
     pub fn cat(tensors: Array, axis: INT) -> Res<Tensor> {
         let list = args::tensors("cat", tensors)?;
@@ -139,14 +120,12 @@ mod make {
         let axis = args::axis("cat", &Tensor(first), axis)?;
         Candle::cat(&list, axis).map(Tensor).map_err(candle)
     }
-    /// Tensors of one shape joined along a new axis.
     #[rhai_fn(return_raw)]
     pub fn stack(tensors: Array, axis: INT) -> Res<Tensor> {
         let list = args::tensors("stack", tensors)?;
         let axis = args::count("stack", "the axis", axis)?;
         Candle::stack(&list, axis).map(Tensor).map_err(candle)
     }
-    /// `a` where `mask` (u8) is not 0, else `b`. Shapes broadcast.
     #[rhai_fn(name = "select", return_raw)]
     pub fn where_mask(mask: Tensor, a: Tensor, b: Tensor) -> Res<Tensor> {
         let build = || {

@@ -131,37 +131,30 @@ fn names(dtype: DType) -> &'static str {
 
 #[export_module]
 mod ops {
-    /// Sizes along each axis.
     #[rhai_fn(get = "shape", pure)]
     pub fn shape(t: &mut Tensor) -> Array {
         t.0.dims().iter().map(|n| Dynamic::from(int(*n))).collect()
     }
-    /// The number type: "f32", "f64", "u8", ...
     #[rhai_fn(get = "dtype", pure)]
     pub fn dtype(t: &mut Tensor) -> String {
         names(t.0.dtype()).to_string()
     }
-    /// Where the values are: "cpu", "cuda:0", ...
     #[rhai_fn(get = "device", pure)]
     pub fn tensor_device(t: &mut Tensor) -> String {
         device::name(t.0.device())
     }
-    /// Number of axes.
     #[rhai_fn(get = "rank", pure)]
     pub fn rank(t: &mut Tensor) -> INT {
         int(t.0.rank())
     }
-    /// Number of elements.
     #[rhai_fn(get = "count", pure)]
     pub fn count(t: &mut Tensor) -> INT {
         int(t.0.elem_count())
     }
-    /// Size of the first axis.
     #[rhai_fn(name = "len", pure)]
     pub fn len(t: &mut Tensor) -> INT {
         t.0.dims().first().map_or(1, |n| int(*n))
     }
-    /// The number in a tensor of one element.
     #[rhai_fn(pure, return_raw)]
     pub fn item(t: &mut Tensor) -> Res<FLOAT> {
         if t.0.elem_count() != 1 {
@@ -170,12 +163,10 @@ mod ops {
         let read = || Ok(t.0.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?[0]);
         read().map_err(candle)
     }
-    /// The values as nested arrays of numbers.
     #[rhai_fn(pure, return_raw)]
     pub fn to_array(t: &mut Tensor) -> Res<Dynamic> {
         nested(&t.0.detach()).map_err(candle)
     }
-    /// The same elements in another shape; one size may be -1.
     #[rhai_fn(pure, return_raw)]
     pub fn reshape(t: &mut Tensor, shape: Array) -> Res<Tensor> {
         let sizes: Vec<INT> = shape.iter().filter_map(|d| d.as_int().ok()).collect();
@@ -193,31 +184,26 @@ mod ops {
         let dims: Vec<usize> = sizes.iter().map(|n| if *n == -1 { total / known } else { *n } as usize).collect();
         t.0.reshape(dims).map(Tensor).map_err(candle)
     }
-    /// All axes from `axis` on become one.
     #[rhai_fn(name = "flatten", pure, return_raw)]
     pub fn flatten_from(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("flatten", t, axis)?;
         t.0.flatten_from(axis).map(Tensor).map_err(candle)
     }
-    /// Exchange two axes.
     #[rhai_fn(pure, return_raw)]
     pub fn transpose(t: &mut Tensor, a: INT, b: INT) -> Res<Tensor> {
         let (a, b) = (args::axis("transpose", t, a)?, args::axis("transpose", t, b)?);
         t.0.transpose(a, b).map(Tensor).map_err(candle)
     }
-    /// Reorder all axes.
     #[rhai_fn(pure, return_raw)]
     pub fn permute(t: &mut Tensor, axes: Array) -> Res<Tensor> {
         let axes = args::shape("permute", &axes)?;
         t.0.permute(axes).map(Tensor).map_err(candle)
     }
-    /// Drop an axis of size 1.
     #[rhai_fn(pure, return_raw)]
     pub fn squeeze(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("squeeze", t, axis)?;
         t.0.squeeze(axis).map(Tensor).map_err(candle)
     }
-    /// A new axis of size 1 before `axis`; -1 puts it last.
     #[rhai_fn(pure, return_raw)]
     pub fn unsqueeze(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let done = if axis == -1 {
@@ -227,35 +213,29 @@ mod ops {
         };
         done.map(Tensor).map_err(candle)
     }
-    /// Repeat along axes of size 1 until the shape is `shape`; nothing is copied.
     #[rhai_fn(pure, return_raw)]
     pub fn broadcast_to(t: &mut Tensor, shape: Array) -> Res<Tensor> {
         t.0.broadcast_as(args::shape("broadcast_to", &shape)?).map(Tensor).map_err(candle)
     }
-    /// Another number type: "f16", "bf16", "f32", "f64", "u8", "u32", "i64".
     #[rhai_fn(pure, return_raw)]
     pub fn to_dtype(t: &mut Tensor, dtype: &str) -> Res<Tensor> {
         t.0.to_dtype(args::dtype("to_dtype", dtype)?).map(Tensor).map_err(candle)
     }
-    /// Every element cut to [low, high].
     #[rhai_fn(pure, return_raw)]
     pub fn clamp(t: &mut Tensor, low: Dynamic, high: Dynamic) -> Res<Tensor> {
         let (low, high) = (args::number("clamp", &low)?, args::number("clamp", &high)?);
         t.0.clamp(low, high).map(Tensor).map_err(candle)
     }
-    /// `exp(t) / sum exp(t)` along an axis.
     #[rhai_fn(pure, return_raw)]
     pub fn softmax(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("softmax", t, axis)?;
         float(&t.0).and_then(|t| candle_nn::ops::softmax(&t, axis)).map(Tensor).map_err(candle)
     }
-    /// The logarithm of `softmax`, without its overflow.
     #[rhai_fn(pure, return_raw)]
     pub fn log_softmax(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("log_softmax", t, axis)?;
         float(&t.0).and_then(|t| candle_nn::ops::log_softmax(&t, axis)).map(Tensor).map_err(candle)
     }
-    /// Are all elements within `tolerance` of `other`'s, absolutely or relative to it? A NaN is never close.
     #[rhai_fn(pure, return_raw)]
     pub fn all_close(t: &mut Tensor, other: Tensor, tolerance: Dynamic) -> Res<bool> {
         let tolerance = args::number("all_close", &tolerance)?;
@@ -267,18 +247,15 @@ mod ops {
         };
         Ok(read().map_err(candle)? == 1)
     }
-    /// No NaN and no infinity?
     #[rhai_fn(pure, return_raw)]
     pub fn all_finite(t: &mut Tensor) -> Res<bool> {
         let read = || t.0.to_dtype(DType::F64)?.abs()?.lt(f64::INFINITY)?.min_all()?.to_scalar::<u8>();
         Ok(read().map_err(candle)? == 1)
     }
-    /// A parameter with the values of `t`: gradients are computed for it, optimisers change it in place.
     #[rhai_fn(pure, return_raw)]
     pub fn parameter(t: &mut Tensor) -> Res<Tensor> {
         Var::from_tensor(&t.0.detach()).map(|v| Tensor(v.as_tensor().clone())).map_err(candle)
     }
-    /// Gradients of a tensor of one element in all parameters it depends on.
     #[rhai_fn(pure, return_raw)]
     pub fn backward(t: &mut Tensor) -> Res<Gradients> {
         if t.0.elem_count() != 1 {
@@ -289,7 +266,6 @@ mod ops {
         }
         t.0.backward().map(|g| Gradients(Rc::new(g))).map_err(candle)
     }
-    /// The gradient in `parameter`, or () where the loss does not depend on it.
     #[rhai_fn(pure)]
     pub fn of(g: &mut Gradients, parameter: Tensor) -> Dynamic {
         g.0.get(&parameter.0).map_or(Dynamic::UNIT, |t| Dynamic::from(Tensor(t.detach())))

@@ -67,21 +67,10 @@ fn bound(context: &NativeCallContext, layer: &Layer, columns: Dynamic, rows: Dyn
 
 #[export_module]
 mod upper {
-    /// An upper bound on the spectral norm of I_rows W I_columns for each sample, by a Cholesky factorisation in f64:
-    /// rigorous, rounding included. Masks are u8 [B, input] and [B, output], or (); without masks there is one sample.
     #[rhai_fn(return_raw)]
     pub fn norm_bound(context: NativeCallContext, layer: Layer, columns: Dynamic, rows: Dynamic) -> Res<NormBound> {
         bound(&context, &layer, columns, rows, Map::new())
     }
-    /// The same with options. `method`:
-    /// - "factor": s^2 I - A^T A has a Cholesky factorisation; rigorous, exact to `tolerance` (1e-3);
-    /// - "squaring": Gram iteration with `squarings` (10); rigorous, for linear layers;
-    /// - "fourier": the largest norm over frequencies of a convolution, to `tolerance`; rigorous, ignores masks;
-    /// - "lanczos": Lanczos' iteration from fresh random vectors, at most `steps` (400) in each of three runs, to
-    ///   `tolerance`; each sample's bound fails with at most the probability `failure` (1e-12).
-    ///
-    /// `index` (0, 1, ...) are the samples' places in the data and name their random vectors, with `turn`, a number for
-    /// each use; left out, every call has numbers of its own.
     #[rhai_fn(name = "norm_bound", return_raw)]
     pub fn norm_bound_options(
         context: NativeCallContext,
@@ -92,7 +81,6 @@ mod upper {
     ) -> Res<NormBound> {
         bound(&context, &layer, columns, rows, options)
     }
-    /// Multiplications and additions that method "factor" needs for each sample, an array of floats.
     #[rhai_fn(return_raw)]
     pub fn factor_cost(layer: Layer, columns: Dynamic, rows: Dynamic) -> Res<Array> {
         let columns = args::optional_tensor("factor_cost", columns)?;
@@ -101,29 +89,22 @@ mod upper {
         let costs = bounds::factor_cost(&layer.0, columns.as_ref(), rows.as_ref(), batch).map_err(candle)?;
         Ok(costs.into_iter().map(|c| Dynamic::from(c as FLOAT)).collect())
     }
-    /// The bounds, [B] in f64.
     #[rhai_fn(get = "upper", pure)]
     pub fn upper_of(norm: &mut NormBound) -> Tensor {
         Tensor(norm.0.upper.clone())
     }
-    /// What the norms are at least, [B] in f64; 0 where the method does not say. Close to `upper` where both are tight.
     #[rhai_fn(get = "lower", pure)]
     pub fn lower_of(norm: &mut NormBound) -> Tensor {
         Tensor(norm.0.lower.clone())
     }
-    /// Lanczos steps and factorisations that each sample took.
     #[rhai_fn(get = "steps", pure)]
     pub fn steps(norm: &mut NormBound) -> Array {
         norm.0.steps.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
     }
-    /// The part of an outward region's radius that is rounding, [B]; () for other regions.
     #[rhai_fn(get = "rounding", pure)]
     pub fn rounding(region: &mut Region) -> Dynamic {
         region.0.rounding.clone().map_or(Dynamic::UNIT, |r| Dynamic::from(Tensor(r)))
     }
-    /// Certified margins [B] for labels `y`: how far the label's logit stays above every other one over ball and box, from
-    /// below, rounding included. Above 0: certified. `bounds` holds `region`, outward, and `radius` [B], which includes
-    /// the region's `rounding`.
     #[rhai_fn(return_raw)]
     pub fn certified_margins(model: Model, bounds: Map, y: Tensor) -> Res<Tensor> {
         let part = |key: &str| bounds.get(key).cloned().unwrap_or(Dynamic::UNIT);

@@ -43,14 +43,10 @@ fn another(host: &Host) -> Generator {
 
 #[export_module]
 mod vectors {
-    /// A store of power-iteration vectors for `count` images, all affine layers but the last, f32. Refused if it does
-    /// not fit in memory; printing it says what it takes.
     #[rhai_fn(return_raw)]
     pub fn singular_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<Vectors> {
         store(&context, &model, count, Map::new())
     }
-    /// A store. Options: `dtype` ("f32"; "f16" halves the memory), `layers` (positions of those to keep, the others start
-    /// afresh), `fresh` (true: keep none), `memory` (bytes that may be taken; else what is free).
     #[rhai_fn(name = "singular_vectors", return_raw)]
     pub fn singular_vectors_options(
         context: NativeCallContext,
@@ -60,8 +56,6 @@ mod vectors {
     ) -> Res<Vectors> {
         store(&context, &model, count, options)
     }
-    /// Fresh random vectors for `count` images, for evaluation: a bound starts from them and puts its own in their place,
-    /// so that a second one with the same vectors goes on from there.
     #[rhai_fn(return_raw)]
     pub fn fresh_vectors(context: NativeCallContext, model: Model, count: INT) -> Res<BatchVectors> {
         let count = args::count("fresh_vectors", "the number of images", count)?;
@@ -70,60 +64,47 @@ mod vectors {
         let all: Vec<u32> = (0..count as u32).collect();
         made.and_then(|store| store.of(&all)).map(BatchVectors).map_err(candle)
     }
-    /// Fresh random vectors for the images at `places` of the data, an array of ints: an image's are the same whoever shares
-    /// its batch, and whenever it is asked.
     #[rhai_fn(name = "fresh_vectors", return_raw)]
     pub fn fresh_vectors_of(context: NativeCallContext, model: Model, places: Array) -> Res<BatchVectors> {
         let places = args::places("fresh_vectors", &places)?;
         train::fresh_vectors(&model.0, host(&context).seed, &places).map(BatchVectors).map_err(candle)
     }
-    /// The vectors of the images in `batch`.
     #[rhai_fn(name = "of", pure, return_raw)]
     pub fn of_batch(vectors: &mut Vectors, batch: Batch) -> Res<BatchVectors> {
         vectors.0.of(&batch.0.index).map(BatchVectors).map_err(candle)
     }
-    /// The vectors of the first `count` images: with a store that keeps none, those of any batch of this size.
     #[rhai_fn(pure, return_raw)]
     pub fn first(vectors: &mut Vectors, count: INT) -> Res<BatchVectors> {
         let all: Vec<u32> = (0..args::count("first", "the number of images", count)? as u32).collect();
         vectors.0.of(&all).map(BatchVectors).map_err(candle)
     }
-    /// Put in start vectors [count, input] of one's own for the layer at `index`.
     #[rhai_fn(pure, return_raw)]
     pub fn set_local(vectors: &mut Vectors, index: INT, values: Tensor) -> Res<()> {
         let index = args::count("set_local", "the layer", index)?;
         vectors.0.set_local(index, &values.0).map_err(candle)
     }
-    /// Put in the start vector [1, input] of the global norm of the layer at `index`.
     #[rhai_fn(pure, return_raw)]
     pub fn set_global(vectors: &mut Vectors, index: INT, value: Tensor) -> Res<()> {
         let index = args::count("set_global", "the layer", index)?;
         vectors.0.set_global(index, &value.0).map_err(candle)
     }
-    /// Number of images.
     #[rhai_fn(name = "len", pure)]
     pub fn vectors_len(vectors: &mut BatchVectors) -> INT {
         int(vectors.0.len())
     }
-    /// The start vectors [B, input] of a layer, as they are kept now.
     #[rhai_fn(pure, return_raw)]
     pub fn local(vectors: &mut BatchVectors, layer: Layer) -> Res<Tensor> {
         vectors.0.local(&layer.0).map(Tensor).map_err(candle)
     }
-    /// The start vector [1, input] of a layer's global norm, as it is kept now.
     #[rhai_fn(pure, return_raw)]
     pub fn global(vectors: &mut BatchVectors, layer: Layer) -> Res<Tensor> {
         vectors.0.global(&layer.0).map(Tensor).map_err(candle)
     }
-    /// The unmasked norm ||W|| of an affine layer, shape [1]: `iterations` of power iteration from the kept vector, which
-    /// is replaced.
     #[rhai_fn(return_raw)]
     pub fn global_norm(layer: Layer, vectors: BatchVectors, iterations: Dynamic) -> Res<SpectralNorm> {
         let options = power("global_norm", &iterations)?;
         vectors.0.global_norm(&layer.0, options).map(|n| SpectralNorm(Rc::new(n))).map_err(candle)
     }
-    /// The masked norms ||I_rows W I_columns|| of an affine layer, one per sample [B]: power iteration from the kept
-    /// vectors, which are replaced. Masks are u8 [B, ...] or ().
     #[rhai_fn(return_raw)]
     pub fn local_norm(
         layer: Layer,

@@ -1,0 +1,42 @@
+//! `workbench doc`: the documentation in the terminal, as HTML, and as definitions for editors.
+
+use crate::compute::files;
+use crate::repl::terminal;
+use crate::script::docs::{self, Docs};
+use crate::script::output;
+use crate::script::report::Failure;
+use std::path::Path;
+
+/// Show what `name` means, or all there is; or write one of the two folders.
+pub fn run(name: Option<&str>, html: Option<&Path>, definitions: Option<&Path>) -> Result<(), Failure> {
+    let docs = Docs::new();
+    let screen = terminal::screen();
+    if let Some(folder) = html {
+        return write(folder, &docs::html::files(&docs), "index.html");
+    }
+    if let Some(folder) = definitions {
+        return write(folder, &docs::definitions::files(&docs), "workbench.d.rhai");
+    }
+    let Some(name) = name else {
+        output::line(&docs::terminal::overview(&docs, screen));
+        return Ok(());
+    };
+    let found = docs.find(name, |_| None);
+    let Some(found) = found else {
+        return Err(Failure::bare(format!("nothing is known about `{name}`{}", docs.hint(name))));
+    };
+    output::line(&docs::terminal::found(&found, &docs, screen));
+    Ok(())
+}
+
+/// Write the files below `folder`. Others that are there stay.
+fn write(folder: &Path, list: &[(String, String)], first: &str) -> Result<(), Failure> {
+    for (name, text) in list {
+        let path = folder.join(name);
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.and_then(|()| files::replace(&path, text.as_bytes()))
+            .map_err(|e| Failure::bare(format!("doc: cannot write {}: {e}", path.display())))?;
+    }
+    output::line(&format!("{} files; begin with {}", list.len(), folder.join(first).display()));
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Values drawn: histograms, curves and images in text, plots in files.
+
+use super::args;
+use super::host::host;
+use super::types::Tensor;
+use crate::compute::files;
+use crate::script::error::{Res, candle, fail};
+use crate::script::options::Options;
+use crate::script::signatures::short_type;
+use crate::show::picture::{Picture, pictures};
+use crate::show::plot::{Drawing, Format, Plot};
+use crate::show::{Screen, Series, curve, distribution};
+use candle_core::DType;
+use rhai::plugin::*;
+use rhai::{Dynamic, Engine, FLOAT, Map, NativeCallContext};
+use std::path::Path;
+
+/// Rows of a curve in text.
+const ROWS: usize = 12;
+/// Bins of a histogram in text.
+const BINS: usize = 12;
+
+pub fn register(engine: &mut Engine) {
+    engine.register_global_module(rhai::exported_module!(drawings).into());
+}
+
+/// All values of a tensor as numbers.
+pub fn values(tensor: &candle_core::Tensor) -> Res<Vec<FLOAT>> {
+    let read = || tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    read().map_err(candle)
+}
+
+/// Numbers from a tensor or an array.
+fn numbers(op: &str, value: &Dynamic) -> Res<Vec<FLOAT>> {
+    if let Some(tensor) = value.clone().try_cast::<Tensor>() {
+        return values(&tensor.0);
+    }
+    match value.as_array_ref() {
+        Ok(array) => args::numbers(op, &array),
+        Err(kind) => {
+            Err(fail(format!("{op}: an array of numbers or a tensor is wanted, got one {}", short_type(kind))))
+        }
+    }
+}
+
+/// One line for each key of a map, or one line; `x` counts from 0 where it is not given.
+fn series(op: &str, x: Option<&Dynamic>, y: &Dynamic) -> Res<Vec<Series>> {
+    let x = x.map(|x| numbers(op, x)).transpose()?;
+    let one = |name: &str, y: &Dynamic| -> Res<Series> {
+        let y = numbers(op, y)?;
+        let x = x.clone().unwrap_or_else(|| (0..y.len()).map(|i| i as FLOAT).collect());
+        if x.len() != y.len() {
+            let named = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
+            return Err(fail(format!("{op}: {} values of x, {} of y{named}; there must be as many", x.len(), y.len())));
+        }
+        Ok(Series { name: name.into(), points: x.into_iter().zip(y).collect() })
+    };
+    match y.as_map_ref() {
+        Ok(map) => map.iter().map(|(name, y)| one(name, y)).collect(),
+        Err(_) => Ok(vec![one("", y)?]),
+    }
+}
+
+/// The images of [C, H, W], [B, C, H, W] or [H, W], of one or three channels.
+pub fn images(tensor: &candle_core::Tensor, most: usize) -> Res<Option<Vec<Picture>>> {
+    let (count, channels, height, width) = match *tensor.dims() {
+        [h, w] => (1, 1, h, w),
+        [c, h, w] => (1, c, h, w),
+        [b, c, h, w] => (b, c, h, w),
+        _ => return Ok(None),
+    };
+    if !matches!(channels, 1 | 3) || count * height * width == 0 {
+        return Ok(None);
+    }
+    let one = channels * height * width;
+    let shown = tensor.detach().flatten_all().and_then(|t| t.narrow(0, 0, one * count.min(most))).map_err(candle)?;
+    let values = values(&shown)?;
+    Ok(Some(values.chunks(one).map(|image| Picture::planes(image, channels, height, width)).collect()))
+}
+
+fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynamic, options: Map) -> Res<String> {
+    let mut options = Options::new("plot", options);
+    let text = |options: &mut Options, key: &'static str| options.string(key).map(Option::unwrap_or_default);
+    let plot = Plot {
+        title: text(&mut options, "title")?,
+        x_label: text(&mut options, "x_label")?,
+        y_label: text(&mut options, "y_label")?,
+        log_y: options.bool("log_y", false)?,
+        drawing: match options.choice("kind", "line", &["line", "points", "histogram"])? {
+            "points" => Drawing::Points,
+            "histogram" => Drawing::Histogram,
+            _ => Drawing::Line,
+        },
+        size: (options.usize("width", 800, 160..=4000)? as u32, options.usize("height", 500, 120..=4000)? as u32),
+        series: series("plot", x, y)?,
+    };
+    options.finish()?;
+    let format =
+        Format::of(file).ok_or_else(|| fail(format!("plot: \"{file}\" says no format; end it in .svg or .png")))?;
+    let bytes = plot.render(format).map_err(|e| fail(format!("plot: {e}")))?;
+    let path = host(context).run.folder.path(file).map_err(fail)?;
+    files::replace(Path::new(&path), &bytes)
+        .map_err(|e| fail(format!("plot: cannot write {}: {e}", path.display())))?;
+    Ok(path.display().to_string())
+}
+
+fn screen(context: &NativeCallContext) -> Screen {
+    host(context).screen.get()
+}
+
+#[export_module]
+mod drawings {
+    #[rhai_fn(return_raw)]
+    pub fn histogram(context: NativeCallContext, values: Dynamic) -> Res<String> {
+        let values = numbers("histogram", &values)?;
+        Ok(distribution::histogram(&values, BINS, screen(&context)).join("\n"))
+    }
+    #[rhai_fn(name = "curve", return_raw)]
+    pub fn curve_y(context: NativeCallContext, y: Dynamic) -> Res<String> {
+        Ok(curve(&series("curve", None, &y)?, ROWS, screen(&context)).join("\n"))
+    }
+    #[rhai_fn(name = "curve", return_raw)]
+    pub fn curve_xy(context: NativeCallContext, x: Dynamic, y: Dynamic) -> Res<String> {
+        Ok(curve(&series("curve", Some(&x), &y)?, ROWS, screen(&context)).join("\n"))
+    }
+    #[rhai_fn(return_raw)]
+    pub fn picture(context: NativeCallContext, images: Tensor) -> Res<String> {
+        let found = super::images(&images.0, 64)?.ok_or_else(|| {
+            let shape = images.0.dims();
+            fail(format!("picture: images are [H, W], [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape:?}"))
+        })?;
+        Ok(pictures(&found, screen(&context)).join("\n"))
+    }
+    #[rhai_fn(name = "plot", return_raw)]
+    pub fn plot_y(context: NativeCallContext, file: &str, y: Dynamic) -> Res<String> {
+        drawn(&context, file, None, &y, Map::new())
+    }
+    #[rhai_fn(name = "plot", return_raw)]
+    pub fn plot_xy(context: NativeCallContext, file: &str, x: Dynamic, y: Dynamic) -> Res<String> {
+        drawn(&context, file, Some(&x), &y, Map::new())
+    }
+    #[rhai_fn(name = "plot", return_raw)]
+    pub fn plot_options(context: NativeCallContext, file: &str, x: Dynamic, y: Dynamic, options: Map) -> Res<String> {
+        let x = Some(&x).filter(|x| !x.is_unit());
+        drawn(&context, file, x, &y, options)
+    }
+}

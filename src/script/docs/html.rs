@@ -1,0 +1,217 @@
+//! The guide and the reference as static HTML: a page for each chapter, each topic of the host and each module, an index of
+//! all names. No scripts; it opens from a folder as from a server.
+
+use super::Docs;
+use super::guide::CHAPTERS;
+use super::page::{Entry, Kind, Page};
+use crate::show::highlight::{Part, painted};
+use pulldown_cmark::{CodeBlockKind, CowStr, Event, Options, Parser, Tag, TagEnd};
+use std::collections::BTreeSet;
+
+/// Name and text of every file.
+pub fn files(docs: &Docs) -> Vec<(String, String)> {
+    let site = Site { docs, functions: docs.pages.iter().flat_map(|p| &p.entries).flat_map(Entry::names).collect() };
+    let mut files = vec![("style.css".to_string(), STYLE.to_string())];
+    files.push(("index.html".into(), site.page("workbench", "index.html", &site.index())));
+    files.push(("names.html".into(), site.page("All names", "names.html", &site.names())));
+    for (i, (name, text)) in CHAPTERS.iter().enumerate() {
+        let address = format!("guide_{name}.html");
+        let content = format!("{}{}", site.markdown(text), neighbours(i));
+        files.push((address.clone(), site.page(title(text), &address, &content)));
+    }
+    for page in &docs.pages {
+        let address = address(page);
+        files.push((address.clone(), site.page(&page.name, &address, &site.reference(page))));
+    }
+    files
+}
+
+fn title(chapter: &str) -> &str {
+    chapter.lines().next().unwrap_or("").trim_start_matches("# ")
+}
+
+fn address(page: &Page) -> String {
+    format!("{}.html", page.name.replace('/', "_"))
+}
+
+fn neighbours(i: usize) -> String {
+    let link = |i: usize, arrow: &str| {
+        let (name, text) = CHAPTERS[i];
+        format!("<a href=\"guide_{name}.html\">{arrow}{}</a>", escaped(title(text)))
+    };
+    let before = if i > 0 { link(i - 1, "← ") } else { String::new() };
+    let after = if i + 1 < CHAPTERS.len() { link(i + 1, "→ ") } else { String::new() };
+    format!("<p class=\"neighbours\"><span>{before}</span><span>{after}</span></p>")
+}
+
+struct Site<'a> {
+    docs: &'a Docs,
+    functions: BTreeSet<&'a str>,
+}
+
+impl Site<'_> {
+    fn page(&self, title: &str, own: &str, content: &str) -> String {
+        let link = |address: &str, name: &str| {
+            let class = if address == own { " class=\"here\"" } else { "" };
+            format!("<li><a{class} href=\"{address}\">{}</a></li>", escaped(name))
+        };
+        let chapters: String =
+            CHAPTERS.iter().map(|(name, text)| link(&format!("guide_{name}.html"), self::title(text))).collect();
+        let pages = |modules: bool| -> String {
+            let own = self.docs.pages.iter().filter(|page| page.is_module() == modules);
+            own.map(|page| link(&address(page), &page.name.replace('_', if modules { "_" } else { " " }))).collect()
+        };
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
+             <link rel=\"stylesheet\" href=\"style.css\">\n</head>\n<body>\n<nav>\n<p><a href=\"index.html\"><b>workbench</b></a></p>\n\
+             <h2>Guide</h2><ol>{chapters}</ol>\n<h2>Always there</h2><ul>{}</ul>\n<h2>Modules</h2><ul>{}</ul>\n\
+             <p><a href=\"names.html\">All names</a></p>\n</nav>\n<main>\n{content}\n</main>\n</body>\n</html>\n",
+            escaped(title),
+            pages(false),
+            pages(true),
+        )
+    }
+
+    fn index(&self) -> String {
+        let mut text = String::from(
+            "<h1>workbench</h1>\n<p>A research workbench for certifiably robust neural networks: networks, bounds, losses and \
+             training loops as short scripts. The guide goes from the quickstart to a bound of one's own; the reference has \
+             every function with its shapes, its errors and an example that runs.</p>\n<h2>Guide</h2>\n<ol>\n",
+        );
+        for (name, chapter) in CHAPTERS {
+            text += &format!("<li><a href=\"guide_{name}.html\">{}</a></li>\n", escaped(title(chapter)));
+        }
+        text += "</ol>\n<h2>Reference</h2>\n<dl>\n";
+        for page in &self.docs.pages {
+            let about = self.inline(page.title());
+            text += &format!("<dt><a href=\"{}\">{}</a></dt><dd>{about}</dd>\n", address(page), escaped(&page.name));
+        }
+        text + "</dl>\n"
+    }
+
+    fn names(&self) -> String {
+        let mut names: Vec<(String, String)> = vec![];
+        for page in &self.docs.pages {
+            for form in page.entries.iter().flat_map(|entry| &entry.forms) {
+                let name = match (form.owner(), page.is_module()) {
+                    (_, true) => format!("{}::{}", page.alias(), form.name),
+                    ("", _) => form.name.clone(),
+                    (owner, _) => format!("{owner}.{}", form.name),
+                };
+                let link = format!("{}#{}", address(page), escaped(&form.name));
+                if !names.iter().any(|(known, _)| *known == name) {
+                    names.push((name, link));
+                }
+            }
+        }
+        names.sort_by_key(|(name, _)| name.to_lowercase());
+        let items: String =
+            names.iter().map(|(name, link)| format!("<li><a href=\"{link}\">{}</a></li>\n", escaped(name))).collect();
+        format!("<h1>All names</h1>\n<ul class=\"names\">\n{items}</ul>\n")
+    }
+
+    fn reference(&self, page: &Page) -> String {
+        let mut text = format!("<h1>{}</h1>\n", escaped(&page.name));
+        text += &self.markdown(&page.about.join("\n\n"));
+        if page.is_module() {
+            text += &self.code(&format!("import \"{}\" as {};", page.name, page.alias()));
+        }
+        for entry in &page.entries {
+            text += &self.entry(entry, page);
+        }
+        text
+    }
+
+    fn entry(&self, entry: &Entry, page: &Page) -> String {
+        let anchors: String = entry.names().iter().map(|name| format!("<a id=\"{}\"></a>", escaped(name))).collect();
+        let path = if page.is_module() { format!("{}::", page.alias()) } else { String::new() };
+        let forms: Vec<String> = entry
+            .forms
+            .iter()
+            .map(|form| {
+                let shown = format!("{path}{}", form.shown());
+                match form.kind {
+                    Kind::Operator | Kind::Constant => escaped(&shown),
+                    _ => escaped(&shown).replacen(&form.name, &format!("<b>{}</b>", form.name), 1),
+                }
+            })
+            .collect();
+        let mut text = format!("<section>{anchors}<pre class=\"forms\">{}</pre>\n", forms.join("\n"));
+        text += &self.markdown(&entry.about.join("\n\n"));
+        if !entry.options.is_empty() {
+            text += "<table><tr><th>option</th><th>default</th><th></th></tr>\n";
+            for option in &entry.options {
+                text += &format!(
+                    "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>\n",
+                    escaped(&option.name),
+                    escaped(&option.default),
+                    self.inline(&option.about)
+                );
+            }
+            text += "</table>\n";
+        }
+        for (label, part) in [("Shapes", &entry.shapes), ("Values", &entry.values), ("Errors", &entry.errors)] {
+            if !part.is_empty() {
+                text += &format!("<p><span class=\"label\">{label}</span> {}</p>\n", self.inline(part));
+            }
+        }
+        if !entry.example.is_empty() {
+            text += &self.code(&entry.example);
+        }
+        text + "</section>\n"
+    }
+
+    /// One paragraph without its `<p>`.
+    fn inline(&self, text: &str) -> String {
+        let html = self.markdown(text);
+        html.trim().trim_start_matches("<p>").trim_end_matches("</p>").to_string()
+    }
+
+    fn code(&self, text: &str) -> String {
+        let known = |word: &str| self.functions.contains(word);
+        let paint = |part: Part, text: &str| {
+            let class = match part {
+                Part::Keyword => "k",
+                Part::Text => "s",
+                Part::Number => "n",
+                Part::Comment => "c",
+                Part::Function => "f",
+                Part::Command => "m",
+                Part::Other => return escaped(text),
+            };
+            format!("<span class=\"{class}\">{}</span>", escaped(text))
+        };
+        let lines: Vec<String> = text.lines().map(|line| painted(line, known, paint)).collect();
+        format!("<pre><code>{}</code></pre>\n", lines.join("\n"))
+    }
+
+    fn markdown(&self, text: &str) -> String {
+        // `[B, C]` is a shape here and no link: no reference has a definition.
+        let mut events = vec![];
+        let mut block: Option<String> = None;
+        for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+            match (event, &mut block) {
+                (Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))), None) if &*language == "rhai" => {
+                    block = Some(String::new());
+                }
+                (Event::Text(part), Some(code)) => code.push_str(&part),
+                (Event::End(TagEnd::CodeBlock), Some(code)) => {
+                    events.push(Event::Html(CowStr::from(self.code(code))));
+                    block = None;
+                }
+                (event, None) => events.push(event),
+                _ => {}
+            }
+        }
+        let mut html = String::new();
+        pulldown_cmark::html::push_html(&mut html, events.into_iter());
+        html
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+const STYLE: &str = include_str!("../../../docs/style.css");

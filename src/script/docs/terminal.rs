@@ -1,0 +1,153 @@
+//! The documentation in a terminal.
+
+use super::Docs;
+use super::find::Found;
+use super::page::{Entry, Page};
+use crate::show::Screen;
+
+/// What was found under a name.
+pub fn found(found: &Found, docs: &Docs, screen: Screen) -> String {
+    match found {
+        Found::Entries(entries) => {
+            entries.iter().map(|entry| self::entry(entry, docs, screen)).collect::<Vec<_>>().join("\n\n")
+        }
+        Found::Page(page) => self::page(page, screen),
+        Found::Type(name, entries) => {
+            let mut lines = vec![screen.bold(name), String::new()];
+            for entry in entries {
+                let forms = entry.forms.iter().filter(|form| form.owner() == name);
+                lines.extend(forms.flat_map(|form| code(&form.shown(), screen)));
+                lines.extend(dimmed(&screen.wrap(entry.summary(), 4), screen));
+            }
+            lines.join("\n")
+        }
+    }
+}
+
+/// One entry in full.
+pub fn entry(entry: &Entry, docs: &Docs, screen: Screen) -> String {
+    let module = docs.page(&entry.page).filter(|page| page.is_module()).map_or("", Page::alias);
+    let mut lines: Vec<String> = vec![];
+    for form in &entry.forms {
+        let path = if module.is_empty() { String::new() } else { format!("{module}::") };
+        lines.extend(code(&format!("{path}{}", form.shown()), screen));
+    }
+    for paragraph in &entry.about {
+        lines.push(String::new());
+        lines.extend(block(paragraph, screen));
+    }
+    if !entry.options.is_empty() {
+        lines.extend([String::new(), screen.bold("Options")]);
+        for option in &entry.options {
+            let text = format!("{} ({}): {}", option.name, option.default, option.about);
+            let wrapped = screen.wrap(&text, 4);
+            for (i, line) in wrapped.iter().enumerate() {
+                let line = if i == 0 { line[2..].to_string() } else { line.clone() };
+                lines.push(if i == 0 { line.replacen(&option.name, &screen.code(&option.name), 1) } else { line });
+            }
+        }
+    }
+    lines.push(String::new());
+    for (label, text) in [("Shapes", &entry.shapes), ("Values", &entry.values), ("Errors", &entry.errors)] {
+        if !text.is_empty() {
+            let mut wrapped = screen.wrap(&format!("{label} {text}"), 2);
+            if let Some(first) = wrapped.first_mut() {
+                *first = first[2..].replacen(label, &screen.bold(label), 1);
+            }
+            lines.extend(wrapped);
+        }
+    }
+    if !entry.example.is_empty() {
+        lines.extend([String::new(), screen.bold("Example")]);
+        lines.extend(entry.example.lines().map(|line| screen.code(&format!("  {line}")).trim_end().to_string()));
+    }
+    if entry.page.contains('/') {
+        lines.extend([String::new(), screen.dim(&format!("{}:{}", entry.page, entry.line))]);
+    }
+    lines.join("\n")
+}
+
+/// A page: what it is about, and a line for each function.
+pub fn page(page: &Page, screen: Screen) -> String {
+    let mut lines = vec![screen.bold(&page.name)];
+    for paragraph in &page.about {
+        lines.push(String::new());
+        lines.extend(block(paragraph, screen));
+    }
+    if page.is_module() {
+        lines.extend([String::new(), screen.code(&format!("import \"{}\" as {};", page.name, page.alias()))]);
+    }
+    lines.push(String::new());
+    for entry in &page.entries {
+        let names = if page.is_module() {
+            entry.forms.last().map(|form| form.shown()).unwrap_or_default()
+        } else {
+            let names = entry.names();
+            let owner = entry.forms.first().map_or("", |form| form.owner());
+            if owner.is_empty() { names.join(", ") } else { format!("{owner}.{}", names.join(", .")) }
+        };
+        lines.extend(code(&names, screen));
+        lines.extend(dimmed(&screen.wrap(entry.summary(), 4), screen));
+    }
+    lines.join("\n")
+}
+
+/// All pages, a line each.
+pub fn overview(docs: &Docs, screen: Screen) -> String {
+    let mut lines = vec![screen.bold("Functions that are always there"), String::new()];
+    let wide = docs.pages.iter().map(|page| page.name.len()).max().unwrap_or(0);
+    let mut modules = false;
+    for page in &docs.pages {
+        if page.is_module() && !modules {
+            modules = true;
+            lines.extend([String::new(), screen.bold("Modules to import"), String::new()]);
+        }
+        let about = first_sentence(page.title());
+        if screen.width < 70 {
+            lines.push(screen.code(&format!("  {}", page.name)));
+            lines.extend(screen.wrap(about, 4));
+            continue;
+        }
+        let text = screen.wrap(about, wide + 4);
+        for (i, line) in text.iter().enumerate() {
+            let name = if i == 0 { format!("  {:<wide$}  ", page.name) } else { String::new() };
+            let rest = if i == 0 { &line[wide + 4..] } else { line };
+            lines.push(format!("{}{rest}", screen.code(&name)));
+        }
+    }
+    lines.join("\n")
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
+}
+
+/// A paragraph: wrapped, but for code and lists, which keep their lines.
+fn block(paragraph: &str, screen: Screen) -> Vec<String> {
+    if !paragraph.contains('\n') {
+        return screen.wrap(paragraph, 0);
+    }
+    let lines = paragraph.lines().filter(|line| !line.starts_with("```"));
+    lines
+        .flat_map(|line| {
+            if line.starts_with("- ") || !line.starts_with(' ') && line.len() > screen.width {
+                screen.wrap(line, 0)
+            } else {
+                vec![line.to_string()]
+            }
+        })
+        .collect()
+}
+
+/// Code that may be broken between its parameters.
+fn code(text: &str, screen: Screen) -> Vec<String> {
+    let mut lines = screen.wrap(text, 4);
+    if let Some(first) = lines.first_mut() {
+        *first = first[4..].to_string();
+    }
+    lines.iter().map(|line| screen.code(line)).collect()
+}
+
+fn dimmed(lines: &[String], screen: Screen) -> Vec<String> {
+    lines.iter().map(|line| screen.dim(line)).collect()
+}

@@ -1,0 +1,91 @@
+//! What a walk over the layers returned, as a table: for each layer the box's width, the share of its neurons that vary,
+//! global and local norm, and what the local ones have come to. Of several images the means.
+
+use super::mean;
+use crate::script::bind::{Layer, Region, SpectralNorm, Tensor, values};
+use crate::script::error::{Res, candle};
+use crate::show::{Screen, short, table};
+use rhai::{Dynamic, Map};
+
+fn part<T: Clone + 'static>(map: &Map, key: &str) -> Option<T> {
+    map.get(key).cloned().and_then(|value| value.try_cast::<T>())
+}
+
+/// The table, if `map` is what `lip::bounds`, `lip::ball` or `methods::worst_case` gives.
+pub fn walked(map: &Map, screen: Screen) -> Res<Option<String>> {
+    let Some(lipschitz) = part::<Tensor>(map, "lipschitz") else { return Ok(None) };
+    let notes: Vec<Map> = match map.get("layers").map(Dynamic::as_array_ref) {
+        Some(Ok(layers)) => layers.iter().filter_map(|note| note.clone().try_cast::<Map>()).collect(),
+        _ => return Ok(None),
+    };
+    if notes.is_empty() || notes.iter().any(|note| part::<Layer>(note, "layer").is_none()) {
+        return Ok(None);
+    }
+    let images = part::<Tensor>(map, "logits").and_then(|t| t.0.dims().first().copied()).unwrap_or(1);
+    let head = ["layer", "box width", "varying %", "global", "local", "kept %", "product"].map(String::from);
+    let mut rows = vec![];
+    let mut product = 1.0;
+    for note in &notes {
+        rows.push(row(note, &mut product)?);
+    }
+    let radius = match part::<Tensor>(map, "radius") {
+        Some(radius) => format!(", radius {}", short(mean(&radius.0)?)),
+        None => String::new(),
+    };
+    let many = if images == 1 { "Bounds of 1 image".to_string() } else { format!("Bounds of {images} images, means") };
+    let first = format!("{many}; before the last layer Lipschitz {}{radius}", short(mean(&lipschitz.0)?));
+    let mut lines: Vec<String> = screen.wrap(&first, 0).iter().map(|line| screen.bold(line)).collect();
+    lines.extend(table::table(&head, &rows, screen));
+    let rest: Vec<&str> = map.keys().map(|key| key.as_str()).collect();
+    lines.extend(screen.wrap(&format!("keys: {}", rest.join(", ")), 0).iter().map(|line| screen.dim(line)));
+    Ok(Some(lines.join("\n")))
+}
+
+fn row(note: &Map, product: &mut f64) -> Res<Vec<String>> {
+    let layer =
+        part::<Layer>(note, "layer").map_or(String::new(), |l| format!("{} {}", l.0.index, l.0.spec.describe()));
+    let width = match part::<Region>(note, "region") {
+        Some(region) => short(mean(&region.0.mean_width().map_err(candle)?)?),
+        None => String::new(),
+    };
+    let varying = match part::<Tensor>(note, "rows") {
+        Some(mask) => format!("{:.1}", 100.0 * mean(&mask.0)?),
+        None => String::new(),
+    };
+    let norm = |key: &str| part::<SpectralNorm>(note, key).map(|norm| mean(&norm.0.sigma)).transpose();
+    let (global, local) = (norm("global")?, norm("local")?);
+    let shown = |x: Option<f64>| x.map_or(String::new(), short);
+    let kept = match (global, local) {
+        (Some(global), Some(local)) if global > 0.0 => format!("{:.1}", 100.0 * local / global),
+        _ => String::new(),
+    };
+    let own = local.or(global);
+    *product *= own.unwrap_or(1.0);
+    Ok(vec![layer, width, varying, shown(global), shown(local), kept, shown(own.map(|_| *product))])
+}
+
+/// Ball and box: their sizes.
+pub fn region(region: &Region, screen: Screen) -> Res<String> {
+    let (radius, width) = (values(&region.0.radius)?, mean(&region.0.mean_width().map_err(candle)?)?);
+    let radius = match crate::show::distribution::summary(&radius) {
+        None => "given up".to_string(),
+        Some(all) if all.low == all.high => short(all.low),
+        Some(all) => format!("{} to {}", short(all.low), short(all.high)),
+    };
+    let text = format!(
+        "Region {:?}: ball of radius {radius}, box of mean width {}; center, lower, upper, radius, mean_width",
+        region.0.dims(),
+        short(width)
+    );
+    Ok(screen.wrap(&text, 0).join("\n"))
+}
+
+/// A power iteration: what it found, and whether it is done.
+pub fn norm(norm: &SpectralNorm) -> Res<String> {
+    let sigma = values(&norm.0.sigma)?;
+    let most = norm.0.iterations.iter().max().copied().unwrap_or(0);
+    let shown: Vec<String> = sigma.iter().take(8).map(|x| short(*x)).collect();
+    let more = if sigma.len() > 8 { format!(", ... {} in all", sigma.len()) } else { String::new() };
+    let end = if norm.0.converged.iter().all(|c| *c) { "converged" } else { "not known to have converged" };
+    Ok(format!("spectral norm {}{more}; {most} iterations, {end}", shown.join(", ")))
+}

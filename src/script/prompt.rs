@@ -1,0 +1,264 @@
+//! What the prompt does with a session: evaluate an input and keep what it defines, load scripts, read changed files again,
+//! tell which names there are.
+
+use super::bind::type_names;
+use super::docs::{Page, parse};
+use super::error::{Res, fail};
+use super::guard::guarded;
+use super::lexical;
+use super::present;
+use super::report::{Failure, Report};
+use super::resolver::Resolver;
+use super::session::{PROMPT, Session};
+use super::signatures::{Native, natives};
+use super::stdlib::stdlib;
+use super::typed::Typed;
+use rhai::{AST, Dynamic, Expr, Module, Scope, Stmt};
+use std::path::Path;
+use std::rc::Rc;
+
+/// The variable that `_` stands for.
+pub const LAST: &str = "last_value";
+
+impl Session {
+    /// Evaluate one input of the prompt; what it defines stays. Returns the value as it is shown, if it has one.
+    pub fn eval(&mut self, input: &str) -> Result<Option<String>, Failure> {
+        let result = guarded(|| self.eval_input(input));
+        self.host.finish();
+        result.map_err(|error| self.failure(&error, PROMPT))
+    }
+
+    /// The value of one input, which is not shown.
+    pub fn value_of(&mut self, input: &str) -> Result<Dynamic, Failure> {
+        let result = guarded(|| self.evaluate(input));
+        self.host.finish();
+        result.map_err(|error| self.failure(&error, PROMPT))
+    }
+
+    fn eval_input(&mut self, input: &str) -> Res<Option<String>> {
+        let value = self.evaluate(input)?;
+        let hidden = value.is_unit() || input.trim_end().ends_with(';');
+        if let Some(typed) = self.typed.last_mut() {
+            typed.shown = !hidden;
+        }
+        if hidden { Ok(None) } else { self.shown(&value).map(Some) }
+    }
+
+    fn evaluate(&mut self, input: &str) -> Res<Dynamic> {
+        let input = lexical::replaced(input, "_", LAST);
+        let before = self.transcript.matches('\n').count();
+        self.transcript += input.trim_end();
+        self.transcript.push('\n');
+        let padded = format!("{}{input}", "\n".repeat(before));
+        let ast = self.loader.parse_input(&self.engine, PROMPT, &self.transcript, &padded, &self.scope)?;
+        let typed = Typed::of(&ast, input.trim());
+        let value = self.run_in_scope(&ast)?;
+        self.typed.push(typed);
+        if !value.is_unit() {
+            self.scope.set_or_push(LAST, value.clone());
+        }
+        Ok(value)
+    }
+
+    /// Run statements over the prompt's variables and keep their functions and imports.
+    fn run_in_scope(&mut self, ast: &AST) -> Res<Dynamic> {
+        let mut all = self.library.merge(ast);
+        all.set_source(PROMPT);
+        // The functions stay even when a statement fails; imports only when they worked.
+        let functions = all.clone_functions_only();
+        let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all);
+        let imports: Vec<Stmt> = match &result {
+            Ok(_) => all.statements().iter().filter(|s| matches!(s, Stmt::Import(..))).cloned().collect(),
+            Err(_) => self.library.statements().to_vec(),
+        };
+        self.library = AST::new(latest(imports), Module::new()).merge(&functions);
+        result
+    }
+
+    /// A value as the prompt shows it.
+    pub fn shown(&self, value: &Dynamic) -> Res<String> {
+        present::shown(value, self.screen(), &|value| self.text(value))
+    }
+
+    /// A value in one line.
+    pub fn brief(&self, value: &Dynamic, width: usize) -> String {
+        present::brief(value, width, &|value| self.text(value))
+    }
+
+    /// The name of a value's type.
+    pub fn kind(&self, value: &Dynamic) -> String {
+        present::kind(value, &self.engine)
+    }
+
+    /// A value as Rhai prints it for debugging: strings in quotes.
+    fn text(&self, value: &Dynamic) -> String {
+        let mut scope = Scope::new();
+        scope.push_dynamic("value", value.clone());
+        let ast = self.engine.compile_with_scope(&scope, "to_debug(value)");
+        let text = ast.map_err(Into::into).and_then(|ast| self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &ast));
+        text.map_or_else(|_: Box<rhai::EvalAltResult>| value.to_string(), |text| text.to_string())
+    }
+
+    /// Run the script at `path` here: its variables, functions and imports stay.
+    pub fn load_file(&mut self, path: &Path) -> Result<(), Failure> {
+        let main = self.loader.open_also(path).map_err(Failure::bare)?;
+        let result = guarded(|| {
+            let ast = self.loader.parse(&self.engine, &main)?;
+            let ast = self.placed(&ast, &main)?;
+            self.run_in_scope(&ast)
+        });
+        self.host.finish();
+        if let Err(error) = result {
+            return Err(self.failure(&error, &main));
+        }
+        let text = self.loader.text(&main).unwrap_or_default();
+        self.typed.push(Typed::script(&text));
+        if !self.scripts.contains(&main) {
+            self.scripts.push(main);
+        }
+        Ok(())
+    }
+
+    /// The statements of the file `main` with imports that are found from the prompt too.
+    fn placed(&self, ast: &AST, main: &str) -> Res<AST> {
+        let mut statements = ast.statements().to_vec();
+        for statement in &mut statements {
+            if let Stmt::Import(import, at) = statement
+                && let Some(path) = import.0.get_literal_value(None).and_then(|path| path.into_string().ok())
+            {
+                let found = self.loader.locate(Some(main), &path).map_err(fail)?;
+                **import = (Expr::StringConstant(found.into(), *at), import.1.clone());
+            }
+        }
+        Ok(AST::new(statements, Module::new()).merge(&ast.clone_functions_only()))
+    }
+
+    /// Read changed modules and the functions of changed scripts again; variables keep their values. When a file is wrong,
+    /// everything stays as it was. Returns the files that had changed.
+    pub fn reload(&mut self) -> Result<Vec<String>, Failure> {
+        let before = self.loader.snapshot();
+        let changed = match self.loader.refresh(&self.engine) {
+            Ok(changed) => changed,
+            Err((file, error)) => {
+                let mut failure = self.failure(&error, &file);
+                note(&mut failure, "everything is as it was before");
+                self.loader.restore(before);
+                return Err(failure);
+            }
+        };
+        let library = self.library.clone();
+        self.engine.set_module_resolver(Resolver::new(self.loader.clone()));
+        let result = guarded(|| {
+            for script in self.scripts.clone() {
+                if let Some(ast) = self.loader.ast(&script).filter(|_| changed.contains(&script)) {
+                    let functions = self.placed(&ast, &script)?.clone_functions_only();
+                    self.library = self.library.merge(&functions);
+                }
+            }
+            // The imports, which evaluate the changed modules.
+            self.run_in_scope(&AST::empty())
+        });
+        if let Err(error) = result {
+            let mut failure = self.failure(&error, PROMPT);
+            note(&mut failure, "everything is as it was before");
+            self.loader.restore(before);
+            self.library = library;
+            self.engine.set_module_resolver(Resolver::new(self.loader.clone()));
+            return Err(failure);
+        }
+        Ok(changed)
+    }
+
+    /// What was typed and went well, as a script.
+    pub fn script(&self) -> String {
+        super::typed::script(&self.typed)
+    }
+
+    /// The variables: name, value, whether it is a constant.
+    pub fn variables(&self) -> Vec<(String, Dynamic, bool)> {
+        let mut found: Vec<(String, Dynamic, bool)> = vec![];
+        for (name, constant, value) in self.scope.iter() {
+            found.retain(|(known, ..)| known != name);
+            found.push((name.to_string(), value, constant));
+        }
+        found
+    }
+
+    /// Functions typed here or loaded from scripts, with their parameters.
+    pub fn functions(&self) -> Vec<String> {
+        super::wording::signatures(&self.library).into_iter().map(|(_, shown)| shown).collect()
+    }
+
+    /// The modules imported here: alias and file.
+    pub fn modules(&self) -> Vec<(String, String)> {
+        let imports = self.library.statements().iter().filter_map(|statement| match statement {
+            Stmt::Import(import, _) => {
+                let path = import.0.get_literal_value(None)?.into_string().ok()?;
+                Some((import.1.as_str().to_string(), self.loader.locate(Some(PROMPT), &path).ok()?))
+            }
+            _ => None,
+        });
+        imports.collect()
+    }
+
+    /// The pages of a module imported under `alias` that is not in the stdlib; with an empty `alias` those of what was typed
+    /// here and of scripts that were loaded.
+    pub fn own_pages(&self, alias: &str) -> Vec<Page> {
+        let files: Vec<String> = match alias {
+            "" => [PROMPT.to_string()].into_iter().chain(self.scripts.iter().cloned()).collect(),
+            alias => self.modules().into_iter().filter(|(known, _)| known == alias).map(|(_, file)| file).collect(),
+        };
+        let own = files.into_iter().filter(|file| !file.starts_with("std/"));
+        own.filter_map(|file| Some(parse(&file, &self.loader.text(&file)?))).collect()
+    }
+
+    /// The source of a loaded file, or of what was typed (under the prompt's name).
+    pub fn source(&self, file: &str) -> Option<Rc<str>> {
+        self.loader.text(file)
+    }
+
+    /// The source of a module of the stdlib.
+    pub fn std_source(&self, page: &str) -> Option<&'static str> {
+        stdlib().iter().find(|(name, _)| page.strip_prefix("std/") == Some(*name)).map(|(_, text)| *text)
+    }
+
+    /// Every native function, the host's and Rhai's.
+    pub fn natives(&self) -> Vec<Native> {
+        natives(&self.engine)
+    }
+
+    /// The data sets that are known by name.
+    pub fn data_sets() -> Vec<&'static str> {
+        crate::data::names()
+    }
+
+    /// The names of the host's types.
+    pub fn type_names(&self) -> Vec<String> {
+        type_names(&self.engine)
+    }
+
+    /// The host's constants.
+    pub fn constants(&self) -> Vec<String> {
+        self.loader.constants().iter_raw().map(|(name, ..)| name.to_string()).collect()
+    }
+
+    /// Where tensors live, and how many threads compute.
+    pub fn machine(&self) -> (String, usize) {
+        (crate::compute::device::name(&self.host.device), self.host.threads)
+    }
+}
+
+/// Of several imports under one alias the last.
+fn latest(imports: Vec<Stmt>) -> Vec<Stmt> {
+    let alias = |statement: &Stmt| match statement {
+        Stmt::Import(import, _) => import.1.as_str().to_string(),
+        _ => String::new(),
+    };
+    let names: Vec<String> = imports.iter().map(alias).collect();
+    let last = |i: usize| !names[i + 1..].contains(&names[i]);
+    imports.into_iter().enumerate().filter(|(i, _)| last(*i)).map(|(_, statement)| statement).collect()
+}
+
+fn note(failure: &mut Failure, text: &str) {
+    failure.reports.iter_mut().for_each(|report: &mut Report| report.notes.push(text.to_string()));
+}

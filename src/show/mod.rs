@@ -1,0 +1,14 @@
+//! How things look to a person: the screen's width and colours, distributions, curves and pictures drawn in text, plots in
+//! files. Knows nothing of scripts.
+
+pub mod curve;
+pub mod distribution;
+pub mod highlight;
+pub mod picture;
+pub mod plot;
+pub mod screen;
+pub mod table;
+
+pub use curve::{Series, curve};
+pub use screen::{Screen, short};
+pub use table::{clipped, table};
