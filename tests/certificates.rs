@@ -86,7 +86,7 @@ fn no_point_of_the_ball_beats_a_certificate() {
             let moved = (&x + (flat.reshape(x.dims()).unwrap() * (eps * (1.0 - 1e-12))).unwrap()).unwrap();
             // Box and ball before the last layer hold every point.
             let z = values(&features(&net, &moved));
-            for b in 0..label.len() {
+            for (b, radius) in radius.iter().enumerate() {
                 let mut squares = 0.0;
                 for i in b * width..(b + 1) * width {
                     assert!(
@@ -96,12 +96,7 @@ fn no_point_of_the_ball_beats_a_certificate() {
                     );
                     squares += (z[i] - center[i]).powi(2);
                 }
-                assert!(
-                    squares.sqrt() <= radius[b],
-                    "net {case}: {} outside of the ball of {}",
-                    squares.sqrt(),
-                    radius[b]
-                );
+                assert!(squares.sqrt() <= *radius, "net {case}: {} outside of the ball of {}", squares.sqrt(), radius);
             }
             points.push(values(&net.forward(&moved).unwrap()));
         }

@@ -111,7 +111,9 @@ fn curves_are_written() {
     let folder = trained();
     let output = certify(&folder, &["--set", "curve=[0.1,0.3,0.9]"]);
     assert!(output.ends_with("exit code 0"), "{output}");
-    let of = |name: &str| output.lines().find_map(|l| l.strip_prefix("curve: ").filter(|l| l.ends_with(name)).map(str::to_string));
+    let of = |name: &str| {
+        output.lines().find_map(|l| l.strip_prefix("curve: ").filter(|l| l.ends_with(name)).map(str::to_string))
+    };
     let (csv, svg) = (of("curve.csv").expect("a CSV file"), of("curve.svg").expect("an SVG file"));
     let text = String::from_utf8(file(&folder, &csv)).unwrap();
     assert!(text.starts_with("eps,clean,pgd,certified\n0.1,") && text.lines().count() == 4, "{text}");

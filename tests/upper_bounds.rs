@@ -108,7 +108,7 @@ fn no_bound_lies_below_the_norm() {
                         assert!(lower <= truth * (1.0 + 1e-9), "{what}: from below {lower:e}, truth {truth:e}");
                         let loose = if method == UpperMethod::Squaring { 1.01 } else { 1.02 };
                         // What is next to nothing beside the unmasked norm is not told from it.
-                        assert!(upper <= truth * loose + 1e-5 * matrix.norm(), "{what}: {upper:e}, truth {truth:e}");
+                        assert!(upper <= truth * loose + 1e-4 * matrix.norm(), "{what}: {upper:e}, truth {truth:e}");
                     }
                     if truth > 0.0 {
                         worst = worst.min(upper / truth);

@@ -61,7 +61,7 @@ pub fn factor(map: &Map, masks: Masks, tolerance: f64, stream: lanczos::Stream, 
     let mut steps = near.steps;
     loop {
         // Hoelder's bound needs no factorisation, and is where trying ends.
-        if !(shift < map.holder) {
+        if shift >= map.holder || shift.is_nan() {
             return Ok(Found { upper: root(map.holder), lower: near.lower.sqrt(), steps });
         }
         steps += 1;

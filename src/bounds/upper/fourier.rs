@@ -45,14 +45,17 @@ impl Banded for Frequency {
     }
 }
 
+/// Where a tap reads along one axis: a phase, and a place in it.
+type Place = (usize, i64);
+
 /// The taps of one axis as (phase, place): tap d of stride s with padding p reads `s place + phase`.
-fn places(taps: usize, stride: usize, padding: usize) -> Vec<(usize, i64)> {
+fn places(taps: usize, stride: usize, padding: usize) -> Vec<Place> {
     let at = |d: usize| (d as i64 - padding as i64, stride as i64);
     (0..taps).map(at).map(|(d, s)| (d.rem_euclid(s) as usize, d.div_euclid(s))).collect()
 }
 
 /// The side of the grid along one axis.
-fn side(places: &[(usize, i64)], input: usize, output: usize, stride: usize) -> usize {
+fn side(places: &[Place], input: usize, output: usize, stride: usize) -> usize {
     let (low, high) = places.iter().fold((0, 0), |(low, high): (i64, i64), (_, a)| (low.min(*a), high.max(*a)));
     let inputs = input.div_ceil(stride) as i64;
     (output as i64 + high).max(inputs - low).max(1) as usize
@@ -85,7 +88,7 @@ pub fn fourier(map: &Map, g: &Geometry, tolerance: f64) -> Result<Found> {
     let absolute = raised(4.0 * gamma(terms) * map.holder, 4);
     let mut open = frequencies;
     loop {
-        if !(shift < map.holder) {
+        if shift >= map.holder || shift.is_nan() {
             return Ok(Found { upper: root(map.holder), lower: 0.0, steps: 0 });
         }
         let failed: Result<Vec<Option<(usize, usize)>>> =
@@ -128,7 +131,7 @@ fn top(matrix: &Frequency, tolerance: f64) -> f64 {
 fn matrix(
     map: &Map,
     g: &Geometry,
-    (ys, xs): (&[(usize, i64)], &[(usize, i64)]),
+    (ys, xs): (&[Place], &[Place]),
     grid: (usize, usize),
     f: (usize, usize),
 ) -> Frequency {

@@ -164,6 +164,9 @@ fn products(
 /// Along one image axis: which positions of the other side a position touches, with which tap of the kernel.
 type Touched = Vec<Vec<(usize, usize)>>;
 
+/// The unknowns of one image row as (column, channel), and where each column begins.
+type Line = (Vec<(usize, usize)>, Vec<usize>);
+
 /// The Gram matrix of a convolution.
 pub struct Stencil<'a> {
     sizes: Vec<usize>,
@@ -174,7 +177,7 @@ pub struct Stencil<'a> {
     /// For each summed row (column), the rows (columns) of the unknowns that it touches.
     touched: (Touched, Touched),
     /// For each unknown row, its unknowns in the order of their columns: column, channel; and where each column begins.
-    unknowns: Vec<(Vec<(usize, usize)>, Vec<usize>)>,
+    unknowns: Vec<Line>,
     /// `[tap y][tap x][unknown channel][summed channel]`.
     kernel: Vec<f64>,
     taps: usize,
@@ -247,8 +250,8 @@ impl<'a> Stencil<'a> {
         let (unknowns, starts) = &self.unknowns[row];
         let count = self.summed.0;
         for &(column, dx) in &self.touched.1[x] {
-            for at in starts[column]..starts[column + 1] {
-                let (_, channel) = unknowns[at];
+            let (first, end) = (starts[column], starts[column + 1]);
+            for (at, (_, channel)) in (first..end).zip(&unknowns[first..end]) {
                 let from = ((dy * self.taps + dx) * self.channels + channel) * count;
                 let weights = &self.kernel[from..from + count];
                 if list.len() == count {

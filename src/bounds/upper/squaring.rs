@@ -34,7 +34,7 @@ pub fn squaring(map: &Map, masks: Masks, squarings: usize, threads: Parallelism)
     for round in 0..=squarings {
         interrupt::check()?;
         let size = g.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if !(size > 0.0) {
+        if size <= 0.0 {
             // Nothing is left, or nothing was there: what the rounds before say is all.
             factors.push(0.0);
             break;

@@ -32,7 +32,7 @@ impl Tridiagonal {
         for j in 0..self.alpha.len() {
             let back = if j == 0 { 0.0 } else { self.beta[j - 1] * self.beta[j - 1] / d };
             d = mu - self.alpha[j] - back;
-            if !(d > 0.0) {
+            if d <= 0.0 || d.is_nan() {
                 return None;
             }
             sum += p;
