@@ -3,15 +3,24 @@
 
 use super::screen::Screen;
 
+/// The first column keeps at least so many characters.
+const LEAST: usize = 20;
+
 /// The table as lines. Rows must be as long as the head; missing cells are left blank.
 pub fn table(head: &[String], rows: &[Vec<String>], screen: Screen) -> Vec<String> {
-    let filled: Vec<Vec<String>> =
+    let mut filled: Vec<Vec<String>> =
         rows.iter().map(|row| (0..head.len()).map(|i| row.get(i).cloned().unwrap_or_default()).collect()).collect();
-    let wide: Vec<usize> = (0..head.len())
+    let mut wide: Vec<usize> = (0..head.len())
         .map(|i| filled.iter().map(|row| &row[i]).chain([&head[i]]).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
-    if wide.iter().sum::<usize>() + 2 * wide.len().saturating_sub(1) > screen.width {
-        return records(head, &filled, screen);
+    let beyond = (wide.iter().sum::<usize>() + 2 * wide.len().saturating_sub(1)).saturating_sub(screen.width);
+    if beyond > 0 {
+        // The first column, names as a rule, may lose its end.
+        if wide[0] < LEAST + beyond {
+            return records(head, &filled, screen);
+        }
+        wide[0] -= beyond;
+        filled.iter_mut().for_each(|row| row[0] = clipped(&row[0], wide[0]));
     }
     let words: Vec<bool> = (0..head.len()).map(|i| i == 0 || filled.iter().any(|row| is_word(&row[i]))).collect();
     let line = |cells: &[String]| {
@@ -71,6 +80,9 @@ mod tests {
             Screen::PLAIN,
         );
         assert_eq!(words[0], "n  name      x");
+        let long = vec![vec!["0 conv2d(16, 3, #{ stride: 1 })".to_string(), "0.25".into(), "1.5".into()]];
+        let clipped = table(&head, &long, Screen { width: 40, colours: false });
+        assert_eq!(clipped[2], "0 conv2d(16, 3, #{ str…       0.25   1.5");
         let narrow = table(&head, &rows, Screen { width: 20, colours: false });
         assert_eq!(narrow, ["0 conv2d(16, 3)", "  box width  0.25", "  norm       1.5", "1 relu()"]);
     }
