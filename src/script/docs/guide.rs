@@ -9,6 +9,7 @@ pub const CHAPTERS: &[(&str, &str)] = &[
     ("5_probing", include_str!("../../../docs/guide/5_probing.md")),
     ("6_own_bound", include_str!("../../../docs/guide/6_own_bound.md")),
     ("7_scripts", include_str!("../../../docs/guide/7_scripts.md")),
+    ("8_certificates", include_str!("../../../docs/guide/8_certificates.md")),
 ];
 
 #[cfg(test)]
