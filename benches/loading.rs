@@ -122,6 +122,7 @@ fn waiting() {
         data_dir: std::env::var_os("WORKBENCH_DATA").map(|d| Path::new(&d).into()),
         overrides: Overrides::default(),
         script: None,
+        recording: workbench::script::recording::Recording::default(),
     };
     let mut session = Session::new(config);
     if let Err(failure) = session.eval(include_str!("loading.rhai")) {

@@ -34,6 +34,7 @@ fn session() -> Session {
         data_dir: None,
         overrides: Overrides::default(),
         script: None,
+        recording: workbench::script::recording::Recording::default(),
     })
 }
 

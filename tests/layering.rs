@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("show", &["compute"]),
     ("script", &["compute", "nn", "bounds", "train", "data", "run", "show"]),
     ("repl", &["compute", "run", "script", "show"]),
-    ("cli", &["compute", "data", "script", "show", "repl"]),
+    ("cli", &["compute", "data", "run", "script", "show", "repl"]),
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -52,6 +52,7 @@ impl Training {
             data_dir: None,
             overrides: Overrides::default(),
             script: None,
+            recording: workbench::script::recording::Recording::default(),
         };
         let (what, own) = what.split_once(' ').map_or((what, None), |(what, n)| (what, n.parse().ok()));
         let iterations: usize = own.unwrap_or(if what == "certify" { 200 } else { 2 });

@@ -20,6 +20,7 @@ Examples:
   workbench run scripts/quickstart.rhai                   train and certify on the built-in digits, a minute or two
   workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
   workbench run my_net.rhai --device cuda:1 --seed 3
+  workbench run my_net.rhai --resume runs/2026-01-31-my_net-k3x9a
   workbench check my_net.rhai                             find misspelt names, run nothing
   workbench doc lip::bounds                               what it does, its shapes and options
   workbench repl my_net.rhai                              run it, then go on at the prompt
@@ -37,17 +38,8 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a script, after checking its names.
-    Run {
-        /// The script, a .rhai file.
-        script: PathBuf,
-        /// Override one of the script's settings; may be given for several keys.
-        ///
-        /// The script declares its settings with `settings(#{ key: default, ... })`; the value must be of the default's
-        /// type. Numbers may be written as 0.1, 1e-3 or 36/255, arrays as [1, 2].
-        #[arg(long, value_name = "KEY=VALUE")]
-        set: Vec<String>,
-    },
+    /// Run a script, after checking its names; or go on with a run that was interrupted.
+    Run(RunArguments),
     /// Data sets: what is there, fetching, checking, showing.
     Data {
         /// What to do.
@@ -131,15 +123,64 @@ pub enum Data {
     },
 }
 
+/// What is run, and how it is written down.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// The script, a .rhai file.
+    #[arg(required_unless_present = "resume")]
+    pub script: Option<PathBuf>,
+    /// Override one of the script's settings; may be given for several keys.
+    ///
+    /// The script declares its settings with `settings(#{ key: default, ... })`; the value must be of the default's type.
+    /// Numbers may be written as 0.1, 1e-3 or 36/255, arrays as [1, 2].
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with the run in this folder, from its last good checkpoint, with its settings, seed and threads.
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+    /// Resume although the script, a module, a setting or the seed is another one; the run is then no longer one experiment.
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
+    /// The largest share of the time that goes into the checkpoints a script asks for; 1 writes every one.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    pub checkpoint_share: f64,
+    /// Write a checkpoint also in the middle of an epoch, after so many minutes without one.
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub checkpoint_minutes: Option<f64>,
+    /// Leave the power-iteration vectors out of checkpoints: smaller, but a resumed run does not end bit for bit the same.
+    #[arg(long)]
+    pub without_vectors: bool,
+    /// Besides each epoch, record the means over so many batches.
+    #[arg(long, value_name = "BATCHES", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub window: u32,
+    /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
+    pub into: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("give a number above 0, 1 at the most".into()),
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.001..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("give a number of minutes, such as 10".into()),
+    }
+}
+
 /// What a script runs on; the same for every command.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct HostArguments {
-    /// Where to compute: cpu, cuda or cuda:N.
-    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
-    pub device: String,
-    /// Seed of everything random; the same seed gives the same numbers on the same device.
-    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
+    /// Where to compute: cpu, cuda or cuda:N [default: cpu].
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Seed of everything random; the same seed gives the same numbers on the same device [default: 0].
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
     /// How many threads compute [default: one for each processor].
     #[arg(long, global = true, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -173,8 +214,8 @@ mod tests {
     fn flags_stand_before_or_after_the_command() {
         for line in ["workbench --seed 3 run a.rhai --set a=1", "workbench run a.rhai --set a=1 --seed 3"] {
             let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-            assert_eq!(arguments.host.seed, 3);
-            assert!(matches!(arguments.command, Some(Command::Run { set, .. }) if set == ["a=1"]));
+            assert_eq!(arguments.host.seed, Some(3));
+            assert!(matches!(arguments.command, Some(Command::Run(run)) if run.set == ["a=1"]));
         }
         assert!(Arguments::try_parse_from(["workbench", "--threads", "0"]).is_err());
     }

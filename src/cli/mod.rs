@@ -3,12 +3,14 @@
 mod arguments;
 mod data;
 mod doc;
+mod run;
 mod signals;
 
 use crate::compute::{device, memory, threads};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;
+use crate::script::recording::Recording;
 use crate::script::report::{Failure, FailureKind};
 use crate::script::session::{Config, Session};
 use crate::script::settings::Overrides;
@@ -37,30 +39,28 @@ pub fn main() -> ExitCode {
 
 /// `Err` is wrong use of the command line.
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
-    // Before any thread exists: candle and rayon read the number of threads once.
-    memory::keep_freed_memory();
-    let threads = start_threads(arguments.host.threads)?;
-    signals::install();
+    let host = arguments.host;
     match arguments.command {
-        Some(Command::Run { script, set }) => {
-            let mut session = session(arguments.host, threads, Overrides::parse(set)?, Some(script.clone()))?;
-            session.set_screen(repl::terminal::screen());
-            Ok(end(session.run_file(&script)))
-        }
+        Some(Command::Run(what)) => run::run(&what, host),
         Some(Command::Check { script }) => {
-            let session = session(arguments.host, threads, Overrides::default(), Some(script.clone()))?;
+            let threads = start(host.threads)?;
+            let session = session(host, threads, Overrides::default(), Some(script.clone()), Recording::default())?;
             let result = session.check_closely(&script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
             }
             Ok(end(result))
         }
-        Some(Command::Data { what }) => Ok(data::run(&what, arguments.host.data_dir.as_deref())),
+        Some(Command::Data { what }) => {
+            start(host.threads)?;
+            Ok(data::run(&what, host.data_dir.as_deref()))
+        }
         Some(Command::Doc { name, html, definitions }) => {
             Ok(end(doc::run(name.as_deref(), html.as_deref(), definitions.as_deref())))
         }
         Some(Command::Repl { script, set }) => {
-            let mut session = session(arguments.host, threads, Overrides::parse(set)?, None)?;
+            let threads = start(host.threads)?;
+            let mut session = session(host, threads, Overrides::parse(&set)?, None, Recording::default())?;
             session.set_screen(repl::terminal::screen());
             match script.map_or(Ok(()), |script| session.load_file(&script)) {
                 // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
@@ -72,7 +72,8 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             }
         }
         None => {
-            let session = session(arguments.host, threads, Overrides::default(), None)?;
+            let threads = start(host.threads)?;
+            let session = session(host, threads, Overrides::default(), None, Recording::default())?;
             Ok(end(repl::run(session)))
         }
     }
@@ -83,9 +84,19 @@ fn session(
     threads: usize,
     overrides: Overrides,
     script: Option<PathBuf>,
+    recording: Recording,
 ) -> Result<Session, String> {
-    let device = device::parse(&host.device)?;
-    Ok(Session::new(Config { device, seed: host.seed, threads, data_dir: host.data_dir, overrides, script }))
+    let device = device::parse(host.device.as_deref().unwrap_or("cpu"))?;
+    let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
+    Ok(Session::new(Config { device, seed, threads, data_dir, overrides, script, recording }))
+}
+
+/// Threads and signals; before any thread exists, since candle and rayon read the number of threads once.
+fn start(threads: Option<usize>) -> Result<usize, String> {
+    memory::keep_freed_memory();
+    let threads = start_threads(threads)?;
+    signals::install();
+    Ok(threads)
 }
 
 /// Report how the script ended; the exit code.

@@ -2,10 +2,14 @@
 //! every native loop that can run longer than a moment.
 //!
 //! The flag stays set until [`clear`] so that a script's `try` cannot swallow it.
+//!
+//! Inside a batch of training a request can wait ([`hold`]): the batch is finished, a checkpoint is written, and only then
+//! the script ends. A second Ctrl-C does not wait.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
+static HELD: AtomicBool = AtomicBool::new(false);
 
 /// What [`check`] returns as its error message; the script host recognises it and ends the run.
 pub const MESSAGE: &str = "interrupted";
@@ -20,9 +24,24 @@ pub fn clear() {
     STOP.store(false, Ordering::Relaxed);
 }
 
-/// Has somebody asked to stop?
+/// Is it time to stop? Not while a request waits for the end of a batch.
 pub fn requested() -> bool {
+    STOP.load(Ordering::Relaxed) && !HELD.load(Ordering::Relaxed)
+}
+
+/// Has somebody asked to stop, be it that the request waits?
+pub fn asked() -> bool {
     STOP.load(Ordering::Relaxed)
+}
+
+/// Let requests wait, or no longer.
+pub fn hold(on: bool) {
+    HELD.store(on, Ordering::Relaxed);
+}
+
+/// Do requests wait?
+pub fn held() -> bool {
+    HELD.load(Ordering::Relaxed)
 }
 
 /// An error with [`MESSAGE`] once a stop was requested, for use with `?` inside native loops.

@@ -46,6 +46,16 @@ impl Generator {
         self.seed
     }
 
+    /// How far the stream has been read, in words of 32 bits.
+    pub fn position(&self) -> u128 {
+        self.state.borrow().get_word_pos()
+    }
+
+    /// Go on from where [`Self::position`] was.
+    pub fn set_position(&self, position: u128) {
+        self.state.borrow_mut().set_word_pos(position);
+    }
+
     /// Uniform values in `[lo, hi)`.
     pub fn uniform(&self, lo: f64, hi: f64, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
         let mut state = self.state.borrow_mut();
@@ -108,6 +118,17 @@ mod tests {
         parent.unit();
         assert_eq!(before, draw(&parent.fork("order")), "a fork depends on its name only");
         assert_ne!(before, draw(&parent.fork("weights")));
+    }
+
+    #[test]
+    fn a_stream_goes_on_from_a_position() {
+        let g = Generator::new(5);
+        let _ = (g.unit(), g.gauss(), g.permutation(7));
+        let at = g.position();
+        let rest: Vec<f64> = (0..5).map(|_| g.gauss()).collect();
+        let other = Generator::new(5);
+        other.set_position(at);
+        assert_eq!(rest, (0..5).map(|_| other.gauss()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -129,6 +129,11 @@ impl Batches {
         Ok(Self { making: None, ..self })
     }
 
+    /// Leave out the batches before number `first`: a pass that was interrupted goes on with it.
+    pub fn from_batch(self, first: usize) -> Self {
+        Self { next: first.min(self.count), making: None, ..self }
+    }
+
     /// Batch `number`, which follows the last one; from the thread that makes them, which is started if there is none.
     fn batch(&mut self, number: usize) -> candle_core::Result<Batch> {
         let count = self.count;

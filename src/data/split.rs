@@ -287,6 +287,14 @@ impl Split {
         Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)
     }
 
+    /// The pixels of image `i` as bytes, and its label; nothing where the images are no pixels.
+    pub(super) fn stored(&self, i: u32) -> Option<(&[u8], u32)> {
+        let Images::Bytes { values, .. } = &self.data.images else { return None };
+        let pixels: usize = self.data.shape.iter().product();
+        let at = self.place(i) * pixels;
+        Some((&values[at..at + pixels], self.label(i)))
+    }
+
     fn gather<T: Copy>(&self, values: &[u8], levels: &[T], indices: &[u32]) -> Vec<T> {
         let pixels: usize = self.data.shape.iter().product();
         let mut out = Vec::with_capacity(indices.len() * pixels);

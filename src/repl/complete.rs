@@ -280,6 +280,7 @@ mod tests {
             data_dir: None,
             overrides: Overrides::default(),
             script: None,
+            recording: crate::script::recording::Recording::default(),
         });
         session
             .eval(

@@ -1,8 +1,9 @@
-//! Where a run writes: `runs/<date>-<time>-<script>/` under the working folder, made at the first write, never shared.
+//! Where a run writes: `runs/<date>-<script>-<short id>/` under the working folder, made at the first write, never shared.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -23,16 +24,23 @@ impl RunFolder {
         self.made.borrow().clone()
     }
 
-    /// The path of `file` in the folder, which is made if need be. A run writes into its own folder only: a name that
-    /// leads out of it is refused.
-    pub fn path(&self, file: &str) -> Result<PathBuf, String> {
-        let plain = Path::new(file).components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        if file.is_empty() || !plain {
+    /// Write into this folder, which is there.
+    pub fn set(&self, folder: PathBuf) {
+        *self.made.borrow_mut() = Some(folder);
+    }
+
+    /// `file` as a path inside the folder. A run writes into its own folder only: a name that leads out of it is refused.
+    pub fn inside(&self, file: &str) -> Result<PathBuf, String> {
+        let path = Path::new(file);
+        if file.is_empty() || !path.components().all(|c| matches!(c, Component::Normal(_))) {
             return Err(format!("run folder: `{file}` is no name inside the run's folder; use a plain file name"));
         }
-        let folder =
-            self.make().map_err(|e| format!("run folder: cannot be made below {}: {e}", self.root.display()))?;
-        Ok(folder.join(file))
+        Ok(path.to_path_buf())
+    }
+
+    /// The folder, which is made if need be.
+    pub fn made(&self) -> Result<PathBuf, String> {
+        self.make().map_err(|e| format!("run folder: cannot be made below {}: {e}", self.root.display()))
     }
 
     fn make(&self) -> io::Result<PathBuf> {
@@ -40,14 +48,13 @@ impl RunFolder {
             return Ok(path);
         }
         std::fs::create_dir_all(&self.root)?;
-        let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S");
-        // `create_dir` fails if it exists, so two runs of the same second cannot share a folder.
+        let date = jiff::Zoned::now().strftime("%Y-%m-%d");
+        // `create_dir` fails if it exists, so two runs cannot share a folder.
         for attempt in 1.. {
-            let suffix = if attempt == 1 { String::new() } else { format!("-{attempt}") };
-            let path = self.root.join(format!("{stamp}-{}{suffix}", self.script));
+            let path = self.root.join(format!("{date}-{}-{}", self.script, short_id()));
             match std::fs::create_dir(&path) {
                 Ok(()) => {
-                    *self.made.borrow_mut() = Some(path.clone());
+                    self.set(path.clone());
                     return Ok(path);
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => {}
@@ -56,6 +63,18 @@ impl RunFolder {
         }
         unreachable!("the loop returns at the thousandth attempt at the latest")
     }
+}
+
+/// Five characters that are most likely nobody else's.
+pub fn short_id() -> String {
+    // The standard library seeds this hasher at random, once a thread, and differently for each.
+    let mut number = RandomState::new().hash_one(std::time::SystemTime::now());
+    let mut letter = || {
+        let letter = b"abcdefghijkmnpqrstuvwxyz23456789"[(number % 32) as usize];
+        number /= 32;
+        char::from(letter)
+    };
+    (0..5).map(|_| letter()).collect()
 }
 
 #[cfg(test)]
@@ -67,11 +86,10 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         let (a, b) = (RunFolder::new(root.path(), "net"), RunFolder::new(root.path(), "net"));
         assert_eq!(a.existing(), None);
-        let (x, y) = (a.path("w").expect("a path"), b.path("w").expect("a path"));
-        assert_ne!(x.parent(), y.parent());
-        assert_eq!(a.path("v").expect("a path").parent(), x.parent());
+        assert_ne!(a.made(), b.made());
+        assert_eq!(a.made().ok(), a.existing());
         for bad in ["../x", "/etc/x", "", "a/../../b", "."] {
-            assert!(a.path(bad).is_err(), "{bad}");
+            assert!(a.inside(bad).is_err(), "{bad}");
         }
     }
 }

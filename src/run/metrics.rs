@@ -1,8 +1,10 @@
 //! What a training loop logs: numbers, and tensors that may still be on the device. Tensors are read back together, when
-//! something is to be shown, and averaged over the epoch; of numbers (schedules) the last one counts.
+//! something is to be shown or recorded, and averaged; of numbers (schedules) the last one counts. Values are gathered
+//! twice: over the epoch and over a window of batches.
 
 use super::format::{ORDER, metric};
 use candle_core::{DType, Result, Tensor};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One logged value.
@@ -12,70 +14,96 @@ pub enum Value {
     Tensor(Tensor),
 }
 
-/// The values of one epoch so far.
+/// The values of one epoch so far, and of the window of batches under way.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    pending: Vec<(usize, String, Tensor)>,
-    shown: BTreeMap<String, Entry>,
+    pending: Vec<(usize, String, Value)>,
+    epoch: Gathered,
+    window: Gathered,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Entry {
+type Gathered = BTreeMap<String, Entry>;
+
+/// Gathered values as a checkpoint holds them.
+pub type Saved = Vec<(String, Entry)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
     Last(f64),
     Mean { sum: f64, count: usize },
+}
+
+impl Entry {
+    fn value(self) -> f64 {
+        match self {
+            Self::Last(x) => x,
+            Self::Mean { sum, count } => sum / count as f64,
+        }
+    }
 }
 
 impl Metrics {
     pub fn log(&mut self, batch: usize, values: Vec<(String, Value)>) -> Result<()> {
         for (name, value) in values {
-            match value {
-                Value::Number(x) => {
-                    self.shown.insert(name, Entry::Last(x));
-                }
-                Value::Tensor(t) if t.elem_count() == 1 => self.pending.push((batch, name, t.detach())),
+            let value = match value {
+                Value::Tensor(t) if t.elem_count() == 1 => Value::Tensor(t.detach()),
                 Value::Tensor(t) => {
                     candle_core::bail!("run.log: `{name}` has shape {:?}; one number is wanted, reduce it", t.dims())
                 }
-            }
+                number => number,
+            };
+            self.pending.push((batch, name, value));
         }
         Ok(())
     }
 
     /// Read back what is pending. The first value that is not finite is returned as (batch, name, value).
     pub fn read_back(&mut self) -> Result<Option<(usize, String, f64)>> {
-        for (batch, name, tensor) in std::mem::take(&mut self.pending) {
-            let x = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?[0];
+        for (batch, name, value) in std::mem::take(&mut self.pending) {
+            let (x, mean) = match value {
+                Value::Number(x) => (x, false),
+                Value::Tensor(t) => (t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?[0], true),
+            };
             if !x.is_finite() {
                 return Ok(Some((batch, name, x)));
             }
-            let entry = self.shown.entry(name).or_insert(Entry::Mean { sum: 0.0, count: 0 });
-            *entry = match *entry {
-                Entry::Mean { sum, count } => Entry::Mean { sum: sum + x, count: count + 1 },
-                Entry::Last(_) => Entry::Mean { sum: x, count: 1 },
-            };
+            for gathered in [&mut self.epoch, &mut self.window] {
+                let new = match gathered.get(&name) {
+                    _ if !mean => Entry::Last(x),
+                    Some(Entry::Mean { sum, count }) => Entry::Mean { sum: sum + x, count: count + 1 },
+                    _ => Entry::Mean { sum: x, count: 1 },
+                };
+                gathered.insert(name.clone(), new);
+            }
         }
         Ok(None)
     }
 
-    /// `loss 0.51  clean 93.1 %  ...` of what has been read back.
+    /// `loss 0.51  clean 93.1 %  ...` of what has been read back. Names with a `/` are for the record alone.
     pub fn line(&self) -> String {
         let place = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
-        let mut names: Vec<_> = self.shown.keys().collect();
+        let mut names: Vec<_> = self.epoch.keys().filter(|name| !name.contains('/')).collect();
         names.sort_by_key(|n| (place(n), (*n).clone()));
-        let show = |name: &&String| metric(name, self.value(name).unwrap_or(f64::NAN));
-        names.iter().map(show).collect::<Vec<_>>().join("  ")
+        names.iter().map(|name| metric(name, self.epoch[*name].value())).collect::<Vec<_>>().join("  ")
     }
 
-    /// The mean or last value of `name`.
-    pub fn value(&self, name: &str) -> Option<f64> {
-        self.shown.get(name).map(|entry| match entry {
-            Entry::Last(x) => *x,
-            Entry::Mean { sum, count } => sum / *count as f64,
-        })
-    }
-
-    /// All values.
+    /// The values of the epoch.
     pub fn values(&self) -> Vec<(String, f64)> {
-        self.shown.keys().filter_map(|n| self.value(n).map(|v| (n.clone(), v))).collect()
+        self.epoch.iter().map(|(name, entry)| (name.clone(), entry.value())).collect()
+    }
+
+    /// The values of the window, which ends here.
+    pub fn take_window(&mut self) -> Vec<(String, f64)> {
+        std::mem::take(&mut self.window).into_iter().map(|(name, entry)| (name, entry.value())).collect()
+    }
+
+    /// Epoch and window as they are kept; nothing may be pending.
+    pub fn saved(&self) -> [Saved; 2] {
+        [&self.epoch, &self.window].map(|gathered| gathered.iter().map(|(n, e)| (n.clone(), *e)).collect())
+    }
+
+    /// What [`Self::saved`] gave.
+    pub fn restored([epoch, window]: [Saved; 2]) -> Self {
+        Self { pending: vec![], epoch: epoch.into_iter().collect(), window: window.into_iter().collect() }
     }
 }

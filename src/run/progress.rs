@@ -1,42 +1,76 @@
-//! Progress of a run: a live line on a terminal, one plain line per epoch anywhere else.
+//! A run as its script drives it: loops over epochs, batches, logged values; a live line on a terminal, one plain line per
+//! epoch anywhere else.
 //!
 //! The loop itself is the script's: `for epoch in run.epochs(n)` and `for batch in data.train.batches(m)` tell the run
-//! where it is, `run.log` what to show.
+//! where it is, `run.log` what to show. What is written down is in `recording`, how a run goes on later in `resuming`.
 
+use super::display::{head, not_finite, place, time_left};
 use super::folder::RunFolder;
 use super::format::duration;
 use super::metrics::{Metrics, Value};
+use super::recording::Recorder;
+use super::resuming::Holder;
+use super::state::Position;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::rc::Weak;
 use std::time::{Duration, Instant};
 
 /// How often values are read back from the device and shown.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The run that a script sees as `run`.
-#[derive(Debug)]
 pub struct Run {
     pub folder: RunFolder,
-    state: RefCell<State>,
-    bar: ProgressBar,
+    pub(super) state: RefCell<State>,
+    pub(super) recorder: RefCell<Recorder>,
+    pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
+    pub(super) bar: ProgressBar,
 }
 
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("folder", &self.folder).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// The loop under way.
 #[derive(Debug, Default)]
-struct State {
-    label: String,
-    epoch: usize,
-    epochs: usize,
+pub(super) struct State {
+    pub label: String,
+    pub epoch: usize,
+    pub epochs: usize,
     started: Option<Instant>,
+    /// Epochs of this loop that an earlier sitting has done.
+    begun_at: usize,
     epoch_started: Option<Instant>,
-    in_epoch: bool,
-    batch: usize,
-    batches: usize,
-    metrics: Metrics,
-    last: Vec<(String, f64)>,
+    pub in_loop: bool,
+    pub in_epoch: bool,
+    pub batch: usize,
+    pub batches: usize,
+    pub metrics: Metrics,
+    pub last: Vec<(String, f64)>,
     shown: Option<Instant>,
-    saved: Option<PathBuf>,
+    pub saved: Option<PathBuf>,
+    /// The loop's number in the script, the objects that were there before it, the batches trained on so far.
+    pub index: usize,
+    pub made: u64,
+    pub step: u64,
+    /// Generators and counters at the beginning of the epoch, and the batches trained on before it.
+    pub at_epoch: serde_json::Value,
+    pub step_at_epoch: u64,
+    /// Why the run cannot go on inside this epoch, if it cannot.
+    pub outside: Option<String>,
+    /// The epoch's pass over the training images has begun.
+    pub claimed: bool,
+    /// An earlier sitting has finished the loop.
+    pub skipped: bool,
+    /// Batches since the last window of the record, and whether the batch at hand was logged.
+    pub window: usize,
+    pub logged: bool,
+    pub left_early: Vec<usize>,
 }
 
 impl Run {
@@ -44,11 +78,12 @@ impl Run {
         let live = std::io::stderr().is_terminal();
         let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        Self { folder, state: RefCell::default(), bar }
+        Self { folder, state: RefCell::default(), recorder: RefCell::default(), holder: RefCell::default(), bar }
     }
 
     /// Print a line of the script's output to stdout, above the live line. A closed pipe ends the process quietly.
     pub fn print(&self, text: &str) {
+        self.keep_output(text);
         self.bar.suspend(|| {
             let mut out = std::io::stdout().lock();
             let written = writeln!(out, "{text}").and_then(|()| out.flush());
@@ -72,28 +107,55 @@ impl Run {
         self.bar.tick();
     }
 
-    /// A loop over `epochs` epochs begins; `label` names it where a script has several.
-    pub fn begin(&self, epochs: usize, label: &str) -> Result<(), String> {
-        // A loop that was left by `break` ends here.
-        self.finish_epoch()?;
-        *self.state.borrow_mut() =
-            State { label: label.into(), epochs, started: Some(Instant::now()), ..State::default() };
-        Ok(())
+    /// A line to whoever runs the script, on stderr.
+    pub fn note(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// A loop over `epochs` epochs begins; `label` names it where a script has several. Returns the first epoch to be done:
+    /// not 0 where a run goes on, `epochs` where the loop was over.
+    pub fn begin(&self, epochs: usize, label: &str) -> Result<usize, String> {
+        self.leave_loop()?;
+        let mut state = self.state.borrow_mut();
+        let (index, step, left_early) = (state.index, state.step, std::mem::take(&mut state.left_early));
+        let saved = state.saved.take();
+        *state = State {
+            label: label.into(),
+            epochs,
+            started: Some(Instant::now()),
+            in_loop: true,
+            index: index + 1,
+            step,
+            left_early,
+            saved,
+            ..State::default()
+        };
+        drop(state);
+        let first = self.begin_recorded(epochs, label)?;
+        self.state.borrow_mut().begun_at = first;
+        Ok(first)
     }
 
     /// Epoch number `epoch`, counted from 0, begins; the one before is finished and shown.
     pub fn begin_epoch(&self, epoch: usize) -> Result<(), String> {
         self.finish_epoch()?;
+        self.checkpoint_if_due(|state| Position { epoch, ..position(state) })?;
+        let at_epoch = self.counters();
+        let outside = self.recorder.borrow().carried.clone();
         let mut state = self.state.borrow_mut();
+        (state.step_at_epoch, state.outside) = (state.step, outside);
         (state.epoch, state.in_epoch, state.batch, state.batches) = (epoch, true, 0, 0);
+        (state.claimed, state.logged) = (false, false);
         state.epoch_started = Some(Instant::now());
-        state.metrics = Metrics::default();
+        (state.metrics, state.window, state.at_epoch) = (Metrics::default(), 0, at_epoch);
         Ok(())
     }
 
     /// The loop is over.
     pub fn end(&self) -> Result<(), String> {
         self.finish_epoch()?;
+        self.end_recorded()?;
+        self.state.borrow_mut().in_loop = false;
         self.bar.finish_and_clear();
         Ok(())
     }
@@ -101,7 +163,7 @@ impl Run {
     /// Batch `number` of `count` begins, inside an epoch or not.
     pub fn begin_batch(&self, number: usize, count: usize) {
         let mut state = self.state.borrow_mut();
-        (state.batch, state.batches) = (number + 1, count);
+        (state.batch, state.batches, state.logged) = (number + 1, count, false);
         let due = state.shown.is_none_or(|t| t.elapsed() >= INTERVAL);
         if due {
             state.shown = Some(Instant::now());
@@ -111,6 +173,11 @@ impl Run {
 
     /// Log values of the current batch. A loss that is not finite is an error as soon as it is read back.
     pub fn log(&self, values: Vec<(String, Value)>) -> Result<(), String> {
+        if let Some((name, _)) = values.iter().find(|(name, _)| super::rows::RESERVED.contains(&name.as_str())) {
+            return Err(format!(
+                "run.log: `{name}` is what every row of the record says by itself; choose another name"
+            ));
+        }
         let mut state = self.state.borrow_mut();
         let batch = state.batch;
         if let Some((name, Value::Number(x))) =
@@ -119,6 +186,9 @@ impl Run {
             return Err(not_finite(&state, batch, name, *x));
         }
         state.metrics.log(batch, values).map_err(|e| crate::compute::error::message(&e))?;
+        if !state.logged && state.in_epoch {
+            (state.logged, state.step, state.window) = (true, state.step + 1, state.window + 1);
+        }
         let due = state.shown.is_none_or(|t| t.elapsed() >= INTERVAL);
         if due {
             state.shown = Some(Instant::now());
@@ -138,15 +208,20 @@ impl Run {
         Ok(state.last.clone())
     }
 
-    /// Remember where weights were saved last, for the message after an interruption.
+    /// Remember where weights were saved last, for the message after an interruption and for what is made of the run.
     pub fn saved(&self, path: PathBuf) {
+        self.keep_weights(&path);
         self.state.borrow_mut().saved = Some(path);
     }
 
     /// Where the run stood, for the message after an interruption.
     pub fn interrupted_note(&self) -> Option<String> {
         let state = self.state.borrow();
-        let mut note = state.in_epoch.then(|| place(&state, state.batch))?;
+        let where_it_stood = (state.in_epoch || state.in_loop).then(|| place(&state, state.batch));
+        if let Some(way_on) = self.way_on() {
+            return Some(where_it_stood.into_iter().chain([way_on]).collect::<Vec<_>>().join("; "));
+        }
+        let mut note = where_it_stood?;
         match &state.saved {
             Some(path) => note += &format!("; weights last saved in {}", path.display()),
             None => note += "; no weights were saved",
@@ -159,12 +234,14 @@ impl Run {
         self.bar.finish_and_clear();
     }
 
-    fn finish_epoch(&self) -> Result<(), String> {
+    pub(super) fn finish_epoch(&self) -> Result<(), String> {
         let mut state = self.state.borrow_mut();
         if !state.in_epoch {
             return Ok(());
         }
         state.in_epoch = false;
+        state.claimed = false;
+        crate::compute::interrupt::hold(false);
         read_back(&mut state)?;
         state.last = state.metrics.values();
         let took = state.epoch_started.map_or(Duration::ZERO, |t| t.elapsed());
@@ -173,6 +250,7 @@ impl Run {
             line += &format!("  left {}", duration(left));
         }
         drop(state);
+        self.record_epoch()?;
         self.print(&line);
         Ok(())
     }
@@ -202,37 +280,29 @@ impl Run {
     }
 }
 
-fn read_back(state: &mut State) -> Result<(), String> {
+impl State {
+    /// Time in this loop and the epochs done in it, in this sitting.
+    pub fn pace(&self) -> Option<(Duration, usize)> {
+        self.started.map(|started| (started.elapsed(), self.begun_at))
+    }
+}
+
+/// The loop and the epoch at hand, at its beginning.
+pub(super) fn position(state: &State) -> Position {
+    Position {
+        index: state.index - 1,
+        label: state.label.clone(),
+        epochs: state.epochs,
+        epoch: state.epoch,
+        batch: 0,
+        ended: false,
+    }
+}
+
+pub(super) fn read_back(state: &mut State) -> Result<(), String> {
     match state.metrics.read_back() {
         Err(e) => Err(crate::compute::error::message(&e)),
         Ok(None) => Ok(()),
         Ok(Some((batch, name, x))) => Err(not_finite(state, batch, &name, x)),
     }
-}
-
-fn not_finite(state: &State, batch: usize, name: &str, x: f64) -> String {
-    format!(
-        "run.log: `{name}` is {x} at {}; training has diverged. Lower the learning rate, lengthen the ramp of epsilon, or \
-         clip the gradients: adam(model, #{{ clip_norm: 1.0 }})",
-        place(state, batch)
-    )
-}
-
-fn place(state: &State, batch: usize) -> String {
-    format!("{}, batch {batch} of {}", head(state).replace("  ", " "), state.batches)
-}
-
-/// `robust epoch  3/20`.
-fn head(state: &State) -> String {
-    let width = state.epochs.to_string().len();
-    let label = if state.label.is_empty() { String::new() } else { format!("{} ", state.label) };
-    format!("{label}epoch {:>width$}/{}", state.epoch + 1, state.epochs)
-}
-
-/// From the pace so far: `done` whole epochs and `share` of the next.
-fn time_left(state: &State, done: usize, share: f64) -> Option<Duration> {
-    let done = done as f64 + share;
-    let left = state.epochs as f64 - done;
-    let started = state.started.filter(|_| done > 0.0 && left > 0.0)?;
-    Some(started.elapsed().mul_f64(left / done))
 }

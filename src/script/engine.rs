@@ -1,5 +1,6 @@
 //! The one Rhai engine: its language settings, its limits, and how it stops.
 
+use super::bind::watch;
 use super::error;
 use super::loader::Loader;
 use super::resolver::Resolver;
@@ -60,6 +61,7 @@ pub fn build(register: impl FnOnce(&mut Engine), loader: Rc<Loader>, printer: Rc
 fn install_constants(engine: &mut Engine, loader: Rc<Loader>) {
     #[expect(deprecated, reason = "Rhai marks the hook as unstable; the version is pinned")]
     engine.on_var(move |name, index, context| {
+        watch(name, &context);
         let local = index > 0 || context.scope().contains(name);
         Ok(if local { None } else { loader.constant(name) })
     });

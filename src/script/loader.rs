@@ -247,6 +247,23 @@ impl Loader {
         String::from_utf8(bytes).map(Into::into).map_err(|_| format!("cannot read {shown}: it is not UTF-8 text"))
     }
 
+    /// The main script and all that it has imported so far, under the paths that a run's folder gives them: `source/` and
+    /// below it the paths from the script's own folder, `stdlib/` for the modules of std.
+    pub fn closure(&self) -> Vec<(String, String)> {
+        let state = self.state.borrow();
+        let root = state.roots.first().cloned().unwrap_or_default();
+        let root = root.canonicalize().unwrap_or(root);
+        let own = state.shown.iter().filter_map(|(real, shown)| {
+            let text = state.texts.get(shown)?;
+            let path = real.strip_prefix(&root).ok()?.to_str()?.replace('\\', "/");
+            Some((format!("source/{path}"), text.to_string()))
+        });
+        let std = state.texts.iter().filter_map(|(shown, text)| {
+            Some((format!("stdlib/{}.rhai", shown.strip_prefix("std/")?), text.to_string()))
+        });
+        own.chain(std).collect()
+    }
+
     /// The source of `shown`, if it was loaded.
     pub fn text(&self, shown: &str) -> Option<Rc<str>> {
         self.state.borrow().texts.get(shown).cloned()

@@ -2,6 +2,7 @@
 //! before a run. What scripts can call is bound in `bind`; nothing here knows the terminal.
 
 pub mod bind;
+pub mod carried;
 pub mod check;
 pub mod docs;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod outline;
 pub mod output;
 pub mod present;
 pub mod prompt;
+pub mod recording;
 pub mod report;
 pub mod resolver;
 pub mod session;

@@ -6,11 +6,13 @@ use super::error::Res;
 use super::explain::explain;
 use super::guard::guarded;
 use super::loader::Loader;
+use super::recording::Recording;
 use super::report::{Failure, FailureKind, Report};
 use super::settings::Overrides;
 use super::stdlib::stdlib;
 use super::typed::Typed;
 use super::{check, engine};
+use crate::run::Status;
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
 use std::cell::{OnceCell, RefCell};
@@ -34,6 +36,8 @@ pub struct Config {
     pub overrides: Overrides,
     /// The script, or nothing at the prompt.
     pub script: Option<PathBuf>,
+    /// How a run of the script is written down.
+    pub recording: Recording,
 }
 
 /// One run of a script, or one sitting at the prompt.
@@ -43,6 +47,7 @@ pub struct Session {
     pub(super) host: Rc<Host>,
     overrides: Rc<RefCell<Overrides>>,
     docs: OnceCell<Docs>,
+    recording: Recording,
     /// The prompt's variables.
     pub(super) scope: Scope<'static>,
     /// The prompt's functions and imports so far.
@@ -62,6 +67,7 @@ impl Session {
         let overrides = if at_prompt { config.overrides.repeatable() } else { config.overrides };
         let overrides = Rc::new(RefCell::new(overrides));
         let loader = Loader::new(stdlib());
+        let recording = config.recording;
         let host = Host::new(HostConfig {
             device: config.device,
             seed: config.seed,
@@ -80,6 +86,7 @@ impl Session {
             loader,
             host,
             overrides,
+            recording,
             docs: OnceCell::new(),
             scope,
             library,
@@ -133,10 +140,21 @@ impl Session {
     pub fn run_file(&mut self, path: &Path) -> Result<(), Failure> {
         self.check_file(path)?;
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
+        self.recording.begin(path, &self.host, &self.loader).map_err(Failure::bare)?;
         let result = guarded(|| self.run(&main));
         self.host.finish();
-        result.map_err(|error| self.failure(&error, &main))?;
-        self.overrides.borrow().unused().map_or(Ok(()), |message| Err(Failure::bare(message)))
+        let result = result.map_err(|error| self.failure(&error, &main));
+        let unused = || self.overrides.borrow().unused().or_else(|| self.host.run.never_reached());
+        let result = result.and_then(|()| unused().map_or(Ok(()), |message| Err(Failure::bare(message))));
+        let status = match &result {
+            Ok(()) => Status::Finished,
+            Err(failure) if failure.kind == FailureKind::Interrupted => Status::Interrupted,
+            Err(failure) if failure.exit_code() == 0 => Status::Finished,
+            Err(_) => Status::Failed,
+        };
+        // What went wrong first is what is told.
+        let finished = self.host.run.finish(status).map_err(Failure::bare);
+        result.and(finished)
     }
 
     fn run(&mut self, main: &str) -> Res<()> {

@@ -37,6 +37,13 @@ impl Overrides {
         Ok(Self { given, ..Self::default() })
     }
 
+    /// Take those of `earlier` that were not given again.
+    pub fn complete(&mut self, earlier: &[(String, String)]) {
+        let new: Vec<_> =
+            earlier.iter().filter(|(key, _)| !self.given.iter().any(|(k, _)| k == key)).cloned().collect();
+        self.given.extend(new);
+    }
+
     /// Let `settings` be called again and again, as at the prompt.
     pub fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }

@@ -8,8 +8,10 @@ pub mod losses;
 pub mod optimizer;
 mod vector_buffer;
 pub mod vectors;
+mod vectors_saved;
 
 pub use attack::{AttackOptions, Objective, Start, pgd};
 pub use fresh::fresh_vectors;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Vectors, VectorsOptions};
+pub use vectors_saved::{Part, WeakVectors};

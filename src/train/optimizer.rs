@@ -121,6 +121,11 @@ impl Optimizer {
         Ok(())
     }
 
+    /// The parameters by name.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.slots.iter().map(|slot| (slot.name.as_str(), &slot.parameter))
+    }
+
     /// A copy of the state by name: `m/0.weight`, `v/0.weight`, ...; with [`Self::steps`] it is all there is.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let named = |slot: &Slot| {

@@ -5,6 +5,10 @@ use crate::compute::unwritten::{fill, unwritten, written};
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::f16;
 use rayon::prelude::*;
+use std::io::Write;
+
+/// Numbers that are written at a time.
+const PIECE: usize = 1 << 16;
 
 /// A long row of numbers.
 #[derive(Debug)]
@@ -30,6 +34,49 @@ impl Buffer {
             Self::F16(v) => v.len() * 2,
             Self::F32(v) => v.len() * 4,
             Self::F64(v) => v.len() * 8,
+        }
+    }
+
+    /// The number type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F16(_) => DType::F16,
+            Self::F32(_) => DType::F32,
+            Self::F64(_) => DType::F64,
+        }
+    }
+
+    /// All numbers, little-endian, a piece at a time.
+    pub fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        fn pieces<T: Copy, const N: usize>(
+            v: &[T],
+            out: &mut dyn Write,
+            bytes: impl Fn(T) -> [u8; N],
+        ) -> std::io::Result<()> {
+            let mut buffer = Vec::with_capacity(PIECE * N);
+            v.chunks(PIECE).try_for_each(|piece| {
+                buffer.clear();
+                piece.iter().for_each(|x| buffer.extend(bytes(*x)));
+                out.write_all(&buffer)
+            })
+        }
+        match self {
+            Self::F16(v) => pieces(v, out, f16::to_le_bytes),
+            Self::F32(v) => pieces(v, out, f32::to_le_bytes),
+            Self::F64(v) => pieces(v, out, f64::to_le_bytes),
+        }
+    }
+
+    /// Replace all numbers by those that [`Self::write`] wrote; there must be as many bytes as [`Self::bytes`].
+    pub fn read(&mut self, bytes: &[u8]) {
+        fn all<T, const N: usize>(v: &mut [T], bytes: &[u8], number: impl Fn([u8; N]) -> T) {
+            let (numbers, _) = bytes.as_chunks::<N>();
+            v.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = number(*bytes));
+        }
+        match self {
+            Self::F16(v) => all(v, bytes, f16::from_le_bytes),
+            Self::F32(v) => all(v, bytes, f32::from_le_bytes),
+            Self::F64(v) => all(v, bytes, f64::from_le_bytes),
         }
     }
 

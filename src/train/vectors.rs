@@ -27,23 +27,23 @@ pub struct VectorsOptions {
 
 /// The store for `count` images. Shared by all batches that are taken from it.
 #[derive(Clone, Debug)]
-pub struct Vectors(Rc<RefCell<Store>>);
+pub struct Vectors(pub(super) Rc<RefCell<Store>>);
 
 #[derive(Debug)]
-struct Store {
-    count: usize,
+pub struct Store {
+    pub(super) count: usize,
     random: Generator,
-    draws: u64,
-    layers: Vec<Kept>,
+    pub(super) draws: u64,
+    pub(super) layers: Vec<Kept>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    index: usize,
-    shape: Vec<usize>,
-    local: Option<Buffer>,
-    touched: Vec<bool>,
-    global: Option<Tensor>,
+pub(super) struct Kept {
+    pub index: usize,
+    pub shape: Vec<usize>,
+    pub local: Option<Buffer>,
+    pub touched: Vec<bool>,
+    pub global: Option<Tensor>,
 }
 
 /// The vectors of one batch: those at some image numbers.

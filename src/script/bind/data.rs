@@ -24,6 +24,8 @@ pub fn register(engine: &mut Engine) {
 pub struct Batches {
     inner: data::Batches,
     run: Rc<Run>,
+    /// In the epoch's pass: the batches that are done. Between two of them the run can be interrupted.
+    done: Option<usize>,
 }
 
 impl Iterator for Batches {
@@ -33,11 +35,26 @@ impl Iterator for Batches {
         if interrupt::requested() {
             return Some(Err(interrupted()));
         }
+        if let Some(done) = self.done {
+            match self.run.between_batches(done, done < self.inner.count_in_pass()) {
+                Err(message) => return Some(Err(fail(message))),
+                Ok(true) => return Some(Err(interrupted())),
+                Ok(false) => self.done = Some(done + 1),
+            }
+        }
         let batch = self.inner.next()?;
         if let Ok(batch) = &batch {
             self.run.begin_batch(batch.number, batch.count);
         }
         Some(batch.map(|b| Batch(Rc::new(b))).map_err(candle))
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        if self.done.is_some() {
+            self.run.leave_pass();
+        }
     }
 }
 
@@ -56,7 +73,9 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
     let order = if shuffle { BatchOrder::Shuffled { seed: split.0.seed(), pass } } else { BatchOrder::Sequential };
     let made = split.0.batches(size, order).and_then(|b| if drop_last { b.drop_last() } else { Ok(b) });
     let made = made.map(|b| if augment { b.augmented(pass) } else { b });
-    made.map(|inner| Batches { inner, run: host.run.clone() }).map_err(|e| fail(format!("batches: {e}")))
+    let inner = made.map_err(|e| fail(format!("batches: {e}")))?;
+    let done = if random { host.run.claim_pass().map_err(fail)? } else { None };
+    Ok(Batches { inner: inner.from_batch(done.unwrap_or(0)), run: host.run.clone(), done })
 }
 
 #[export_module]

@@ -1,5 +1,6 @@
 //! What belongs to one session and natives need: device, seed, data folders, settings, the run.
 
+use super::objects::Objects;
 use crate::compute::device;
 use crate::compute::random::Generator;
 use crate::run::{Run, RunFolder};
@@ -9,7 +10,7 @@ use candle_core::{DType, Device};
 use rhai::{Dynamic, NativeCallContext, Scope};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// How a session was started.
 pub struct HostConfig {
@@ -39,6 +40,8 @@ pub struct Host {
     pub passes: Cell<u64>,
     /// Stores of fresh power-iteration vectors made so far; each has numbers of its own.
     pub stores: Cell<u64>,
+    /// Networks, optimisers and stores of vectors that were made so far.
+    pub objects: RefCell<Objects>,
     pub run: Rc<Run>,
     /// What text is drawn for.
     pub screen: Cell<Screen>,
@@ -48,7 +51,7 @@ impl Host {
     pub fn new(config: HostConfig) -> Rc<Self> {
         let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
         let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
-        Rc::new(Self {
+        let host = Rc::new(Self {
             random: Generator::new(config.seed),
             device: config.device,
             dtype: DType::F32,
@@ -59,9 +62,13 @@ impl Host {
             overrides: config.overrides,
             passes: Cell::new(0),
             stores: Cell::new(1),
+            objects: RefCell::default(),
             run: Rc::new(Run::new(folder)),
             screen: Cell::new(Screen::PLAIN),
-        })
+        });
+        let holder: Weak<Self> = Rc::downgrade(&host);
+        host.run.set_holder(holder);
+        host
     }
 
     /// What scripts find in scope, also inside functions.

@@ -3,7 +3,9 @@
 use super::args;
 use super::host::{Host, host};
 use super::types::{Dataset, Tensor};
+use crate::compute::error::message;
 use crate::data::{self, Augmentation, Share};
+use crate::run::Data;
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
 use crate::script::signatures::short_type;
@@ -66,15 +68,26 @@ pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Datase
         data::Error::Interrupted => interrupted(),
         e => fail(format!("dataset: {e}")),
     })?;
-    Ok(with_notes(&host, found))
+    with_notes(&host, found)
 }
 
-/// A loaded data set, after its warnings have been printed.
-fn with_notes(host: &Host, found: data::Dataset) -> Dataset {
+/// A loaded data set, after its warnings have been printed and the run knows what it holds.
+fn with_notes(host: &Host, found: data::Dataset) -> Res<Dataset> {
     for warning in &found.warnings {
         host.run.print(&format!("note: {warning}"));
     }
-    Dataset(Rc::new(found))
+    host.run.add_data(|| described(&found)).map_err(fail)?;
+    Ok(Dataset(Rc::new(found)))
+}
+
+/// What a run's folder says about a data set.
+fn described(found: &data::Dataset) -> Result<Data, String> {
+    let splits = [Some(&found.train), found.validation.as_ref(), Some(&found.test)].into_iter().flatten();
+    let sums = splits.map(|split| {
+        let sum = split.checksum().map_err(|e| message(&e))?;
+        Ok((split.name().to_string(), (split.len(), sum)))
+    });
+    Ok(Data { name: found.name.clone(), source: found.source.clone(), splits: sums.collect::<Result<_, String>>()? })
 }
 
 /// The data set of tensors: images and labels, to train and to test on.
@@ -92,7 +105,7 @@ pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2],
     let ([train_x, test_x], [train_y, test_y]) = (x, y);
     let (train_y, test_y) = (labels("train", train_y)?, labels("test", test_y)?);
     let found = data::Dataset::from_arrays(&name, (&train_x.0, &train_y), (&test_x.0, &test_y), classes, &wanted);
-    found.map(|found| with_notes(&host, found)).map_err(|e| fail(format!("{function}: {e}")))
+    with_notes(&host, found.map_err(|e| fail(format!("{function}: {e}")))?)
 }
 
 /// A tensor as it is, an array of ints as one.

@@ -7,10 +7,12 @@ mod args;
 mod bounds;
 mod data;
 mod host;
+mod json;
 mod layers;
 mod loading;
 mod losses;
 mod model;
+mod objects;
 mod operators;
 mod optimizers;
 mod random;
@@ -26,6 +28,7 @@ mod upper;
 mod vectors;
 
 pub use host::{Host, HostConfig};
+pub use objects::watch;
 pub use show::{images, values};
 pub use types::{Dataset, Layer, Model, Region, SpectralNorm, Split, Tensor};
 

@@ -1,7 +1,7 @@
 //! Networks: built from layers, applied, saved and loaded.
 
 use super::args;
-use super::host::host;
+use super::host::{Host, host};
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
 use crate::data::Error;
 use crate::data::hub::HubFile;
@@ -57,7 +57,14 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
         })
         .collect::<Res<Vec<_>>>()?;
     let input = args::shape("sequential", shape)?;
-    Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| Model(Rc::new(m))).map_err(candle)
+    Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
+}
+
+/// A network that checkpoints hold from now on.
+fn made(host: &Host, model: Sequential) -> Model {
+    let model = Rc::new(model);
+    host.objects.borrow_mut().model(&model);
+    Model(model)
 }
 
 #[export_module]
@@ -74,7 +81,7 @@ mod model {
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
         let host = host(&context);
         nn::load_model(&weights_file("load_model", path)?, host.dtype, &host.device)
-            .map(|m| Model(Rc::new(m)))
+            .map(|m| made(&host, m))
             .map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
@@ -138,14 +145,14 @@ mod model {
         Model(Rc::new(model.0.frozen()))
     }
     #[rhai_fn(name = "to_dtype", pure, return_raw)]
-    pub fn model_to_dtype(model: &mut Model, dtype: &str) -> Res<Model> {
+    pub fn model_to_dtype(context: NativeCallContext, model: &mut Model, dtype: &str) -> Res<Model> {
         let dtype = args::dtype("to_dtype", dtype)?;
         trainable("to_dtype", dtype)?;
-        model.0.to_dtype(dtype).map(|m| Model(Rc::new(m))).map_err(candle)
+        model.0.to_dtype(dtype).map(|m| made(&host(&context), m)).map_err(candle)
     }
     #[rhai_fn(name = "copy", pure, return_raw)]
-    pub fn model_copy(model: &mut Model) -> Res<Model> {
-        model.0.to_dtype(model.0.dtype()).map(|m| Model(Rc::new(m))).map_err(candle)
+    pub fn model_copy(context: NativeCallContext, model: &mut Model) -> Res<Model> {
+        model.0.to_dtype(model.0.dtype()).map(|m| made(&host(&context), m)).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn project_thresholds(model: &mut Model) -> Res<()> {

@@ -1,6 +1,7 @@
 //! Optimisers over a model or over an array of parameters.
 
 use super::args;
+use super::host::host;
 use super::types::{Gradients, Model, Optimizer, Tensor, int};
 use crate::nn::Sequential;
 use crate::script::error::{Res, candle, fail};
@@ -8,7 +9,7 @@ use crate::script::options::Options;
 use crate::train::{self, OptimizerKind};
 use candle_core::Var;
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT, Map};
+use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -43,7 +44,7 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
     Ok((vars.collect::<Res<_>>()?, None))
 }
 
-fn made(op: &'static str, target: Dynamic, options: Map) -> Res<Optimizer> {
+fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options: Map) -> Res<Optimizer> {
     let mut options = Options::new(op, options);
     let (kind, lr) = if op == "adam" {
         let kind = OptimizerKind::Adam {
@@ -63,7 +64,9 @@ fn made(op: &'static str, target: Dynamic, options: Map) -> Res<Optimizer> {
     options.finish()?;
     let (list, model) = parameters(op, target)?;
     let optimizer = train::Optimizer::new(kind, &list, lr, weight_decay, clip_norm).map_err(candle)?;
-    Ok(Optimizer(Rc::new(RefCell::new(optimizer)), model))
+    let optimizer = Rc::new(RefCell::new(optimizer));
+    host(context).objects.borrow_mut().optimizer(&optimizer);
+    Ok(Optimizer(optimizer, model))
 }
 
 /// One step, and the thresholds of a model back to where the bounds hold.
@@ -75,20 +78,20 @@ fn stepped(o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_cor
 #[export_module]
 mod optimizer {
     #[rhai_fn(return_raw)]
-    pub fn adam(target: Dynamic) -> Res<Optimizer> {
-        made("adam", target, Map::new())
+    pub fn adam(context: NativeCallContext, target: Dynamic) -> Res<Optimizer> {
+        made(&context, "adam", target, Map::new())
     }
     #[rhai_fn(name = "adam", return_raw)]
-    pub fn adam_options(target: Dynamic, options: Map) -> Res<Optimizer> {
-        made("adam", target, options)
+    pub fn adam_options(context: NativeCallContext, target: Dynamic, options: Map) -> Res<Optimizer> {
+        made(&context, "adam", target, options)
     }
     #[rhai_fn(name = "sgd", return_raw)]
-    pub fn sgd_plain(target: Dynamic) -> Res<Optimizer> {
-        made("sgd", target, Map::new())
+    pub fn sgd_plain(context: NativeCallContext, target: Dynamic) -> Res<Optimizer> {
+        made(&context, "sgd", target, Map::new())
     }
     #[rhai_fn(return_raw)]
-    pub fn sgd(target: Dynamic, options: Map) -> Res<Optimizer> {
-        made("sgd", target, options)
+    pub fn sgd(context: NativeCallContext, target: Dynamic, options: Map) -> Res<Optimizer> {
+        made(&context, "sgd", target, options)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn step(o: &mut Optimizer, loss: Tensor) -> Res<()> {

@@ -2,6 +2,7 @@
 
 use super::args;
 use super::host::host;
+use super::json;
 use super::types::{Model, Tensor, int};
 use crate::compute::interrupt;
 use crate::run::{Run, Value};
@@ -14,8 +15,12 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Rc<Run>>("Run");
     engine.register_type_with_name::<Epochs>("Epochs");
     engine.register_iterator_result::<Epochs, INT>();
-    engine.register_fn("to_string", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, csv, path".to_string());
-    engine.register_fn("to_debug", |_: &mut Rc<Run>| "run: epochs, log, metrics, save, csv, path".to_string());
+    engine.register_fn("to_string", |_: &mut Rc<Run>| {
+        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, csv, path".to_string()
+    });
+    engine.register_fn("to_debug", |_: &mut Rc<Run>| {
+        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, csv, path".to_string()
+    });
     engine.register_global_module(rhai::exported_module!(run_api).into());
 }
 
@@ -46,8 +51,8 @@ impl Iterator for Epochs {
 
 fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     let count = args::count("run.epochs", "the number of epochs", count)?;
-    run.begin(count, label).map_err(fail)?;
-    Ok(Epochs { run: run.clone(), next: 0, count })
+    let next = run.begin(count, label).map_err(fail)?;
+    Ok(Epochs { run: run.clone(), next, count })
 }
 
 fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
@@ -62,7 +67,9 @@ mod run_api {
     #[rhai_fn(return_raw)]
     pub fn settings(context: NativeCallContext, defaults: Map) -> Res<Map> {
         let host = host(&context);
-        host.overrides.borrow_mut().resolve(defaults)
+        let settings = host.overrides.borrow_mut().resolve(defaults)?;
+        host.run.set_settings(host.overrides.borrow().resolved()).map_err(fail)?;
+        Ok(settings)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn epochs(run: &mut Rc<Run>, count: INT) -> Res<Epochs> {
@@ -94,12 +101,29 @@ mod run_api {
         Ok(values.into_iter().map(|(n, v)| (n.into(), Dynamic::from(v))).collect())
     }
     #[rhai_fn(pure, return_raw)]
+    pub fn checkpoint(run: &mut Rc<Run>) -> Res<()> {
+        run.checkpoint().map_err(fail)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn keep(run: &mut Rc<Run>, name: &str, value: Dynamic) -> Res<()> {
+        run.keep(name, json::json("run.keep", &value)?);
+        Ok(())
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn kept(run: &mut Rc<Run>, name: &str, default: Dynamic) -> Res<Dynamic> {
+        run.kept(name).map_or(Ok(default), |value| json::dynamic(&value))
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn result(run: &mut Rc<Run>, result: Map) -> Res<()> {
+        run.result(json::json("run.result", &Dynamic::from(result))?).map_err(fail)
+    }
+    #[rhai_fn(pure, return_raw)]
     pub fn path(run: &mut Rc<Run>, file: &str) -> Res<String> {
-        run.folder.path(file).map(|p| p.display().to_string()).map_err(fail)
+        run.file(file).map(|p| p.display().to_string()).map_err(fail)
     }
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save_model(run: &mut Rc<Run>, model: Model, file: &str) -> Res<String> {
-        let path = run.folder.path(file).map_err(fail)?;
+        let path = run.file(file).map_err(fail)?;
         model.0.save(&path).map_err(candle)?;
         run.saved(path.clone());
         Ok(path.display().to_string())
@@ -107,7 +131,7 @@ mod run_api {
     #[rhai_fn(pure, return_raw)]
     pub fn csv(run: &mut Rc<Run>, file: &str, head: Array, rows: Array) -> Res<String> {
         let rows = rows.iter().map(|row| cells("run.csv", row)).collect::<Res<Vec<_>>>()?;
-        let path = run.folder.path(file).map_err(fail)?;
+        let path = run.file(file).map_err(fail)?;
         crate::run::csv(&path, &cells("run.csv", &Dynamic::from(head))?, &rows).map_err(fail)?;
         Ok(path.display().to_string())
     }

@@ -98,7 +98,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
     let format =
         Format::of(file).ok_or_else(|| fail(format!("plot: \"{file}\" says no format; end it in .svg or .png")))?;
     let bytes = plot.render(format).map_err(|e| fail(format!("plot: {e}")))?;
-    let path = host(context).run.folder.path(file).map_err(fail)?;
+    let path = host(context).run.file(file).map_err(fail)?;
     files::replace(Path::new(&path), &bytes)
         .map_err(|e| fail(format!("plot: cannot write {}: {e}", path.display())))?;
     Ok(path.display().to_string())

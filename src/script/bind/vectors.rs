@@ -33,7 +33,9 @@ fn store(context: &NativeCallContext, model: &Model, count: INT, options: Map) -
     let count = args::count("singular_vectors", "the number of images", count)?;
     let host = host(context);
     let random = if wanted.fresh { another(&host) } else { Generator::new(host.seed) };
-    train::Vectors::new(&model.0, count, &wanted, &random).map(Vectors).map_err(candle)
+    let store = train::Vectors::new(&model.0, count, &wanted, &random).map_err(candle)?;
+    host.objects.borrow_mut().vectors(&store);
+    Ok(Vectors(store))
 }
 
 /// Numbers of its own for every store of fresh vectors.

@@ -1,0 +1,31 @@
+//! Texts about where a run stands.
+
+use super::progress::State;
+use std::time::Duration;
+
+pub(super) fn not_finite(state: &State, batch: usize, name: &str, x: f64) -> String {
+    format!(
+        "run.log: `{name}` is {x} at {}; training has diverged. Lower the learning rate, lengthen the ramp of epsilon, or \
+         clip the gradients: adam(model, #{{ clip_norm: 1.0 }})",
+        place(state, batch)
+    )
+}
+
+pub(super) fn place(state: &State, batch: usize) -> String {
+    format!("{}, batch {batch} of {}", head(state).replace("  ", " "), state.batches)
+}
+
+/// `robust epoch  3/20`.
+pub(super) fn head(state: &State) -> String {
+    let width = state.epochs.to_string().len();
+    let label = if state.label.is_empty() { String::new() } else { format!("{} ", state.label) };
+    format!("{label}epoch {:>width$}/{}", state.epoch + 1, state.epochs)
+}
+
+/// From the pace of this sitting: `done` whole epochs and `share` of the next.
+pub(super) fn time_left(state: &State, done: usize, share: f64) -> Option<Duration> {
+    let (elapsed, begun_at) = state.pace()?;
+    let left = state.epochs as f64 - done as f64 - share;
+    let done = done.saturating_sub(begun_at) as f64 + share;
+    (done > 0.0 && left > 0.0).then(|| elapsed.mul_f64(left / done))
+}

@@ -1,0 +1,114 @@
+//! `run.json`: what a run is, from the script's name to the checksums of its data.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The file's name in the run's folder.
+pub const FILE: &str = "run.json";
+
+/// All that is known about a run beside its numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Record {
+    /// The script as it was given, and the name of its file under `source/`.
+    pub script: String,
+    pub main: String,
+    /// Files under `source/` and `stdlib/` with their SHA-256.
+    pub files: BTreeMap<String, String>,
+    /// What `--set` gave, and what the settings came to.
+    pub overrides: Vec<(String, String)>,
+    pub settings: Vec<Setting>,
+    pub seed: u64,
+    pub device: String,
+    pub threads: usize,
+    pub versions: BTreeMap<String, String>,
+    pub git: Option<Git>,
+    pub data: Vec<Data>,
+    /// Each time somebody ran it, with where that began.
+    pub sittings: Vec<Sitting>,
+    pub status: Status,
+    pub seconds: f64,
+    /// What the script stated as its results.
+    pub results: Vec<Value>,
+    /// The weights that were saved last, a file in the run's folder.
+    pub weights: Option<String>,
+}
+
+/// A setting of the script as it was in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    pub key: String,
+    pub value: String,
+    /// Did the command line set it?
+    pub given: bool,
+}
+
+/// The repository that the run was started in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Git {
+    pub revision: String,
+    /// Had files been changed? Unknown where there is no `git` to ask.
+    pub dirty: Option<bool>,
+}
+
+/// A data set that was loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub name: String,
+    pub source: String,
+    /// By split: images, and the SHA-256 of images and labels in their order.
+    pub splits: BTreeMap<String, (usize, String)>,
+}
+
+/// One time that the run was under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sitting {
+    pub began: String,
+    pub from: String,
+    pub threads: usize,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    #[default]
+    Running,
+    Finished,
+    Interrupted,
+    Failed,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl Record {
+    /// The record in the folder of a run.
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(FILE);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| format!("{} is no folder of a run: {}: {e}", folder.display(), path.display()))?;
+        serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
+    }
+
+    /// Write it, all or nothing.
+    pub fn write(&self, folder: &Path) -> Result<(), String> {
+        let path = folder.join(FILE);
+        let text = serde_json::to_vec_pretty(self).map_err(|e| format!("{}: {e}", path.display()))?;
+        crate::compute::files::replace(&path, &text).map_err(|e| format!("{}: {e}", path.display()))
+    }
+}

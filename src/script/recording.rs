@@ -1,0 +1,114 @@
+//! A script's run, as it is to be written down or gone on with: what the run cannot know by itself.
+
+use super::bind::Host;
+use super::carried::{Carried, captured, carried};
+use super::loader::Loader;
+use crate::compute::device;
+use crate::run::{Options, Record, git_state};
+use rhai::AST;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What is carried, with its file.
+type Found = (String, Carried);
+
+/// How a run is written down.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub options: Options,
+    /// Go on with the run in this folder, although the script or its settings may have changed.
+    pub resume: Option<PathBuf>,
+    pub allow_changes: bool,
+    /// The folder to write into, if not one below `runs/`.
+    pub into: Option<PathBuf>,
+}
+
+impl Recording {
+    /// The script at `path` has been checked and is about to run.
+    pub fn begin(&self, path: &Path, host: &Host, loader: &Rc<Loader>) -> Result<(), String> {
+        let record = Record {
+            script: path.display().to_string(),
+            main: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            overrides: host.overrides.borrow().given().to_vec(),
+            seed: host.seed,
+            device: device::name(&host.device),
+            threads: host.threads,
+            versions: versions(),
+            git: git_state(Path::new(".")),
+            ..Record::default()
+        };
+        let sources = loader.clone();
+        host.run.record(record, self.options.clone(), Box::new(move || sources.closure()));
+        let (batches, epochs) = self.carried(loader);
+        host.run.set_carried(batches.first().map(place));
+        if let Some(into) = &self.into {
+            std::fs::create_dir_all(into).map_err(|e| format!("--into {}: {e}", into.display()))?;
+            host.run.folder.set(into.clone());
+        }
+        let Some(folder) = &self.resume else { return Ok(()) };
+        if !self.allow_changes {
+            same_script(&Record::read(folder)?, loader)?;
+        }
+        for found in epochs {
+            host.run.note(&format!(
+                "note: {} changes from epoch to epoch and is not kept (run.keep): the run may not end as one that was not \
+                 interrupted",
+                place(&found)
+            ));
+        }
+        host.run.resume(folder)
+    }
+
+    /// What the script and its modules carry from batch to batch, and from epoch to epoch, with the files.
+    fn carried(&self, loader: &Loader) -> (Vec<Found>, Vec<Found>) {
+        let asts: Vec<(String, Rc<AST>)> =
+            loader.sources().into_iter().filter_map(|(name, _)| loader.ast(&name).map(|ast| (name, ast))).collect();
+        let functions = asts.iter().flat_map(|(_, ast)| ast.iter_functions().map(|f| f.name.to_string()));
+        let functions: BTreeSet<String> = functions.filter(|name| !name.starts_with("anon$")).collect();
+        let (mut batches, mut epochs) = (vec![], vec![]);
+        for (name, ast) in &asts {
+            let (in_batches, in_epochs) = carried(ast, &functions);
+            batches.extend(in_batches.into_iter().map(|found| (name.clone(), found)));
+            // Those of std are known to forget what they captured.
+            let hidden = if name.starts_with("std/") { vec![] } else { captured(ast, &functions) };
+            batches.extend(hidden.iter().map(|found| (name.clone(), found.clone())));
+            epochs.extend(hidden.into_iter().map(|found| (name.clone(), found)));
+            epochs.extend(in_epochs.into_iter().map(|found| (name.clone(), found)));
+        }
+        (batches, epochs)
+    }
+}
+
+fn place((file, found): &Found) -> String {
+    format!("`{}` ({file}:{})", found.name, found.at.line().unwrap_or(0))
+}
+
+/// Is it the script that the run began with, with all its modules?
+fn same_script(old: &Record, loader: &Loader) -> Result<(), String> {
+    let sum = |text: &str| Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let now: BTreeMap<String, String> = loader.closure().into_iter().map(|(name, text)| (name, sum(&text))).collect();
+    // Modules that are imported by a path made while the script runs are not loaded yet.
+    let other = now.iter().find(|(name, sum)| old.files.get(*name) != Some(sum));
+    match other {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "--resume: {name} is not as it was when the run began; run the script as it was (a copy of it is in the run's \
+             folder), or add --allow-changes"
+        )),
+    }
+}
+
+fn versions() -> BTreeMap<String, String> {
+    [("workbench", env!("CARGO_PKG_VERSION")), ("rhai", "1.27.0"), ("candle", candle_version())]
+        .map(|(name, version)| (name.to_string(), version.to_string()))
+        .into()
+}
+
+/// The version that Cargo.lock pins, found when the program is built.
+fn candle_version() -> &'static str {
+    let lock = include_str!("../../Cargo.lock");
+    let after = lock.split("name = \"candle-core\"\nversion = \"").nth(1);
+    after.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
+}
