@@ -464,7 +464,8 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let code = child.end();
     let mut text = String::new();
     child.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    assert!(text.contains("resumed from adam epoch"), "{text}");
+    // On a fast machine the first checkpoint that was seen may be the one at the end of the first loop.
+    assert!(text.contains("resumed from adam epoch") || text.contains("resumed from the end of the loop"), "{text}");
     if code != Some(0) {
         assert_eq!(code, Some(130), "{text}");
         assert!(text.contains("last checkpoint: ") && text.contains("workbench run main.rhai --resume"), "{text}");
