@@ -117,7 +117,7 @@ pub(super) fn symmetrise(values: &mut [f64], m: usize) {
 
 /// `out = a^T b`, `a` k x m and `b` k x n given by their data and the steps of the inner and the outer index; `out` column by
 /// column.
-fn products(
+pub(super) fn products(
     (m, n, k): (usize, usize, usize),
     (a, a_in, a_out): (&[f64], usize, usize),
     (b, b_in, b_out): (&[f64], usize, usize),

@@ -102,20 +102,21 @@ pub fn norm_bound(
         (masks.0.as_ref().map(Host::slice::<u8>).transpose()?, masks.1.as_ref().map(Host::slice::<u8>).transpose()?);
     let alike =
         (columns.is_none() && rows.is_none() && options.method != Method::Lanczos) || options.method == Method::Fourier;
+    // A bound that leaves masks out says nothing of the masked norm from below.
+    let blind = masked && (pooled || options.method == Method::Fourier);
+    let told = |found: Found| if blind { Found { lower: 0.0, ..found } } else { found };
     if alike {
         let found = one(&map, Masks::default(), layer, options, 0, Parallelism::Rayon(0))?;
-        return assemble(&vec![found; batch], map.unit);
+        return assemble(&vec![told(found); batch], map.unit);
     }
     // A few samples share the threads within each; many have one thread each.
     let threads = if batch < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
-    let blind = masked && pooled;
     let found: Result<Vec<Found>> = (0..batch)
         .into_par_iter()
         .map(|b| {
             let (n, m) = (map.inputs(), map.outputs());
             let masks = Masks { columns: columns.map(|c| &c[b * n..][..n]), rows: rows.map(|r| &r[b * m..][..m]) };
-            let found = one(&map, masks, layer, options, b, threads)?;
-            Ok(if blind { Found { lower: 0.0, ..found } } else { found })
+            one(&map, masks, layer, options, b, threads).map(told)
         })
         .collect();
     assemble(&found?, map.unit)

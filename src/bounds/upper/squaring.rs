@@ -10,7 +10,7 @@
 //! estimate, nothing to fail; some ten times as many operations as one factorisation.
 
 use super::factor::{Found, root};
-use super::gram::{Gram, Side, symmetrise};
+use super::gram::{Gram, Side, products, symmetrise};
 use super::masked::{Kind, Map, Masks};
 use super::rounding::{gamma, raised};
 use crate::compute::interrupt;
@@ -45,31 +45,8 @@ pub fn squaring(map: &Map, masks: Masks, squarings: usize, threads: Parallelism)
         }
         g.iter_mut().for_each(|x| *x /= size);
         let mut next = vec![0.0; m * m];
-        // SAFETY: both matrices are m x m and dense, and `next` is borrowed exclusively.
-        unsafe {
-            let (rows, one) = (m as isize, 1);
-            gemm::gemm(
-                m,
-                m,
-                m,
-                next.as_mut_ptr(),
-                rows,
-                one,
-                false,
-                g.as_ptr(),
-                rows,
-                one,
-                g.as_ptr(),
-                rows,
-                one,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                threads,
-            );
-        }
+        // G is symmetric, so this is its square.
+        products((m, m, m), (&g, 1, m), (&g, 1, m), &mut next, threads);
         symmetrise(&mut next, m);
         g = next;
     }
