@@ -123,6 +123,8 @@ fn waiting() {
         overrides: Overrides::default(),
         script: None,
         recording: workbench::script::recording::Recording::default(),
+        allowed: Default::default(),
+        limits: Default::default(),
     };
     let mut session = Session::new(config);
     if let Err(failure) = session.eval(include_str!("loading.rhai")) {

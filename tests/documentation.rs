@@ -35,6 +35,8 @@ fn session() -> Session {
         overrides: Overrides::default(),
         script: None,
         recording: workbench::script::recording::Recording::default(),
+        allowed: Default::default(),
+        limits: Default::default(),
     })
 }
 

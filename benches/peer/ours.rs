@@ -53,6 +53,8 @@ impl Training {
             overrides: Overrides::default(),
             script: None,
             recording: workbench::script::recording::Recording::default(),
+            allowed: Default::default(),
+            limits: Default::default(),
         };
         let (what, own) = what.split_once(' ').map_or((what, None), |(what, n)| (what, n.parse().ok()));
         let iterations: usize = own.unwrap_or(if what == "certify" { 200 } else { 2 });

@@ -1,5 +1,7 @@
 //! The command line's grammar and its help.
 
+use super::permissions::Permissions;
+use crate::script::limits::Limits;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -35,6 +37,18 @@ Exit codes:
   130  interrupted by Ctrl-C (a second Ctrl-C ends at once)
   N    the script called exit(N)";
 
+impl Arguments {
+    /// The limits that the command's script is held to.
+    pub fn limits(&self) -> Limits {
+        match &self.command {
+            Some(Command::Run(RunArguments { permissions, .. }) | Command::Repl { permissions, .. }) => {
+                permissions.limits()
+            }
+            _ => Limits::default(),
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -53,6 +67,9 @@ pub enum Command {
         /// Override one of the script's settings, as with `run`.
         #[arg(long, value_name = "KEY=VALUE", requires = "script")]
         set: Vec<String>,
+        /// What scripts may touch and take.
+        #[command(flatten)]
+        permissions: Permissions,
     },
     /// What a function, a type or a module does; without a name, what there is.
     Doc {
@@ -156,6 +173,9 @@ pub struct RunArguments {
     /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
     #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
     pub into: Option<PathBuf>,
+    /// What the script may touch and take.
+    #[command(flatten)]
+    pub permissions: Permissions,
 }
 
 fn share(text: &str) -> Result<f64, String> {

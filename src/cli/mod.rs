@@ -3,6 +3,7 @@
 mod arguments;
 mod data;
 mod doc;
+mod permissions;
 mod run;
 mod signals;
 
@@ -16,6 +17,7 @@ use crate::script::session::{Config, Session};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command, HostArguments};
 use clap::Parser;
+use permissions::Permissions;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,10 +30,22 @@ const BROKEN_PIPE: u8 = 141;
 /// Parse the command line, do what it asks, and say how it went.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match dispatch(arguments) {
+    let stack = arguments.limits().stack();
+    // Scripts run on a thread of its own, whose stack is as deep as their calls may be.
+    let work = || match dispatch(arguments) {
         Ok(code) => code,
         Err(message) => {
             complain(&format!("error: {message}"));
+            ExitCode::from(USAGE)
+        }
+    };
+    let thread = std::thread::Builder::new().name("workbench".into()).stack_size(stack).spawn(work);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // A panic has said what it was.
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(e) => {
+            complain(&format!("error: no thread with a stack of {} MiB: {e}; lower --max-calls", stack >> 20));
             ExitCode::from(USAGE)
         }
     }
@@ -39,12 +53,12 @@ pub fn main() -> ExitCode {
 
 /// `Err` is wrong use of the command line.
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
-    let host = arguments.host;
+    let (host, usual) = (arguments.host, Permissions::default());
     match arguments.command {
         Some(Command::Run(what)) => run::run(&what, host),
         Some(Command::Check { script }) => {
             let threads = start(host.threads)?;
-            let session = session(host, threads, Overrides::default(), Some(script.clone()), Recording::default())?;
+            let session = session(host, threads, Overrides::default(), Some(script.clone()), Recording::default(), &usual)?;
             let result = session.check_closely(&script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
@@ -58,9 +72,9 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         Some(Command::Doc { name, html, definitions }) => {
             Ok(end(doc::run(name.as_deref(), html.as_deref(), definitions.as_deref())))
         }
-        Some(Command::Repl { script, set }) => {
+        Some(Command::Repl { script, set, permissions }) => {
             let threads = start(host.threads)?;
-            let mut session = session(host, threads, Overrides::parse(&set)?, None, Recording::default())?;
+            let mut session = session(host, threads, Overrides::parse(&set)?, None, Recording::default(), &permissions)?;
             session.set_screen(repl::terminal::screen());
             match script.map_or(Ok(()), |script| session.load_file(&script)) {
                 // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
@@ -73,7 +87,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         }
         None => {
             let threads = start(host.threads)?;
-            let session = session(host, threads, Overrides::default(), None, Recording::default())?;
+            let session = session(host, threads, Overrides::default(), None, Recording::default(), &usual)?;
             Ok(end(repl::run(session)))
         }
     }
@@ -85,10 +99,13 @@ fn session(
     overrides: Overrides,
     script: Option<PathBuf>,
     recording: Recording,
+    permissions: &Permissions,
 ) -> Result<Session, String> {
     let device = device::parse(host.device.as_deref().unwrap_or("cpu"))?;
     let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
-    Ok(Session::new(Config { device, seed, threads, data_dir, overrides, script, recording }))
+    let (allowed, limits) = (permissions.allowed(), permissions.limits());
+    limits.hold_memory();
+    Ok(Session::new(Config { device, seed, threads, data_dir, overrides, script, recording, allowed, limits }))
 }
 
 /// Threads and signals; before any thread exists, since candle and rayon read the number of threads once.

@@ -22,7 +22,8 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
     }
     let script = script.ok_or("run: which script? Give a .rhai file, or --resume RUN")?;
     let threads = start(host.threads)?;
-    let mut session = session(host, threads, overrides, Some(script.clone()), recording(what)?)?;
+    let mut session =
+        session(host, threads, overrides, Some(script.clone()), recording(what)?, &what.permissions)?;
     session.set_screen(terminal::screen());
     Ok(end(session.run_file(&script)))
 }

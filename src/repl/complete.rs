@@ -281,6 +281,8 @@ mod tests {
             overrides: Overrides::default(),
             script: None,
             recording: crate::script::recording::Recording::default(),
+            allowed: Default::default(),
+            limits: Default::default(),
         });
         session
             .eval(

@@ -177,11 +177,16 @@ impl Run {
     /// The path of `file`, which the script names, in the run's folder.
     pub fn file(&self, file: &str) -> Result<PathBuf, String> {
         let path = self.folder.inside(file)?;
-        let first = path.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
-        if first.is_some_and(|first| OWN.contains(&first.as_str())) {
+        if Self::is_own(&path) {
             return Err(format!("run folder: `{file}` is a part of the run's own record; choose another name"));
         }
         Ok(self.prepare()?.join(path))
+    }
+
+    /// Is `path`, inside a run's folder, a part of the record that the run itself writes?
+    pub fn is_own(path: &Path) -> bool {
+        let first = path.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
+        first.is_some_and(|first| OWN.contains(&first.as_str()))
     }
 
     pub(super) fn checkpoints(&self) -> Result<PathBuf, String> {

@@ -2,34 +2,31 @@
 
 use super::bind::watch;
 use super::error;
+use super::limits::{Limits, memory_message};
 use super::loader::Loader;
 use super::resolver::Resolver;
-use crate::compute::interrupt;
+use crate::compute::{interrupt, memory};
 use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How deep functions may call each other.
-pub const MAX_CALLS: usize = 64;
-/// The longest string, in bytes.
-pub const MAX_STRING: usize = 16 << 20;
-/// The longest array or blob.
-pub const MAX_ARRAY: usize = 10_000_000;
-/// The largest map.
-pub const MAX_MAP: usize = 1_000_000;
-
 /// The engine that every script runs on. `register` adds the host's functions and types; modules come through `loader`;
 /// `print` and `debug` go to `printer`, which may have a progress display to step around.
-pub fn build(register: impl FnOnce(&mut Engine), loader: Rc<Loader>, printer: Rc<dyn Fn(&str)>) -> Engine {
+pub fn build(
+    register: impl FnOnce(&mut Engine),
+    loader: Rc<Loader>,
+    printer: Rc<dyn Fn(&str)>,
+    limits: &Limits,
+) -> Engine {
     let mut engine = Engine::new();
     engine
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .set_max_expr_depths(128, 128)
-        .set_max_call_levels(MAX_CALLS)
-        .set_max_string_size(MAX_STRING)
-        .set_max_array_size(MAX_ARRAY)
-        .set_max_map_size(MAX_MAP)
+        .set_max_call_levels(limits.calls)
+        .set_max_string_size(limits.string)
+        .set_max_array_size(limits.array)
+        .set_max_map_size(limits.map)
         // `check` must see the script as it is written; folding constants saves nothing beside tensor operations.
         .set_optimization_level(OptimizationLevel::None)
         // Code made from strings is out of the check's sight.
@@ -37,8 +34,13 @@ pub fn build(register: impl FnOnce(&mut Engine), loader: Rc<Loader>, printer: Rc
     // Matrix product: binds like `*`, tighter than `+`.
     engine.register_custom_operator("@", 170).expect("`@` is free in Rhai");
 
-    // Every operation passes here, so a loop without end hears Ctrl-C.
-    engine.on_progress(|_| interrupt::requested().then(|| Dynamic::from(error::Interrupted)));
+    // Every operation passes here, so a loop without end hears Ctrl-C, and one that hoards tensors is stopped.
+    engine.on_progress(|_| {
+        if interrupt::requested() {
+            return Some(Dynamic::from(error::Interrupted));
+        }
+        memory::is_beyond(0).then(|| Dynamic::from(error::OutOfMemory(memory_message())))
+    });
 
     let debugger = printer.clone();
     engine.on_print(move |text| printer(text));

@@ -14,6 +14,10 @@ pub struct ExitCode(pub i32);
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted;
 
+/// The script has taken more memory than it may; with what to say.
+#[derive(Clone, Debug)]
+pub struct OutOfMemory(pub String);
+
 /// An error with `message`, to be returned by a native function. It carries no position: Rhai fills in the call's.
 pub fn fail(message: impl Into<String>) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE))

@@ -1,6 +1,6 @@
 //! From Rhai's nested error to a report: the innermost message, the place in the right file, the script's call stack.
 
-use super::error::ExitCode;
+use super::error::{ExitCode, OutOfMemory};
 use super::loader::Loader;
 use super::report::{Failure, FailureKind, Place, Report, end_before};
 use super::session::PROMPT;
@@ -28,6 +28,13 @@ pub fn explain(error: &EvalAltResult, main: &str, engine: &Engine, loader: &Load
     if let EvalAltResult::ErrorTerminated(token, _) = leaf {
         if let Some(ExitCode(code)) = token.clone().try_cast::<ExitCode>() {
             return Failure { kind: FailureKind::Exit(code), reports: vec![] };
+        }
+        if let Some(OutOfMemory(message)) = token.clone().try_cast::<OutOfMemory>() {
+            let place = place.and_then(|place| Some((place.clone(), loader.text(&place.file)?)));
+            return Failure {
+                kind: FailureKind::Error,
+                reports: vec![Report { message, place, notes: stack(&frames).into_iter().collect() }],
+            };
         }
         let place = place.map(|place| (place, "".into()));
         let report = Report { message: "interrupted".into(), place, notes: vec![] };

@@ -239,7 +239,11 @@ impl Loader {
             return Ok((*text).into());
         }
         let path = Path::new(shown);
-        let size = path.metadata().map_err(|e| format!("cannot read {shown}: {e}"))?.len();
+        let meta = path.metadata().map_err(|e| format!("cannot read {shown}: {e}"))?;
+        if !meta.is_file() {
+            return Err(format!("cannot read {shown}: it is a folder, a device or a pipe, no file"));
+        }
+        let size = meta.len();
         if size > MAX_SOURCE {
             return Err(format!("cannot read {shown}: it has {size} bytes; a script has at most {MAX_SOURCE}"));
         }
@@ -262,6 +266,16 @@ impl Loader {
             Some((format!("stdlib/{}.rhai", shown.strip_prefix("std/")?), text.to_string()))
         });
         own.chain(std).collect()
+    }
+
+    /// The folders that scripts reach: those of the scripts that were opened, and at the prompt the working folder.
+    pub fn roots(&self) -> Vec<PathBuf> {
+        self.state.borrow().roots.clone()
+    }
+
+    /// Was any file loaded? The modules of std are none.
+    pub fn holds_files(&self) -> bool {
+        !self.state.borrow().shown.is_empty()
     }
 
     /// The source of `shown`, if it was loaded.

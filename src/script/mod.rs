@@ -1,6 +1,7 @@
 //! The script host: one Rhai engine, where modules come from, strict options and settings, error reports, the check
 //! before a run. What scripts can call is bound in `bind`; nothing here knows the terminal.
 
+pub mod access;
 pub mod bind;
 pub mod carried;
 pub mod check;
@@ -10,6 +11,7 @@ pub mod error;
 pub mod explain;
 pub mod guard;
 pub mod lexical;
+pub mod limits;
 pub mod loader;
 pub mod names;
 pub mod options;

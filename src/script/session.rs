@@ -1,10 +1,12 @@
 //! A session: the engine, the host behind it and what a script or the prompt has defined so far.
 
+use super::access::Allowed;
 use super::bind::{self, Host, HostConfig};
 use super::docs::Docs;
 use super::error::Res;
 use super::explain::explain;
 use super::guard::guarded;
+use super::limits::Limits;
 use super::loader::Loader;
 use super::recording::Recording;
 use super::report::{Failure, FailureKind, Report};
@@ -38,6 +40,10 @@ pub struct Config {
     pub script: Option<PathBuf>,
     /// How a run of the script is written down.
     pub recording: Recording,
+    /// What scripts may touch beside the usual.
+    pub allowed: Allowed,
+    /// How much they may take.
+    pub limits: Limits,
 }
 
 /// One run of a script, or one sitting at the prompt.
@@ -75,8 +81,10 @@ impl Session {
             data_dir: config.data_dir,
             overrides: overrides.clone(),
             script_path: config.script,
+            loader: loader.clone(),
+            allowed: config.allowed,
         });
-        let mut engine = engine::build(|engine| bind::register(engine, &host), loader.clone(), host.printer());
+        let mut engine = engine::build(|engine| bind::register(engine, &host), loader.clone(), host.printer(), &config.limits);
         // At the prompt, names of earlier inputs are not in the text that is being parsed.
         engine.set_strict_variables(!at_prompt);
         loader.set_constants(host.scope());

@@ -1,6 +1,5 @@
 //! The words for each of Rhai's errors: what is wrong in the terms of the script, and the way out.
 
-use super::engine::{MAX_ARRAY, MAX_CALLS, MAX_MAP, MAX_STRING};
 use super::lexical;
 use super::loader::Loader;
 use super::names::parameters;
@@ -35,14 +34,19 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
         E::ErrorStringBounds(length, index, _) => bare(out_of_range("string", "character", *length, *index)),
         E::ErrorFor(_) => bare("`for` goes over arrays, ranges, strings and what the host can iterate".into()),
         E::ErrorStackOverflow(_) => (
-            format!("functions call each other more than {MAX_CALLS} deep"),
-            vec!["does a function call itself without end? The chain begins at this call".into()],
+            format!("functions call each other more than {} deep", engine.max_call_levels()),
+            vec![
+                "does a function call itself without end? The chain begins at this call. --max-calls raises the limit"
+                    .into(),
+            ],
         ),
         E::ErrorDataTooLarge(what, _) => bare(format!(
-            "{} is over the limit (strings {} MiB, arrays {MAX_ARRAY} elements, maps {MAX_MAP} keys); keep large data in \
-             tensors",
+            "{} is over the limit (strings {} MiB, arrays {} elements, maps {} keys); keep large data in tensors, or raise \
+             the limit with --max-string or --max-array",
             what.to_lowercase(),
-            MAX_STRING >> 20
+            engine.max_string_size() >> 20,
+            engine.max_array_size(),
+            engine.max_map_size()
         )),
         E::ErrorAssignmentToConstant(name, _) => bare(format!("`{name}` is a constant and cannot be assigned to")),
         E::ErrorModuleNotFound(name, _) => bare(format!("module `{name}` is not imported here")),

@@ -32,8 +32,10 @@ impl Lab {
             data_dir: None,
             overrides: Rc::default(),
             script_path: None,
+            loader: loader.clone(),
+            allowed: Default::default(),
         });
-        let engine = engine::build(|e| bind::register(e, &host), loader.clone(), host.printer());
+        let engine = engine::build(|e| bind::register(e, &host), loader.clone(), host.printer(), &Default::default());
         let scope = host.scope();
         loader.set_constants(host.scope());
         let _: &Rc<std::cell::RefCell<Overrides>> = &host.overrides;

@@ -1,7 +1,7 @@
 //! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
 
 use super::types::{Tensor, int};
-use crate::compute::memory::available_memory;
+use crate::compute::memory;
 use crate::script::error::{Res, fail};
 use candle_core::DType;
 use rhai::{Array, Dynamic, FLOAT, INT};
@@ -26,11 +26,23 @@ pub fn new_shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
 
 /// An error unless a tensor of this shape fits in memory, twice over: numbers are drawn in f64 first.
 pub fn room(op: &str, dims: &[usize]) -> Res<()> {
-    let elements = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
-    match elements {
-        Some(n) if n < 1 << 24 || n.saturating_mul(16) <= available_memory() => Ok(()),
-        _ => Err(fail(format!("{op}: a tensor of shape {dims:?} does not fit in memory"))),
+    let elements = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64)).unwrap_or(u64::MAX);
+    if elements < 1 << 20 {
+        return Ok(());
     }
+    let bytes = elements.saturating_mul(8);
+    if memory::is_beyond(bytes) {
+        return Err(fail(format!(
+            "{op}: a tensor of shape {dims:?} needs up to {}; {} are in use, and the limit is {}, which --max-memory raises",
+            memory::describe(bytes),
+            memory::describe(memory::in_use()),
+            memory::describe(memory::limit())
+        )));
+    }
+    if elements >= 1 << 24 && elements.saturating_mul(16) > memory::available_memory() {
+        return Err(fail(format!("{op}: a tensor of shape {dims:?} does not fit in memory")));
+    }
+    Ok(())
 }
 
 /// The dtypes by the names that scripts use.

@@ -4,6 +4,8 @@ use super::objects::Objects;
 use crate::compute::device;
 use crate::compute::random::Generator;
 use crate::run::{Run, RunFolder};
+use crate::script::access::{Access, Allowed};
+use crate::script::loader::Loader;
 use crate::script::settings::Overrides;
 use crate::show::Screen;
 use candle_core::{DType, Device};
@@ -21,6 +23,9 @@ pub struct HostConfig {
     pub overrides: Rc<RefCell<Overrides>>,
     /// The script that is run; `None` at the prompt.
     pub script_path: Option<PathBuf>,
+    pub loader: Rc<Loader>,
+    /// What a script may touch beside the usual.
+    pub allowed: Allowed,
 }
 
 /// The session's state behind all natives.
@@ -43,6 +48,8 @@ pub struct Host {
     /// Networks, optimisers and stores of vectors that were made so far.
     pub objects: RefCell<Objects>,
     pub run: Rc<Run>,
+    /// What the script may read, write and fetch.
+    pub access: Access,
     /// What text is drawn for.
     pub screen: Cell<Screen>,
 }
@@ -51,7 +58,11 @@ impl Host {
     pub fn new(config: HostConfig) -> Rc<Self> {
         let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
         let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
+        let run = Rc::new(Run::new(folder));
+        let (script, overrides) = (config.script_path.clone(), config.overrides.clone());
+        let access = Access::new(config.allowed, script, config.loader, overrides, run.clone());
         let host = Rc::new(Self {
+            access,
             random: Generator::new(config.seed),
             device: config.device,
             dtype: DType::F32,
@@ -63,7 +74,7 @@ impl Host {
             passes: Cell::new(0),
             stores: Cell::new(1),
             objects: RefCell::default(),
-            run: Rc::new(Run::new(folder)),
+            run,
             screen: Cell::new(Screen::PLAIN),
         });
         let holder: Weak<Self> = Rc::downgrade(&host);

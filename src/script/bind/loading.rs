@@ -11,6 +11,7 @@ use crate::script::options::Options;
 use crate::script::signatures::short_type;
 use candle_core::{DType, Device};
 use rhai::{Dynamic, INT, Map, NativeCallContext};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// A part of the images, if one is wanted: an int is a number of them, a float a share. 0 stands for none, so that a
@@ -62,7 +63,13 @@ pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Datase
     wanted.test = share(&mut options, "dataset", "test")?;
     options.finish()?;
     // A manifest given by a relative path lies beside the script, not beside whoever runs it.
-    let beside = host.script_folder.as_ref().filter(|_| data::is_path(name)).map(|f| f.join(name));
+    let beside = match data::is_path(name) {
+        true => {
+            let path = host.script_folder.as_ref().map_or(PathBuf::from(name), |folder| folder.join(name));
+            Some(host.access.read_data("dataset", &path.display().to_string()).map_err(fail)?)
+        }
+        false => None,
+    };
     let name = beside.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
     let found = data::Dataset::load(name, &wanted).map_err(|e| match e {
         data::Error::Interrupted => interrupted(),

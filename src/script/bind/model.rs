@@ -12,18 +12,20 @@ use crate::script::suggest;
 use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(model).into());
 }
 
-/// A path as it is, an address on the hub as the file that it leads to.
-fn weights_file(op: &str, path: &str) -> Res<PathBuf> {
+/// A path that may be read as it is, an address on the hub as the file that it leads to.
+fn weights_file(context: &NativeCallContext, op: &str, path: &str) -> Res<PathBuf> {
+    let host = host(context);
     if !HubFile::is_address(path) {
-        return Ok(PathBuf::from(path));
+        return host.access.read(op, path).map_err(fail);
     }
+    host.access.fetch(op, path).map_err(fail)?;
     let file = HubFile::parse(path).map_err(|e| fail(format!("{op}: {e}")))?;
     file.fetch().map_err(|e| match e {
         Error::Interrupted => interrupted(),
@@ -80,7 +82,7 @@ mod model {
     #[rhai_fn(return_raw)]
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
         let host = host(&context);
-        nn::load_model(&weights_file("load_model", path)?, host.dtype, &host.device)
+        nn::load_model(&weights_file(&context, "load_model", path)?, host.dtype, &host.device)
             .map(|m| made(&host, m))
             .map_err(candle)
     }
@@ -158,12 +160,13 @@ mod model {
     pub fn project_thresholds(model: &mut Model) -> Res<()> {
         model.0.project_thresholds().map_err(candle)
     }
-    #[rhai_fn(pure, return_raw)]
-    pub fn save(model: &mut Model, path: &str) -> Res<()> {
-        model.0.save(Path::new(path)).map_err(candle)
+    #[rhai_fn(return_raw)]
+    pub fn save(context: NativeCallContext, model: Model, path: &str) -> Res<()> {
+        let path = host(&context).access.write("save", path).map_err(fail)?;
+        model.0.save(&path).map_err(candle)
     }
-    #[rhai_fn(pure, return_raw)]
-    pub fn load(model: &mut Model, path: &str) -> Res<()> {
-        model.0.load(&weights_file("load", path)?).map_err(candle)
+    #[rhai_fn(return_raw)]
+    pub fn load(context: NativeCallContext, model: Model, path: &str) -> Res<()> {
+        model.0.load(&weights_file(&context, "load", path)?).map_err(candle)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! With a number, and under a minus sign, whole-numbered tensors (masks, labels) are taken as f32: `1 - mask` is a mask.
 
+use super::args;
 use super::tensor_ops::float;
 use super::types::Tensor;
 use crate::script::error::{Res, candle, fail};
@@ -21,6 +22,9 @@ pub fn register(engine: &mut Engine) {
     engine
         .register_fn("-", |t: Tensor| -> Res<Tensor> { float(&t.0).and_then(|t| t.neg()).map(Tensor).map_err(candle) });
     engine.register_fn("@", |a: Tensor, b: Tensor| -> Res<Tensor> {
+        if let (Some(&rows), Some(&columns)) = (a.0.dims().iter().rev().nth(1), b.0.dims().last()) {
+            args::room("`@`", &[rows, columns])?;
+        }
         a.0.broadcast_matmul(&b.0).map(Tensor).map_err(candle)
     });
     for op in ["==", "!="] {
@@ -58,6 +62,12 @@ fn both(
                 a.0.dtype(),
                 b.0.dtype()
             )));
+        }
+        // Only what grows beyond both can surprise.
+        if let Ok(shape) = a.0.shape().broadcast_shape_binary_op(b.0.shape(), "broadcast")
+            && shape.elem_count() > a.0.elem_count().max(b.0.elem_count())
+        {
+            args::room(&format!("`{name}`"), shape.dims())?;
         }
         done(tensors(&a.0, &b.0))
     });

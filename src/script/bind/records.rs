@@ -1,11 +1,11 @@
 //! Records of an evaluation, one row per sample, in a folder of their own.
 
+use super::host::host;
 use crate::run::records::{self, Row};
 use crate::script::error::{Res, fail};
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT, Map};
+use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
@@ -46,16 +46,18 @@ fn map(row: &Row) -> Res<Map> {
 #[export_module]
 mod records_api {
     #[rhai_fn(name = "records", return_raw)]
-    pub fn open(folder: &str, header: Map) -> Res<Records> {
+    pub fn open(context: NativeCallContext, folder: &str, header: Map) -> Res<Records> {
+        let folder = host(&context).access.write("records", folder).map_err(fail)?;
         let mut header = row("records", &header)?;
         // Another version may come to another verdict.
         header.insert("program".into(), concat!("workbench ", env!("CARGO_PKG_VERSION")).into());
-        let opened = records::Records::open(Path::new(folder), header).map_err(fail)?;
+        let opened = records::Records::open(&folder, header).map_err(fail)?;
         Ok(Records(Rc::new(RefCell::new(opened))))
     }
     #[rhai_fn(return_raw)]
-    pub fn read_records(folder: &str) -> Res<Map> {
-        let (header, rows) = records::read(Path::new(folder)).map_err(fail)?;
+    pub fn read_records(context: NativeCallContext, folder: &str) -> Res<Map> {
+        let folder = host(&context).access.read("read_records", folder).map_err(fail)?;
+        let (header, rows) = records::read(&folder).map_err(fail)?;
         let rows = rows.iter().map(|row| map(row).map(Dynamic::from)).collect::<Res<Array>>()?;
         Ok([("header".into(), Dynamic::from(map(&header)?)), ("rows".into(), Dynamic::from(rows))].into())
     }

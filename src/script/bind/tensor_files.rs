@@ -6,7 +6,6 @@ use crate::compute::files;
 use crate::script::error::{Res, candle, fail};
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
-use std::path::Path;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(tensor_files).into());
@@ -15,7 +14,8 @@ pub fn register(engine: &mut Engine) {
 #[export_module]
 mod tensor_files {
     #[rhai_fn(return_raw)]
-    pub fn save_tensors(path: &str, tensors: Map) -> Res<()> {
+    pub fn save_tensors(context: NativeCallContext, path: &str, tensors: Map) -> Res<()> {
+        let path = host(&context).access.write("save_tensors", path).map_err(fail)?;
         let mut list = vec![];
         for (name, value) in tensors {
             let kind = value.type_name();
@@ -23,19 +23,24 @@ mod tensor_files {
             let tensor = tensor.ok_or_else(|| fail(format!("save_tensors: `{name}` is one {kind}, no tensor")))?;
             list.push((name.to_string(), tensor.0.detach()));
         }
-        files::write_safetensors(Path::new(path), list, None).map_err(candle)
+        files::write_safetensors(&path, list, None).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Res<Map> {
-        let found = files::read_safetensors(Path::new(path), &host(&context).device).map_err(candle)?;
+        let host = host(&context);
+        let path = host.access.read("load_tensors", path).map_err(fail)?;
+        let found = files::read_safetensors(&path, &host.device).map_err(candle)?;
         Ok(found.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect())
     }
-    #[rhai_fn(pure, return_raw)]
-    pub fn save_npy(tensor: &mut Tensor, path: &str) -> Res<()> {
-        files::write_npy(Path::new(path), &tensor.0).map_err(candle)
+    #[rhai_fn(return_raw)]
+    pub fn save_npy(context: NativeCallContext, tensor: Tensor, path: &str) -> Res<()> {
+        let path = host(&context).access.write("save_npy", path).map_err(fail)?;
+        files::write_npy(&path, &tensor.0).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn load_npy(context: NativeCallContext, path: &str) -> Res<Tensor> {
-        files::read_npy(Path::new(path), &host(&context).device).map(Tensor).map_err(candle)
+        let host = host(&context);
+        let path = host.access.read("load_npy", path).map_err(fail)?;
+        files::read_npy(&path, &host.device).map(Tensor).map_err(candle)
     }
 }

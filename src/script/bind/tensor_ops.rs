@@ -215,7 +215,7 @@ mod ops {
     }
     #[rhai_fn(pure, return_raw)]
     pub fn broadcast_to(t: &mut Tensor, shape: Array) -> Res<Tensor> {
-        t.0.broadcast_as(args::shape("broadcast_to", &shape)?).map(Tensor).map_err(candle)
+        t.0.broadcast_as(args::new_shape("broadcast_to", &shape)?).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn to_dtype(t: &mut Tensor, dtype: &str) -> Res<Tensor> {
