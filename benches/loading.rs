@@ -123,6 +123,7 @@ fn waiting() {
         overrides: Overrides::default(),
         script: None,
         recording: workbench::script::recording::Recording::default(),
+        source: Default::default(),
         allowed: Default::default(),
         limits: Default::default(),
     };

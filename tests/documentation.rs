@@ -35,6 +35,7 @@ fn session() -> Session {
         overrides: Overrides::default(),
         script: None,
         recording: workbench::script::recording::Recording::default(),
+        source: Default::default(),
         allowed: Default::default(),
         limits: Default::default(),
     })

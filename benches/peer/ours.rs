@@ -53,6 +53,7 @@ impl Training {
             overrides: Overrides::default(),
             script: None,
             recording: workbench::script::recording::Recording::default(),
+            source: Default::default(),
             allowed: Default::default(),
             limits: Default::default(),
         };

@@ -23,6 +23,10 @@ Examples:
   workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
   workbench run my_net.rhai --device cuda:1 --seed 3
   workbench run my_net.rhai --resume runs/2026-01-31-my_net-k3x9a
+  workbench new my_net --from cifar10_6c2f                a copy to vary
+  workbench sweep my_net.rhai --set lr=1e-3,3e-4 --seeds 3
+  workbench compare runs/2026-01-31-my_net-*              settings that differ, results side by side
+  workbench pack runs/2026-01-31-my_net-k3x9a             one file to pass on; `workbench replay` repeats it
   workbench check my_net.rhai                             find misspelt names, run nothing
   workbench doc lip::bounds                               what it does, its shapes and options
   workbench repl my_net.rhai                              run it, then go on at the prompt
@@ -41,9 +45,11 @@ impl Arguments {
     /// The limits that the command's script is held to.
     pub fn limits(&self) -> Limits {
         match &self.command {
-            Some(Command::Run(RunArguments { permissions, .. }) | Command::Repl { permissions, .. }) => {
-                permissions.limits()
-            }
+            Some(
+                Command::Run(RunArguments { permissions, .. })
+                | Command::Replay(ReplayArguments { permissions, .. })
+                | Command::Repl { permissions, .. },
+            ) => permissions.limits(),
             _ => Limits::default(),
         }
     }
@@ -54,6 +60,49 @@ impl Arguments {
 pub enum Command {
     /// Run a script, after checking its names; or go on with a run that was interrupted.
     Run(RunArguments),
+    /// Run a run again, exactly as it was: its script and modules, settings, seed, threads and data.
+    Replay(ReplayArguments),
+    /// Run a script once for every combination of some settings, and for several seeds.
+    Sweep(SweepArguments),
+    /// The runs that are there, and how they stand.
+    Runs {
+        /// The folder that holds them.
+        #[arg(default_value = "runs")]
+        folder: PathBuf,
+    },
+    /// The settings in which runs differ, and their results side by side.
+    Compare {
+        /// Folders of runs, or packs.
+        #[arg(required = true, num_args = 2..)]
+        runs: Vec<PathBuf>,
+        /// Write the comparison as a page into this file too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// A copy of a script to vary.
+    New {
+        /// The new script's name; NAME.rhai is written into the working folder.
+        name: String,
+        /// What to begin with: the name of a script that comes with the program, or the path of one.
+        #[arg(long, value_name = "SCRIPT", default_value = "quickstart")]
+        from: String,
+    },
+    /// Put a run into one file, to be passed on: script and modules, settings, metrics, weights.
+    Pack {
+        /// The run's folder.
+        run: PathBuf,
+        /// The file [default: RUN.workbench in the working folder].
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
+    },
+    /// Take a pack apart into a run's folder, after checking every byte.
+    Unpack {
+        /// The pack.
+        pack: PathBuf,
+        /// The folder, which must not be there yet [default: runs/NAME].
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+    },
     /// Data sets: what is there, fetching, checking, showing.
     Data {
         /// What to do.
@@ -143,7 +192,8 @@ pub enum Data {
 /// What is run, and how it is written down.
 #[derive(Args, Clone, Debug)]
 pub struct RunArguments {
-    /// The script, a .rhai file.
+    /// The script: a .rhai file, hf://OWNER/REPOSITORY/PATH.rhai@REVISION on the hub, or what was run before: a pack, a run's
+    /// folder.
     #[arg(required_unless_present = "resume")]
     pub script: Option<PathBuf>,
     /// Override one of the script's settings; may be given for several keys.
@@ -171,6 +221,45 @@ pub struct RunArguments {
     #[arg(long, value_name = "BATCHES", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub window: u32,
     /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
+    pub into: Option<PathBuf>,
+    /// What the script may touch and take.
+    #[command(flatten)]
+    pub permissions: Permissions,
+}
+
+/// A run that is run again.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArguments {
+    /// The run's folder, or a pack.
+    pub run: PathBuf,
+    /// Write the new run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
+    #[arg(long, value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
+    /// What the script may touch and take.
+    #[command(flatten)]
+    pub permissions: Permissions,
+}
+
+/// A sweep.
+#[derive(Args, Clone, Debug)]
+pub struct SweepArguments {
+    /// What is run, as for `run`.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub script: Option<PathBuf>,
+    /// A setting and the values it takes, separated by commas; may be given for several keys.
+    #[arg(long, value_name = "KEY=VALUE,VALUE,...", conflicts_with = "resume")]
+    pub set: Vec<String>,
+    /// Run every combination with so many seeds, counted from --seed.
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: Option<u32>,
+    /// So many runs at a time, which share the threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub jobs: u32,
+    /// Go on with the sweep in this folder: points that are finished stay, others go on or begin.
+    #[arg(long, value_name = "SWEEP")]
+    pub resume: Option<PathBuf>,
+    /// Write the sweep into this folder, which must not be there yet [default: runs/DATE-sweep-SCRIPT-ID].
     #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
     pub into: Option<PathBuf>,
     /// What the script may touch and take.

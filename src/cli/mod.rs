@@ -3,9 +3,14 @@
 mod arguments;
 mod data;
 mod doc;
+mod origin;
+mod packing;
 mod permissions;
 mod run;
+mod runs;
 mod signals;
+mod sweep;
+mod variant;
 
 use crate::compute::{device, memory, threads};
 use crate::repl;
@@ -13,7 +18,7 @@ use crate::repl::terminal::{colours, complain};
 use crate::script::output;
 use crate::script::recording::Recording;
 use crate::script::report::{Failure, FailureKind};
-use crate::script::session::{Config, Session};
+use crate::script::session::{Config, Session, Source};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command, HostArguments};
 use clap::Parser;
@@ -56,9 +61,17 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     let (host, usual) = (arguments.host, Permissions::default());
     match arguments.command {
         Some(Command::Run(what)) => run::run(&what, host),
+        Some(Command::Replay(what)) => run::replay(&what, host),
+        Some(Command::New { name, from }) => Ok(end(variant::make(&name, &from).map_err(Failure::bare))),
+        Some(Command::Pack { run, into }) => Ok(end(packing::pack(&run, into.as_deref()).map_err(Failure::bare))),
+        Some(Command::Unpack { pack, into }) => Ok(end(packing::unpack(&pack, into.as_deref()).map_err(Failure::bare))),
+        Some(Command::Runs { folder }) => Ok(end(runs::list(&folder).map_err(Failure::bare))),
+        Some(Command::Compare { runs, html }) => Ok(end(runs::compare(&runs, html.as_deref()).map_err(Failure::bare))),
+        Some(Command::Sweep(what)) => sweep::run(&what, host),
         Some(Command::Check { script }) => {
             let threads = start(host.threads)?;
-            let session = session(host, threads, Overrides::default(), Some(script.clone()), Recording::default(), &usual)?;
+            let started = Started { threads, script: Some(script.clone()), ..Started::default() };
+            let session = started.session(host, &usual)?;
             let result = session.check_closely(&script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
@@ -74,7 +87,8 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         }
         Some(Command::Repl { script, set, permissions }) => {
             let threads = start(host.threads)?;
-            let mut session = session(host, threads, Overrides::parse(&set)?, None, Recording::default(), &permissions)?;
+            let started = Started { threads, overrides: Overrides::parse(&set)?, ..Started::default() };
+            let mut session = started.session(host, &permissions)?;
             session.set_screen(repl::terminal::screen());
             match script.map_or(Ok(()), |script| session.load_file(&script)) {
                 // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
@@ -87,25 +101,42 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         }
         None => {
             let threads = start(host.threads)?;
-            let session = session(host, threads, Overrides::default(), None, Recording::default(), &usual)?;
+            let session = Started { threads, ..Started::default() }.session(host, &usual)?;
             Ok(end(repl::run(session)))
         }
     }
 }
 
-fn session(
-    host: HostArguments,
+/// What a session is made of beside the host's arguments.
+#[derive(Default)]
+struct Started {
     threads: usize,
     overrides: Overrides,
     script: Option<PathBuf>,
+    source: Source,
     recording: Recording,
-    permissions: &Permissions,
-) -> Result<Session, String> {
-    let device = device::parse(host.device.as_deref().unwrap_or("cpu"))?;
-    let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
-    let (allowed, limits) = (permissions.allowed(), permissions.limits());
-    limits.hold_memory();
-    Ok(Session::new(Config { device, seed, threads, data_dir, overrides, script, recording, allowed, limits }))
+}
+
+impl Started {
+    fn session(self, host: HostArguments, permissions: &Permissions) -> Result<Session, String> {
+        let device = device::parse(host.device.as_deref().unwrap_or("cpu"))?;
+        let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
+        let (allowed, limits) = (permissions.allowed(), permissions.limits());
+        limits.hold_memory();
+        let Self { threads, overrides, script, source, recording } = self;
+        Ok(Session::new(Config {
+            device,
+            seed,
+            threads,
+            data_dir,
+            overrides,
+            script,
+            source,
+            recording,
+            allowed,
+            limits,
+        }))
+    }
 }
 
 /// Threads and signals; before any thread exists, since candle and rayon read the number of threads once.

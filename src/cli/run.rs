@@ -1,11 +1,15 @@
-//! `workbench run`: a script from its beginning, or a run that goes on.
+//! `workbench run`: a script from its beginning, or a run that goes on; `workbench replay`: a run once more, as it was.
 
-use super::arguments::{HostArguments, RunArguments};
-use super::{end, session, start};
+use super::arguments::{HostArguments, ReplayArguments, RunArguments};
+use super::origin::Origin;
+use super::{Started, end, start};
 use crate::repl::terminal;
-use crate::run::{Options, Record};
+use crate::run::{Options, Record, kept};
+use crate::script::output;
 use crate::script::recording::Recording;
+use crate::script::session::Session;
 use crate::script::settings::Overrides;
+use crate::show::table;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,42 +17,125 @@ use std::time::Duration;
 /// Run what the command line asks for.
 pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, String> {
     let mut overrides = Overrides::parse(&what.set)?;
-    let mut script = what.script.clone();
-    if let Some(folder) = &what.resume {
-        let old = Record::read(folder)?;
-        script.get_or_insert_with(|| PathBuf::from(&old.script));
-        same_as_before(&old, what, &mut host)?;
+    let mut given = what.script.clone();
+    let goes_on = what.resume.as_deref().map(Record::read).transpose()?;
+    if let Some(old) = &goes_on {
+        given.get_or_insert_with(|| PathBuf::from(&old.script));
+        same_as_before(old, what, &mut host)?;
         overrides.complete(&old.overrides);
     }
-    let script = script.ok_or("run: which script? Give a .rhai file, or --resume RUN")?;
+    let given = given.ok_or("run: which script? Give a .rhai file, or --resume RUN")?;
+    let origin = Origin::find(&given)?;
+    if let (Some(old), None) = (&origin.record, &goes_on) {
+        overrides.complete(&old.overrides);
+        as_it_was(old, &mut host);
+    }
+    let recording = recording(what)?;
     let threads = start(host.threads)?;
-    let mut session =
-        session(host, threads, overrides, Some(script.clone()), recording(what)?, &what.permissions)?;
+    let started =
+        Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
+    let mut session = started.session(host, &what.permissions)?;
     session.set_screen(terminal::screen());
-    Ok(end(session.run_file(&script)))
+    Ok(end(session.run_file(&origin.script)))
+}
+
+/// Run a run again and say whether it comes to the same.
+pub fn replay(what: &ReplayArguments, mut host: HostArguments) -> Result<ExitCode, String> {
+    let mut origin = Origin::find(&what.run)?;
+    let Some(old) = origin.record.take() else {
+        return Err(format!(
+            "replay: {} is neither a run's folder nor a pack; workbench run runs it",
+            what.run.display()
+        ));
+    };
+    as_it_was(&old, &mut host);
+    origin.source.data = Some(old.data.clone());
+    let mut overrides = Overrides::default();
+    overrides.complete(&old.overrides);
+    let recording = Recording { into: free(what.into.as_deref())?, ..Recording::default() };
+    let threads = start(host.threads)?;
+    let started =
+        Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
+    let mut session = started.session(host, &what.permissions)?;
+    session.set_screen(terminal::screen());
+    let result = session.run_file(&origin.script);
+    if result.is_ok() {
+        tell(&old, &what.run, &session);
+    }
+    Ok(end(result))
+}
+
+/// Did the run come to what it came to before?
+fn tell(old: &Record, run: &Path, session: &Session) {
+    let (new, folder) = session.record();
+    let other: Vec<String> = [("device", &old.device, &new.device)]
+        .into_iter()
+        .filter(|(_, was, is)| was != is)
+        .map(|(name, was, is)| format!("{name} {is}, then {was}"))
+        .chain((old.threads != new.threads).then(|| format!("{} threads, then {}", new.threads, old.threads)))
+        .chain(new.versions.iter().filter_map(|(name, is)| {
+            let was = old.versions.get(name).map_or("unknown", String::as_str);
+            (was != is).then(|| format!("{name} {is}, then {was}"))
+        }))
+        .collect();
+    let before = match kept::Kept::open(run) {
+        Ok(before) => before,
+        Err(message) => return output::line(&format!("note: cannot be compared with {}: {message}", run.display())),
+    };
+    let after = folder.as_deref().and_then(|folder| kept::Kept::open(folder).ok());
+    let after = after.map_or_else(|| kept::results(&new, &[]), |run| run.results());
+    let before = before.results();
+    let names = before.iter().map(|(name, _)| name);
+    let of = |list: &[(String, String)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let rows: Vec<Vec<String>> = names
+        .filter(|name| of(&before, name) != of(&after, name))
+        .map(|name| vec![name.clone(), of(&before, name).unwrap_or_default(), of(&after, name).unwrap_or_default()])
+        .collect();
+    output::line("");
+    if before.is_empty() {
+        output::line(&format!("{} states no results to compare with", run.display()));
+    } else if rows.is_empty() {
+        output::line(&format!("all {} results are those of {}", before.len(), run.display()));
+    } else {
+        output::line(&format!("{} of {} results differ from {}:", rows.len(), before.len(), run.display()));
+        let head = ["result", "then", "now"].map(String::from);
+        table(&head, &rows, terminal::screen()).iter().for_each(|line| output::line(line));
+    }
+    if !other.is_empty() {
+        output::line(&format!("note: not the same circumstances: {}", other.join("; ")));
+    }
+}
+
+/// Seed, threads and device of an earlier run, unless the command line says otherwise.
+fn as_it_was(old: &Record, host: &mut HostArguments) {
+    host.seed.get_or_insert(old.seed);
+    host.threads.get_or_insert(old.threads);
+    host.device.get_or_insert_with(|| old.device.clone());
 }
 
 /// How the run is written down.
 fn recording(what: &RunArguments) -> Result<Recording, String> {
-    if let Some(into) = what.into.as_deref().filter(|into| !is_free(into)) {
-        return Err(format!(
-            "--into {}: it is there already; name a folder that is not, or --resume it",
-            into.display()
-        ));
-    }
     let options = Options {
         share: what.checkpoint_share,
         vectors: !what.without_vectors,
         every: what.checkpoint_minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
         window: what.window as usize,
     };
-    let (resume, into) = (what.resume.clone(), what.into.clone());
+    let (resume, into) = (what.resume.clone(), free(what.into.as_deref())?);
     Ok(Recording { options, resume, into, allow_changes: what.allow_changes })
 }
 
-/// A folder that is empty may be one that somebody has made for this run.
-fn is_free(folder: &Path) -> bool {
-    !folder.exists() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+/// A folder to write into that nobody writes into.
+fn free(into: Option<&Path>) -> Result<Option<PathBuf>, String> {
+    // A folder that is empty may be one that somebody has made for this run.
+    let is_free =
+        |folder: &Path| !folder.exists() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    match into.filter(|into| !is_free(into)) {
+        None => Ok(into.map(Path::to_path_buf)),
+        Some(into) => {
+            Err(format!("--into {}: it is there already; name a folder that is not, or --resume it", into.display()))
+        }
+    }
 }
 
 /// A run goes on with the seed, threads and settings that it began with.
@@ -68,8 +155,6 @@ fn same_as_before(old: &Record, what: &RunArguments, host: &mut HostArguments) -
             return refused(&format!("--set {key} as"), value, &was);
         }
     }
-    host.seed.get_or_insert(old.seed);
-    host.threads.get_or_insert(old.threads);
-    host.device.get_or_insert_with(|| old.device.clone());
+    as_it_was(old, host);
     Ok(())
 }

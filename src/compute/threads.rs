@@ -4,9 +4,7 @@
 /// processors. Each keeps to a processor of its own where there are as many as threads: a woken thread that starts on a busy
 /// processor waits there for milliseconds, as long as a whole convolution. Returns how many there are.
 pub fn start(wanted: Option<usize>) -> Result<usize, String> {
-    let asked = || std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
-    let threads =
-        wanted.or_else(asked).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let threads = wanted.unwrap_or_else(usual);
     let processors = processors();
     let own = if threads == processors.len() { processors } else { vec![] };
     rayon::ThreadPoolBuilder::new()
@@ -15,6 +13,12 @@ pub fn start(wanted: Option<usize>) -> Result<usize, String> {
         .build_global()
         .map_err(|e| format!("cannot start {threads} threads: {e}"))?;
     Ok(threads)
+}
+
+/// How many threads there are without a wish.
+pub fn usual() -> usize {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// The processors that this process may use.

@@ -281,6 +281,7 @@ mod tests {
             overrides: Overrides::default(),
             script: None,
             recording: crate::script::recording::Recording::default(),
+            source: Default::default(),
             allowed: Default::default(),
             limits: Default::default(),
         });

@@ -142,6 +142,11 @@ impl Run {
         Ok(())
     }
 
+    /// Write down what the run is, in its folder, before the script writes anything.
+    pub fn write_down(&self) -> Result<(), String> {
+        self.prepare().map(|_| ())
+    }
+
     /// The run's folder, made and described if need be.
     pub(super) fn prepare(&self) -> Result<PathBuf, String> {
         let folder = self.folder.made()?;
@@ -221,7 +226,17 @@ impl Run {
         self.write_record()
     }
 
-    /// A data set was loaded. A run that goes on has to have the same one.
+    /// The script will load these data sets, in this order: it is a run again that was already.
+    pub fn expect_data(&self, data: Vec<Data>) {
+        self.recorder.borrow_mut().was_loaded = data.into();
+    }
+
+    /// What is known about the run.
+    pub fn described(&self) -> Record {
+        self.recorder.borrow().record.clone()
+    }
+
+    /// A data set was loaded. A run that goes on, or is run again, has to have the same one.
     pub fn add_data(&self, data: impl FnOnce() -> Result<Data, String>) -> Result<(), String> {
         if !self.is_recorded() {
             return Ok(());
@@ -231,7 +246,8 @@ impl Run {
         let old = recorder.was_loaded.pop_front();
         if old.is_some_and(|old| old.name != data.name || old.splits != data.splits) {
             return Err(format!(
-                "resume: the data set `{}` does not hold what it held when the run began; bring that back, or begin anew",
+                "dataset: `{}` does not hold what it held when the run began, which this one goes on with or repeats; bring \
+                 that back, or begin anew",
                 data.name
             ));
         }
@@ -355,4 +371,10 @@ fn lock(folder: &Path) -> Result<File, String> {
         }
         Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
     }
+}
+
+/// Does a process run the run in `folder` at this moment?
+pub fn is_under_way(folder: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(folder.join(".lock"));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }

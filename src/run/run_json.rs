@@ -1,7 +1,9 @@
 //! `run.json`: what a run is, from the script's name to the checksums of its data.
 
+use super::checkpoint::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -103,6 +105,22 @@ impl Record {
         let text = std::fs::read_to_string(&path)
             .map_err(|e| format!("{} is no folder of a run: {}: {e}", folder.display(), path.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
+    }
+
+    /// An error unless the scripts in `folder` are those that were run.
+    pub fn check_files(&self, folder: &Path) -> Result<(), String> {
+        for (name, sum) in &self.files {
+            let path = folder.join(name);
+            let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            if hex(&Sha256::digest(&bytes)) != *sum {
+                let path = path.display();
+                return Err(format!(
+                    "{path} has changed since it was run, so the folder no longer holds what was run; put it back, or make a \
+                     variant of it: workbench new NAME --from {path}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Write it, all or nothing.

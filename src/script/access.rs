@@ -59,7 +59,8 @@ impl Access {
         let mut roots = self.loader.roots();
         roots.extend(self.run.folder.existing());
         let set = self.overrides.borrow();
-        let words = |value: &str| value.trim_matches(['[', ']']).split(',').map(|w| w.trim().to_string()).collect::<Vec<_>>();
+        let words =
+            |value: &str| value.trim_matches(['[', ']']).split(',').map(|w| w.trim().to_string()).collect::<Vec<_>>();
         let given = set.given().iter().flat_map(|(_, value)| words(value).into_iter().chain([value.clone()]));
         let given = given.filter(|value| !value.is_empty()).map(PathBuf::from).filter(|path| path.exists());
         roots.extend(given.chain(self.allowed.read.iter().cloned()).chain(self.allowed.write.iter().cloned()));
@@ -151,9 +152,9 @@ impl Access {
     pub fn fetch(&self, op: &str, address: &str) -> Result<(), String> {
         let set = self.overrides.borrow();
         let begins = |allowed: &String| {
-            address.strip_prefix(allowed.as_str()).is_some_and(|rest| {
-                rest.is_empty() || allowed.ends_with('/') || rest.starts_with(['/', '@'])
-            })
+            address
+                .strip_prefix(allowed.as_str())
+                .is_some_and(|rest| rest.is_empty() || allowed.ends_with('/') || rest.starts_with(['/', '@']))
         };
         let named = set.given().iter().any(|(_, value)| value == address);
         if !self.contained() || named || self.allowed.fetch.iter().any(begins) {

@@ -8,6 +8,7 @@
 use super::engine::known_names;
 use super::error::{Res, fail};
 use super::names::{Clash, Names};
+use super::stdlib::Modules;
 use super::suggest;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 use std::cell::RefCell;
@@ -18,9 +19,13 @@ use std::rc::Rc;
 /// The longest source file; anything larger is no script.
 const MAX_SOURCE: u64 = 4 << 20;
 
+/// Brings a file that is not there to this path, if it is to be had. Says whether it has.
+pub type Fetch = Rc<dyn Fn(&Path) -> Result<bool, String>>;
+
 /// Reads, parses and remembers scripts. Files are known by a name to show: the path as given, or `std/x`.
 pub struct Loader {
-    std: &'static [(&'static str, &'static str)],
+    std: Modules,
+    fetch: Option<Fetch>,
     state: RefCell<State>,
 }
 
@@ -40,9 +45,14 @@ pub struct State {
 impl Loader {
     /// A loader with the embedded modules `std` (name without `std/`, source). Imports reach the current folder until a
     /// script is opened.
-    pub fn new(std: &'static [(&'static str, &'static str)]) -> Rc<Self> {
+    pub fn new(std: Modules) -> Rc<Self> {
+        Self::fetching(std, None)
+    }
+
+    /// The same; modules that are not there come through `fetch`.
+    pub fn fetching(std: Modules, fetch: Option<Fetch>) -> Rc<Self> {
         let root = std::env::current_dir().unwrap_or_default();
-        Rc::new(Self { std, state: RefCell::new(State { roots: vec![root], ..State::default() }) })
+        Rc::new(Self { std, fetch, state: RefCell::new(State { roots: vec![root], ..State::default() }) })
     }
 
     /// The constants that every script sees, such as `run`.
@@ -91,6 +101,9 @@ impl Loader {
         let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
         let folder = importer.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
         let place = tidy(&folder.join(file));
+        if let Some(fetch) = self.fetch.as_ref().filter(|_| !place.exists()) {
+            fetch(&place)?;
+        }
         let Ok(real) = place.canonicalize() else {
             let bare = self.std.iter().any(|(name, _)| *name == path);
             let hint = if bare {
@@ -230,6 +243,11 @@ impl Loader {
     /// The embedded modules: name without `std/`.
     pub fn std_names(&self) -> Vec<&'static str> {
         self.std.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The modules of std, with their sources.
+    pub fn modules(&self) -> Modules {
+        self.std
     }
 
     fn read(&self, shown: &str) -> Result<Rc<str>, String> {

@@ -24,6 +24,7 @@ pub mod report;
 pub mod resolver;
 pub mod session;
 pub mod settings;
+pub mod shipped;
 pub mod signatures;
 pub mod stdlib;
 pub mod suggest;

@@ -3,6 +3,7 @@
 use super::bind::Host;
 use super::carried::{Carried, captured, carried};
 use super::loader::Loader;
+use super::session::Source;
 use crate::compute::device;
 use crate::run::{Options, Record, git_state};
 use rhai::AST;
@@ -27,9 +28,9 @@ pub struct Recording {
 
 impl Recording {
     /// The script at `path` has been checked and is about to run.
-    pub fn begin(&self, path: &Path, host: &Host, loader: &Rc<Loader>) -> Result<(), String> {
+    pub fn begin(&self, path: &Path, source: &Source, host: &Host, loader: &Rc<Loader>) -> Result<(), String> {
         let record = Record {
-            script: path.display().to_string(),
+            script: source.shown.clone().unwrap_or_else(|| path.display().to_string()),
             main: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             overrides: host.overrides.borrow().given().to_vec(),
             seed: host.seed,
@@ -41,13 +42,19 @@ impl Recording {
         };
         let sources = loader.clone();
         host.run.record(record, self.options.clone(), Box::new(move || sources.closure()));
+        if let Some(data) = &source.data {
+            host.run.expect_data(data.clone());
+        }
         let (batches, epochs) = self.carried(loader);
         host.run.set_carried(batches.first().map(place));
         if let Some(into) = &self.into {
             std::fs::create_dir_all(into).map_err(|e| format!("--into {}: {e}", into.display()))?;
             host.run.folder.set(into.clone());
         }
-        let Some(folder) = &self.resume else { return Ok(()) };
+        let Some(folder) = &self.resume else {
+            // Who names a folder finds the run there, also if it only evaluates.
+            return self.into.as_ref().map_or(Ok(()), |_| host.run.write_down());
+        };
         if !self.allow_changes {
             same_script(&Record::read(folder)?, loader)?;
         }

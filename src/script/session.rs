@@ -7,14 +7,14 @@ use super::error::Res;
 use super::explain::explain;
 use super::guard::guarded;
 use super::limits::Limits;
-use super::loader::Loader;
+use super::loader::{Fetch, Loader};
 use super::recording::Recording;
 use super::report::{Failure, FailureKind, Report};
 use super::settings::Overrides;
-use super::stdlib::stdlib;
+use super::stdlib::{Modules, stdlib};
 use super::typed::Typed;
 use super::{check, engine};
-use crate::run::Status;
+use crate::run::{Data, Record, Status};
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
 use std::cell::{OnceCell, RefCell};
@@ -23,6 +23,19 @@ use std::rc::Rc;
 
 /// The name under which the prompt's input appears in error messages.
 pub const PROMPT: &str = "prompt";
+
+/// A script that comes with its own modules: one that was packed, kept in a run's folder, or is on the hub.
+#[derive(Clone, Default)]
+pub struct Source {
+    /// The modules of std, where they are not the program's.
+    pub std: Option<Modules>,
+    /// Brings modules that are not there.
+    pub fetch: Option<Fetch>,
+    /// How the script was named on the command line, if not by its path.
+    pub shown: Option<String>,
+    /// What the data sets were, in order, when the run that is repeated loaded them.
+    pub data: Option<Vec<Data>>,
+}
 
 /// What a session is started with, from the command line.
 pub struct Config {
@@ -40,6 +53,8 @@ pub struct Config {
     pub script: Option<PathBuf>,
     /// How a run of the script is written down.
     pub recording: Recording,
+    /// Where the script's modules come from, if not from its folder and the program.
+    pub source: Source,
     /// What scripts may touch beside the usual.
     pub allowed: Allowed,
     /// How much they may take.
@@ -53,6 +68,7 @@ pub struct Session {
     pub(super) host: Rc<Host>,
     overrides: Rc<RefCell<Overrides>>,
     docs: OnceCell<Docs>,
+    source: Source,
     recording: Recording,
     /// The prompt's variables.
     pub(super) scope: Scope<'static>,
@@ -72,8 +88,8 @@ impl Session {
         let at_prompt = config.script.is_none();
         let overrides = if at_prompt { config.overrides.repeatable() } else { config.overrides };
         let overrides = Rc::new(RefCell::new(overrides));
-        let loader = Loader::new(stdlib());
-        let recording = config.recording;
+        let loader = Loader::fetching(config.source.std.unwrap_or(stdlib()), config.source.fetch.clone());
+        let (source, recording) = (config.source, config.recording);
         let host = Host::new(HostConfig {
             device: config.device,
             seed: config.seed,
@@ -84,7 +100,8 @@ impl Session {
             loader: loader.clone(),
             allowed: config.allowed,
         });
-        let mut engine = engine::build(|engine| bind::register(engine, &host), loader.clone(), host.printer(), &config.limits);
+        let mut engine =
+            engine::build(|engine| bind::register(engine, &host), loader.clone(), host.printer(), &config.limits);
         // At the prompt, names of earlier inputs are not in the text that is being parsed.
         engine.set_strict_variables(!at_prompt);
         loader.set_constants(host.scope());
@@ -94,6 +111,7 @@ impl Session {
             loader,
             host,
             overrides,
+            source,
             recording,
             docs: OnceCell::new(),
             scope,
@@ -109,6 +127,11 @@ impl Session {
         &self.loader
     }
 
+    /// What the run was and came to, and its folder if it has one.
+    pub fn record(&self) -> (Record, Option<PathBuf>) {
+        (self.host.run.described(), self.host.run.folder.existing())
+    }
+
     /// The engine, for its documentation and completion.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -116,7 +139,7 @@ impl Session {
 
     /// The documentation.
     pub fn docs(&self) -> &Docs {
-        self.docs.get_or_init(Docs::new)
+        self.docs.get_or_init(|| Docs::with(self.loader.modules()))
     }
 
     /// What text is drawn for.
@@ -148,7 +171,7 @@ impl Session {
     pub fn run_file(&mut self, path: &Path) -> Result<(), Failure> {
         self.check_file(path)?;
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
-        self.recording.begin(path, &self.host, &self.loader).map_err(Failure::bare)?;
+        self.recording.begin(path, &self.source, &self.host, &self.loader).map_err(Failure::bare)?;
         let result = guarded(|| self.run(&main));
         self.host.finish();
         let result = result.map_err(|error| self.failure(&error, &main));

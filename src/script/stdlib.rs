@@ -1,7 +1,10 @@
 //! The modules `std/...`, embedded in the binary. To add one, put the file into `stdlib/` and a line here.
 
+/// Modules of std: name without `std/`, source.
+pub type Modules = &'static [(&'static str, &'static str)];
+
 /// Name (as in `import "std/NAME"`, without `std/`) and source of every embedded module.
-const MODULES: &[(&str, &str)] = &[
+const MODULES: Modules = &[
     ("cascade", include_str!("../../stdlib/cascade.rhai")),
     ("certify", include_str!("../../stdlib/certify.rhai")),
     ("evaluate", include_str!("../../stdlib/evaluate.rhai")),
@@ -15,7 +18,7 @@ const MODULES: &[(&str, &str)] = &[
 ];
 
 /// The embedded modules: name without `std/`, source.
-pub fn stdlib() -> &'static [(&'static str, &'static str)] {
+pub fn stdlib() -> Modules {
     MODULES
 }
 

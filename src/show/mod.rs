@@ -4,6 +4,7 @@
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
+pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod screen;

@@ -17,7 +17,7 @@ pub use find::Found;
 pub use page::{Entry, Form, Kind, Page};
 pub use parse::parse;
 
-use super::stdlib::stdlib;
+use super::stdlib::{Modules, stdlib};
 
 /// All pages that come with the program.
 #[derive(Clone, Debug)]
@@ -29,8 +29,13 @@ pub struct Docs {
 impl Docs {
     /// The host's pages and the stdlib's.
     pub fn new() -> Self {
+        Self::with(stdlib())
+    }
+
+    /// The host's pages and those of `modules`.
+    pub fn with(modules: Modules) -> Self {
         let host = reference::PAGES.iter().map(|(name, text)| parse(name, text));
-        let modules = stdlib().iter().map(|(name, text)| parse(&format!("std/{name}"), text));
+        let modules = modules.iter().map(|(name, text)| parse(&format!("std/{name}"), text));
         Self { pages: host.chain(modules).collect() }
     }
 

@@ -1,0 +1,84 @@
+//! `workbench runs` and `workbench compare`: which runs there are, and in what they differ.
+
+use crate::compute::files;
+use crate::repl::terminal;
+use crate::run::duration;
+use crate::run::kept::{Kept, Line, compare as lines};
+use crate::script::output;
+use crate::show::{page, table};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// List the runs in `folder`.
+pub fn list(folder: &Path) -> Result<(), String> {
+    if !folder.exists() {
+        output::line(&format!("no runs yet: there is no folder {}", folder.display()));
+        return Ok(());
+    }
+    let (runs, problems) = Kept::all(folder)?;
+    for problem in &problems {
+        terminal::complain(&format!("note: {problem}"));
+    }
+    if runs.is_empty() {
+        output::line(&format!("no runs in {}", folder.display()));
+        return Ok(());
+    }
+    let head = ["run", "status", "epoch", "time", "clean %", "certified %"].map(String::from);
+    let row = |run: &Kept| {
+        let epoch = run.epoch().map_or(String::new(), |(label, epoch)| format!("{label} {epoch}").trim().to_string());
+        let time = duration(Duration::from_secs_f64(run.record.seconds.max(0.0)));
+        let path = run.path.display().to_string();
+        [vec![path, run.status(), epoch, time], ["clean", "certified"].map(|name| last(run, name)).to_vec()].concat()
+    };
+    show(&head, &runs.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The share called `name` among what the run stated last, in per cent.
+fn last(run: &Kept, name: &str) -> String {
+    let is =
+        |found: &str| found == name || found.starts_with(&format!("{name} (")) || found.ends_with(&format!(" {name}"));
+    let results = run.results();
+    let value = results.iter().rev().find(|(found, _)| is(found)).and_then(|(_, value)| value.parse::<f64>().ok());
+    value.map_or("-".into(), |share| format!("{:.1}", 100.0 * share))
+}
+
+/// Show in what `paths` differ, and write it as a page to `html` if that is wanted.
+pub fn compare(paths: &[PathBuf], html: Option<&Path>) -> Result<(), String> {
+    let runs = paths.iter().map(|path| Kept::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let (settings, results) = lines(&runs);
+    let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+    let head = |first: &str| [vec![first.to_string()], names.clone()].concat();
+    let cells = |line: &Line| {
+        let value = |value: &Option<String>| value.clone().unwrap_or("-".into());
+        [vec![line.name.clone()], line.values.iter().map(value).collect()].concat()
+    };
+    let rows = |lines: &[Line]| lines.iter().map(cells).collect::<Vec<_>>();
+    let mut stood = rows(&settings);
+    stood.push([vec!["status".to_string()], runs.iter().map(Kept::status).collect()].concat());
+    output::line("What differs");
+    show(&head("setting"), &stood);
+    output::line("");
+    if results.is_empty() {
+        output::line("No results and no epochs to compare.");
+    } else {
+        output::line("Results");
+        show(&head("result"), &rows(&results));
+    }
+    if let Some(path) = html {
+        let title = format!("{} runs compared", runs.len());
+        let body = format!(
+            "<h2>What differs</h2>\n{}<h2>Results</h2>\n{}",
+            page::table(&head("setting"), &stood),
+            page::table(&head("result"), &rows(&results))
+        );
+        files::replace(path, page::page(&title, &body).as_bytes())
+            .map_err(|e| format!("compare: {}: {e}", path.display()))?;
+        output::line(&format!("written: {}", path.display()));
+    }
+    Ok(())
+}
+
+fn show(head: &[String], rows: &[Vec<String>]) {
+    table(head, rows, terminal::screen()).iter().for_each(|line| output::line(line));
+}

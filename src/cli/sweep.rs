@@ -1,0 +1,232 @@
+//! `workbench sweep`: every point is a `workbench run` in a process of its own, so that one that fails takes no other along;
+//! resumable as a whole; mean and spread over the seeds at the end.
+
+use super::arguments::{HostArguments, SweepArguments};
+use super::{end, signals};
+use crate::compute::{interrupt, threads};
+use crate::repl::terminal;
+use crate::run::sweep::{Point, Spread, Sweep, spreads};
+use crate::run::{RunFolder, csv, duration};
+use crate::script::output;
+use crate::script::report::{Failure, FailureKind};
+use crate::show::table;
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Run the sweep that the command line asks for, or go on with one.
+pub fn run(what: &SweepArguments, host: HostArguments) -> Result<ExitCode, String> {
+    signals::install();
+    let (folder, sweep) = match &what.resume {
+        Some(folder) => (folder.clone(), goes_on(folder, &host)?),
+        None => plan(what, &host)?,
+    };
+    let points = sweep.points()?;
+    let begun = Instant::now();
+    let wanted: Vec<&Point> = points.iter().filter(|point| !point.is_finished(&folder)).collect();
+    output::line(&format!("{}: {} points, {} to run", folder.display(), points.len(), wanted.len()));
+    let failed = all(&sweep, &wanted, &folder, what, &host)?;
+    let told = tell(&spreads(&points, &folder), &folder);
+    let finished = points.iter().filter(|point| point.is_finished(&folder)).count();
+    output::line(&format!("{finished} of {} points finished, {}", points.len(), duration(begun.elapsed())));
+    let again = format!("workbench sweep --resume {}", folder.display());
+    if interrupt::requested() {
+        terminal::complain(&format!("interrupted; go on with: {again}"));
+        return Ok(end(Err(Failure { kind: FailureKind::Interrupted, reports: vec![] })));
+    }
+    told?;
+    if failed > 0 {
+        let message = format!("{failed} points failed; what each said is in its .txt file; once mended: {again}");
+        return Ok(end(Err(Failure::bare(message))));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A new sweep, written down.
+fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep), String> {
+    let script = what.script.as_ref().ok_or("sweep: which script?")?;
+    let settings = what.set.iter().map(|argument| Sweep::values(argument)).collect::<Result<Vec<_>, _>>()?;
+    if let Some((i, (key, _))) =
+        settings.iter().enumerate().find(|(i, (key, _))| settings[..*i].iter().any(|(k, _)| k == key))
+    {
+        return Err(format!(
+            "sweep: --set {key} is given twice ({} and before); give all its values at once",
+            what.set[i]
+        ));
+    }
+    if settings.is_empty() && what.seeds.is_none() {
+        return Err("sweep: nothing varies; give --set KEY=VALUE,VALUE or --seeds N".into());
+    }
+    let first = host.seed.unwrap_or(0);
+    let all = host.threads.unwrap_or_else(threads::usual);
+    let sweep = Sweep {
+        script: script.display().to_string(),
+        settings,
+        seeds: (0..u64::from(what.seeds.unwrap_or(1))).map(|i| first + i).collect(),
+        device: host.device.clone().unwrap_or("cpu".into()),
+        threads: (all / what.jobs as usize).max(1),
+        arguments: what.permissions.arguments().iter().map(|a| a.to_string_lossy().into_owned()).collect(),
+    };
+    sweep.points()?;
+    let folder = match &what.into {
+        Some(into) if into.exists() => {
+            return Err(format!(
+                "--into {}: it is there already; name a folder that is not, or --resume it",
+                into.display()
+            ));
+        }
+        Some(into) => std::fs::create_dir_all(into)
+            .map(|()| into.clone())
+            .map_err(|e| format!("--into {}: {e}", into.display()))?,
+        None => {
+            let stem = script.file_stem().map_or("script".into(), |stem| stem.to_string_lossy().into_owned());
+            RunFolder::new("runs", &format!("sweep-{stem}")).made()?
+        }
+    };
+    sweep.write(&folder)?;
+    Ok((folder, sweep))
+}
+
+/// The sweep in `folder`; threads and device are those it began with.
+fn goes_on(folder: &Path, host: &HostArguments) -> Result<Sweep, String> {
+    let sweep = Sweep::read(folder)?;
+    if host.seed.is_some()
+        || host.threads.is_some_and(|n| n != sweep.threads)
+        || host.device.as_ref().is_some_and(|d| *d != sweep.device)
+    {
+        return Err(format!(
+            "sweep: --resume goes on with the seeds, {} threads a run and the device {} that the sweep began with; leave --seed, \
+             --threads and --device out",
+            sweep.threads, sweep.device
+        ));
+    }
+    Ok(sweep)
+}
+
+/// A point that is under way.
+struct Job<'a> {
+    point: &'a Point,
+    child: Child,
+    begun: Instant,
+}
+
+/// Run `wanted`, `jobs` at a time. Returns how many failed.
+fn all(
+    sweep: &Sweep,
+    wanted: &[&Point],
+    folder: &Path,
+    what: &SweepArguments,
+    host: &HostArguments,
+) -> Result<usize, String> {
+    let (mut waiting, mut jobs, mut failed, mut told) = (wanted.iter(), Vec::<Job>::new(), 0, false);
+    loop {
+        while jobs.len() < what.jobs as usize && !interrupt::requested() {
+            let Some(point) = waiting.next() else { break };
+            let child = begin(sweep, point, folder, host)?;
+            jobs.push(Job { point, child, begun: Instant::now() });
+        }
+        if jobs.is_empty() {
+            return Ok(failed);
+        }
+        if interrupt::requested() && !told {
+            told = true;
+            // Each goes on to its next safe place, writes a checkpoint and ends.
+            jobs.iter_mut().for_each(|job| stop(&mut job.child));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let mut running = vec![];
+        for mut job in jobs {
+            match job.child.try_wait().map_err(|e| format!("sweep: {}: {e}", job.point.name))? {
+                None => running.push(job),
+                Some(status) => {
+                    let how = match (status.success(), status.code()) {
+                        (true, _) if job.point.is_finished(folder) => "finished",
+                        (_, Some(130)) => "interrupted",
+                        _ => {
+                            failed += 1;
+                            "failed"
+                        }
+                    };
+                    let took = duration(job.begun.elapsed());
+                    output::line(&format!("{}  {how}, {took}  {}", job.point.name, job.point.describe()));
+                }
+            }
+        }
+        jobs = running;
+    }
+}
+
+/// Begin a point, or go on with it. What it prints goes into a file beside its folder.
+fn begin(sweep: &Sweep, point: &Point, folder: &Path, host: &HostArguments) -> Result<Child, String> {
+    let own = point.folder(folder);
+    let failed = |e: std::io::Error| format!("sweep: {}: {e}", own.display());
+    let mut arguments: Vec<OsString> = vec!["run".into(), sweep.script.clone().into()];
+    let mut add = |flag: &str, value: &std::ffi::OsStr| arguments.extend([flag.into(), value.to_os_string()]);
+    if own.join("run.json").is_file() {
+        add("--resume", own.as_os_str());
+    } else {
+        if own.exists() {
+            // It was killed before it had written what it is.
+            std::fs::remove_dir_all(&own).map_err(failed)?;
+        }
+        add("--into", own.as_os_str());
+        add("--seed", point.seed.to_string().as_ref());
+        point.set.iter().for_each(|(key, value)| add("--set", format!("{key}={value}").as_ref()));
+    }
+    add("--threads", sweep.threads.to_string().as_ref());
+    add("--device", sweep.device.as_ref());
+    host.data_dir.iter().for_each(|path| add("--data-dir", path.as_os_str()));
+    arguments.extend(sweep.arguments.iter().map(OsString::from));
+    let mut log = File::options();
+    let log = log.create(true).append(true).open(own.with_extension("txt")).map_err(failed)?;
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stderr(log.try_clone().map_err(failed)?).stdout(log);
+    #[cfg(unix)]
+    // Ctrl-C at the terminal is for us alone; we pass it on once.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.spawn().map_err(failed)
+}
+
+/// Ask a run to stop.
+fn stop(child: &mut Child) {
+    #[cfg(unix)]
+    if let Ok(id) = libc::pid_t::try_from(child.id()) {
+        // SAFETY: a signal to a child that has not been waited for, so the number is still its own.
+        unsafe { libc::kill(id, libc::SIGINT) };
+    }
+    #[cfg(not(unix))]
+    let _ = child.kill();
+}
+
+/// The table of means and spreads, also as sweep.csv.
+fn tell(found: &[Spread], folder: &Path) -> Result<(), String> {
+    let Some(first) = found.first() else { return Ok(()) };
+    let keys = first.set.iter().map(|(key, _)| key.clone());
+    let head: Vec<String> = std::iter::once("result".to_string())
+        .chain(keys)
+        .chain(["mean", "spread", "seeds"].map(String::from))
+        .collect();
+    let mut sorted: Vec<&Spread> = vec![];
+    for spread in found {
+        if !sorted.iter().any(|s| s.result == spread.result) {
+            sorted.extend(found.iter().filter(|s| s.result == spread.result));
+        }
+    }
+    let row = |spread: &&Spread, number: &dyn Fn(f64) -> String| {
+        let mut row = vec![spread.result.clone()];
+        row.extend(spread.set.iter().map(|(_, value)| value.clone()));
+        row.extend([number(spread.mean), spread.spread.map_or("-".into(), number), spread.seeds.to_string()]);
+        row
+    };
+    let rows: Vec<_> = sorted.iter().map(|spread| row(spread, &|x| format!("{x:.4}"))).collect();
+    output::line("");
+    table(&head, &rows, terminal::screen()).iter().for_each(|line| output::line(line));
+    output::line("spread: standard deviation over the seeds");
+    let exact: Vec<_> = sorted.iter().map(|spread| row(spread, &|x| x.to_string())).collect();
+    csv(&folder.join("sweep.csv"), &head, &exact)?;
+    output::line(&format!("written: {}", folder.join("sweep.csv").display()));
+    Ok(())
+}
