@@ -86,10 +86,11 @@ fn tell(old: &Record, run: &Path, session: &Session) {
     let after = after.map_or_else(|| kept::results(&new, &[]), |run| run.results());
     let before = before.results();
     let names = before.iter().map(|(name, _)| name);
-    let of = |list: &[(String, String)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let of = |list: &[(String, f64)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+    let shown = |value: Option<f64>| value.map_or("-".to_string(), |value| value.to_string());
     let rows: Vec<Vec<String>> = names
         .filter(|name| of(&before, name) != of(&after, name))
-        .map(|name| vec![name.clone(), of(&before, name).unwrap_or_default(), of(&after, name).unwrap_or_default()])
+        .map(|name| vec![name.clone(), shown(of(&before, name)), shown(of(&after, name))])
         .collect();
     output::line("");
     if before.is_empty() {

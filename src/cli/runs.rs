@@ -39,8 +39,8 @@ fn last(run: &Kept, name: &str) -> String {
     let is =
         |found: &str| found == name || found.starts_with(&format!("{name} (")) || found.ends_with(&format!(" {name}"));
     let results = run.results();
-    let value = results.iter().rev().find(|(found, _)| is(found)).and_then(|(_, value)| value.parse::<f64>().ok());
-    value.map_or("-".into(), |share| format!("{:.1}", 100.0 * share))
+    let found = results.iter().rev().find(|(found, _)| is(found));
+    found.map_or("-".into(), |(_, share)| format!("{:.1}", 100.0 * share))
 }
 
 /// Show in what `paths` differ, and write it as a page to `html` if that is wanted.

@@ -201,32 +201,36 @@ fn stop(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The table of means and spreads, also as sweep.csv.
+/// The table of means and spreads; all of it as sweep.csv.
 fn tell(found: &[Spread], folder: &Path) -> Result<(), String> {
     let Some(first) = found.first() else { return Ok(()) };
-    let keys = first.set.iter().map(|(key, _)| key.clone());
-    let head: Vec<String> = std::iter::once("result".to_string())
-        .chain(keys)
-        .chain(["mean", "spread", "seeds"].map(String::from))
-        .collect();
     let mut sorted: Vec<&Spread> = vec![];
     for spread in found {
         if !sorted.iter().any(|s| s.result == spread.result) {
             sorted.extend(found.iter().filter(|s| s.result == spread.result));
         }
     }
-    let row = |spread: &&Spread, number: &dyn Fn(f64) -> String| {
-        let mut row = vec![spread.result.clone()];
-        row.extend(spread.set.iter().map(|(_, value)| value.clone()));
-        row.extend([number(spread.mean), spread.spread.map_or("-".into(), number), spread.seeds.to_string()]);
-        row
+    let varies = |at: usize| found.iter().any(|spread| spread.set[at].1 != first.set[at].1);
+    let all: Vec<usize> = (0..first.set.len()).collect();
+    let varying: Vec<usize> = all.iter().copied().filter(|at| varies(*at)).collect();
+    let head = |keys: &[usize]| {
+        let keys = keys.iter().map(|at| first.set[*at].0.clone()).collect();
+        [vec!["result".to_string()], keys, ["mean", "spread", "seeds"].map(String::from).to_vec()].concat()
     };
-    let rows: Vec<_> = sorted.iter().map(|spread| row(spread, &|x| format!("{x:.4}"))).collect();
+    let row = |spread: &Spread, keys: &[usize], number: &dyn Fn(f64) -> String| {
+        let values = keys.iter().map(|at| spread.set[*at].1.clone()).collect();
+        let deviation = spread.spread.map_or("-".into(), number);
+        [vec![spread.result.clone()], values, vec![number(spread.mean), deviation, spread.seeds.to_string()]].concat()
+    };
+    let is_zero = |result: &str| found.iter().filter(|s| s.result == result).all(|s| s.mean == 0.0);
+    let (zero, shown): (Vec<&Spread>, Vec<&Spread>) = sorted.iter().partition(|spread| is_zero(&spread.result));
+    let rows: Vec<_> = shown.iter().map(|spread| row(spread, &varying, &|x| format!("{x:.4}"))).collect();
     output::line("");
-    table(&head, &rows, terminal::screen()).iter().for_each(|line| output::line(line));
-    output::line("spread: standard deviation over the seeds");
-    let exact: Vec<_> = sorted.iter().map(|spread| row(spread, &|x| x.to_string())).collect();
-    csv(&folder.join("sweep.csv"), &head, &exact)?;
+    table(&head(&varying), &rows, terminal::screen()).iter().for_each(|line| output::line(line));
+    let note = if zero.is_empty() { "" } else { "; results that are 0 everywhere are in sweep.csv only" };
+    output::line(&format!("spread: standard deviation over the seeds{note}"));
+    let exact: Vec<_> = sorted.iter().map(|spread| row(spread, &all, &|x| x.to_string())).collect();
+    csv(&folder.join("sweep.csv"), &head(&all), &exact)?;
     output::line(&format!("written: {}", folder.join("sweep.csv").display()));
     Ok(())
 }

@@ -114,26 +114,24 @@ impl Kept {
     }
 
     /// What the script stated as its results; without any, the last epoch of every loop.
-    pub fn results(&self) -> Vec<(String, String)> {
+    pub fn results(&self) -> Vec<(String, f64)> {
         results(&self.record, &self.epochs)
     }
 }
 
-/// The results that `record` states; without any, those of the last of `epochs`.
-pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, String)> {
-    let stated = record.results.iter().filter_map(Value::as_object).flat_map(flat);
-    let mut out: Vec<(String, String)> = vec![];
-    let mut add = |name: String, value: String| match out.iter_mut().find(|(known, _)| *known == name) {
+/// The results that `record` states; without any, those of the last of `epochs` of each loop.
+pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f64)> {
+    let mut out: Vec<(String, f64)> = vec![];
+    let mut add = |(name, value): (String, f64)| match out.iter_mut().find(|(known, _)| *known == name) {
         Some(known) => known.1 = value,
         None => out.push((name, value)),
     };
-    stated.for_each(|(name, value)| add(name, value));
+    record.results.iter().filter_map(Value::as_object).flat_map(flat).for_each(&mut add);
     if record.results.is_empty() {
         for row in epochs {
             let label = row.get("loop").and_then(Value::as_str).unwrap_or_default();
             for (name, value) in row.iter().filter(|(name, _)| !rows::RESERVED.contains(&name.as_str())) {
-                let value = value.as_f64().map(number);
-                value.into_iter().for_each(|value| add(format!("{label} {name}").trim().to_string(), value));
+                value.as_f64().into_iter().for_each(|value| add((format!("{label} {name}").trim().to_string(), value)));
             }
         }
     }
@@ -141,7 +139,7 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, S
 }
 
 /// The numbers of a result, each named after what it is of: `certified (robust, eps 0.1)`.
-fn flat(result: &Map<String, Value>) -> Vec<(String, String)> {
+fn flat(result: &Map<String, Value>) -> Vec<(String, f64)> {
     let of = |(name, value): (&String, &Value)| match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) if name == "eps" => Some(format!("eps {value}")),
@@ -151,12 +149,12 @@ fn flat(result: &Map<String, Value>) -> Vec<(String, String)> {
     let numbers = result.iter().filter(|(name, _)| *name != "eps");
     numbers
         .filter_map(|(name, value)| Some((name, value.as_f64()?)))
-        .map(|(name, value)| (if of.is_empty() { name.clone() } else { format!("{name} ({of})") }, number(value)))
+        .map(|(name, value)| (if of.is_empty() { name.clone() } else { format!("{name} ({of})") }, value))
         .collect()
 }
 
 /// A number to compare by eye.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     match value.abs() {
         x if x != 0.0 && !(1e-4..1e7).contains(&x) => format!("{value:.4e}"),
@@ -184,7 +182,8 @@ fn lines(runs: &[Kept], of: impl Fn(&Kept) -> Vec<(String, String)>) -> Vec<Line
 /// Settings in which `runs` differ; results side by side.
 pub fn compare(runs: &[Kept]) -> (Vec<Line>, Vec<Line>) {
     let settings = lines(runs, Kept::settings).into_iter().filter(Line::differs).collect();
-    (settings, lines(runs, Kept::results))
+    let results = |run: &Kept| run.results().into_iter().map(|(name, value)| (name, number(value))).collect();
+    (settings, lines(runs, results))
 }
 
 #[cfg(test)]

@@ -148,7 +148,6 @@ pub fn spreads(points: &[Point], sweep: &Path) -> Vec<Spread> {
     for point in points.iter().filter(|point| point.is_finished(sweep)) {
         let Ok(run) = Kept::open(&point.folder(sweep)) else { continue };
         for (result, value) in run.results() {
-            let Ok(value) = value.parse::<f64>() else { continue };
             match found.iter_mut().find(|(set, name, _)| *set == point.set && *name == result) {
                 Some((.., values)) => values.push(value),
                 None => found.push((point.set.clone(), result, vec![value])),

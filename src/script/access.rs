@@ -83,9 +83,10 @@ impl Access {
         let candidates = [Some(given.to_path_buf()), own.map(|own| own.join(given))];
         let roots = self.readable();
         let inside = |path: &PathBuf| real(path).is_some_and(|real| roots.iter().any(|root| real.starts_with(root)));
-        let mut allowed = candidates.into_iter().flatten().filter(inside);
-        let first = allowed.next();
-        let found = first.iter().cloned().chain(allowed).find(|path| path.exists()).or(first);
+        let allowed: Vec<PathBuf> = candidates.into_iter().flatten().filter(inside).collect();
+        let there = allowed.iter().find(|path| path.exists());
+        // What is there but not allowed is told apart from what is nowhere.
+        let found = there.or(allowed.first().filter(|_| !given.exists())).cloned();
         let Some(found) = found else {
             return Err(format!(
                 "{op}: {} lies outside what this script may read: {}; if it is meant to, add --allow-read {}",
