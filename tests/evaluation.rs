@@ -36,13 +36,13 @@ const SETTINGS: [&str; 14] = [
 
 fn trained() -> Folder {
     let folder = Folder::new(&[("train.rhai", TRAIN), ("certify.rhai", &script("certify.rhai"))]);
-    let output = folder.run(&["run", "train.rhai"]);
+    let output = folder.run(&["run", "train.rhai", "--allow-write", "net.safetensors"]);
     assert!(output.ends_with("exit code 0"), "{output}");
     folder
 }
 
 fn certify(folder: &Folder, more: &[&str]) -> String {
-    folder.run(&[["run", "certify.rhai"].as_slice(), &SETTINGS, more].concat())
+    folder.run(&[["run", "certify.rhai", "--allow-write", "."].as_slice(), &SETTINGS, more].concat())
 }
 
 fn file(folder: &Folder, name: &str) -> Vec<u8> {
@@ -78,7 +78,12 @@ fn killed_and_started_again_the_records_and_the_report_are_the_same() {
     }
     // Another evaluation does not go into the same folder.
     let other = folder.run(
-        &[["run", "certify.rhai"].as_slice(), &SETTINGS, &["--set", "records=whole", "--set", "quick=9"]].concat(),
+        &[
+            ["run", "certify.rhai", "--allow-write", "."].as_slice(),
+            &SETTINGS,
+            &["--set", "records=whole", "--set", "quick=9"],
+        ]
+        .concat(),
     );
     assert!(other.contains("its quick is 60, this one's is 9") && other.ends_with("exit code 1"), "{other}");
     assert!(file(&folder, "whole/records.jsonl") == lines, "the lines have changed");
@@ -130,7 +135,16 @@ fn shards_make_the_whole() {
         let output = certify(&folder, &["--set", &set[0], "--set", &set[1]]);
         assert!(output.ends_with("exit code 0"), "{output}");
     }
-    let merged = folder.run(&["run", "certify.rhai", "--set", "merge=[part1,part2,part3]", "--set", "records=merged"]);
+    let merged = folder.run(&[
+        "run",
+        "certify.rhai",
+        "--allow-write",
+        "merged",
+        "--set",
+        "merge=[part1,part2,part3]",
+        "--set",
+        "records=merged",
+    ]);
     let row = |text: &str| text.lines().find(|l| l.starts_with("0.3000")).map(str::to_string);
     assert!(row(&whole).is_some() && row(&whole) == row(&merged), "{whole}\n{merged}");
     assert!(merged.contains("rigorous, masks: all"), "{merged}");

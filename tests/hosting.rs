@@ -224,7 +224,7 @@ error: functions call each other more than 64 deep
 2 │ down(0);
   │ ^^^^
   │
-  = does a function call itself without end? The chain begins at this call
+  = does a function call itself without end? The chain begins at this call. --max-calls raises the limit
 exit code 1
 ");
 }

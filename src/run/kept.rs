@@ -214,7 +214,7 @@ mod tests {
             values: values.map(|v| v.map(String::from)).to_vec(),
         };
         assert_eq!(settings, [line("lr", [Some("0.1"), Some("0.2")]), line("new", [None, Some("2")])]);
-        assert_eq!(results, [line("clean (n, eps 0.5)", [Some("0.25"), None])]);
+        assert_eq!(results, [line("clean (eps 0.5, n)", [Some("0.25"), None])]);
     }
 
     #[test]

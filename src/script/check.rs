@@ -241,7 +241,7 @@ mod tests {
             engine.register_fn("conv2d", |_out: i64, _kernel: i64, _options: rhai::Map| ());
             engine.register_fn("batches", |_size: i64, _options: rhai::Map| ());
         };
-        let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}));
+        let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}), &Default::default());
         let mut reports = unused_settings(&engine, &loader, &main);
         reports.extend(problems(&engine, &loader, &Docs::new(), &main));
         let text: Vec<String> = reports.iter().map(|report| report.render(false)).collect();

@@ -32,11 +32,12 @@ pub fn room(op: &str, dims: &[usize]) -> Res<()> {
     }
     let bytes = elements.saturating_mul(8);
     if memory::is_beyond(bytes) {
+        let (used, limit) = (memory::in_use(), memory::limit());
+        let used = if used < limit / 16 { String::new() } else { format!(" {} are in use,", memory::describe(used)) };
         return Err(fail(format!(
-            "{op}: a tensor of shape {dims:?} needs up to {}; {} are in use, and the limit is {}, which --max-memory raises",
+            "{op}: a tensor of shape {dims:?} needs up to {};{used} the limit is {}, which --max-memory raises",
             memory::describe(bytes),
-            memory::describe(memory::in_use()),
-            memory::describe(memory::limit())
+            memory::describe(limit)
         )));
     }
     if elements >= 1 << 24 && elements.saturating_mul(16) > memory::available_memory() {
