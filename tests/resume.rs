@@ -230,6 +230,40 @@ fn twenty_random_interruptions_change_nothing() {
     assert!(midway >= 5 && killed >= 3, "{midway} in the middle of an epoch, {killed} killed");
 }
 
+/// Is a checkpoint being written at this moment, or did a run that is gone leave a part of one?
+fn unfinished(folder: &Folder) -> bool {
+    let runs = std::fs::read_dir(folder.path().join("runs")).into_iter().flatten().flatten();
+    let files = runs.flat_map(|run| std::fs::read_dir(run.path().join("checkpoints")).into_iter().flatten().flatten());
+    files.into_iter().any(|file| file.file_name().to_string_lossy().starts_with(".unfinished-"))
+}
+
+#[test]
+fn killed_in_the_middle_of_writing_a_checkpoint_nothing_is_lost() {
+    let truth = truth();
+    let mut caught = 0;
+    for round in 0..12_u64 {
+        let folder = folder();
+        let mut child = start(&folder, &QUICK);
+        child.until(|| has(&folder, "run.json"));
+        // Somewhere in the run, then the moment in which the next checkpoint is not yet whole.
+        std::thread::sleep(Duration::from_millis(15 * round));
+        let began = Instant::now();
+        while !unfinished(&folder) && !child.has_ended() && began.elapsed() < LONG {
+            std::hint::spin_loop();
+        }
+        child.signal(libc::SIGKILL);
+        if child.end() == Some(0) {
+            continue;
+        }
+        caught += usize::from(unfinished(&folder));
+        let output = to_the_end(&folder);
+        assert!(!unfinished(&folder), "what was left behind is tidied away");
+        same(&outcome(&run_in(&folder)), &truth, &format!("round {round}\n{output}"));
+    }
+    println!("{caught} of 12 were killed while a checkpoint was written");
+    assert!(caught >= 3, "{caught} of 12 were killed while a checkpoint was written");
+}
+
 #[test]
 fn a_run_can_be_interrupted_again_and_again() {
     let truth = truth();
