@@ -10,6 +10,7 @@ pub const CHAPTERS: &[(&str, &str)] = &[
     ("6_own_bound", include_str!("../../../docs/guide/6_own_bound.md")),
     ("7_scripts", include_str!("../../../docs/guide/7_scripts.md")),
     ("8_certificates", include_str!("../../../docs/guide/8_certificates.md")),
+    ("9_sharing", include_str!("../../../docs/guide/9_sharing.md")),
 ];
 
 #[cfg(test)]
