@@ -142,6 +142,8 @@ fn runs_are_listed_and_compared() {
         let page = String::from_utf8(read(&folder, "c.html")).unwrap();
         assert!(page.contains("<td>lr</td><td>0.01</td><td>0.5</td>") && !page.contains("http"), "{page}");
     }
+    let refused = folder.run(&["compare", "runs/a"]);
+    assert!(refused.contains("compare: runs/a alone; name two runs or more"), "{refused}");
     let refused = folder.run(&["compare", "runs/a", "nowhere"]);
     assert!(refused.contains("nowhere is no folder of a run"), "{refused}");
 }

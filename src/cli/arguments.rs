@@ -73,7 +73,7 @@ pub enum Command {
     /// The settings in which runs differ, and their results side by side.
     Compare {
         /// Folders of runs, or packs.
-        #[arg(required = true, num_args = 2..)]
+        #[arg(required = true)]
         runs: Vec<PathBuf>,
         /// Write the comparison as a page into this file too.
         #[arg(long, value_name = "FILE")]

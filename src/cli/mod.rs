@@ -66,6 +66,9 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         Some(Command::Pack { run, into }) => Ok(end(packing::pack(&run, into.as_deref()).map_err(Failure::bare))),
         Some(Command::Unpack { pack, into }) => Ok(end(packing::unpack(&pack, into.as_deref()).map_err(Failure::bare))),
         Some(Command::Runs { folder }) => Ok(end(runs::list(&folder).map_err(Failure::bare))),
+        Some(Command::Compare { runs, .. }) if runs.len() < 2 => {
+            Err(format!("compare: {} alone; name two runs or more", runs[0].display()))
+        }
         Some(Command::Compare { runs, html }) => Ok(end(runs::compare(&runs, html.as_deref()).map_err(Failure::bare))),
         Some(Command::Sweep(what)) => sweep::run(&what, host),
         Some(Command::Check { script }) => {
