@@ -21,6 +21,7 @@ Examples:
   workbench run scripts/mnist_4c3f.rhai --data-dir ~/data --set epochs=4 --set ramp=2
   workbench run my_net.rhai --device cuda:1 --seed 3
   workbench run my_net.rhai --resume runs/2026-01-31-my_net-k3x9a
+  workbench report runs/2026-01-31-my_net-k3x9a           plots and a page about the run, report.html
   workbench check my_net.rhai                             find misspelt names, run nothing
   workbench doc lip::bounds                               what it does, its shapes and options
   workbench repl my_net.rhai                              run it, then go on at the prompt
@@ -40,6 +41,8 @@ Exit codes:
 pub enum Command {
     /// Run a script, after checking its names; or go on with a run that was interrupted.
     Run(RunArguments),
+    /// Write what a person reads about a run: plots and report.html, one file for any browser, in the run's folder.
+    Report(ReportArguments),
     /// Data sets: what is there, fetching, checking, showing.
     Data {
         /// What to do.
@@ -156,6 +159,16 @@ pub struct RunArguments {
     /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
     #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
     pub into: Option<PathBuf>,
+}
+
+/// Which run, and where its report goes.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArguments {
+    /// The run's folder. The run may be under way, or may have been killed.
+    pub run: PathBuf,
+    /// Write the page to this file only, and leave the folder as it is.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -3,6 +3,7 @@
 mod arguments;
 mod data;
 mod doc;
+mod report;
 mod run;
 mod signals;
 
@@ -42,6 +43,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     let host = arguments.host;
     match arguments.command {
         Some(Command::Run(what)) => run::run(&what, host),
+        Some(Command::Report(what)) => report::run(&what),
         Some(Command::Check { script }) => {
             let threads = start(host.threads)?;
             let session = session(host, threads, Overrides::default(), Some(script.clone()), Recording::default())?;

@@ -1,5 +1,6 @@
 //! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; tables.
 
+mod best;
 mod checkpoint;
 mod csv;
 mod display;
@@ -8,6 +9,7 @@ mod folder;
 mod format;
 mod git;
 mod metrics;
+mod overhead;
 mod parquet;
 mod progress;
 mod recording;
@@ -18,14 +20,15 @@ mod run_json;
 mod state;
 mod table;
 
-pub use checkpoint::Piece;
+pub use checkpoint::{Piece, hex};
 pub use csv::csv;
 pub use folder::RunFolder;
 pub use format::duration;
 pub use git::state as git_state;
 pub use metrics::Value;
 pub use progress::Run;
-pub use recording::Options;
+pub use recording::{Options, is_under_way};
 pub use resuming::Holder;
-pub use run_json::{Data, Git, Record, Setting, Status};
+pub use rows::{RESERVED, epochs};
+pub use run_json::{Best, Data, Git, Record, Setting, Sitting, Status};
 pub use table::table;

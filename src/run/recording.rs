@@ -4,6 +4,7 @@
 //! The folder is made when the script first trains or saves something. While the run is under way it is locked, so that
 //! two processes cannot continue one run.
 
+use super::best::BestFiles;
 use super::checkpoint;
 use super::progress::Run;
 use super::resuming::{Resume, Writing, latest};
@@ -49,6 +50,7 @@ pub struct Recorder {
     pub kept: Map<String, Value>,
     /// Why the run cannot go on inside an epoch, if it cannot.
     pub(super) carried: Option<String>,
+    pub(super) best: BestFiles,
     on: bool,
     /// The data sets that the run had when it began, and that the script has not loaded again yet.
     was_loaded: VecDeque<Data>,
@@ -62,8 +64,20 @@ pub struct Recorder {
 }
 
 /// Names in a run's folder that are the record's own.
-const OWN: [&str; 9] =
-    ["run.json", "metrics.jsonl", "metrics.csv", "output.txt", "events", "checkpoints", "source", "stdlib", ".lock"];
+const OWN: [&str; 12] = [
+    "run.json",
+    "metrics.jsonl",
+    "metrics.csv",
+    "output.txt",
+    "events",
+    "checkpoints",
+    "source",
+    "stdlib",
+    ".lock",
+    "plots",
+    "report.html",
+    super::best::FILE,
+];
 
 impl Recorder {
     /// Time spent on this run in all its sittings.
@@ -106,11 +120,13 @@ impl Run {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record.sittings = old.sittings;
         recorder.record.weights = old.weights;
+        recorder.best.undone = old.best.into_iter().map(|best| best.file).collect();
         let (lengths, from) = match found {
             Some((number, path, found)) => {
                 let highest = checkpoint::numbered(&checkpoints).first().map_or(number, |(n, _)| *n);
                 recorder.writing = Writing::after(highest, Some(path.clone()));
                 recorder.record.seconds = found.state.seconds;
+                recorder.record.recording_seconds = found.state.recording;
                 recorder.kept = found.state.kept.clone();
                 recorder.was_loaded = old.data.into();
                 let state = &found.state;
@@ -154,12 +170,13 @@ impl Run {
         }
         let goes_on = self.recorder.borrow_mut().goes_on.take();
         let (lengths, from) = goes_on.unwrap_or((Lengths::default(), "the beginning".into()));
-        self.open(&folder, lengths, &from)?;
+        self.overhead.time(|| self.open(&folder, lengths, &from))?;
         Ok(folder)
     }
 
     fn open(&self, folder: &Path, lengths: Lengths, from: &str) -> Result<(), String> {
         let failed = |e: std::io::Error| format!("run folder: {}: {e}", folder.display());
+        self.recorder.borrow_mut().best.put_back(folder).map_err(failed)?;
         let rows = Rows::open(folder, lengths).map_err(failed)?;
         let mut options = OpenOptions::new();
         let output = options.create(true).append(true).open(folder.join("output.txt")).map_err(failed)?;
@@ -202,11 +219,18 @@ impl Run {
         Ok(())
     }
 
-    fn write_record(&self) -> Result<(), String> {
-        match (self.folder.existing(), &*self.recorder.borrow()) {
-            (Some(folder), recorder) if recorder.on && recorder.rows.is_some() => recorder.record.write(&folder),
-            _ => Ok(()),
-        }
+    pub(super) fn write_record(&self) -> Result<(), String> {
+        let recorder = self.recorder.borrow();
+        let Some(folder) = self.folder.existing().filter(|_| recorder.on && recorder.rows.is_some()) else {
+            return Ok(());
+        };
+        let record = Record { recording_seconds: self.recording_seconds(&recorder), ..recorder.record.clone() };
+        self.overhead.time(|| record.write(&folder))
+    }
+
+    /// Time that went into the record, in all sittings.
+    pub(super) fn recording_seconds(&self, recorder: &Recorder) -> f64 {
+        recorder.record.recording_seconds + self.overhead.seconds()
     }
 
     /// The settings in force are known.
@@ -221,7 +245,7 @@ impl Run {
         if !self.is_recorded() {
             return Ok(());
         }
-        let data = data()?;
+        let data = self.overhead.time(data)?;
         let mut recorder = self.recorder.borrow_mut();
         let old = recorder.was_loaded.pop_front();
         if old.is_some_and(|old| old.name != data.name || old.splits != data.splits) {
@@ -295,7 +319,8 @@ impl Run {
         let seconds = recorder.seconds();
         let Some(rows) = recorder.rows.as_mut().filter(|_| !values.is_empty()) else { return Ok(()) };
         let row = Row { label: &state.label, epoch: state.epoch + 1, batch, step: state.step, seconds, values };
-        rows.add(&row)
+        self.overhead
+            .time(|| rows.add(&row))
             .map_err(|e| format!("run folder: the metrics cannot be written: {e}; make room, then go on with --resume"))
     }
 
@@ -327,7 +352,7 @@ impl Run {
         if self.recorder.borrow().rows.is_none() {
             return Ok(());
         }
-        self.write_sources(&folder)?;
+        self.overhead.time(|| self.write_sources(&folder))?;
         {
             let mut recorder = self.recorder.borrow_mut();
             recorder.record.status = status;
@@ -336,6 +361,26 @@ impl Run {
         }
         self.write_record()
     }
+}
+
+impl Run {
+    /// The script has ended and everything is written: let `draw` make of the folder what a person looks at.
+    pub fn illustrate(&self, draw: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        let Some(folder) = self.folder.existing().filter(|_| self.is_recorded()) else { return Ok(()) };
+        if self.recorder.borrow().rows.is_none() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let drawn = self.overhead.time(|| draw(&folder));
+        self.recorder.borrow_mut().record.seconds += began.elapsed().as_secs_f64();
+        drawn.and(self.write_record())
+    }
+}
+
+/// Does a process hold the run in this folder at the moment?
+pub fn is_under_way(folder: &Path) -> bool {
+    let file = File::open(folder.join(".lock"));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Only one process at a time.

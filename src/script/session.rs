@@ -12,6 +12,7 @@ use super::settings::Overrides;
 use super::stdlib::stdlib;
 use super::typed::Typed;
 use super::{check, engine};
+use crate::report;
 use crate::run::Status;
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
@@ -154,6 +155,10 @@ impl Session {
         };
         // What went wrong first is what is told.
         let finished = self.host.run.finish(status).map_err(Failure::bare);
+        // The run is what it is without its report.
+        if let Err(why) = self.host.run.illustrate(report::write) {
+            self.host.run.note(&format!("note: {why}"));
+        }
         result.and(finished)
     }
 

@@ -4,11 +4,13 @@
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
+mod html;
 pub mod picture;
 pub mod plot;
 pub mod screen;
 pub mod table;
 
 pub use curve::{Series, curve};
+pub use html::escaped;
 pub use screen::{Screen, short};
 pub use table::{clipped, table};
