@@ -15,7 +15,10 @@ const ORDER: [&str; 8] = ["network", "method", "procedure", "bound", "eps", "cle
 /// A table; cells are escaped here. The first column is text, the others are numbers if `numbers`.
 fn table(head: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     let line = |cells: Vec<&str>, tag: &str| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
+        // Checksums and addresses may be broken anywhere, short words may not.
+        let class = |cell: &str| if cell.chars().count() > 40 { " class=\"long\"" } else { "" };
+        let cell = |cell: &&str| format!("<{tag}{}>{}</{tag}>", class(cell), escaped(cell));
+        let cells: String = cells.iter().map(cell).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect(), "td")).collect();

@@ -129,7 +129,7 @@ impl Plot {
             builder.caption(&self.title, ("sans-serif", 20));
         }
         let whole = shapes.iter().flatten().all(|p| p.0.fract() == 0.0);
-        let x_labels = if whole && !bars { ((x.end - x.start) as usize + 1).clamp(2, 11) } else { 11 };
+        let x_labels = if whole && !bars { ((x.end - x.start).min(10.0) as usize + 1).max(2) } else { 11 };
         let numbers = if self.log_y { of_logarithms(&y) } else { None };
         let mut chart = builder.build_cartesian_2d(x, Axis { range: y.into(), numbers }).map_err(fail)?;
         let log = self.log_y;
