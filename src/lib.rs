@@ -1,7 +1,7 @@
 //! A research workbench for certifiably robust neural networks.
 //!
 //! Rust holds what must be fast or exact; Rhai scripts (`stdlib/`, `scripts/`) hold what a researcher varies. From the
-//! ground up: `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `script`, then `repl` and `cli`; each uses only what
+//! ground up: `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each uses only what
 //! comes before it (`tests/layering.rs` keeps it so).
 
 pub mod bounds;
@@ -10,6 +10,7 @@ pub mod compute;
 pub mod data;
 pub mod nn;
 pub mod repl;
+pub mod report;
 pub mod run;
 pub mod script;
 pub mod show;

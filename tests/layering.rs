@@ -14,9 +14,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("run", &["compute"]),
     // How text and pictures look; knows nothing of what they are about.
     ("show", &["compute"]),
-    ("script", &["compute", "nn", "bounds", "train", "data", "run", "show"]),
+    // What a run came to, as a person reads it.
+    ("report", &["compute", "run", "show"]),
+    ("script", &["compute", "nn", "bounds", "train", "data", "run", "show", "report"]),
     ("repl", &["compute", "run", "script", "show"]),
-    ("cli", &["compute", "data", "run", "script", "show", "repl"]),
+    ("cli", &["compute", "data", "run", "script", "show", "report", "repl"]),
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -74,6 +74,57 @@ fn no_point_of_the_ball_beats_a_bound() {
     assert!(tight > 10, "somewhere the local bound must gain on the global one: {tight}");
 }
 
+/// The curves of every bound on random nets: they exist where the bound has such a thing, the local one is not above the
+/// global one, shares are shares, and no random number is drawn.
+#[test]
+fn curves_follow_from_the_bound_and_draw_nothing() {
+    const EACH: &str = r#"
+        import "std/methods" as methods;
+        let y = model.forward(x).argmax(1);
+        let found = #{};
+        for kind in ["local", "global", "ball", "lmt", "box"] {
+            let power = #{ iterations: 2000, tolerance: 1e-10 };
+            let bound = methods::worst_case(kind, model, x, y, 0.05, fresh_vectors(model, x.len()), power, #{ method: "exact" }, #{});
+            if log { found[kind] = methods::curves(kind, model, bound, y); }
+        }
+        found.next = randn([4]);
+        found
+    "#;
+    let random = Generator::new(32);
+    let mut clipped = 0;
+    for round in 0..12 {
+        let net = Rc::new(random_net(&random));
+        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+        let run = |log: bool| {
+            let mut lab = Lab::new();
+            lab.model("model", &net).tensor("x", &x).set("log", log.into());
+            lab.run(EACH)
+        };
+        let (found, without) = (run(true), run(false));
+        assert_eq!(values(&entry(&found, "next")), values(&entry(&without, "next")), "the next random numbers");
+        let found = found.cast::<rhai::Map>();
+        let curves = |kind: &str| found[kind].clone().cast::<rhai::Map>();
+        let number = |kind: &str, name: &str| {
+            let value = curves(kind).get(name).unwrap_or_else(|| panic!("{kind} has no {name}: net {round}")).clone();
+            values(&common::tensor_of(&value))[0]
+        };
+        for kind in ["local", "global", "ball", "lmt", "box"] {
+            assert!(number(kind, "loss/clean") <= number(kind, "loss/robust") * (1.0 + 1e-9) + 1e-9, "{kind}, {round}");
+            assert_eq!(curves(kind).contains_key("bound/local"), kind == "local");
+            assert_eq!(curves(kind).contains_key("bound/global"), kind != "box");
+        }
+        // Twenty iterations for the last layer, from below: a few per cent.
+        assert!(number("local", "bound/local") <= 1.1 * number("local", "bound/global"), "net {round}");
+        assert!((number("local", "bound/global") / number("ball", "bound/global") - 1.0).abs() < 1e-6, "net {round}");
+        for (name, share) in curves("local").iter().filter(|(name, _)| name.starts_with("varying/")) {
+            let share = values(&common::tensor_of(share))[0];
+            assert!((0.0..=1.0).contains(&share), "{name} {share}");
+            clipped += usize::from(share < 1.0);
+        }
+    }
+    assert!(clipped > 0, "somewhere neurons must be constant");
+}
+
 /// Local norms at chosen layers only: between the local and the global bound, and either of them at the ends.
 #[test]
 fn chosen_layers_lie_between_local_and_global() {

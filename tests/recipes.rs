@@ -105,6 +105,30 @@ fn a_variant_of_cifar10_6c2f_runs_without_rebuilding() {
     assert!(output.contains("epoch 2/2") && output.contains("certified by"), "{output}");
 }
 
+/// Images set apart: the script keeps the best epoch's weights too, and ends with the last epoch's as ever.
+#[test]
+fn a_validation_split_keeps_the_best_epoch() {
+    let Some(data) = data("mnist") else { return };
+    let folder = Folder::new(&[("net.rhai", &script("mnist_4c3f.rhai"))]);
+    let data = data.display().to_string();
+    let mut arguments = vec!["run", "net.rhai", "--data-dir", &data, "--into", "run"];
+    let few = ["epochs=2", "ramp=1", "batch=10", "train_limit=40", "test_limit=2", "procedures=[exact]"];
+    for setting in few.iter().chain(&["validation=20", "validate_every=1"]) {
+        arguments.extend(["--set", setting]);
+    }
+    let output = folder.run(&arguments);
+    assert!(output.ends_with("exit code 0") && output.contains("20 train, 20 validation"), "{output}");
+    let text = |file: &str| std::fs::read_to_string(folder.path().join("run").join(file)).expect("a file of the run");
+    let record: serde_json::Value = serde_json::from_str(&text("run.json")).unwrap();
+    let best = record["best"][0]["score"].as_f64().expect("a best epoch");
+    let scores: Vec<f64> = text("metrics.jsonl")
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["validation/certified"].as_f64())
+        .collect();
+    assert_eq!((scores.len(), scores.iter().copied().fold(0.0, f64::max)), (2, best), "{scores:?}");
+    assert!(folder.path().join("run/best.safetensors").exists());
+}
+
 /// The lines of the CSV file that a script says it has written.
 fn csv(folder: &Folder, output: &str) -> Vec<String> {
     assert!(output.ends_with("exit code 0"), "{output}");

@@ -15,11 +15,11 @@ use workbench::script::carried::{captured, carried};
 
 /// Everything that a checkpoint has to hold: two loops, kept vectors and fresh ones, shuffled and augmented batches, draws
 /// from the script's generator before, in and between the loops, moments of two optimisers, windows of the record, a value
-/// of the script's own, a copy that no optimiser knows.
+/// of the script's own, a copy that no optimiser knows, the best weights of each loop.
 const SCRIPT: &str = r#"
 import "std/local_lip" as lip;
 let cfg  = settings(#{ epochs: 3, batch: 16, each: true });
-let data = dataset("digits", #{ train_limit: 96, test_limit: 8, crop: 1, cutout: 2 });
+let data = dataset("digits", #{ train_limit: 112, validation: 16, test_limit: 8, crop: 1, cutout: 2 });
 let act  = relu_theta(1.0);
 let first  = sequential(data.shape, [conv2d(4, 3), act, flatten(), linear(24), act, linear(data.classes)]);
 let second = first.copy();
@@ -43,6 +43,7 @@ for (model, i) in [first, second] {
         }
         draws.push(random());
         run.keep("draws", draws);
+        run.best(model, data.validation, accuracy(model.forward(data.validation.images([0, 1, 2, 3])), data.validation.labels([0, 1, 2, 3])).item(), `${i}_best.safetensors`);
         run.checkpoint();
     }
     run.result(#{ network: i, loss: run.metrics.loss, draw: random() });
@@ -71,7 +72,7 @@ fn run_in(folder: &Folder) -> PathBuf {
 /// All that a run comes to: weights byte by byte, metrics without the time, results.
 fn outcome(run: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = vec![];
-    for file in ["first", "second", "mean"] {
+    for file in ["first", "second", "mean", "0_best", "1_best"] {
         all.push((file.to_string(), std::fs::read(run.join(format!("{file}.safetensors"))).expect("weights")));
     }
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
@@ -89,6 +90,7 @@ fn outcome(run: &Path) -> Vec<(String, Vec<u8>)> {
     let record: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("run.json")).unwrap()).unwrap();
     assert_eq!(record["status"], "finished");
     all.push(("results".into(), serde_json::to_vec(&record["results"]).unwrap()));
+    all.push(("best".into(), serde_json::to_vec(&record["best"]).unwrap()));
     all
 }
 

@@ -27,6 +27,7 @@ Examples:
   workbench sweep my_net.rhai --set lr=1e-3,3e-4 --seeds 3
   workbench compare runs/2026-01-31-my_net-*              settings that differ, results side by side
   workbench pack runs/2026-01-31-my_net-k3x9a             one file to pass on; `workbench replay` repeats it
+  workbench report runs/2026-01-31-my_net-k3x9a           plots and a page about the run, report.html
   workbench check my_net.rhai                             find misspelt names, run nothing
   workbench doc lip::bounds                               what it does, its shapes and options
   workbench repl my_net.rhai                              run it, then go on at the prompt
@@ -103,6 +104,8 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
+    /// Write what a person reads about a run: plots and report.html, one file for any browser, in the run's folder.
+    Report(ReportArguments),
     /// Data sets: what is there, fetching, checking, showing.
     Data {
         /// What to do.
@@ -265,6 +268,16 @@ pub struct SweepArguments {
     /// What the script may touch and take.
     #[command(flatten)]
     pub permissions: Permissions,
+}
+
+/// Which run, and where its report goes.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArguments {
+    /// The run's folder. The run may be under way, or may have been killed.
+    pub run: PathBuf,
+    /// Write the page to this file only, and leave the folder as it is.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -6,6 +6,7 @@ mod doc;
 mod origin;
 mod packing;
 mod permissions;
+mod report;
 mod run;
 mod runs;
 mod signals;
@@ -71,6 +72,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         }
         Some(Command::Compare { runs, html }) => Ok(end(runs::compare(&runs, html.as_deref()).map_err(Failure::bare))),
         Some(Command::Sweep(what)) => sweep::run(&what, host),
+        Some(Command::Report(what)) => report::run(&what),
         Some(Command::Check { script }) => {
             let threads = start(host.threads)?;
             let started = Started { threads, script: Some(script.clone()), ..Started::default() };

@@ -53,7 +53,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// Write one tensor to an npy file, all or nothing.
 pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     let folder = folder_of(path);
-    let beside = tempfile::Builder::new().suffix(".npy").tempfile_in(folder).map_err(|e| failed("save", path, &e))?;
+    let beside = temporary().suffix(".npy").tempfile_in(folder).map_err(|e| failed("save", path, &e))?;
     tensor.detach().to_device(&Device::Cpu)?.contiguous()?.write_npy(beside.path())?;
     beside.persist(path).map(|_| ()).map_err(|e| failed("save", path, &e.error))
 }
@@ -64,13 +64,23 @@ pub fn read_npy(path: &Path, device: &Device) -> Result<Tensor> {
     read().map_err(|e| failed("load", path, &message(&e)))
 }
 
+/// Write a file, all or nothing.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder_of(path))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+    let mut file = temporary().tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
+}
+
+/// A maker of files that will get another name. Who may read them is what the umask says, as of any other file: a temporary
+/// file by itself is its owner's alone.
+pub fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -84,6 +94,19 @@ fn failed(op: &str, path: &Path, why: &dyn std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn files_follow_the_umask() -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir()?;
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).map(|m| m.permissions().mode());
+        std::fs::write(folder.path().join("any"), b"x")?;
+        replace(&folder.path().join("replaced"), b"x")?;
+        write_npy(&folder.path().join("t.npy"), &Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu)?)?;
+        assert_eq!([mode("replaced")?, mode("t.npy")?], [mode("any")?; 2]);
+        Ok(())
+    }
 
     #[test]
     fn what_is_written_is_read_and_damage_is_named() -> Result<()> {

@@ -1,7 +1,7 @@
 //! Runs as they lie on the disk, in a folder or in a pack: what they were, how they stand, what they came to.
 
+use super::lock::is_under_way;
 use super::pack::{Pack, is_pack};
-use super::recording::is_under_way;
 use super::rows;
 use super::run_json::{self, Record, Status};
 use serde_json::{Map, Value};

@@ -1,5 +1,6 @@
 //! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; tables.
 
+mod best;
 mod checkpoint;
 mod csv;
 mod display;
@@ -8,7 +9,9 @@ mod folder;
 mod format;
 mod git;
 pub mod kept;
+mod lock;
 mod metrics;
+mod overhead;
 pub mod pack;
 mod parquet;
 mod progress;
@@ -18,18 +21,21 @@ mod resuming;
 mod rows;
 mod run_json;
 mod state;
+mod statements;
 pub mod sweep;
 mod table;
 
-pub use checkpoint::Piece;
+pub use checkpoint::{Piece, hex};
 pub use csv::csv;
 pub use folder::RunFolder;
 pub use format::duration;
 pub use git::state as git_state;
 pub use kept::Kept;
+pub use lock::is_under_way;
 pub use metrics::Value;
 pub use progress::Run;
 pub use recording::Options;
 pub use resuming::Holder;
-pub use run_json::{Data, Git, Record, Setting, Status};
+pub use rows::{RESERVED, epochs};
+pub use run_json::{Best, Data, Git, Record, Setting, Sitting, Status};
 pub use table::table;

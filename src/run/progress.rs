@@ -8,6 +8,7 @@ use super::display::{head, not_finite, place, time_left};
 use super::folder::RunFolder;
 use super::format::duration;
 use super::metrics::{Metrics, Value};
+use super::overhead::Overhead;
 use super::recording::Recorder;
 use super::resuming::Holder;
 use super::state::Position;
@@ -28,6 +29,7 @@ pub struct Run {
     pub(super) recorder: RefCell<Recorder>,
     pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
     pub(super) bar: ProgressBar,
+    pub(super) overhead: Overhead,
 }
 
 impl std::fmt::Debug for Run {
@@ -78,7 +80,8 @@ impl Run {
         let live = std::io::stderr().is_terminal();
         let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        Self { folder, state: RefCell::default(), recorder: RefCell::default(), holder: RefCell::default(), bar }
+        let (state, recorder, holder) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { folder, state, recorder, holder, bar, overhead: Overhead::default() }
     }
 
     /// Print a line of the script's output to stdout, above the live line. A closed pipe ends the process quietly.

@@ -4,11 +4,13 @@
 //! The folder is made when the script first trains or saves something. While the run is under way it is locked, so that
 //! two processes cannot continue one run.
 
+use super::best::BestFiles;
 use super::checkpoint;
+use super::lock::lock;
 use super::progress::Run;
 use super::resuming::{Resume, Writing, latest};
 use super::rows::{Lengths, Row, Rows};
-use super::run_json::{Data, Record, Setting, Sitting, Status};
+use super::run_json::{Data, Record, Sitting, Status};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -49,9 +51,10 @@ pub struct Recorder {
     pub kept: Map<String, Value>,
     /// Why the run cannot go on inside an epoch, if it cannot.
     pub(super) carried: Option<String>,
+    pub(super) best: BestFiles,
     on: bool,
     /// The data sets that the run had when it began, and that the script has not loaded again yet.
-    was_loaded: VecDeque<Data>,
+    pub(super) was_loaded: VecDeque<Data>,
     sources: Option<Box<dyn Fn() -> Sources>>,
     /// Where the files of metrics go on, and from what the run does.
     goes_on: Option<(Lengths, String)>,
@@ -62,8 +65,20 @@ pub struct Recorder {
 }
 
 /// Names in a run's folder that are the record's own.
-const OWN: [&str; 9] =
-    ["run.json", "metrics.jsonl", "metrics.csv", "output.txt", "events", "checkpoints", "source", "stdlib", ".lock"];
+const OWN: [&str; 12] = [
+    "run.json",
+    "metrics.jsonl",
+    "metrics.csv",
+    "output.txt",
+    "events",
+    "checkpoints",
+    "source",
+    "stdlib",
+    ".lock",
+    "plots",
+    "report.html",
+    super::best::FILE,
+];
 
 impl Recorder {
     /// Time spent on this run in all its sittings.
@@ -106,11 +121,13 @@ impl Run {
         let mut recorder = self.recorder.borrow_mut();
         recorder.record.sittings = old.sittings;
         recorder.record.weights = old.weights;
+        recorder.best.undone = old.best.into_iter().map(|best| best.file).collect();
         let (lengths, from) = match found {
             Some((number, path, found)) => {
                 let highest = checkpoint::numbered(&checkpoints).first().map_or(number, |(n, _)| *n);
                 recorder.writing = Writing::after(highest, Some(path.clone()));
                 recorder.record.seconds = found.state.seconds;
+                recorder.record.recording_seconds = found.state.recording;
                 recorder.kept = found.state.kept.clone();
                 recorder.was_loaded = old.data.into();
                 let state = &found.state;
@@ -159,12 +176,13 @@ impl Run {
         }
         let goes_on = self.recorder.borrow_mut().goes_on.take();
         let (lengths, from) = goes_on.unwrap_or((Lengths::default(), "the beginning".into()));
-        self.open(&folder, lengths, &from)?;
+        self.overhead.time(|| self.open(&folder, lengths, &from))?;
         Ok(folder)
     }
 
     fn open(&self, folder: &Path, lengths: Lengths, from: &str) -> Result<(), String> {
         let failed = |e: std::io::Error| format!("run folder: {}: {e}", folder.display());
+        self.recorder.borrow_mut().best.put_back(folder).map_err(failed)?;
         let rows = Rows::open(folder, lengths).map_err(failed)?;
         let mut options = OpenOptions::new();
         let output = options.create(true).append(true).open(folder.join("output.txt")).map_err(failed)?;
@@ -212,73 +230,18 @@ impl Run {
         Ok(())
     }
 
-    fn write_record(&self) -> Result<(), String> {
-        match (self.folder.existing(), &*self.recorder.borrow()) {
-            (Some(folder), recorder) if recorder.on && recorder.rows.is_some() => recorder.record.write(&folder),
-            _ => Ok(()),
-        }
-    }
-
-    /// The settings in force are known.
-    pub fn set_settings(&self, resolved: Vec<(String, String, bool)>) -> Result<(), String> {
-        let settings = resolved.into_iter().map(|(key, value, given)| Setting { key, value, given }).collect();
-        self.recorder.borrow_mut().record.settings = settings;
-        self.write_record()
-    }
-
-    /// The script will load these data sets, in this order: it is a run again that was already.
-    pub fn expect_data(&self, data: Vec<Data>) {
-        self.recorder.borrow_mut().was_loaded = data.into();
-    }
-
-    /// What is known about the run.
-    pub fn described(&self) -> Record {
-        self.recorder.borrow().record.clone()
-    }
-
-    /// A data set was loaded. A run that goes on, or is run again, has to have the same one.
-    pub fn add_data(&self, data: impl FnOnce() -> Result<Data, String>) -> Result<(), String> {
-        if !self.is_recorded() {
+    pub(super) fn write_record(&self) -> Result<(), String> {
+        let recorder = self.recorder.borrow();
+        let Some(folder) = self.folder.existing().filter(|_| recorder.on && recorder.rows.is_some()) else {
             return Ok(());
-        }
-        let data = data()?;
-        let mut recorder = self.recorder.borrow_mut();
-        let old = recorder.was_loaded.pop_front();
-        if old.is_some_and(|old| old.name != data.name || old.splits != data.splits) {
-            return Err(format!(
-                "dataset: `{}` does not hold what it held when the run began, which this one goes on with or repeats; bring \
-                 that back, or begin anew",
-                data.name
-            ));
-        }
-        recorder.record.data.push(data);
-        drop(recorder);
-        self.write_record()
+        };
+        let record = Record { recording_seconds: self.recording_seconds(&recorder), ..recorder.record.clone() };
+        self.overhead.time(|| record.write(&folder))
     }
 
-    /// The script states a result.
-    pub fn result(&self, result: Value) -> Result<(), String> {
-        self.recorder.borrow_mut().record.results.push(result);
-        // Alone it makes no folder: a script that evaluates and saves nothing leaves none behind.
-        self.write_record()
-    }
-
-    /// Keep a value of the script's under a name, in every checkpoint from now on.
-    pub fn keep(&self, name: &str, value: Value) {
-        if self.is_watched() {
-            self.used_before_pass("run.keep");
-        }
-        self.recorder.borrow_mut().kept.insert(name.into(), value);
-    }
-
-    /// What is kept under a name.
-    pub fn kept(&self, name: &str) -> Option<Value> {
-        self.recorder.borrow().kept.get(name).cloned()
-    }
-
-    pub(super) fn keep_weights(&self, path: &Path) {
-        let inside = self.folder.existing().and_then(|f| path.strip_prefix(f).ok().map(|p| p.display().to_string()));
-        self.recorder.borrow_mut().record.weights = inside;
+    /// Time that went into the record, in all sittings.
+    pub(super) fn recording_seconds(&self, recorder: &Recorder) -> f64 {
+        recorder.record.recording_seconds + self.overhead.seconds()
     }
 
     pub(super) fn keep_output(&self, text: &str) {
@@ -316,7 +279,8 @@ impl Run {
         let seconds = recorder.seconds();
         let Some(rows) = recorder.rows.as_mut().filter(|_| !values.is_empty()) else { return Ok(()) };
         let row = Row { label: &state.label, epoch: state.epoch + 1, batch, step: state.step, seconds, values };
-        rows.add(&row)
+        self.overhead
+            .time(|| rows.add(&row))
             .map_err(|e| format!("run folder: the metrics cannot be written: {e}; make room, then go on with --resume"))
     }
 
@@ -348,7 +312,7 @@ impl Run {
         if self.recorder.borrow().rows.is_none() {
             return Ok(());
         }
-        self.write_sources(&folder)?;
+        self.overhead.time(|| self.write_sources(&folder))?;
         {
             let mut recorder = self.recorder.borrow_mut();
             recorder.record.status = status;
@@ -359,22 +323,16 @@ impl Run {
     }
 }
 
-/// Only one process at a time.
-fn lock(folder: &Path) -> Result<File, String> {
-    let path = folder.join(".lock");
-    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(format!("the run in {} is under way in another process; wait for it, or stop it", folder.display()))
+impl Run {
+    /// The script has ended and everything is written: let `draw` make of the folder what a person looks at.
+    pub fn illustrate(&self, draw: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        let Some(folder) = self.folder.existing().filter(|_| self.is_recorded()) else { return Ok(()) };
+        if self.recorder.borrow().rows.is_none() {
+            return Ok(());
         }
-        Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
+        let began = Instant::now();
+        let drawn = self.overhead.time(|| draw(&folder));
+        self.recorder.borrow_mut().record.seconds += began.elapsed().as_secs_f64();
+        drawn.and(self.write_record())
     }
-}
-
-/// Does a process run the run in `folder` at this moment?
-pub fn is_under_way(folder: &Path) -> bool {
-    let file = OpenOptions::new().write(true).open(folder.join(".lock"));
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }

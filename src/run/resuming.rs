@@ -4,6 +4,7 @@
 //! same order. Loops that were over are skipped, with the state that they ended in; the loop that was under way goes on at
 //! its epoch, and the epoch's pass over the training images at its batch. What lies between loops is done again.
 
+use super::best::BestFiles;
 use super::checkpoint::{self, Checkpoint, Piece};
 use super::metrics::Metrics;
 use super::progress::{Run, State as Live, position, read_back};
@@ -173,13 +174,16 @@ impl Run {
 
     /// Objects and generators as they were: at the beginning of the epoch, if the run goes on `inside` it.
     fn restore(&self, holder: &dyn Holder, from: &Checkpoint, inside: bool) -> Result<(), String> {
-        let State { step, objects, at_epoch, now, last, kept, results, left_early, .. } = &from.state;
+        let State { step, objects, at_epoch, now, last, kept, results, left_early, best, .. } = &from.state;
+        let files = BestFiles::read(best, &from.tensors()?)?;
         holder.restore(objects, &from.tensors()?).map_err(|why| format!("resume: {why}"))?;
         holder.set_counters(if inside { at_epoch } else { now }).map_err(|why| format!("resume: {why}"))?;
         let mut state = self.state.borrow_mut();
         (state.step, state.last, state.left_early) = (*step, last.clone(), left_early.clone());
         let mut recorder = self.recorder.borrow_mut();
         (recorder.kept, recorder.record.results) = (kept.clone(), results.clone());
+        recorder.record.best = best.clone();
+        recorder.best.files = files;
         Ok(())
     }
 
@@ -267,7 +271,7 @@ impl Run {
         let position = at(&self.state.borrow());
         let number = self.recorder.borrow().writing.number + 1;
         let began = Instant::now();
-        let path = self.write_state(&format!("{number:06}"), position, true)?;
+        let path = self.overhead.time(|| self.write_state(&format!("{number:06}"), position, true))?;
         let mut recorder = self.recorder.borrow_mut();
         let writing = &mut recorder.writing;
         (writing.number, writing.took, writing.finished) = (number, began.elapsed(), Some(Instant::now()));
@@ -288,10 +292,11 @@ impl Run {
         let folder = self.checkpoints()?;
         read_back(&mut self.state.borrow_mut())?;
         let vectors = vectors && self.recorder.borrow().options.vectors;
-        let (objects, pieces) = holder.pieces(self.state.borrow().made, vectors)?;
+        let (objects, mut pieces) = holder.pieces(self.state.borrow().made, vectors)?;
         let lengths = self.sync_rows()?;
         let live = self.state.borrow();
         let recorder = self.recorder.borrow();
+        pieces.extend(recorder.best.pieces());
         let [epoch, window] = live.metrics.saved();
         // Before the first batch, the whole epoch is done again.
         let anew = live.in_epoch && position.batch == 0;
@@ -300,6 +305,7 @@ impl Run {
             position,
             step: if anew { live.step_at_epoch } else { live.step },
             seconds: recorder.seconds(),
+            recording: self.recording_seconds(&recorder),
             device: recorder.record.device.clone(),
             threads: recorder.record.threads,
             vectors,
@@ -313,6 +319,7 @@ impl Run {
             lengths,
             kept: recorder.kept.clone(),
             results: recorder.record.results.clone(),
+            best: recorder.record.best.clone(),
             left_early: live.left_early.clone(),
         };
         checkpoint::write(&folder, stem, &state, &pieces).map_err(|e| {
@@ -334,7 +341,7 @@ impl Run {
         let ended = |state: &Live| Position { ended: true, epoch: state.epochs, ..position(state) };
         let at = ended(&self.state.borrow());
         let stem = checkpoint::end_stem(index - 1);
-        let path = self.write_state(&stem, at, false)?;
+        let path = self.overhead.time(|| self.write_state(&stem, at, false))?;
         checkpoint::keep_only(&path, &stem);
         self.checkpoint_when(true, ended)
     }

@@ -32,10 +32,14 @@ pub struct Record {
     pub sittings: Vec<Sitting>,
     pub status: Status,
     pub seconds: f64,
+    /// Of these, what went into the record itself: rows, checkpoints, checksums, plots, the report.
+    pub recording_seconds: f64,
     /// What the script stated as its results.
     pub results: Vec<Value>,
     /// The weights that were saved last, a file in the run's folder.
     pub weights: Option<String>,
+    /// The best weights by images that were set apart, a file each.
+    pub best: Vec<Best>,
 }
 
 /// A setting of the script as it was in force.
@@ -46,6 +50,18 @@ pub struct Setting {
     pub value: String,
     /// Did the command line set it?
     pub given: bool,
+}
+
+/// Weights that scored highest on validation images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    pub file: String,
+    pub score: f64,
+    /// Where: the loop by number, from 0, and name, and the epoch, from 1.
+    pub index: usize,
+    pub label: String,
+    pub epoch: usize,
 }
 
 /// The repository that the run was started in.

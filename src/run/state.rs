@@ -2,6 +2,7 @@
 
 use super::metrics::Saved;
 use super::rows::Lengths;
+use super::run_json::Best;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,6 +35,9 @@ pub struct State {
     pub step: u64,
     /// Time spent so far.
     pub seconds: f64,
+    /// Of it, the time that recording took.
+    #[serde(default)]
+    pub recording: f64,
     pub device: String,
     pub threads: usize,
     /// Are the stores of power-iteration vectors in it?
@@ -54,6 +58,9 @@ pub struct State {
     /// What the script keeps, and the results that it has stated.
     pub kept: Map<String, Value>,
     pub results: Vec<Value>,
+    /// The best weights so far; their files are among the tensors, as `best/<file>`.
+    #[serde(default)]
+    pub best: Vec<Best>,
     /// Loops that were left by `break`.
     pub left_early: Vec<usize>,
 }

@@ -14,6 +14,7 @@ use super::settings::Overrides;
 use super::stdlib::{Modules, stdlib};
 use super::typed::Typed;
 use super::{check, engine};
+use crate::report;
 use crate::run::{Data, Record, Status};
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
@@ -185,6 +186,10 @@ impl Session {
         };
         // What went wrong first is what is told.
         let finished = self.host.run.finish(status).map_err(Failure::bare);
+        // The run is what it is without its report.
+        if let Err(why) = self.host.run.illustrate(report::write) {
+            self.host.run.note(&format!("note: {why}"));
+        }
         result.and(finished)
     }
 

@@ -4,6 +4,7 @@
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
+mod html;
 pub mod page;
 pub mod picture;
 pub mod plot;
@@ -11,5 +12,6 @@ pub mod screen;
 pub mod table;
 
 pub use curve::{Series, curve};
+pub use html::escaped;
 pub use screen::{Screen, short};
 pub use table::{clipped, table};

@@ -5,6 +5,8 @@ use super::curve::Series;
 use super::distribution;
 use super::screen::short;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use std::ops::Range;
@@ -36,6 +38,8 @@ pub struct Plot {
     pub drawing: Drawing,
     /// Width and height in pixels.
     pub size: (u32, u32),
+    /// Do the names stand beside the plot? Else they lie on it.
+    pub names_beside: bool,
     /// The values.
     pub series: Vec<Series>,
 }
@@ -62,14 +66,16 @@ impl Format {
 /// The bins of a histogram.
 const BINS: usize = 30;
 /// Colours that are told apart with every kind of colour vision (Okabe and Ito).
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    RGBColor(90, 90, 90),
+    RGBColor(128, 128, 128),
+    RGBColor(120, 94, 240),
+    RGBColor(150, 100, 50),
 ];
 
 impl Plot {
@@ -114,20 +120,27 @@ impl Plot {
         let (x, y) = (span(&shapes, |p| p.0, 0.0), span(&shapes, |p| p.1, 0.04));
         let y = if bars { 0.0..y.end } else { y };
         area.fill(&WHITE).map_err(fail)?;
-        let mut builder = ChartBuilder::on(area);
+        let named = self.series.iter().any(|s| !s.name.is_empty());
+        let beside = if named && self.names_beside { Some(self.beside()) } else { None };
+        let (area, names) = area.split_horizontally(self.size.0.saturating_sub(beside.unwrap_or(0)));
+        let mut builder = ChartBuilder::on(&area);
         builder.margin(14).x_label_area_size(46).y_label_area_size(66);
         if !self.title.is_empty() {
             builder.caption(&self.title, ("sans-serif", 20));
         }
-        let mut chart = builder.build_cartesian_2d(x, y).map_err(fail)?;
+        let whole = shapes.iter().flatten().all(|p| p.0.fract() == 0.0);
+        let x_labels = if whole && !bars { ((x.end - x.start).min(10.0) as usize + 1).max(2) } else { 11 };
+        let numbers = if self.log_y { of_logarithms(&y) } else { None };
+        let mut chart = builder.build_cartesian_2d(x, Axis { range: y.into(), numbers }).map_err(fail)?;
         let log = self.log_y;
         let tick = move |y: &f64| if log { short(10f64.powf(*y)) } else { short(*y) };
         chart
             .configure_mesh()
-            .light_line_style(WHITE)
+            .max_light_lines(0)
             .bold_line_style(RGBColor(225, 225, 225))
             .label_style(("sans-serif", 13))
             .axis_desc_style(("sans-serif", 15))
+            .x_labels(x_labels)
             .x_desc(&self.x_label)
             .y_desc(&self.y_label)
             .x_label_formatter(&|x| short(*x))
@@ -139,6 +152,10 @@ impl Plot {
             let name = series.name.clone();
             let legend = move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled());
             let anno = match self.drawing {
+                // A line through one point would be nothing.
+                Drawing::Line if points.len() == 1 => {
+                    chart.draw_series(points.into_iter().map(|p| Circle::new(p, 3, colour.filled())))
+                }
                 Drawing::Line => chart.draw_series(LineSeries::new(points, colour.stroke_width(2))),
                 Drawing::Points => chart.draw_series(points.into_iter().map(|p| Circle::new(p, 3, colour.filled()))),
                 Drawing::Histogram => {
@@ -150,7 +167,13 @@ impl Plot {
                 anno.label(name).legend(legend);
             }
         }
-        if self.series.iter().any(|s| !s.name.is_empty()) {
+        if beside.is_some() {
+            for (i, series) in self.series.iter().enumerate() {
+                let (y, colour) = (40 + 20 * i as i32, COLOURS[i % COLOURS.len()]);
+                names.draw(&Rectangle::new([(0, y), (14, y + 8)], colour.filled())).map_err(fail)?;
+                names.draw(&Text::new(series.name.clone(), (20, y - 2), ("sans-serif", 13))).map_err(fail)?;
+            }
+        } else if named {
             chart
                 .configure_series_labels()
                 .background_style(WHITE.mix(0.85))
@@ -161,6 +184,12 @@ impl Plot {
                 .map_err(fail)?;
         }
         area.present().map_err(fail)
+    }
+
+    /// The width of the names beside the plot.
+    fn beside(&self) -> u32 {
+        let longest = self.series.iter().map(|s| s.name.chars().count()).max().unwrap_or(0) as u32;
+        (34 + 8 * longest).min(self.size.0 / 2)
     }
 }
 
@@ -178,6 +207,51 @@ fn outline(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     }
     corners.push((low + width * counts.len() as f64, 0.0));
     corners
+}
+
+/// An axis that may say where its numbers stand.
+struct Axis {
+    range: RangedCoordf64,
+    numbers: Option<Vec<f64>>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.range.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match &self.numbers {
+            None => self.range.key_points(hint),
+            // No lines between those that have numbers.
+            Some(_) if hint.weight().allow_light_points() => vec![],
+            Some(numbers) => numbers.clone(),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.range()
+    }
+}
+
+/// Where a logarithmic axis has its numbers: at powers of ten, and at 2 and 5 times these or at all their multiples where the
+/// range is short. None if it is too short for two of them.
+fn of_logarithms(range: &Range<f64>) -> Option<Vec<f64>> {
+    let multiples: &[f64] = match range.end - range.start {
+        width if width > 8.0 => return None,
+        width if width > 3.0 => &[1.0],
+        width if width > 1.0 => &[1.0, 2.0, 5.0],
+        _ => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+    };
+    let powers = range.start.floor() as i32..=range.end.floor() as i32;
+    let points: Vec<f64> = powers
+        .flat_map(|power| multiples.iter().map(move |m| f64::from(power) + m.log10()))
+        .filter(|point| range.contains(point))
+        .collect();
+    (points.len() > 1).then_some(points)
 }
 
 /// The range of one coordinate with some air; never empty.
@@ -204,6 +278,7 @@ mod tests {
             log_y: false,
             drawing,
             size: (320, 240),
+            names_beside: false,
             series: vec![Series { name: "certified".into(), points }],
         }
     }
@@ -225,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn axes_have_numbers_that_one_would_write() {
+        let log = Plot { log_y: true, ..plot(Drawing::Line, vec![(1.0, 2.6), (2.0, 13.0), (3.0, 5.0)]) };
+        let svg = String::from_utf8(log.render(Format::Svg).unwrap()).unwrap();
+        let shown = |text: &str| svg.lines().any(|line| line.trim() == text);
+        assert!(["3", "5", "10"].into_iter().all(shown), "{svg}");
+        assert!(!["1.5", "2.5", "3.981", "6.31"].into_iter().any(shown), "{svg}");
+    }
+
+    #[test]
     fn odd_values_make_no_trouble() {
         for points in [vec![], vec![(1.0, 1.0)], vec![(0.0, 1e300), (1.0, -1e300)], vec![(0.0, f64::INFINITY)]] {
             for log_y in [false, true] {
@@ -232,6 +316,9 @@ mod tests {
                 plot.render(Format::Svg).unwrap();
             }
         }
+        let beside = Plot { names_beside: true, ..plot(Drawing::Line, vec![(1.0, 1.0)]) };
+        let svg = String::from_utf8(beside.render(Format::Svg).unwrap()).unwrap();
+        assert!(svg.contains("certified") && svg.contains("<circle"), "one point is seen: {svg}");
         assert_eq!((Format::of("a.b.PNG"), Format::of("svg")), (Some(Format::Png), None));
     }
 }

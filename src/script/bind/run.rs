@@ -3,7 +3,7 @@
 use super::args;
 use super::host::host;
 use super::json;
-use super::types::{Model, Tensor, int};
+use super::types::{Model, Split, Tensor, int};
 use crate::compute::interrupt;
 use crate::run::{Run, Value};
 use crate::script::error::{Res, candle, fail, interrupted};
@@ -16,10 +16,10 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Epochs>("Epochs");
     engine.register_iterator_result::<Epochs, INT>();
     engine.register_fn("to_string", |_: &mut Rc<Run>| {
-        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, csv, path".to_string()
+        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, best, csv, path".to_string()
     });
     engine.register_fn("to_debug", |_: &mut Rc<Run>| {
-        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, csv, path".to_string()
+        "run: epochs, log, metrics, checkpoint, keep, kept, result, save, best, csv, path".to_string()
     });
     engine.register_global_module(rhai::exported_module!(run_api).into());
 }
@@ -53,6 +53,12 @@ fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     let count = args::count("run.epochs", "the number of epochs", count)?;
     let next = run.begin(count, label).map_err(fail)?;
     Ok(Epochs { run: run.clone(), next, count })
+}
+
+fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: Option<&str>) -> Res<bool> {
+    let score = args::number("run.best: the score", score)?;
+    let save = |path: &std::path::Path| model.0.save(path).map_err(|e| crate::compute::error::message(&e));
+    run.best(split.0.name(), score, file, save).map_err(fail)
 }
 
 fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
@@ -127,6 +133,14 @@ mod run_api {
         model.0.save(&path).map_err(candle)?;
         run.saved(path.clone());
         Ok(path.display().to_string())
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn best(run: &mut Rc<Run>, model: Model, split: Split, score: Dynamic) -> Res<bool> {
+        super::best_of(run, &model, &split, &score, None)
+    }
+    #[rhai_fn(name = "best", pure, return_raw)]
+    pub fn best_as(run: &mut Rc<Run>, model: Model, split: Split, score: Dynamic, file: &str) -> Res<bool> {
+        super::best_of(run, &model, &split, &score, Some(file))
     }
     #[rhai_fn(pure, return_raw)]
     pub fn csv(run: &mut Rc<Run>, file: &str, head: Array, rows: Array) -> Res<String> {

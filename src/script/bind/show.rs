@@ -92,6 +92,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
             _ => Drawing::Line,
         },
         size: (options.usize("width", 800, 160..=4000)? as u32, options.usize("height", 500, 120..=4000)? as u32),
+        names_beside: false,
         series: series("plot", x, y)?,
     };
     options.finish()?;

@@ -4,6 +4,7 @@
 use super::Docs;
 use super::guide::CHAPTERS;
 use super::page::{Entry, Kind, Page};
+use crate::show::escaped;
 use crate::show::highlight::{Part, painted};
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, Options, Parser, Tag, TagEnd};
 use std::collections::BTreeSet;
@@ -208,10 +209,6 @@ impl Site<'_> {
         pulldown_cmark::html::push_html(&mut html, events.into_iter());
         html
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const STYLE: &str = include_str!("../../../docs/style.css");

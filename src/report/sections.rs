@@ -1,0 +1,184 @@
+//! The sections of the page: tables of what `run.json` and the metrics say.
+
+use super::words::{definitions, quoted, value};
+use crate::run::{RESERVED, Record, Setting, Sitting, duration};
+use crate::show::escaped;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// How many epochs of each loop are shown in numbers.
+const LAST: usize = 5;
+
+/// The order of columns of results; others follow.
+const ORDER: [&str; 8] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "certified"];
+
+/// A table; cells are escaped here. The first column is text, the others are numbers if `numbers`.
+fn table(head: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
+    let line = |cells: Vec<&str>, tag: &str| {
+        // Checksums and addresses may be broken anywhere, short words may not.
+        let class = |cell: &str| if cell.chars().count() > 40 { " class=\"long\"" } else { "" };
+        let cell = |cell: &&str| format!("<{tag}{}>{}</{tag}>", class(cell), escaped(cell));
+        let cells: String = cells.iter().map(cell).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect(), "td")).collect();
+    let class = if numbers { " class=\"numbers\"" } else { "" };
+    format!("<div class=\"wide\"><table{class}>\n{}{body}</table></div>\n", line(head.to_vec(), "th"))
+}
+
+/// Names and values, one under the other.
+fn list(pairs: &[(String, String)]) -> String {
+    let line = |(name, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
+    format!("<dl>\n{}</dl>\n", pairs.iter().map(line).collect::<String>())
+}
+
+/// What the script stated, and the best weights by validation.
+pub fn results(record: &Record) -> String {
+    let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
+    let mut names: Vec<&str> = vec![];
+    // Which network and how first, then its numbers, then what else the script has stated.
+    let stated_names = || stated.iter().flat_map(|result| result.keys().map(String::as_str));
+    for name in ORDER.into_iter().filter(|name| stated_names().any(|n| n == *name)).chain(stated_names()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut text = String::new();
+    if !stated.is_empty() {
+        let cell = |result: &Map<String, Value>, name: &str| result.get(name).map_or("–".into(), |v| value(name, v));
+        let rows: Vec<Vec<String>> =
+            stated.iter().map(|result| names.iter().map(|name| cell(result, name)).collect()).collect();
+        text += &table(&names, &rows, true);
+        let meaning: Vec<(String, String)> =
+            definitions(&names).into_iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        if !meaning.is_empty() {
+            text += &format!("<div class=\"meaning\">{}</div>\n", list(&meaning));
+        }
+    }
+    if let Some(weights) = &record.weights {
+        text += &format!("<p>Weights of the last epoch: <code>{}</code>.</p>\n", escaped(weights));
+    }
+    for best in &record.best {
+        let name =
+            if best.label.is_empty() { String::new() } else { format!(" of <code>{}</code>", escaped(&best.label)) };
+        text += &format!(
+            "<p>Best by images set apart for validation: epoch {}{name}, score {}, <code>{}</code>. The results above are \
+             the last epoch's.</p>\n",
+            best.epoch,
+            value("", &best.score.into()),
+            escaped(&best.file)
+        );
+    }
+    text
+}
+
+/// The last epochs of each loop in numbers.
+pub fn last_epochs(rows: &[Map<String, Value>]) -> String {
+    let label = |row: &Map<String, Value>| row.get("loop").and_then(Value::as_str).unwrap_or("").to_string();
+    let mut loops: Vec<String> = vec![];
+    for row in rows {
+        if !loops.contains(&label(row)) {
+            loops.push(label(row));
+        }
+    }
+    let mut text = String::new();
+    for name in &loops {
+        let own: Vec<_> = rows.iter().filter(|row| label(row) == *name).collect();
+        let shown = &own[own.len().saturating_sub(LAST)..];
+        let mut names: Vec<&str> = vec!["epoch"];
+        for key in shown.iter().flat_map(|row| row.keys()) {
+            if !RESERVED.contains(&key.as_str()) && !names.contains(&key.as_str()) {
+                names.push(key);
+            }
+        }
+        if !name.is_empty() {
+            text += &format!("<h3>{}</h3>\n", escaped(name));
+        }
+        // A column for each epoch: there are more metrics than epochs here.
+        let cell = |row: &Map<String, Value>, name: &str| row.get(name).map_or(String::new(), |v| value(name, v));
+        let line = |metric: &&str| {
+            let cells = shown.iter().map(|row| cell(row, metric));
+            std::iter::once(metric.to_string()).chain(cells).collect::<Vec<_>>()
+        };
+        let lines: Vec<Vec<String>> = names.iter().map(line).collect();
+        let head: Vec<&str> = lines[0].iter().map(String::as_str).collect();
+        text += &table(&head, &lines[1..], true);
+    }
+    text
+}
+
+/// Settings, with those marked that the command line gave.
+pub fn settings(record: &Record) -> String {
+    if record.settings.is_empty() {
+        return String::new();
+    }
+    let line = |s: &Setting| {
+        let (open, close, note) = if s.given { ("<mark>", "</mark>", "set by --set") } else { ("", "", "") };
+        let value = escaped(&s.value);
+        format!("<tr><td>{}</td><td>{open}{value}{close}</td><td>{note}</td></tr>\n", escaped(&s.key))
+    };
+    let lines: String = record.settings.iter().map(line).collect();
+    format!("<div class=\"wide\"><table>\n<tr><th>setting</th><th>value</th><th></th></tr>\n{lines}</table></div>\n")
+}
+
+/// Seed, device, versions, revision, sittings, and what recording cost.
+pub fn environment(record: &Record) -> String {
+    let mut pairs = vec![
+        ("script".to_string(), record.script.clone()),
+        ("seed".into(), record.seed.to_string()),
+        ("device".into(), record.device.clone()),
+        ("threads".into(), record.threads.to_string()),
+    ];
+    pairs.extend(record.versions.iter().map(|(name, version)| (name.clone(), version.clone())));
+    let revision = match &record.git {
+        None => "the run was started outside a repository".to_string(),
+        Some(git) => match git.dirty {
+            Some(false) => git.revision.clone(),
+            Some(true) => format!("{}, and files had been changed", git.revision),
+            None => format!("{}, unknown whether files had been changed", git.revision),
+        },
+    };
+    pairs.push(("git revision".into(), revision));
+    if record.seconds > 0.0 {
+        let share = 100.0 * record.recording_seconds / record.seconds;
+        let time = duration(Duration::from_secs_f64(record.seconds));
+        pairs.push(("time".into(), format!("{time}, of which recording took {share:.1} % (without this page)")));
+    }
+    let mut text = list(&pairs);
+    if !record.sittings.is_empty() {
+        let row = |s: &Sitting| vec![s.began.clone(), s.from.clone(), s.threads.to_string()];
+        let rows: Vec<_> = record.sittings.iter().map(row).collect();
+        text += &table(&["begun", "from", "threads"], &rows, false);
+    }
+    text
+}
+
+/// The data sets by their checksums.
+pub fn data(record: &Record) -> String {
+    let mut rows = vec![];
+    for data in &record.data {
+        for (split, (images, sum)) in &data.splits {
+            rows.push(vec![data.name.clone(), split.clone(), images.to_string(), sum.clone(), data.source.clone()]);
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    table(&["data set", "split", "images", "SHA-256 of images and labels", "from"], &rows, false)
+}
+
+/// The command line.
+pub fn reproduce(record: &Record) -> String {
+    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
+    for (key, value) in &record.overrides {
+        words.extend(["--set".into(), quoted(&format!("{key}={value}"))]);
+    }
+    words.extend(["--seed".into(), record.seed.to_string(), "--threads".into(), record.threads.to_string()]);
+    words.extend(["--device".into(), quoted(&record.device)]);
+    format!(
+        "<pre><code>{}</code></pre>\n<p>with the script and modules below, which lie in the run's folder as they were \
+         (<code>source/</code>, <code>stdlib/</code>), and the data with the checksums above. On the CPU the same version \
+         with the same number of threads and the same kind of processor gives the same numbers.</p>\n",
+        escaped(&words.join(" "))
+    )
+}
