@@ -66,10 +66,22 @@ pub fn read_npy(path: &Path, device: &Device) -> Result<Tensor> {
 
 /// Write a file, all or nothing.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    put(path, bytes, true)
+}
+
+/// The same without waiting for the disk, for what can be made again: a killed process leaves the old file, a power cut may
+/// leave neither.
+pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    put(path, bytes, false)
+}
+
+fn put(path: &Path, bytes: &[u8], sync: bool) -> std::io::Result<()> {
     std::fs::create_dir_all(folder_of(path))?;
     let mut file = temporary().tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
+    if sync {
+        file.as_file().sync_all()?;
+    }
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
 }

@@ -71,8 +71,8 @@ fn plot(rows: &Rows, kind: &Kind) -> Option<Plot> {
             let point = |row: &&Map<String, Value>| Some((number(row, "epoch")?, scale * number(row, metric)?));
             let points: Vec<_> = own.iter().filter_map(point).filter(|p| !kind.log_y || p.1 > 0.0).collect();
             if !points.is_empty() {
-                let name = if loops.len() > 1 { format!("{name} {curve}") } else { curve };
-                series.push(Series { name: name.trim().into(), points });
+                let name = if loops.len() > 1 { format!("{name}: {curve}") } else { curve };
+                series.push(Series { name: name.trim_start_matches(": ").into(), points });
             }
         }
     }
@@ -126,10 +126,10 @@ mod tests {
         let names: Vec<_> = plots.iter().map(|(file, _)| *file).collect();
         assert_eq!(names, ["losses", "accuracies", "bounds"]);
         let series = |i: usize| -> Vec<_> { plots[i].1.series.iter().map(|s| (&*s.name, s.points.clone())).collect() };
-        assert_eq!(series(1), [("plain clean", vec![(1.0, 50.0)]), ("robust clean", vec![(1.0, 25.0), (2.0, 50.0)])]);
-        assert_eq!(series(2), [("robust global", vec![(2.0, 9.0)]), ("robust local", vec![(2.0, 4.0)])]);
+        assert_eq!(series(1), [("plain: clean", vec![(1.0, 50.0)]), ("robust: clean", vec![(1.0, 25.0), (2.0, 50.0)])]);
+        assert_eq!(series(2), [("robust: global", vec![(2.0, 9.0)]), ("robust: local", vec![(2.0, 4.0)])]);
         assert!(plots[2].1.log_y);
-        assert_eq!(plots[0].1.series[0].name, "plain trained on");
+        assert_eq!(plots[0].1.series[0].name, "plain: trained on");
     }
 
     #[test]

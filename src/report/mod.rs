@@ -9,7 +9,7 @@ mod sections;
 mod source;
 mod words;
 
-use crate::compute::files::replace;
+use crate::compute::files::replace_unsynced;
 use crate::run::epochs;
 use crate::show::plot::{Format, Plot};
 use std::path::Path;
@@ -28,7 +28,7 @@ pub fn write(folder: &Path) -> Result<(), String> {
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    replace(path, bytes).map_err(|e| format!("report: cannot write {}: {e}", path.display()))
+    replace_unsynced(path, bytes).map_err(|e| format!("report: cannot write {}: {e}", path.display()))
 }
 
 fn drawn(plot: &Plot) -> Result<Vec<u8>, String> {

@@ -5,7 +5,7 @@
 //! the lines. A metric that turns up later gets a column, and the file is written anew.
 
 use super::events;
-use crate::compute::files::replace;
+use crate::compute::files::replace_unsynced;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
@@ -119,7 +119,8 @@ fn rewrite(folder: &Path, known: &[String]) -> io::Result<Vec<String>> {
     }
     let head = columns.iter().map(|name| (name.clone(), name.as_str().into())).collect();
     let bytes = table(&columns, &[vec![head], rows].concat())?;
-    replace(&folder.join("metrics.csv"), &bytes)?;
+    // It follows from the lines, which are synced with every checkpoint.
+    replace_unsynced(&folder.join("metrics.csv"), &bytes)?;
     Ok(columns)
 }
 
