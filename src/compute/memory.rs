@@ -2,8 +2,21 @@
 //! and how it is handed out: large blocks begin at a cache line, lie in large pages where the system has them, and stay with
 //! the process when freed, since the system clears every page that it hands out.
 
+use candle_core::Device;
 #[cfg(unix)]
 use std::alloc::{GlobalAlloc, Layout, System};
+
+/// Bytes that can still be taken where `device` keeps its tensors.
+pub fn available_on(device: &Device) -> u64 {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device
+        && let Ok((free, _)) = device.cuda_stream().context().mem_get_info()
+    {
+        return free as u64;
+    }
+    let _ = device;
+    available_memory()
+}
 
 /// Free memory in bytes, with what this process has freed and kept, which is given back first.
 pub fn available_memory() -> u64 {

@@ -9,6 +9,7 @@ mod format;
 mod git;
 mod metrics;
 mod parquet;
+mod precision;
 mod progress;
 mod recording;
 pub mod records;

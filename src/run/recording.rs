@@ -202,7 +202,7 @@ impl Run {
         Ok(())
     }
 
-    fn write_record(&self) -> Result<(), String> {
+    pub(super) fn write_record(&self) -> Result<(), String> {
         match (self.folder.existing(), &*self.recorder.borrow()) {
             (Some(folder), recorder) if recorder.on && recorder.rows.is_some() => recorder.record.write(&folder),
             _ => Ok(()),
