@@ -2,7 +2,7 @@
 
 mod common;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use common::{Lab, random_net, tensor_of, values};
 use std::rc::Rc;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
@@ -14,7 +14,7 @@ use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
 fn draw(random: &Generator, shape: &[usize]) -> Tensor {
-    random.normal(0.0, 1.0, shape, DType::F64, &Device::Cpu).unwrap()
+    random.normal(0.0, 1.0, shape, DType::F64, &common::device()).unwrap()
 }
 
 /// Compare the gradient of `sum(weights * f(inputs))` in each input with central differences along random directions.
@@ -86,7 +86,7 @@ fn activations() {
 /// At a tie the whole gradient goes to one side, not a half to each; a threshold of 0 can still grow.
 #[test]
 fn ties_do_not_split_the_gradient() {
-    let var = |v: &[f64]| Var::from_tensor(&Tensor::new(v, &Device::Cpu).unwrap().unsqueeze(0).unwrap()).unwrap();
+    let var = |v: &[f64]| Var::from_tensor(&Tensor::new(v, &common::device()).unwrap().unsqueeze(0).unwrap()).unwrap();
     let (x, t) = (var(&[0.5, 1.0, 0.0, -1.0, 2.0]), var(&[0.5, 0.0, 0.0, 1.0, 1.0]));
     let gradients = clip(x.as_tensor(), t.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
     assert_eq!(values(gradients.get(x.as_tensor()).unwrap()), [0.0, 0.0, 0.0, 0.0, 0.0]);
@@ -95,7 +95,7 @@ fn ties_do_not_split_the_gradient() {
 
 fn last_layer(random: &Generator, features: usize, classes: usize) -> Sequential {
     let spec = [LayerSpec::Linear { features: classes, bias: true }];
-    Sequential::new(&[features], &spec, DType::F64, &Device::Cpu, random).unwrap()
+    Sequential::new(&[features], &spec, DType::F64, &common::device(), random).unwrap()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn worst_logits_by_every_method() {
     let random = Generator::new(3);
     let model = last_layer(&random, 12, 4);
     let layer = &model.layers()[0];
-    let y = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();
+    let y = Tensor::new(&[0u32, 3, 1], &common::device()).unwrap();
     let center = draw(&random, &[3, 12]);
     let room = || (draw(&random, &[3, 12]).abs().unwrap() * 0.3).unwrap();
     let (lower, upper) = ((&center - room()).unwrap(), (&center + room()).unwrap());
@@ -118,7 +118,7 @@ fn worst_logits_by_every_method() {
             if radius > 1.0 && matches!(method, WorstMethod::Clip { .. }) {
                 continue; // every coordinate clipped: the published form sits on its kink there
             }
-            let radius = Tensor::full(radius, 3, &Device::Cpu).unwrap();
+            let radius = Tensor::full(radius, 3, &common::device()).unwrap();
             let inputs = [center.clone(), lower.clone(), upper.clone(), radius];
             // Each method ignores some inputs; adding them with weight 0 keeps the check the same for all.
             check(&format!("{method:?}"), &random, &inputs, |t| {
@@ -134,7 +134,7 @@ fn worst_logits_by_every_method() {
 fn losses_of_logits() {
     let random = Generator::new(4);
     let (logits, worst) = (draw(&random, &[5, 4]), draw(&random, &[5, 4]));
-    let y = Tensor::new(&[0u32, 3, 1, 2, 2], &Device::Cpu).unwrap();
+    let y = Tensor::new(&[0u32, 3, 1, 2, 2], &common::device()).unwrap();
     check("cross_entropy", &random, std::slice::from_ref(&logits), |t| losses::cross_entropy(&t[0], &y));
     let radius = draw(&random, &[5]).abs().unwrap();
     check("lmt", &random, &[logits.clone(), radius], |t| losses::lmt_logits(&t[0], &t[1], &y));
@@ -150,7 +150,7 @@ fn spectral_norms() {
         for layer in net.layers().iter().filter(|l| l.weight().is_some()) {
             let mask = |shape: &[usize]| {
                 let shape = [&[2], shape].concat();
-                random.uniform(0.0, 1.0, shape, DType::F64, &Device::Cpu).unwrap().gt(0.3).unwrap()
+                random.uniform(0.0, 1.0, shape, DType::F64, &common::device()).unwrap().gt(0.3).unwrap()
             };
             let (columns, rows) = (mask(&layer.input), mask(&layer.output));
             let u = draw(&random, &[&[2], layer.input.as_slice()].concat());
@@ -186,8 +186,8 @@ fn the_whole_loss() {
     for net_number in 0..6 {
         let net = Rc::new(random_net(&random));
         let classes = net.output()[0];
-        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
-        let y = Tensor::new((0..3u32).map(|i| i % classes as u32).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &common::device()).unwrap();
+        let y = Tensor::new((0..3u32).map(|i| i % classes as u32).collect::<Vec<_>>(), &common::device()).unwrap();
         let mut lab = Lab::new();
         lab.model("model", &net).tensor("x", &x).tensor("y", &y);
         let script = r#"
@@ -232,8 +232,8 @@ fn the_whole_loss() {
 /// A NaN stays a NaN through every activation: swallowed, it would let a broken network be certified.
 #[test]
 fn nan_is_not_swallowed() {
-    let nan = Tensor::new(&[[f64::NAN, 1.0]], &Device::Cpu).unwrap();
-    let one = Tensor::new(&[[1.0, f64::NAN]], &Device::Cpu).unwrap();
+    let nan = Tensor::new(&[[f64::NAN, 1.0]], &common::device()).unwrap();
+    let one = Tensor::new(&[[1.0, f64::NAN]], &common::device()).unwrap();
     for (what, y) in [("clip", clip(&nan, &one)), ("smaller", smaller(&nan, &one)), ("larger", larger(&nan, &one))] {
         assert!(values(&y.unwrap()).iter().all(|y| y.is_nan()), "{what}");
     }

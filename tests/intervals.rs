@@ -1,8 +1,10 @@
 //! Ball and box through an affine layer as one operation, against the same made of several in f64: values and gradients,
 //! in f32 and f64, for convolutions and linear layers of awkward sizes.
 
+mod common;
+
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use workbench::bounds::Region;
 use workbench::compute::channels::add_channels;
 use workbench::compute::clip::{clip, larger, smaller};
@@ -45,7 +47,7 @@ impl Case {
         let parts: Vec<Tensor> = self.parts.iter().map(|p| p.as_tensor().clone()).collect();
         let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
         let out = f(&parts, layer, &sigma)?;
-        let mut loss = Tensor::zeros((), self.model.dtype(), &Device::Cpu)?;
+        let mut loss = Tensor::zeros((), self.model.dtype(), &common::device())?;
         for (value, weight) in out.iter().zip(&self.weights) {
             loss = (loss + (value * weight)?.sum_all()?)?;
         }
@@ -80,8 +82,8 @@ fn one_operation_is_the_composition() -> Result<()> {
         (LayerSpec::Linear { features: 129, bias: true }, &[64], 6),
     ];
     for (spec, input, batch) in cases {
-        let model = Sequential::new(input, &[spec], DType::F64, &Device::Cpu, &random)?;
-        let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F64, &Device::Cpu);
+        let model = Sequential::new(input, &[spec], DType::F64, &common::device(), &random)?;
+        let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F64, &common::device());
         let shape = [&[batch], input].concat();
         let center = draw(&shape)?;
         let (lower, upper) = ((&center - draw(&shape)?.abs()?)?, (&center + draw(&shape)?.abs()?)?);
@@ -120,13 +122,13 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
         LayerSpec::Linear { features: 9, bias: true },
         LayerSpec::Relu,
     ];
-    let model = Sequential::new(&[2, 5, 5], &specs, DType::F64, &Device::Cpu, &random)?;
-    let x = random.normal(0.0, 1.0, (3, 2, 5, 5), DType::F64, &Device::Cpu)?;
-    let radius = Tensor::new(&[0.1, 0.3, 0.05], &Device::Cpu)?;
-    let one = Tensor::ones(1, DType::F64, &Device::Cpu)?;
+    let model = Sequential::new(&[2, 5, 5], &specs, DType::F64, &common::device(), &random)?;
+    let x = random.normal(0.0, 1.0, (3, 2, 5, 5), DType::F64, &common::device())?;
+    let radius = Tensor::new(&[0.1, 0.3, 0.05], &common::device())?;
+    let one = Tensor::ones(1, DType::F64, &common::device())?;
     let by_region = || -> Result<Tensor> {
         let mut region = Region::around(&x, &radius, false)?;
-        let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        let mut loss = Tensor::zeros((), DType::F64, &common::device())?;
         for layer in model.layers() {
             region = if layer.is_affine() { region.affine(layer, &one)? } else { region.activation(layer, false)? };
             let ends = (region.lower()?.sqr()?.mean_all()? + region.upper()?.sum_all()?)?;
@@ -138,7 +140,7 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
     let by_hand = || -> Result<Tensor> {
         let half = radius.reshape((3, 1, 1, 1))?;
         let mut t = vec![x.clone(), x.broadcast_sub(&half)?, x.broadcast_add(&half)?, radius.clone()];
-        let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        let mut loss = Tensor::zeros((), DType::F64, &common::device())?;
         for layer in model.layers() {
             if layer.is_affine() {
                 t = composed(&t, layer, &one)?;
@@ -175,10 +177,10 @@ fn regions_that_do_not_fit_are_refused() -> Result<()> {
         LayerSpec::ReluTheta { theta: 1.0 },
         LayerSpec::Flatten,
     ];
-    let model = Sequential::new(&[1, 6, 6], &specs, DType::F32, &Device::Cpu, &random)?;
-    let radius = Tensor::ones(2, DType::F32, &Device::Cpu)?;
+    let model = Sequential::new(&[1, 6, 6], &specs, DType::F32, &common::device(), &random)?;
+    let radius = Tensor::ones(2, DType::F32, &common::device())?;
     for shape in [vec![2, 4, 12, 12], vec![2, 4, 6], vec![2, 5, 4, 6, 6], vec![2, 144]] {
-        let x = random.normal(0.0, 1.0, shape.clone(), DType::F32, &Device::Cpu)?;
+        let x = random.normal(0.0, 1.0, shape.clone(), DType::F32, &common::device())?;
         let region = Region::around(&x, &radius, false)?;
         assert!(region.activation(&model.layers()[1], false).is_err(), "{shape:?}");
         assert!(region.activation(&model.layers()[2], false).is_err(), "{shape:?}");

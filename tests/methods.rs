@@ -3,7 +3,7 @@
 
 mod common;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use common::program::Folder;
 use common::{Lab, entry, random_net, values};
 use std::rc::Rc;
@@ -29,7 +29,7 @@ fn no_point_of_the_ball_beats_a_bound() {
     let mut tight = 0;
     for round in 0..24 {
         let net = Rc::new(random_net(&random));
-        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &common::device()).unwrap();
         let eps = 10f64.powf(-2.0 + 2.0 * random.unit());
         let mut lab = Lab::new();
         lab.model("model", &net).tensor("x", &x).set("eps", eps.into());
@@ -37,7 +37,7 @@ fn no_point_of_the_ball_beats_a_bound() {
         let label: Vec<usize> = values(&entry(&found, "y")).into_iter().map(|y| y as usize).collect();
         let mut points = vec![values(&entry(&found, "attacked"))];
         for _ in 0..20 {
-            let d = random.normal(0.0, 1.0, x.dims(), DType::F64, &Device::Cpu).unwrap();
+            let d = random.normal(0.0, 1.0, x.dims(), DType::F64, &common::device()).unwrap();
             let norm = d.sqr().unwrap().flatten_from(1).unwrap().sum_keepdim(1).unwrap().sqrt().unwrap();
             let flat = d.flatten_from(1).unwrap().broadcast_div(&norm).unwrap();
             let moved = (&x + (flat.reshape(x.dims()).unwrap() * eps).unwrap()).unwrap();

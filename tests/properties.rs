@@ -3,7 +3,7 @@
 
 mod common;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use common::{Lab, dense, entry, random_net, values};
 use nalgebra::DMatrix;
 use std::rc::Rc;
@@ -31,10 +31,12 @@ fn masked_norms_are_those_of_a_dense_svd() {
             let density = random.unit();
             let mask = |shape: &[usize]| {
                 let shape = [&[3], shape].concat();
-                random.uniform(0.0, 1.0, shape, DType::F64, &Device::Cpu).unwrap().le(density).unwrap()
+                random.uniform(0.0, 1.0, shape, DType::F64, &common::device()).unwrap().le(density).unwrap()
             };
             let (columns, rows) = (mask(&layer.input), mask(&layer.output));
-            let u = random.normal(0.0, 1.0, [&[3], layer.input.as_slice()].concat(), DType::F64, &Device::Cpu).unwrap();
+            let u = random
+                .normal(0.0, 1.0, [&[3], layer.input.as_slice()].concat(), DType::F64, &common::device())
+                .unwrap();
             let found = spectral_norm(layer, &u, Some(&columns), Some(&rows), CONVERGED).unwrap();
             let (columns, rows) = (values(&columns), values(&rows));
             let (n, m) = (matrix.ncols(), matrix.nrows());
@@ -62,10 +64,10 @@ fn masked_norms_are_those_of_a_dense_svd() {
 fn dead_start_vectors_are_replaced() {
     for features in [4, 64] {
         let spec = [LayerSpec::Linear { features, bias: false }];
-        let net = Sequential::new(&[6], &spec, DType::F64, &Device::Cpu, &Generator::new(1)).unwrap();
+        let net = Sequential::new(&[6], &spec, DType::F64, &common::device(), &Generator::new(1)).unwrap();
         let layer = &net.layers()[0];
-        let u = Tensor::new(&[[1f64, 0., 0., 0., 0., 0.], [0.; 6]], &Device::Cpu).unwrap();
-        let columns = Tensor::new(&[[0u8, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], &Device::Cpu).unwrap();
+        let u = Tensor::new(&[[1f64, 0., 0., 0., 0., 0.], [0.; 6]], &common::device()).unwrap();
+        let columns = Tensor::new(&[[0u8, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], &common::device()).unwrap();
         let found = spectral_norm(layer, &u, Some(&columns), None, CONVERGED).unwrap();
         let matrix = dense(layer);
         let cut = DMatrix::from_fn(matrix.nrows(), 6, |i, j| if j == 0 { 0.0 } else { matrix[(i, j)] });
@@ -87,13 +89,13 @@ fn norms_of_extreme_weights() {
         ] {
             let input: &[usize] = if matches!(spec, LayerSpec::Linear { .. }) { &[7] } else { &[2, 5, 5] };
             let unit =
-                Sequential::new(input, std::slice::from_ref(&spec), DType::F64, &Device::Cpu, &Generator::new(2))
+                Sequential::new(input, std::slice::from_ref(&spec), DType::F64, &common::device(), &Generator::new(2))
                     .unwrap();
             let net = unit.to_dtype(dtype).unwrap();
             for (_, var) in net.parameters() {
                 var.set(&(var.as_tensor().detach() * scale).unwrap()).unwrap();
             }
-            let u = Generator::new(3).normal(0.0, 1.0, [&[2], input].concat(), dtype, &Device::Cpu).unwrap();
+            let u = Generator::new(3).normal(0.0, 1.0, [&[2], input].concat(), dtype, &common::device()).unwrap();
             let found = spectral_norm(
                 &net.layers()[0],
                 &u,
@@ -117,7 +119,9 @@ fn samples_converge_on_their_own() {
     for _ in 0..10 {
         let net = random_net(&random);
         for layer in net.layers().iter().filter(|l| l.is_affine()) {
-            let u = random.normal(0.0, 1.0, [&[9], layer.input.as_slice()].concat(), DType::F64, &Device::Cpu).unwrap();
+            let u = random
+                .normal(0.0, 1.0, [&[9], layer.input.as_slice()].concat(), DType::F64, &common::device())
+                .unwrap();
             let options = PowerOptions { iterations: 300, tolerance: Some(1e-3), arithmetic: Arithmetic::Own };
             let together = spectral_norm(layer, &u, None, None, options).unwrap();
             for b in 0..9 {
@@ -143,7 +147,7 @@ fn local_bounds_hold_under_attack() {
     for _ in 0..25 {
         let net = Rc::new(random_net(&random));
         let eps = 0.02 + 0.5 * random.unit();
-        let x = random.uniform(0.0, 1.0, [&[2], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+        let x = random.uniform(0.0, 1.0, [&[2], net.input()].concat(), DType::F64, &common::device()).unwrap();
         let mut lab = Lab::new();
         lab.model("model", &net).tensor("x", &x).set("eps", eps.into());
         let found = lab.run(
@@ -169,7 +173,7 @@ fn local_bounds_hold_under_attack() {
         let unit = |t: &Tensor| workbench::compute::reduce::normalize_samples(t).unwrap().0;
         let norms = |t: &Tensor| values(&workbench::compute::reduce::sample_norms(t).unwrap());
         for _ in 0..4 {
-            let draw = || unit(&random.normal(0.0, 1.0, x.shape(), DType::F64, &Device::Cpu).unwrap());
+            let draw = || unit(&random.normal(0.0, 1.0, x.shape(), DType::F64, &common::device()).unwrap());
             let point = (&x + (draw() * (eps * 0.999 * random.unit())).unwrap()).unwrap();
             let z = features(&net, &point);
             let inside = |low: &str, high: &str| {
@@ -235,7 +239,7 @@ fn exact_worst_logits_are_the_maximum() {
     for round in 0..400 {
         let (features, classes) = (1 + round % 17, 2 + round % 4);
         let spec = [LayerSpec::Linear { features: classes, bias: true }];
-        let net = Sequential::new(&[features], &spec, DType::F64, &Device::Cpu, &random).unwrap();
+        let net = Sequential::new(&[features], &spec, DType::F64, &common::device(), &random).unwrap();
         let layer = &net.layers()[0];
         let radius = 10f64.powf(-8.0 + 10.0 * random.unit());
         let width = 10f64.powf(-4.0 + 6.0 * random.unit()) * radius;
@@ -244,12 +248,12 @@ fn exact_worst_logits_are_the_maximum() {
             (0..features).map(|_| if random.unit() < 0.2 { 0.0 } else { sign * width * random.unit() }).collect()
         };
         let (low, high) = (side(-1.0), side(1.0));
-        let make = |v: &[f64]| Tensor::new(v, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let make = |v: &[f64]| Tensor::new(v, &common::device()).unwrap().unsqueeze(0).unwrap();
         // Centre 0, so that box sides of 1e-12 are not lost in rounding.
-        let reach = Tensor::new(&[radius], &Device::Cpu).unwrap();
+        let reach = Tensor::new(&[radius], &common::device()).unwrap();
         let region = Region::new(&make(&vec![0.0; features]), &make(&low), &make(&high), reach).unwrap();
         let label = round % classes;
-        let y = Tensor::new(&[label as u32], &Device::Cpu).unwrap();
+        let y = Tensor::new(&[label as u32], &common::device()).unwrap();
         let worst = worst_logits(layer, &region, &region.radius, &y, WorstMethod::Exact).unwrap();
         let logits = values(&layer.forward(&region.center().unwrap()).unwrap());
         let weight = layer.weight().unwrap().to_vec2::<f64>().unwrap();
@@ -269,10 +273,10 @@ fn nothing_but_a_finite_positive_margin_counts() {
     let inf = f64::INFINITY;
     let logits = Tensor::new(
         &[[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [f64::NAN, 0.0], [1.0, f64::NAN], [inf, 0.0], [1.0, -inf], [-inf, -inf]],
-        &Device::Cpu,
+        &common::device(),
     )
     .unwrap();
-    let y = Tensor::zeros(8, DType::U32, &Device::Cpu).unwrap();
+    let y = Tensor::zeros(8, DType::U32, &common::device()).unwrap();
     assert_eq!(values(&losses::correct(&logits, &y).unwrap()), [1., 0., 0., 0., 0., 0., 0., 0.]);
 }
 
@@ -286,12 +290,12 @@ fn an_overflowing_product_certifies_nothing() {
         LayerSpec::Relu,
         LayerSpec::Linear { features: 3, bias: true },
     ];
-    let net = Sequential::new(&[4], &specs, DType::F32, &Device::Cpu, &Generator::new(3)).unwrap();
+    let net = Sequential::new(&[4], &specs, DType::F32, &common::device(), &Generator::new(3)).unwrap();
     for (name, var) in net.parameters().iter().filter(|(n, _)| n.ends_with("weight")) {
         let scale = if name == "4.weight" { 1.0 } else { 1e25 };
         var.set(&(var.as_tensor().detach() * scale).unwrap()).unwrap();
     }
-    let x = Generator::new(4).uniform(0.0, 1.0, (5, 4), DType::F32, &Device::Cpu).unwrap();
+    let x = Generator::new(4).uniform(0.0, 1.0, (5, 4), DType::F32, &common::device()).unwrap();
     let mut lab = Lab::new();
     lab.model("model", &Rc::new(net)).tensor("x", &x);
     let found = lab.run(
@@ -309,10 +313,12 @@ fn an_overflowing_product_certifies_nothing() {
 /// A label that no class has would make up a logit: refused, in every loss and verdict.
 #[test]
 fn labels_without_a_class_are_refused() {
-    let logits = Tensor::new(&[[-1f32, -2.0, -3.0]], &Device::Cpu).unwrap();
-    for bad in
-        [Tensor::new(&[-1i64], &Device::Cpu), Tensor::new(&[3i64], &Device::Cpu), Tensor::new(&[0.9f32], &Device::Cpu)]
-    {
+    let logits = Tensor::new(&[[-1f32, -2.0, -3.0]], &common::device()).unwrap();
+    for bad in [
+        Tensor::new(&[-1i64], &common::device()),
+        Tensor::new(&[3i64], &common::device()),
+        Tensor::new(&[0.9f32], &common::device()),
+    ] {
         let bad = bad.unwrap();
         assert!(losses::correct(&logits, &bad).is_err());
         assert!(losses::cross_entropy(&logits, &bad).is_err());
@@ -324,7 +330,7 @@ fn labels_without_a_class_are_refused() {
 #[test]
 fn frozen_networks_keep_their_parameters() {
     let net = random_net(&Generator::new(15));
-    let x = Generator::new(16).uniform(0.0, 1.0, [&[2], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+    let x = Generator::new(16).uniform(0.0, 1.0, [&[2], net.input()].concat(), DType::F64, &common::device()).unwrap();
     let truth = values(&net.forward(&x).unwrap());
     let frozen = net.frozen();
     assert_eq!(values(&frozen.forward(&x).unwrap()), truth);

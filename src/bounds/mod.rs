@@ -8,6 +8,7 @@ pub mod certain;
 pub mod norm;
 pub mod outward;
 mod power_cpu;
+mod power_device;
 #[cfg(target_arch = "x86_64")]
 mod power_direct;
 #[cfg(not(target_arch = "x86_64"))]
@@ -21,6 +22,7 @@ pub mod worst;
 mod worst_ball;
 mod worst_box;
 mod worst_clip;
+mod worst_device;
 mod worst_rise;
 mod worst_solve;
 

@@ -7,11 +7,13 @@
 //! and its gradient, the envelope: `d sigma = v . dW u` with u and v constant; the iterations build no graph. Power
 //! iteration converges from below: sigma is an estimate, never a proven bound.
 //!
-//! On the CPU all iterations of a sample run in one core's cache (`power_cpu`); pooling, and every other device, goes
-//! through tensors (`power_tensor`).
+//! On the CPU all iterations of a sample run in one core's cache (`power_cpu`); on CUDA all samples go together, each half
+//! step a product and one kernel (`power_device`); pooling on the CPU goes through tensors (`power_tensor`).
 
-use super::{power_cpu, power_tensor};
+use super::{power_cpu, power_device, power_tensor};
 use crate::compute::conv::conv2d_weight_scaled;
+use crate::compute::fused::rows;
+use crate::compute::kernels;
 use crate::compute::known::with_gradient;
 use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
@@ -90,7 +92,9 @@ pub fn spectral_norm(
     }
     let (u, columns, rows) = (u.detach(), contiguous(columns)?, contiguous(rows)?);
     let on_cpu = u.device().is_cpu() && layer.weight().is_some();
-    let found = if on_cpu {
+    let found = if kernels::serve(&u) {
+        power_device::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
+    } else if on_cpu {
         power_cpu::iterate(layer, &u, columns.as_ref(), rows.as_ref(), options)?
     } else {
         power_tensor::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
@@ -112,6 +116,7 @@ fn envelope(operation: &Operation, u: &Tensor, v: &Tensor, g: &Tensor) -> Result
             let (_, _, kh, kw) = weight.dims4()?;
             conv2d_weight_scaled(u, v, g, *window, (kh, kw))
         }
+        _ if kernels::serve(v) => rows::scale_samples(v, g)?.t()?.matmul(u),
         _ => v.broadcast_mul(&per_sample(g, v)?)?.t()?.matmul(u),
     }
 }

@@ -17,9 +17,11 @@
 use super::outward;
 use crate::compute::channels::add_channels;
 use crate::compute::clip::{clip_tracked, larger, smaller};
+use crate::compute::fused::region::{self as fused, Map};
 #[cfg(target_arch = "x86_64")]
 use crate::compute::interval;
 use crate::compute::interval_linear;
+use crate::compute::kernels;
 use crate::compute::reduce::per_sample;
 use crate::compute::tape::Tracked;
 use crate::nn::{Layer, Operation};
@@ -127,6 +129,14 @@ impl Region {
             };
             Tensor::cat(&[reach, &bias], 0)
         };
+        if kernels::serve(self.parts.value()) {
+            let (weight, bias, map) = match &layer.operation {
+                Operation::Conv2d { weight, bias, window } => (weight, bias, Map::Conv(*window)),
+                Operation::Linear { weight, bias } => (weight, bias, Map::Linear),
+                _ => return Ok(None),
+            };
+            return fused::affine(&self.parts, weight, &offsets(bias)?, map).map(Some);
+        }
         match &layer.operation {
             #[cfg(target_arch = "x86_64")]
             Operation::Conv2d { weight, bias, window } if interval::covers(self.parts.value(), weight, *window)? => {
@@ -154,7 +164,9 @@ impl Region {
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match &layer.operation {
             Operation::Flatten => self.parts.reshape(shape)?,
-            Operation::Clip { threshold } if self.radius.device().is_cpu() => clip_tracked(&self.parts, threshold)?,
+            Operation::Clip { threshold } if self.radius.device().is_cpu() || kernels::serve(threshold) => {
+                clip_tracked(&self.parts, threshold)?
+            }
             _ => {
                 let all = self.parts.tensor()?.flatten(0, 1)?;
                 Tracked::of(&layer.activate(&all)?.reshape(shape)?)?

@@ -10,6 +10,7 @@
 
 use super::Region;
 use crate::compute::clip::between;
+use crate::compute::kernels;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -17,7 +18,8 @@ use candle_core::{DType, Result, Tensor, bail};
 /// `None` for an activation all of whose outputs vary.
 pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
     let (lower, upper) = region.ends()?;
-    if let (Operation::Clip { threshold }, true) = (&activation.operation, upper.device().is_cpu()) {
+    let here = upper.device().is_cpu() || kernels::serve(&upper);
+    if let (Operation::Clip { threshold }, true) = (&activation.operation, here) {
         return between(&lower, &upper, threshold).map(Some);
     }
     // `not (upper <= 0)` rather than `upper > 0`: with a NaN in the box nothing may be called constant.

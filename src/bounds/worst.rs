@@ -11,8 +11,9 @@
 
 use super::Region;
 use super::worst_solve::Rule;
-use super::{worst_ball, worst_box, worst_clip, worst_rise};
+use super::{worst_ball, worst_box, worst_clip, worst_device, worst_rise};
 use crate::compute::clip::{larger, smaller};
+use crate::compute::kernels;
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
@@ -53,10 +54,14 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let zero = center.zeros_like()?.detach();
     let low = smaller(&(region.lower()? - &center)?, &zero)?;
     let high = larger(&(region.upper()? - &center)?, &zero)?;
-    let by_rule = |rule| worst_rise::rise(rule, weight, &low, &high, radius, &y);
-    // Off the CPU the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
-    // value with the published constant.
-    let on_cpu = weight.device().is_cpu();
+    let by_kernel = kernels::serve(weight);
+    let by_rule = |rule| match by_kernel {
+        true => worst_device::rise(rule, weight, &low, &high, radius, &y),
+        false => worst_rise::rise(rule, weight, &low, &high, radius, &y),
+    };
+    // Elsewhere the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
+    // value with the published constant everywhere.
+    let on_cpu = weight.device().is_cpu() || by_kernel;
     let rise = match method {
         WorstMethod::Exact => by_rule(Rule::Exact)?,
         WorstMethod::Clip { iterations: 0, .. } => bail!("worst_logits: 0 iterations, at least 1 is needed"),

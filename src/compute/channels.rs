@@ -5,6 +5,8 @@
 //! which costs more than the convolution it follows.
 
 use super::element::{Element, for_float, slice};
+use super::fused::rows as fused;
+use super::kernels;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
@@ -13,6 +15,9 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
     let (rows, channels) = v.dims2()?;
     if x.rank() < 2 || x.dim(1)? != channels || rows != 1 && rows != x.dim(0)? {
         bail!("add_channels: {:?} cannot be added to the channels of {:?}", v.dims(), x.dims());
+    }
+    if kernels::serve(x) {
+        return fused::add_channels(x, v);
     }
     if !x.device().is_cpu() {
         let mut shape = vec![rows, channels];
@@ -24,6 +29,9 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
 
 /// Sums over positions: `[B, C, ...]` to `[B, C]`, no gradient.
 pub fn channel_sums(x: &Tensor) -> Result<Tensor> {
+    if kernels::serve(x) {
+        return fused::channel_sums(x);
+    }
     if !x.device().is_cpu() {
         return x.detach().flatten_from(2)?.sum(2);
     }

@@ -14,6 +14,8 @@
 
 use super::element::{Element, Host, for_dtype, for_float, slice};
 use super::elementwise;
+use super::fused::sides as fused;
+use super::kernels;
 use super::tape::{Arriving, Tracked};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail,
@@ -22,6 +24,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// `max(x, 0)`, gradient 0 at 0.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
+    if kernels::serve(x) {
+        return fused::relu(x);
+    }
     if !x.device().is_cpu() {
         // candle's relu on other devices; adding 0 x keeps a NaN.
         return x.relu()? + (x * 0.0)?;
@@ -55,6 +60,9 @@ fn apply(x: &Tensor, t: &Tensor, kind: Kind) -> Result<Tensor> {
             t.dims()
         );
     }
+    if kernels::serve(x) {
+        return fused::side(kind.name(), x, t, kind.side());
+    }
     if !x.device().is_cpu() {
         return on_device(x, t, kind);
     }
@@ -74,6 +82,14 @@ impl Kind {
             Kind::Clip => "clip",
             Kind::Smaller => "smaller",
             Kind::Larger => "larger",
+        }
+    }
+
+    fn side(self) -> fused::Side {
+        match self {
+            Kind::Clip => fused::Side::Clip,
+            Kind::Smaller => fused::Side::Smaller,
+            Kind::Larger => fused::Side::Larger,
         }
     }
 
@@ -177,7 +193,7 @@ impl CustomOp1 for Relu {
     }
 }
 
-/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU.
+/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU or where [`kernels::serve`].
 pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     for_dtype!("clip", threshold.dtype(), T => clip_typed::<T>(x, threshold))
 }
@@ -190,12 +206,20 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     if ts.dim(0)? != 1 || ts.elem_count() == 0 || !fits {
         bail!("clip: a threshold {:?} does not fit activations {:?}", ts.dims(), xs.dims());
     }
+    let to_threshold = threshold.track_op();
+    if kernels::serve(&xs) {
+        let y = fused::side_value(&xs, &ts, fused::Side::Clip)?;
+        return x.then("clip", y, threshold, &ts.clone(), move |gradient, to_x| {
+            let g = gradient.tensor.contiguous()?;
+            let (dx, dt) = fused::side_gradients(&xs, &ts, &g, (to_x, to_threshold), fused::Side::Clip)?;
+            Ok((dx, dt, None))
+        });
+    }
     let y = {
         let (x, t) = (Host::of(&xs), Host::of(&ts));
         elementwise::combine(x.slice::<T>()?, t.slice()?, |x, t| Kind::Clip.value(x, t))
     };
     let y = Tensor::from_vec(y, xs.shape(), xs.device())?;
-    let to_threshold = threshold.track_op();
     x.then("clip", y, threshold, &ts.clone(), move |Arriving { tensor: g, alone }, to_x| {
         let g = g.contiguous()?;
         if alone && to_x {
@@ -247,7 +271,8 @@ impl InPlace {
     }
 }
 
-/// `1` where `upper > 0` and `lower < t`, element by element, on the CPU; written so that a NaN gives 1. No gradient.
+/// `1` where `upper > 0` and `lower < t`, element by element, on the CPU or where [`kernels::serve`];
+/// written so that a NaN gives 1. No gradient.
 pub fn between(lower: &Tensor, upper: &Tensor, t: &Tensor) -> Result<Tensor> {
     if lower.dims() != upper.dims()
         || lower.rank() != t.rank()
@@ -255,6 +280,9 @@ pub fn between(lower: &Tensor, upper: &Tensor, t: &Tensor) -> Result<Tensor> {
         || lower.dims()[1..] != t.dims()[1..]
     {
         bail!("varying: a box {:?} to {:?} does not fit a threshold {:?}", lower.dims(), upper.dims(), t.dims());
+    }
+    if kernels::serve(lower) {
+        return fused::between(lower, upper, &t.detach());
     }
     let (lower, upper, t) = (lower.contiguous()?, upper.contiguous()?, t.contiguous()?);
     lower.apply_op3_no_bwd(&upper, &t, &Between)

@@ -12,12 +12,17 @@
 //! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
 
 use super::channels::{add_channels, channel_sums};
+#[cfg(feature = "cuda")]
+use super::cuda::conv::{View, run};
 use super::element::{for_float, slice};
-use super::{conv_cpu as cpu, conv_device};
+use super::fused::rows;
+use super::{conv_cpu as cpu, conv_device, kernels};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 /// Stride and zero padding, the same in both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     pub stride: usize,
     pub padding: usize,
@@ -32,7 +37,7 @@ impl Window {
 }
 
 /// All sizes of one convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Geometry {
     pub batch: usize,
     pub channels_in: usize,
@@ -107,7 +112,7 @@ impl Geometry {
 
 /// `x` `[B,I,H,W]` convolved with `w` `[O,I,KH,KW]`, no bias. f32 or f64.
 pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !ours(x) {
         return conv_device::forward(x, w, window);
     }
     x.contiguous()?.apply_op2(&w.contiguous()?, Forward { window })
@@ -130,6 +135,9 @@ pub fn conv2d_weight_scaled(
     kernel: (usize, usize),
 ) -> Result<Tensor> {
     let (x, y, scale) = (x.detach(), y.detach(), scale.detach());
+    if kernels::serve(&x) {
+        return conv2d_weight(&x, &rows::scale_samples(&y, &scale)?, window, kernel);
+    }
     if !x.device().is_cpu() {
         return conv_device::weight(&x, &y.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?, window, kernel);
     }
@@ -138,7 +146,7 @@ pub fn conv2d_weight_scaled(
 
 /// The adjoint of [`conv2d`] in its input: `y` `[B,O,H',W']` to `[B,I,H,W]`, `size` = (H, W).
 pub fn conv2d_input(y: &Tensor, w: &Tensor, window: Window, size: (usize, usize)) -> Result<Tensor> {
-    if !y.device().is_cpu() {
+    if !ours(y) {
         return conv_device::input(y, w, window, size);
     }
     y.contiguous()?.apply_op2(&w.contiguous()?, Input { window, size })
@@ -146,10 +154,15 @@ pub fn conv2d_input(y: &Tensor, w: &Tensor, window: Window, size: (usize, usize)
 
 /// The adjoint of [`conv2d`] in its kernel, summed over the batch: `x` and `y` to `[O,I,KH,KW]`.
 pub fn conv2d_weight(x: &Tensor, y: &Tensor, window: Window, kernel: (usize, usize)) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !ours(x) {
         return conv_device::weight(x, y, window, kernel);
     }
     x.contiguous()?.apply_op2(&y.contiguous()?, Weight { window, kernel })
+}
+
+/// Is there a form of our own for this tensor? Elsewhere candle's operations do the same.
+fn ours(x: &Tensor) -> bool {
+    x.device().is_cpu() || kernels::serve(x)
 }
 
 struct Forward {
@@ -168,6 +181,13 @@ impl CustomOp2 for Forward {
             let y = cpu::forward::<T>(&g, slice(self.name(), x, lx)?, slice(self.name(), w, lw)?, None);
             Ok((candle_core::WithDType::to_cpu_storage_owned(y), shape))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
+        let g = Geometry::new(self.name(), lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
+        let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
+        Ok((run(View::Forward, &g, (x, lx), (w, lw))?, shape))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -253,6 +273,13 @@ impl CustomOp2 for Input {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, y: &CudaStorage, ly: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
+        let g = self.geometry(ly, lw)?;
+        let shape = Shape::from((g.batch, g.channels_in, g.input.0, g.input.1));
+        Ok((run(View::Input, &g, (y, ly), (w, lw))?, shape))
+    }
+
     fn bwd(&self, y: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (_, _, kh, kw) = w.dims4()?;
         let dy = wanted(y, || conv2d(g, w, self.window))?;
@@ -289,6 +316,13 @@ impl CustomOp2 for Weight {
             let w = cpu::weight::<T>(&g, slice("conv2d_weight", x, lx)?, slice("conv2d_weight", y, ly)?, None);
             Ok((candle_core::WithDType::to_cpu_storage_owned(w), shape))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, y: &CudaStorage, ly: &Layout) -> Result<(CudaStorage, Shape)> {
+        let g = self.geometry(lx, ly)?;
+        let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
+        Ok((run(View::Weight, &g, (x, lx), (y, ly))?, shape))
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

@@ -1,5 +1,6 @@
 //! Class labels: whole numbers from 0 to C - 1. A label that no class has would make up a logit.
 
+use super::checked;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// The labels `y` of `batch` samples as u32; an error, named after `op`, unless each is one of `classes` classes. `whose`
@@ -11,9 +12,16 @@ pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: us
     if !y.dtype().is_int() {
         bail!("{op}: labels are whole numbers, got {:?}; convert with to_dtype(\"u32\")", y.dtype());
     }
+    if checked::largest_label(y).is_some_and(|largest| largest < classes as i64) {
+        return y.to_dtype(DType::U32);
+    }
     let wide = y.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    let largest = wide.iter().copied().max();
     if let Some(label) = wide.into_iter().find(|l| !(0..classes as i64).contains(l)) {
         bail!("{op}: label {label} does not exist, {whose} {classes} classes");
+    }
+    if let Some(largest) = largest {
+        checked::note_labels(y, largest);
     }
     y.to_dtype(DType::U32)
 }

@@ -6,6 +6,7 @@
 //! use, and before an operation where the need is known; a single operation that goes an eighth beyond ends the process
 //! with a message, before the system would end it with none.
 
+use candle_core::Device;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -39,6 +40,18 @@ pub fn usual_limit() -> u64 {
     system.refresh_memory();
     let all = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory).min(system.total_memory());
     all / 5 * 4
+}
+
+/// Bytes that can still be taken where `device` keeps its tensors.
+pub fn available_on(device: &Device) -> u64 {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device
+        && let Ok((free, _)) = device.cuda_stream().context().mem_get_info()
+    {
+        return free as u64;
+    }
+    let _ = device;
+    available_memory()
 }
 
 /// Free memory in bytes, with what this process has freed and kept, which is given back first.

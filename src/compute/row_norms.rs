@@ -2,6 +2,8 @@
 //! gradient 0, where a plain square root would give NaN. Squares are summed in f64.
 
 use super::element::{Element, Host, for_dtype, for_float, slice};
+use super::fused::rows as fused;
+use super::kernels;
 use super::unwritten::{unwritten, written};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use pulp::Arch;
@@ -9,6 +11,9 @@ use rayon::prelude::*;
 
 /// The norms of the rows of `w`, on any device.
 pub fn row_norms(w: &Tensor) -> Result<Tensor> {
+    if kernels::serve(w) {
+        return fused::row_norms(w);
+    }
     if w.device().is_cpu() {
         return w.contiguous()?.apply_op1(RowNorms);
     }

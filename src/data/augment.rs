@@ -83,6 +83,11 @@ pub(super) struct Draw {
 }
 
 impl Draw {
+    /// The window's first row and column in the image with its border, and 1 where it is reflected.
+    pub fn window(&self) -> [u32; 3] {
+        [self.window.top as u32, self.window.left as u32, u32::from(self.window.flip)]
+    }
+
     /// Do it to `image`, which has the given shape.
     pub fn apply<T: WithDType + Default>(&self, image: &mut [T], shape: [usize; 3]) {
         if self.angle != 0.0 {

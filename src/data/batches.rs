@@ -1,9 +1,10 @@
 //! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass. Batches are made on a
-//! thread of their own while the loop works on an earlier one.
+//! thread of their own while the loop works on an earlier one, or on the device where the images lie there.
 
 use super::ahead::Ahead;
 use super::error::{Error, Result};
 use super::split::Split;
+use crate::compute::checked;
 use crate::compute::random::Generator;
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
@@ -62,22 +63,33 @@ struct Plan {
 }
 
 impl Plan {
-    /// Batch `number`, in main memory where the images are.
-    fn make(&self, number: usize, count: usize) -> candle_core::Result<Batch> {
+    /// Batch `number`; `here` says that it may be made on the device, by the thread that uses it.
+    fn make(&self, number: usize, count: usize, here: bool) -> candle_core::Result<Batch> {
         let start = number * self.size;
         // The sum cannot overflow where `size` is huge: then there is one batch, and `start` is 0.
         let end = self.order.len().min(start + self.size);
         let index = self.order[start..end].to_vec();
         let split = &self.split;
         let draws = self.augmented.map(|pass| split.augmentation().draw(split.seed(), pass, &index));
-        let (x, y) = (split.make(&index, draws.as_deref())?, split.make_labels(&index)?);
+        let on_device = if here { split.make_on_device(&index, draws.as_deref())? } else { None };
+        let x = on_device.map_or_else(|| split.make(&index, draws.as_deref()), Ok)?;
+        let y = split.make_labels(&index)?;
         Ok(Batch { x, y, index, number, count })
     }
 }
 
 impl Batch {
-    fn to_device(&self, device: &Device) -> candle_core::Result<Self> {
-        Ok(Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() })
+    /// On the split's device, with what is known of its values, so that nobody has to read them back to check.
+    fn to_device(&self, split: &Split) -> candle_core::Result<Self> {
+        let device: &Device = split.device();
+        let moved = Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() };
+        if split.are_images() {
+            checked::note_images(&moved.x);
+        }
+        if split.classes() > 0 {
+            checked::note_labels(&moved.y, split.classes() as i64 - 1);
+        }
+        Ok(moved)
     }
 }
 
@@ -95,7 +107,7 @@ impl Batches {
             }
         };
         let count = split.len().div_ceil(size);
-        let ahead = if split.in_main_memory() { AHEAD } else { 0 };
+        let ahead = if split.in_main_memory() && split.resident().is_none() { AHEAD } else { 0 };
         let plan = Arc::new(Plan { split, order, size, augmented: None });
         Ok(Self { plan, count, next: 0, ahead, making: None })
     }
@@ -138,11 +150,11 @@ impl Batches {
     fn batch(&mut self, number: usize) -> candle_core::Result<Batch> {
         let count = self.count;
         if self.ahead == 0 {
-            return self.plan.make(number, count);
+            return self.plan.make(number, count, true);
         }
         if self.making.is_none() {
             let plan = self.plan.clone();
-            let items = (number..count).map(move |number| plan.make(number, count));
+            let items = (number..count).map(move |number| plan.make(number, count, false));
             self.making = Some(Ahead::start(self.ahead, items)?);
         }
         // The thread has an item for every number, unless it panicked, and that goes on in `next`.
@@ -175,7 +187,7 @@ impl Iterator for Batches {
             self.making = None;
         }
         // Moved here and not on the other thread: a device's work is in order on the thread that uses it.
-        Some(batch.and_then(|b| b.to_device(self.plan.split.device())))
+        Some(batch.and_then(|b| b.to_device(&self.plan.split)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -32,6 +32,7 @@ mod pad;
 mod parquet;
 mod picture;
 mod read;
+mod resident;
 mod rotate;
 mod select;
 pub mod sheet;

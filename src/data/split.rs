@@ -6,8 +6,9 @@ use super::decoded::Values;
 use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::pad;
+use super::resident::{self, Pictures};
 use candle_core::{DType, Device, Tensor, WithDType};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Some images with their labels. Cheap to clone; clones and parts share the data.
 ///
@@ -36,6 +37,8 @@ struct Data {
     classes: usize,
     images: Images,
     labels: Vec<u32>,
+    /// The bytes on the device that makes batches of them, once one was asked for; nothing where they do not fit.
+    resident: OnceLock<Option<Tensor>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl Split {
     ) -> Self {
         let levels = (0..=u8::MAX).map(|v| f64::from(v) / f64::from(scale)).collect();
         let images = Images::Bytes { values, levels };
-        let data = Data { shape, classes, images, labels };
+        let data = Data { shape, classes, images, labels, resident: OnceLock::new() };
         Self::whole(name, data, (options.dtype, options.device.clone())).with_seed(options.seed)
     }
 
@@ -79,7 +82,8 @@ impl Split {
     ) -> candle_core::Result<Self> {
         let (_, c, h, w) = images.dims4()?;
         let made = (images.dtype(), images.device().clone());
-        let data = Data { shape: [c, h, w], classes, images: Images::Values(images), labels };
+        let images = Images::Values(images);
+        let data = Data { shape: [c, h, w], classes, images, labels, resident: OnceLock::new() };
         Ok(Self::whole(name, data, made))
     }
 
@@ -205,6 +209,33 @@ impl Split {
                 self.tensor(values, draws)?.to_dtype(self.dtype)
             }
         }
+    }
+
+    /// The images at `indices`, made on the split's device of the bytes that lie there; nothing where that is not done.
+    pub(super) fn make_on_device(
+        &self,
+        indices: &[u32],
+        draws: Option<&[Draw]>,
+    ) -> candle_core::Result<Option<Tensor>> {
+        self.check_indices(indices)?;
+        let (Some(bytes), Images::Bytes { levels, .. }) = (self.resident(), &self.data.images) else { return Ok(None) };
+        let (shape, crop) = (self.data.shape, self.augmentation.crop);
+        let places = indices.iter().map(|&i| self.place(i) as u32).collect();
+        Pictures { bytes, levels, shape, pad: self.pad, crop }.make(places, draws, self.dtype).map(Some)
+    }
+
+    /// The bytes on the split's device, put there at the first call.
+    pub(super) fn resident(&self) -> Option<&Tensor> {
+        let Images::Bytes { values, .. } = &self.data.images else { return None };
+        if !resident::serves(&self.device, self.dtype, &self.augmentation) {
+            return None;
+        }
+        self.data.resident.get_or_init(|| resident::upload(values, &self.device)).as_ref()
+    }
+
+    /// Do its images lie in [0, 1] as they are made?
+    pub(super) fn are_images(&self) -> bool {
+        matches!(self.data.images, Images::Bytes { .. })
     }
 
     /// The labels at `indices`, [n] of u32. An index past the end is an error.

@@ -126,7 +126,7 @@ pub fn environment(record: &Record) -> String {
     let mut pairs = vec![
         ("script".to_string(), record.script.clone()),
         ("seed".into(), record.seed.to_string()),
-        ("device".into(), record.device.clone()),
+        ("device".into(), format!("{}, {}", record.device, record.precision)),
         ("threads".into(), record.threads.to_string()),
     ];
     pairs.extend(record.versions.iter().map(|(name, version)| (name.clone(), version.clone())));

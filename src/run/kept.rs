@@ -99,6 +99,7 @@ impl Kept {
         out.extend(record.settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())));
         out.push(("seed".into(), record.seed.to_string()));
         out.push(("device".into(), record.device.clone()));
+        out.push(("precision".into(), record.precision.to_string()));
         out.push(("threads".into(), record.threads.to_string()));
         out.extend(record.versions.iter().map(|(name, version)| (format!("{name}'s version"), version.clone())));
         out.extend(record.files.iter().map(|(name, sum)| (name.clone(), sum.chars().take(10).collect())));

@@ -14,6 +14,7 @@ mod metrics;
 mod overhead;
 pub mod pack;
 mod parquet;
+mod precision;
 mod progress;
 mod recording;
 pub mod records;

@@ -1,6 +1,7 @@
 //! `run.json`: what a run is, from the script's name to the checksums of its data.
 
 use super::checkpoint::hex;
+use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -24,6 +25,8 @@ pub struct Record {
     pub settings: Vec<Setting>,
     pub seed: u64,
     pub device: String,
+    /// What products of f32 numbers were computed in.
+    pub precision: Precision,
     pub threads: usize,
     pub versions: BTreeMap<String, String>,
     pub git: Option<Git>,

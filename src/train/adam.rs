@@ -1,4 +1,4 @@
-//! One step of Adam (Kingma and Ba 2015), in place on the CPU
+//! One step of Adam (Kingma and Ba 2015), in place on the CPU, one kernel on CUDA
 //!
 //! ```text
 //! m <- b1 m + (1 - b1) g     v <- b2 v + (1 - b2) g^2     p <- kept p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
@@ -7,6 +7,7 @@
 //! `kept` is 1, or 1 - lr weight_decay for AdamW.
 
 use crate::compute::element::{Element, for_float, slice};
+use crate::compute::kernels::{self, Arg, Blocks, Source, launch};
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -29,6 +30,9 @@ const PART: usize = 1 << 14;
 pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Result<()> {
     let p = parameter.as_tensor();
     let [m, v] = moments else { candle_core::bail!("adam: two moments are wanted, there are {}", moments.len()) };
+    if kernels::serve(p) && [p, m, v].iter().all(|t| t.is_contiguous()) {
+        return by_kernel(p, m, v, &g.contiguous()?, rule);
+    }
     let in_place = p.device().is_cpu() && matches!(p.dtype(), DType::F32 | DType::F64);
     if in_place && [p, m, v].iter().all(|t| t.is_contiguous()) {
         let g = g.contiguous()?;
@@ -42,6 +46,14 @@ pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) ->
     let denominator = ((&*v / (1.0 - b.powi(rule.t)))?.sqrt()? + rule.eps)?;
     let update = (((&*m / (1.0 - a.powi(rule.t)))? / denominator)? * rule.lr)?;
     parameter.set(&((p.detach() * rule.kept)? - update)?)
+}
+
+/// The same in one kernel.
+fn by_kernel(p: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, rule: &Adam) -> Result<()> {
+    let (first, second) = (1.0 - rule.beta1.powi(rule.t), 1.0 - rule.beta2.powi(rule.t));
+    let numbers = [rule.beta1, rule.beta2, rule.eps, first, second, rule.lr, rule.kept].map(Arg::Number);
+    let args = [&[p.into(), m.into(), v.into(), g.into(), p.elem_count().into()][..], &numbers].concat();
+    launch(Source::Train, "adam", p, Blocks::Elements(p.elem_count()), &args)
 }
 
 /// `x <- beta x + (1 - beta) g`, or g^2.

@@ -11,6 +11,7 @@
 
 use super::losses::{correct, cross_entropies, one_hot};
 use crate::compute::interrupt;
+use crate::compute::kernels::{self, Blocks, Source, launch, room};
 use crate::compute::random::Generator;
 use crate::compute::reduce::{check_images, normalize_samples, per_sample};
 use crate::nn::Sequential;
@@ -93,6 +94,10 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
         };
         let gradients = climbed.sum_all()?.backward()?;
         let Some(g) = gradients.get(at.as_tensor()) else { break };
+        if kernels::serve(&x) {
+            point = step_by_kernel(&x, &point, g, &options)?;
+            continue;
+        }
         let (unit, norms) = normalize_samples(g)?;
         // Below 1e-6 the step shrinks with the gradient, as published.
         let length = (norms.minimum(1e-6)? * (step_size / 1e-6))?.to_dtype(x.dtype())?;
@@ -101,6 +106,17 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
         point = cut(&point, options.clip)?;
     }
     if options.stop_early { choose(&open, &point, &found) } else { Ok(point) }
+}
+
+/// One step in one kernel: along `g`, cut, projected, cut.
+fn step_by_kernel(x: &Tensor, point: &Tensor, g: &Tensor, options: &AttackOptions) -> Result<Tensor> {
+    let (x, point, g) = (x.contiguous()?, point.contiguous()?, g.contiguous()?);
+    let (batch, next) = (x.dim(0)?, room(x.shape(), x.dtype(), x.device())?);
+    let tensors = [&x, &point, &g, &next].map(Into::into);
+    let n = x.elem_count() / batch.max(1);
+    let numbers = [n.into(), options.step_size.into(), options.epsilon.into(), usize::from(options.clip).into()];
+    launch(Source::Train, "attack_step", &x, Blocks::Exactly(batch), &[&tensors[..], &numbers].concat())?;
+    Ok(next)
 }
 
 /// The points that the attack begins at.

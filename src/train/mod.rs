@@ -3,6 +3,7 @@
 
 mod adam;
 pub mod attack;
+pub mod device_rows;
 mod fresh;
 pub mod losses;
 pub mod optimizer;

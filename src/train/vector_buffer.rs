@@ -1,6 +1,9 @@
-//! The numbers of a store of vectors, on the host, in the number type that was asked for.
+//! The numbers of a store of vectors in the number type that was asked for: in main memory, or on the device that the
+//! network is on.
 
+use super::device_rows::DeviceRows;
 use crate::compute::element::Host;
+use crate::compute::kernels;
 use crate::compute::unwritten::{fill, unwritten, written};
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::f16;
@@ -16,11 +19,19 @@ pub enum Buffer {
     F16(Vec<f16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
+    Device(DeviceRows),
 }
 
 impl Buffer {
-    /// Room for `n` numbers.
-    pub fn zeros(dtype: DType, n: usize) -> Self {
+    /// `count` rows of `n` numbers, on `device` where it has kernels for them.
+    pub fn zeros(dtype: DType, count: usize, n: usize, device: &Device) -> Result<Self> {
+        if kernels::on(device) {
+            return Ok(Self::Device(DeviceRows::zeros(dtype, count, n, device)?));
+        }
+        Ok(Self::in_main_memory(dtype, count * n))
+    }
+
+    fn in_main_memory(dtype: DType, n: usize) -> Self {
         match dtype {
             DType::F16 => Self::F16(vec![f16::ZERO; n]),
             DType::F64 => Self::F64(vec![0.0; n]),
@@ -34,6 +45,7 @@ impl Buffer {
             Self::F16(v) => v.len() * 2,
             Self::F32(v) => v.len() * 4,
             Self::F64(v) => v.len() * 8,
+            Self::Device(rows) => rows.bytes(),
         }
     }
 
@@ -43,6 +55,7 @@ impl Buffer {
             Self::F16(_) => DType::F16,
             Self::F32(_) => DType::F32,
             Self::F64(_) => DType::F64,
+            Self::Device(rows) => rows.dtype(),
         }
     }
 
@@ -64,11 +77,12 @@ impl Buffer {
             Self::F16(v) => pieces(v, out, f16::to_le_bytes),
             Self::F32(v) => pieces(v, out, f32::to_le_bytes),
             Self::F64(v) => pieces(v, out, f64::to_le_bytes),
+            Self::Device(rows) => rows.write(out).map_err(std::io::Error::other),
         }
     }
 
     /// Replace all numbers by those that [`Self::write`] wrote; there must be as many bytes as [`Self::bytes`].
-    pub fn read(&mut self, bytes: &[u8]) {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<()> {
         fn all<T, const N: usize>(v: &mut [T], bytes: &[u8], number: impl Fn([u8; N]) -> T) {
             let (numbers, _) = bytes.as_chunks::<N>();
             v.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = number(*bytes));
@@ -77,19 +91,24 @@ impl Buffer {
             Self::F16(v) => all(v, bytes, f16::from_le_bytes),
             Self::F32(v) => all(v, bytes, f32::from_le_bytes),
             Self::F64(v) => all(v, bytes, f64::from_le_bytes),
+            Self::Device(rows) => rows.read(bytes)?,
         }
+        Ok(())
     }
 
-    /// Draw `n` numbers from place `at` on.
-    pub fn fill(&mut self, at: usize, n: usize, mut draw: impl FnMut() -> f64) {
+    /// Draw the `n` numbers of an image's row.
+    pub fn fill(&mut self, image: u32, n: usize, mut draw: impl FnMut() -> f64) -> Result<()> {
+        let at = image as usize * n;
         match self {
             Self::F16(v) => v[at..at + n].iter_mut().for_each(|x| *x = f16::from_f64(draw())),
             Self::F32(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw() as f32),
             Self::F64(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw()),
+            Self::Device(rows) => rows.fill(image, draw)?,
         }
+        Ok(())
     }
 
-    /// The rows of `images`, `n` numbers each, as a tensor of this shape on the host.
+    /// The rows of `images`, `n` numbers each, as a tensor of this shape, where they are.
     pub fn gather(&self, images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
         fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
             let mut flat = unwritten(images.len() * n);
@@ -104,6 +123,7 @@ impl Buffer {
             Self::F16(v) => rows(v, images, n, shape),
             Self::F32(v) => rows(v, images, n, shape),
             Self::F64(v) => rows(v, images, n, shape),
+            Self::Device(v) => v.gather(images, shape, if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 }),
         }
     }
 
@@ -132,6 +152,7 @@ impl Buffer {
             Self::F16(v) => rows(v, images, n, u),
             Self::F32(v) => rows(v, images, n, u),
             Self::F64(v) => rows(v, images, n, u),
+            Self::Device(v) => v.scatter(images, u),
         }
     }
 }

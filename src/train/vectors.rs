@@ -6,7 +6,7 @@
 
 use super::vector_buffer::Buffer;
 use crate::bounds::{PowerOptions, SingularPair, spectral_norm};
-use crate::compute::memory::{available_memory, describe};
+use crate::compute::memory::{available_on, describe};
 use crate::compute::random::Generator;
 use crate::nn::{Layer, Sequential};
 use candle_core::{DType, Result, Tensor, bail};
@@ -67,7 +67,7 @@ impl Vectors {
             bail!("singular_vectors: layer {unknown} is no affine layer before the last; those are {known:?}");
         }
         let bytes = Self::bytes(model, count, options)?;
-        let limit = options.memory.unwrap_or_else(available_memory);
+        let limit = options.memory.unwrap_or_else(|| available_on(model.device()));
         if bytes > limit {
             bail!(
                 "singular_vectors: {} for {count} images, {} are free; use {}fewer `layers`, or #{{ fresh: true }} to keep \
@@ -80,12 +80,12 @@ impl Vectors {
         let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
         let layers = hidden(model)
             .map(|l| {
-                let n = count * l.input_len();
-                let local = keeps(l).then(|| Buffer::zeros(options.dtype, n));
+                let zeros = || Buffer::zeros(options.dtype, count, l.input_len(), model.device());
+                let local = keeps(l).then(zeros).transpose()?;
                 let touched = vec![false; if local.is_some() { count } else { 0 }];
-                Kept { index: l.index, shape: l.input.clone(), local, touched, global: None }
+                Ok(Kept { index: l.index, shape: l.input.clone(), local, touched, global: None })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let random = random.fork("singular vectors");
         Ok(Self(Rc::new(RefCell::new(Store { count, random, draws: 0, layers }))))
     }
@@ -174,11 +174,10 @@ impl BatchVectors {
             return seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device);
         };
         for image in &self.images {
-            let image = *image as usize;
-            if !kept.touched[image] {
-                kept.touched[image] = true;
+            if !kept.touched[*image as usize] {
+                kept.touched[*image as usize] = true;
                 let own = seed.fork(&format!("image {image}"));
-                buffer.fill(image * n, n, || own.gauss());
+                buffer.fill(*image, n, || own.gauss())?;
             }
         }
         buffer.gather(&self.images, n, &shape)?.to_dtype(dtype)?.to_device(&device)

@@ -90,7 +90,7 @@ impl Vectors {
         let (Some(layer), Some((_, kind))) = (layer, found) else { bail!("the store of vectors has no part `{name}`") };
         match kind {
             LOCAL => match &mut layer.local {
-                Some(buffer) if buffer.bytes() == bytes.len() => buffer.read(bytes),
+                Some(buffer) if buffer.bytes() == bytes.len() => buffer.read(bytes)?,
                 _ => bail!("the store of vectors keeps other vectors in `{name}`"),
             },
             TOUCHED if layer.touched.len() == bytes.len() => {

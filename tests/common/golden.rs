@@ -2,7 +2,7 @@
 //! lie in the repository; the five of the published sizes in the folder that WORKBENCH_GOLDEN names.
 
 use super::{close, values};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,9 @@ pub struct Golden {
 
 /// The folder of the golden files that are in the repository.
 pub fn golden_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    // A test binary may run on another machine than the one that built it (tools/gpu_check.sh).
+    let repository = std::env::var_os("WORKBENCH_TEST_FOLDER").map(PathBuf::from);
+    repository.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).join("tests/golden")
 }
 
 impl Golden {
@@ -40,7 +42,7 @@ impl Golden {
         let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("golden description");
         let info: Value = serde_json::from_str(&text).expect("golden description");
         let file = folder.join(format!("{name}.safetensors"));
-        let mut tensors = candle_core::safetensors::load(file, &Device::Cpu).expect("golden values");
+        let mut tensors = candle_core::safetensors::load(file, &super::device()).expect("golden values");
         // Inputs that are not in the file are made by the formula in the description.
         for (key, rule) in info["generator"]["tensors"].as_object().expect("generator") {
             let shape: Vec<usize> =
@@ -95,7 +97,7 @@ impl Golden {
         let (got, truth, sums) =
             (values(&got), self.get(&format!("{key}#sample")), values(&self.get(&format!("{key}#stat"))));
         let sample = (0..truth.elem_count()).map(|k| got[k * 1_000_003 % got.len()]).collect::<Vec<_>>();
-        close(&what, &Tensor::new(sample, &Device::Cpu).unwrap(), &truth, tolerance);
+        close(&what, &Tensor::new(sample, &super::device()).unwrap(), &truth, tolerance);
         let norm = |list: &[f64]| list.iter().map(|a| a * a).sum::<f64>().sqrt();
         let along = values(&uniform(7, &[got.len()], -1.0, 1.0));
         let product: f64 = got.iter().zip(&along).map(|(a, b)| a * b).sum();
@@ -129,7 +131,7 @@ impl Golden {
         let specs: Vec<LayerSpec> = self.info["layers"].as_array().unwrap().iter().map(spec).collect();
         let input: Vec<usize> =
             self.info["in_shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-        let model = Sequential::new(&input, &specs, dtype, &Device::Cpu, &Generator::new(0)).expect("the network");
+        let model = Sequential::new(&input, &specs, dtype, &super::device(), &Generator::new(0)).expect("the network");
         let weights: HashMap<String, Tensor> = self
             .tensors
             .iter()
@@ -199,5 +201,5 @@ pub fn uniform(seed: u64, shape: &[usize], lo: f64, hi: f64) -> Tensor {
             (lo + (hi - lo) * ((z >> 40) as f64 * 2f64.powi(-24))) as f32
         })
         .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    Tensor::from_vec(values, shape, &super::device()).unwrap()
 }

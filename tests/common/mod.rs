@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod data;
+pub mod emulation;
 pub mod golden;
 pub mod hub;
 pub mod parquet;
@@ -16,6 +17,22 @@ use workbench::script::loader::Loader;
 use workbench::script::settings::Overrides;
 use workbench::script::{engine, stdlib::stdlib};
 
+/// Where the tests' tensors live: the device that WORKBENCH_TEST_DEVICE names; otherwise a GPU in a build for CUDA that finds
+/// one, and the CPU. One for each thread, as a device's stream is.
+pub fn device() -> Device {
+    thread_local! {
+        static DEVICE: Device = match std::env::var("WORKBENCH_TEST_DEVICE") {
+            Ok(name) => workbench::compute::device::parse(&name).unwrap_or_else(|e| panic!("{e}")),
+            Err(_) if !cfg!(feature = "cuda") => Device::Cpu,
+            Err(_) => workbench::compute::device::parse("cuda").unwrap_or_else(|reason| {
+                println!("skipped on a GPU, done on the CPU: {reason}");
+                Device::Cpu
+            }),
+        };
+    }
+    DEVICE.with(Device::clone)
+}
+
 /// An engine as `workbench run` has it, for scripts given as text.
 pub struct Lab {
     pub engine: Engine,
@@ -26,7 +43,7 @@ impl Lab {
     pub fn new() -> Self {
         let loader = Loader::new(stdlib());
         let host = Host::new(HostConfig {
-            device: Device::Cpu,
+            device: device(),
             seed: 0,
             threads: 2,
             data_dir: None,
@@ -95,7 +112,7 @@ pub fn close(what: &str, got: &Tensor, truth: &Tensor, tolerance: f64) {
 /// The matrix of an affine layer's linear map, `[outputs, inputs]`, by applying it to every unit vector.
 pub fn dense(layer: &workbench::nn::Layer) -> nalgebra::DMatrix<f64> {
     let n = layer.input_len();
-    let unit = Tensor::eye(n, DType::F64, &Device::Cpu).unwrap();
+    let unit = Tensor::eye(n, DType::F64, &device()).unwrap();
     let columns = layer.apply(&unit.reshape([&[n], layer.input.as_slice()].concat()).unwrap()).unwrap();
     let rows = columns.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
     nalgebra::DMatrix::from_fn(rows[0].len(), n, |i, j| rows[j][i])
@@ -108,6 +125,11 @@ pub fn values(t: &Tensor) -> Vec<f64> {
 
 /// A random layer list over a random input shape: every kind of layer, kernel, stride and padding, odd sizes included.
 pub fn random_net(random: &workbench::compute::random::Generator) -> Sequential {
+    random_net_on(random, &device())
+}
+
+/// The same on a given device.
+pub fn random_net_on(random: &workbench::compute::random::Generator, device: &Device) -> Sequential {
     let pick = |n: usize| (random.unit() * n as f64) as usize;
     loop {
         let input = vec![1 + pick(3), 4 + pick(5), 4 + pick(5)];
@@ -138,7 +160,7 @@ pub fn random_net(random: &workbench::compute::random::Generator) -> Sequential 
         }
         specs.push(LayerSpec::Linear { features: 2 + pick(3), bias: true });
         // Some combinations of sizes do not fit; draw again.
-        if let Ok(net) = Sequential::new(&input, &specs, DType::F64, &Device::Cpu, random) {
+        if let Ok(net) = Sequential::new(&input, &specs, DType::F64, device, random) {
             return net;
         }
     }

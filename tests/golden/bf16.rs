@@ -2,7 +2,7 @@
 //! 1e-4 smaller, and where it is larger by more, f32 arrives there too. Where the processor has no bf16 both are the same.
 
 use crate::common::golden::{Golden, uniform};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, varying};
 use workbench::nn::Operation;
 
@@ -10,7 +10,7 @@ fn sigma_by_bf16_iterations(g: &Golden) {
     let model = g.model(DType::F32).frozen();
     let x = g.wide("x").to_dtype(DType::F32).unwrap();
     let batch = x.dims()[0];
-    let eps = Tensor::full(g.number("eps") as f32, batch, &Device::Cpu).unwrap();
+    let eps = Tensor::full(g.number("eps") as f32, batch, &crate::common::device()).unwrap();
     let (mut region, mut columns) = (Region::around(&x, &eps, false).unwrap(), None::<Tensor>);
     let with = |arithmetic| PowerOptions { iterations: 200, tolerance: None, arithmetic };
     for (i, layer) in model.layers().iter().enumerate().take(model.layers().len() - 1) {

@@ -2,7 +2,7 @@
 //! singular values lie close. Written for these tests, apart from the power iteration that they judge.
 
 use crate::common::golden::{Golden, uniform};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use nalgebra::{DMatrix, SymmetricEigen};
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, varying};
 use workbench::nn::Layer;
@@ -26,7 +26,7 @@ pub fn leading(g: &Golden) -> Leading {
     let (model, single) = (g.model(DType::F64).frozen(), g.model(DType::F32).frozen());
     let x = g.wide("x");
     let batch = x.dims()[0];
-    let eps = Tensor::full(g.number("eps"), batch, &Device::Cpu).unwrap();
+    let eps = Tensor::full(g.number("eps"), batch, &crate::common::device()).unwrap();
     let (mut region, mut columns, mut found) = (Region::around(&x, &eps, false).unwrap(), None, Leading::default());
     let finish = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
     for (i, layer) in model.layers().iter().enumerate().take(model.layers().len() - 1) {
@@ -59,7 +59,7 @@ pub fn of_layer(layer: &Layer, batch: usize, columns: Option<&Tensor>, rows: Opt
     };
     let shape = [&[batch], layer.input.as_slice()].concat();
     let gram = |q: &[Vec<f32>]| -> Vec<Vec<f32>> {
-        let q = Tensor::from_vec(q.concat(), shape.clone(), &Device::Cpu).unwrap();
+        let q = Tensor::from_vec(q.concat(), shape.clone(), &crate::common::device()).unwrap();
         let image = masked(layer.apply(&q).unwrap(), rows);
         masked(layer.adjoint(&image).unwrap(), columns).flatten_from(1).unwrap().to_vec2().unwrap()
     };
@@ -99,7 +99,7 @@ pub fn of_layer(layer: &Layer, batch: usize, columns: Option<&Tensor>, rows: Opt
         }
         vector
     });
-    Tensor::from_vec(leading.collect::<Vec<f64>>(), shape.clone(), &Device::Cpu).unwrap()
+    Tensor::from_vec(leading.collect::<Vec<f64>>(), shape.clone(), &crate::common::device()).unwrap()
 }
 
 /// The eigenvector of a tridiagonal matrix at its largest eigenvalue, and what the next step adds to it, relative to that.

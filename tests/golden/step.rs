@@ -2,7 +2,7 @@
 
 use crate::common::golden::{Golden, activations, same_direction};
 use crate::common::{close, values};
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_norm, varying, worst_logits};
 use workbench::nn::Sequential;
 use workbench::train::losses;
@@ -29,7 +29,7 @@ fn published_walk(g: &Golden, model: &Sequential) -> Result<Walk> {
     let dtype = model.dtype();
     let x = g.get("x").to_dtype(dtype)?;
     let (last, layers) = model.layers().split_last().expect("layers");
-    let ones = Tensor::ones(x.dim(0)?, dtype, &Device::Cpu)?;
+    let ones = Tensor::ones(x.dim(0)?, dtype, &crate::common::device())?;
     let mut region = Region::around(&x, &(&ones * g.number("eps"))?, false)?;
     let mut columns: Option<Tensor> = None;
     let (mut regions, mut globals, mut locals, mut masks, mut lipschitz) = (vec![], vec![], vec![], vec![], ones);

@@ -2,13 +2,18 @@
 
 use crate::common::golden::golden_folder;
 use crate::common::{Lab, close, entry, tensor_of};
-use candle_core::Device;
+
+/// The same by the CUDA kernels, on the host.
+#[test]
+fn the_training_trajectory_by_kernels() {
+    crate::common::emulation::on_the_host(the_training_trajectory);
+}
 
 /// Twenty steps of training: forward, bounds, gradients, optimiser and vector store all agree, or they part.
 #[test]
 fn the_training_trajectory() {
     let file = golden_folder().join("trajectory_digits.safetensors");
-    let golden = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
+    let golden = candle_core::safetensors::load(file, &crate::common::device()).unwrap();
     let mut lab = Lab::new();
     for (name, tensor) in &golden {
         if ["param/", "u_init/", "gu_init/"].iter().any(|p| name.starts_with(p)) {

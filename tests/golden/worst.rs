@@ -3,7 +3,7 @@
 
 use crate::common::golden::Golden;
 use crate::common::{close, relative_gap, values};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use workbench::bounds::{Region, WorstMethod, worst_logits};
 
 on_each_net!(worst_logits_by_every_method);
@@ -21,7 +21,7 @@ fn worst_logits_by_every_method(g: &Golden) {
         let worst = |y: &Tensor, method| worst_logits(last, &region, &get("r_local"), y, method).unwrap();
         // All labels of ten classes; every eighth of two hundred, each against all others.
         for label in (0..classes).step_by(1 + classes / 25) {
-            let y = Tensor::full(label as u32, logits.dim(0).unwrap(), &Device::Cpu).unwrap();
+            let y = Tensor::full(label as u32, logits.dim(0).unwrap(), &crate::common::device()).unwrap();
             // golden [b, i, j] bounds (w_i - w_j).(z - mu): j is the label.
             let truth = |key: &str| get(key).narrow(2, label, 1).unwrap().squeeze(2).unwrap();
             let rise = |method| (worst(&y, method) - &logits).unwrap();

@@ -2,6 +2,7 @@
 
 use super::objects::Objects;
 use crate::compute::device;
+use crate::compute::precision::{self, Precision};
 use crate::compute::random::Generator;
 use crate::run::{Run, RunFolder};
 use crate::script::access::{Access, Allowed};
@@ -56,6 +57,8 @@ pub struct Host {
 
 impl Host {
     pub fn new(config: HostConfig) -> Rc<Self> {
+        // A script that does not choose computes in f32, whatever one before it chose.
+        precision::set(Precision::F32);
         let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
         let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
         let run = Rc::new(Run::new(folder));

@@ -15,6 +15,7 @@ mod model;
 mod objects;
 mod operators;
 mod optimizers;
+mod precision;
 mod random;
 mod records;
 mod run;
@@ -54,6 +55,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     tensor_ops::register(engine);
     tensor_index::register(engine);
     tensor_files::register(engine);
+    precision::register(engine);
     random::register(engine);
     layers::register(engine);
     model::register(engine);

@@ -1,0 +1,111 @@
+//! CUDA: our own kernels through NVRTC, convolutions through cuDNN
+//!
+//! Written and compiled without a GPU at hand, and never run on one; what the kernels compute is tested on the host
+//! (`tests/kernels.rs`).
+//!
+//! All work of a device goes to the one stream that candle gives this thread, so that it happens in the order of the calls
+//! and memory may be given back as soon as its last use has been asked for.
+
+pub mod conv;
+
+use super::kernels::{Job, Source, THREADS};
+use candle_core::backend::BackendStorage;
+use candle_core::cuda::cudarc::driver::{CudaFunction, DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
+use candle_core::cuda::{CudaDevice, CudaStorage, DeviceId, WrapErr};
+use candle_core::{DType, Error, Result, bail};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// A kernel on a device: which, and whether T is double.
+type Key = (DeviceId, &'static str, bool);
+/// A source for a compute capability, compiled.
+type Programs = HashMap<(Source, bool, (i32, i32)), Arc<str>>;
+
+thread_local! {
+    /// Loaded kernels: looking one up by name at every launch would take as long as launching it.
+    static KERNELS: RefCell<HashMap<Key, CudaFunction>> = RefCell::new(HashMap::new());
+}
+
+static PROGRAMS: LazyLock<Mutex<Programs>> = LazyLock::new(Mutex::default);
+
+/// Put a kernel on the device's stream.
+pub fn launch(device: &CudaDevice, job: &Job) -> Result<()> {
+    KERNELS.with_borrow_mut(|kernels| {
+        let function = match kernels.entry((device.id(), job.kernel, job.double)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(load(device, job)?),
+        };
+        let config =
+            LaunchConfig { grid_dim: (job.blocks, 1, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 };
+        let stream = device.cuda_stream();
+        let mut builder = stream.launch_builder(function);
+        job.words.iter().for_each(|word| {
+            builder.arg(word);
+        });
+        // SAFETY: the words are the kernel's arguments, eight bytes each, and its pointers come from tensors that the
+        // caller holds; their memory goes back in this stream's order.
+        unsafe { builder.launch(config) }.w()?;
+        Ok(())
+    })
+}
+
+fn load(device: &CudaDevice, job: &Job) -> Result<CudaFunction> {
+    let capability = device.cuda_stream().context().compute_capability().w()?;
+    let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = match programs.entry((job.source, job.double, capability)) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(compile(job.source, job.double, capability)?.into()),
+    };
+    let module = format!("workbench_{}_{}", job.source.name(), if job.double { "f64" } else { "f32" });
+    Ok(device.get_or_load_custom_func(job.kernel, &module, program)?.into_cuda_function())
+}
+
+/// The PTX of a source. No fast mathematics: f64 is what certificates rest on.
+fn compile(source: Source, double: bool, (major, minor): (i32, i32)) -> Result<String> {
+    let options = CompileOptions {
+        options: vec![format!("--gpu-architecture=compute_{major}{minor}")],
+        name: Some(format!("{}.cu", source.name())),
+        ..Default::default()
+    };
+    let failed = |e| {
+        Error::Msg(format!(
+            "the kernels `{}` do not compile for compute capability {major}.{minor}: {e:?}; is NVRTC's version older than \
+             the GPU?",
+            source.name()
+        ))
+    };
+    Ok(compile_ptx_with_opts(source.program(double), options).map_err(failed)?.to_src())
+}
+
+/// Where the elements of a storage lie from number `from` on.
+pub fn address(kernel: &str, storage: &CudaStorage, from: usize) -> Result<u64> {
+    let dtype = storage.dtype();
+    let device = storage.device();
+    let stream = device.cuda_stream();
+    macro_rules! start {
+        ($T:ty) => {{
+            let (start, _record) = storage.as_cuda_slice::<$T>()?.device_ptr(&stream);
+            start
+        }};
+    }
+    let start = match dtype {
+        DType::U8 => start!(u8),
+        DType::U32 => start!(u32),
+        DType::F16 => start!(half::f16),
+        DType::F32 => start!(f32),
+        DType::F64 => start!(f64),
+        _ => bail!("{kernel}: {dtype:?} is no type of its arguments"),
+    };
+    Ok(start + (from * dtype.size_in_bytes()) as u64)
+}
+
+/// A storage of one byte on the device of another, to stand in its place.
+pub fn nothing(like: &CudaStorage) -> Result<CudaStorage> {
+    let device = like.device().clone();
+    // SAFETY: nobody reads it.
+    let byte = unsafe { device.alloc::<u8>(1)? };
+    Ok(CudaStorage::wrap_cuda_slice(byte, device))
+}

@@ -1,0 +1,249 @@
+//! Small kernels of our own for CUDA, and how an operation calls one
+//!
+//! The sources (`*.cu`) are CUDA C, compiled at run time for the device at hand, once for f32 and once for f64. An
+//! operation that has one says so in three lines: room for the result, [`launch`], and the gradient by [`differentiable`].
+//! All arguments take eight bytes and all blocks have the same number of threads, so that a launch is a name, a number of
+//! blocks and a row of words; whoever has those can run it. That is how the kernels are tested without a GPU: the tests
+//! compile the same sources for the host and install what runs them ([`emulate`]).
+
+mod differentiable;
+
+pub use differentiable::{Gradients, differentiable};
+
+use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Stands before every source.
+pub const PRELUDE: &str = include_str!("prelude.cuh");
+
+/// Threads of a block, as in the prelude.
+pub const THREADS: usize = 256;
+
+/// Rows shorter than this are one thread's work, longer ones a block's.
+const SHORT: usize = 64;
+
+/// A file of kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Elementwise,
+    Power,
+    Region,
+    Worst,
+    Train,
+    Rows,
+    Pictures,
+}
+
+impl Source {
+    pub const ALL: [Self; 7] =
+        [Self::Elementwise, Self::Power, Self::Region, Self::Worst, Self::Train, Self::Rows, Self::Pictures];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elementwise => "elementwise",
+            Self::Power => "power",
+            Self::Region => "region",
+            Self::Worst => "worst",
+            Self::Train => "train",
+            Self::Rows => "rows",
+            Self::Pictures => "pictures",
+        }
+    }
+
+    /// The file's text, without the prelude.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Elementwise => include_str!("elementwise.cu"),
+            Self::Power => include_str!("power.cu"),
+            Self::Region => include_str!("region.cu"),
+            Self::Worst => include_str!("worst.cu"),
+            Self::Train => include_str!("train.cu"),
+            Self::Rows => include_str!("rows.cu"),
+            Self::Pictures => include_str!("pictures.cu"),
+        }
+    }
+
+    /// What a compiler gets for the number type float, or double.
+    pub fn program(self, double: bool) -> String {
+        let number = if double { "double" } else { "float" };
+        format!("typedef {number} T;\n{PRELUDE}\n{}", self.text())
+    }
+
+    /// The names of its kernels.
+    pub fn kernels(self) -> Vec<&'static str> {
+        let name = |line: &'static str| line.strip_prefix("KERNEL ").and_then(|l| l.split('(').next());
+        self.text().lines().filter_map(name).collect()
+    }
+}
+
+/// An argument of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a> {
+    /// Where its elements begin; it must be contiguous.
+    Tensor(&'a Tensor),
+    /// A pointer to nothing.
+    Absent,
+    Count(usize),
+    Number(f64),
+}
+
+impl<'a> From<&'a Tensor> for Arg<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
+impl<'a> From<Option<&'a Tensor>> for Arg<'a> {
+    fn from(tensor: Option<&'a Tensor>) -> Self {
+        tensor.map_or(Self::Absent, Self::Tensor)
+    }
+}
+
+impl From<usize> for Arg<'_> {
+    fn from(count: usize) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Arg<'_> {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// How many blocks.
+#[derive(Clone, Copy, Debug)]
+pub enum Blocks {
+    /// As many as so many elements keep busy.
+    Elements(usize),
+    Exactly(usize),
+}
+
+impl Blocks {
+    /// Threads take further elements in turn beyond this.
+    const MOST: usize = 1 << 16;
+
+    fn count(self) -> usize {
+        match self {
+            Self::Elements(n) => n.div_ceil(THREADS).min(Self::MOST),
+            Self::Exactly(n) => n,
+        }
+    }
+}
+
+/// A launch as a device sees it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub source: Source,
+    pub kernel: &'static str,
+    /// Is T double?
+    pub double: bool,
+    pub blocks: u32,
+    /// The arguments' bits.
+    pub words: Vec<u64>,
+}
+
+type Executor = Rc<dyn Fn(&Job) -> Result<()>>;
+
+thread_local! {
+    static EMULATOR: RefCell<Option<Executor>> = const { RefCell::new(None) };
+}
+
+/// Run `work` with the kernels on the CPU: whatever it does with tensors in main memory, on this thread, goes the way that
+/// it would go on a GPU, each launch to `executor`. For tests.
+pub fn emulate<R>(executor: impl Fn(&Job) -> Result<()> + 'static, work: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Executor>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            EMULATOR.set(self.0.take());
+        }
+    }
+    let _restore = Restore(EMULATOR.replace(Some(Rc::new(executor))));
+    work()
+}
+
+/// Do tensors on this device go through the kernels?
+pub fn on(device: &Device) -> bool {
+    device.is_cuda() || device.is_cpu() && EMULATOR.with_borrow(Option::is_some)
+}
+
+/// Do the kernels take this tensor: by where it lies, and by its number type?
+pub fn serve(tensor: &Tensor) -> bool {
+    matches!(tensor.dtype(), DType::F32 | DType::F64) && on(tensor.device())
+}
+
+/// Room for a result, to be written by the next launch.
+pub fn room(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    // SAFETY: numbers and bytes have no invalid values, and the launch that follows writes every element.
+    unsafe { Tensor::empty(shape, dtype, device) }
+}
+
+/// Run `kernel` with T as in `like`, where that tensor lies.
+pub fn launch(source: Source, kernel: &'static str, like: &Tensor, blocks: Blocks, args: &[Arg]) -> Result<()> {
+    let count = blocks.count();
+    if count == 0 {
+        return Ok(());
+    }
+    let Ok(blocks) = u32::try_from(count) else { bail!("{kernel}: {count} blocks are too many for one launch") };
+    let double = like.dtype() == DType::F64;
+    let word = |arg: &Arg| match arg {
+        Arg::Tensor(tensor) if !tensor.device().same_device(like.device()) => {
+            bail!("{kernel}: its arguments live on different devices")
+        }
+        Arg::Tensor(tensor) => address(kernel, tensor),
+        Arg::Absent => Ok(0),
+        Arg::Count(n) => Ok(*n as u64),
+        Arg::Number(x) => Ok(x.to_bits()),
+    };
+    let words = args.iter().map(word).collect::<Result<_>>()?;
+    let job = Job { source, kernel, double, blocks, words };
+    match like.device() {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => super::cuda::launch(device, &job),
+        Device::Cpu => match EMULATOR.with_borrow(Clone::clone) {
+            Some(executor) => executor(&job),
+            None => bail!("{kernel}: this kernel runs on CUDA devices"),
+        },
+        _ => bail!("{kernel}: this kernel runs on CUDA devices"),
+    }
+}
+
+/// Where a contiguous tensor's elements begin.
+fn address(kernel: &str, tensor: &Tensor) -> Result<u64> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some((from, _)) = layout.contiguous_offsets() else { bail!("{kernel}: a contiguous tensor is wanted") };
+    match &*storage {
+        Storage::Cpu(storage) => {
+            fn at<T>(values: &[T], from: usize) -> u64 {
+                values[from..].as_ptr() as u64
+            }
+            match storage {
+                CpuStorage::U8(v) => Ok(at(v, from)),
+                CpuStorage::U32(v) => Ok(at(v, from)),
+                CpuStorage::F16(v) => Ok(at(v, from)),
+                CpuStorage::F32(v) => Ok(at(v, from)),
+                CpuStorage::F64(v) => Ok(at(v, from)),
+                _ => bail!("{kernel}: {:?} is no type of its arguments", tensor.dtype()),
+            }
+        }
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => super::cuda::address(kernel, storage, from),
+        _ => bail!("{kernel}: this kernel runs on CUDA devices"),
+    }
+}
+
+/// Launch the form of a kernel for short rows, or the one with a block for each row.
+pub(super) fn by_rows(
+    source: Source,
+    [short, long]: [&'static str; 2],
+    like: &Tensor,
+    (rows, n): (usize, usize),
+    args: &[Arg],
+) -> Result<()> {
+    if n < SHORT {
+        launch(source, short, like, Blocks::Elements(rows), args)
+    } else {
+        launch(source, long, like, Blocks::Exactly(rows), args)
+    }
+}
