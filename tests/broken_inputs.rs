@@ -50,6 +50,12 @@ fn devices() {
     refused_with("unknown_device", "print(1);", &["--device", "gpu"], |_| {});
     if cfg!(not(feature = "cuda")) {
         refused_with("cuda_where_there_is_none", "print(1);", &["--device", "cuda"], |_| {});
+    } else {
+        // What the driver says differs; how to go on does not.
+        let output = Folder::new(&[("main.rhai", "print(1);")]).run(&["run", "main.rhai", "--device", "cuda:99"]);
+        assert!(output.contains("device `cuda:99` cannot be used: "), "{output}");
+        assert!(output.contains("go on with `--device cpu`, or see whether `nvidia-smi` lists the GPU"), "{output}");
+        assert!(!output.ends_with("exit code 0"), "{output}");
     }
 }
 
