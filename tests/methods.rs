@@ -94,7 +94,7 @@ fn curves_follow_from_the_bound_and_draw_nothing() {
     let mut clipped = 0;
     for round in 0..12 {
         let net = Rc::new(random_net(&random));
-        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
+        let x = random.uniform(0.0, 1.0, [&[3], net.input()].concat(), DType::F64, &common::device()).unwrap();
         let run = |log: bool| {
             let mut lab = Lab::new();
             lab.model("model", &net).tensor("x", &x).set("log", log.into());

@@ -24,11 +24,13 @@ pub struct Sweep {
     pub arguments: Vec<String>,
 }
 
+/// Key and value for every setting of a sweep.
+pub type Set = Vec<(String, String)>;
+
 /// One combination with one seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Key and value for every setting of the sweep.
-    pub set: Vec<(String, String)>,
+    pub set: Set,
     pub seed: u64,
     /// The folder's name in the sweep's folder.
     pub name: String,
@@ -82,7 +84,7 @@ impl Sweep {
         let wide = count.to_string().len();
         let mut combinations = vec![vec![]];
         for (key, values) in &self.settings {
-            let longer = |set: &Vec<(String, String)>| {
+            let longer = |set: &Set| {
                 values
                     .iter()
                     .map(|value| [set.clone(), vec![(key.clone(), value.clone())]].concat())
@@ -134,7 +136,7 @@ impl Point {
 /// A result of one combination over its seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spread {
-    pub set: Vec<(String, String)>,
+    pub set: Set,
     pub result: String,
     pub mean: f64,
     /// The standard deviation of the seeds around their mean (n - 1); nothing of a single one.
@@ -144,7 +146,7 @@ pub struct Spread {
 
 /// Mean and spread of every result, over the seeds of each combination; in the order of the points.
 pub fn spreads(points: &[Point], sweep: &Path) -> Vec<Spread> {
-    let mut found: Vec<(Vec<(String, String)>, String, Vec<f64>)> = vec![];
+    let mut found: Vec<(Set, String, Vec<f64>)> = vec![];
     for point in points.iter().filter(|point| point.is_finished(sweep)) {
         let Ok(run) = Kept::open(&point.folder(sweep)) else { continue };
         for (result, value) in run.results() {
@@ -157,7 +159,7 @@ pub fn spreads(points: &[Point], sweep: &Path) -> Vec<Spread> {
     found.into_iter().map(|(set, result, values)| spread(set, result, &values)).collect()
 }
 
-fn spread(set: Vec<(String, String)>, result: String, values: &[f64]) -> Spread {
+fn spread(set: Set, result: String, values: &[f64]) -> Spread {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let square = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
