@@ -197,6 +197,7 @@ fn a_sweep_runs_every_point_and_tells_mean_and_spread() {
     ];
     let told = folder.run(&sweep);
     assert!(told.contains("s: 18 points, 18 to run") && told.contains("12 of 18 points finished"), "{told}");
+    assert!(told.contains("    error: three is not to be had"), "{told}");
     assert!(told.contains("6 points failed") && told.ends_with("exit code 1"), "{told}");
     let rows = |told: &str| {
         told.lines()
@@ -233,6 +234,8 @@ fn a_sweep_says_what_is_wrong_with_it() {
     refused(&["--set", "a=1", "--set", "a=2"], "--set a is given twice");
     refused(&["--set", "a"], "there is no `=`");
     refused(&["--seeds", "1000", "--set", "a=1,2,3,4,5,6,7,8,9,10,11"], "more than 10000 points");
+    let refused = folder.run(&["sweep", "nowhere.rhai", "--seeds", "2"]);
+    assert!(refused.contains("sweep: there is no script nowhere.rhai"), "{refused}");
     assert!(!folder.path().join("runs").exists(), "a sweep that cannot be leaves nothing");
 }
 

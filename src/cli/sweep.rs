@@ -4,6 +4,7 @@
 use super::arguments::{HostArguments, SweepArguments};
 use super::{end, signals};
 use crate::compute::{interrupt, threads};
+use crate::data::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::sweep::{Point, Spread, Sweep, spreads};
 use crate::run::{RunFolder, csv, duration};
@@ -58,6 +59,11 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
     }
     if settings.is_empty() && what.seeds.is_none() {
         return Err("sweep: nothing varies; give --set KEY=VALUE,VALUE or --seeds N".into());
+    }
+    // Every point would say so.
+    let is_script = script.extension().is_some_and(|extension| extension == "rhai");
+    if is_script && !HubFile::is_address(&script.to_string_lossy()) && !script.is_file() {
+        return Err(format!("sweep: there is no script {}", script.display()));
     }
     let first = host.seed.unwrap_or(0);
     let all = host.threads.unwrap_or_else(threads::usual);
@@ -151,6 +157,9 @@ fn all(
                     };
                     let took = duration(job.begun.elapsed());
                     output::line(&format!("{}  {how}, {took}  {}", job.point.name, job.point.describe()));
+                    if how == "failed" {
+                        why(&job.point.folder(folder).with_extension("txt")).iter().for_each(|line| output::line(line));
+                    }
                 }
             }
         }
@@ -188,6 +197,12 @@ fn begin(sweep: &Sweep, point: &Point, folder: &Path, host: &HostArguments) -> R
     // Ctrl-C at the terminal is for us alone; we pass it on once.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn().map_err(failed)
+}
+
+/// The last error that a point has told.
+fn why(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    text.lines().rev().find(|line| line.starts_with("error: ")).map(|line| format!("    {line}"))
 }
 
 /// Ask a run to stop.
