@@ -267,7 +267,11 @@ fn a_script_comes_from_the_hub_with_its_modules_and_is_pinned() {
     let folder = folder();
     let text = |file: &str| read(&folder, file);
     let hub = Hub::start(
-        vec![("nets/net.rhai".into(), text("net.rhai")), ("nets/parts/net.rhai".into(), text("parts/net.rhai"))],
+        vec![
+            ("nets/net.rhai".into(), text("net.rhai")),
+            ("nets/parts/net.rhai".into(), text("parts/net.rhai")),
+            ("nets/leak.rhai".into(), b"let read = 42; import `secret-${read}` as s;".to_vec()),
+        ],
         vec![],
     );
     let run = |address: &str, offline: &str, into: &str| {
@@ -290,6 +294,10 @@ fn a_script_comes_from_the_hub_with_its_modules_and_is_pinned() {
         record.contains(&format!("\"script\": \"{pinned}\"")) && record.contains("source/parts/net.rhai"),
         "{record}"
     );
+    // What a script has read must not leave by the names of modules that it asks for while it runs.
+    let told = run("hf://ada/scripts/nets/leak.rhai", "0", "leak");
+    assert!(told.contains("module \"secret-42\" not found"), "{told}");
+    assert!(!hub.log().iter().any(|line| line.contains("secret-42")), "{:?}", hub.log());
     // Once it is there nothing is asked of anybody.
     let asked = hub.log().len();
     assert!(run(&pinned, "1", "second").ends_with("exit code 0"));

@@ -25,7 +25,7 @@ pub type Fetch = Rc<dyn Fn(&Path) -> Result<bool, String>>;
 /// Reads, parses and remembers scripts. Files are known by a name to show: the path as given, or `std/x`.
 pub struct Loader {
     std: Modules,
-    fetch: Option<Fetch>,
+    fetch: RefCell<Option<Fetch>>,
     state: RefCell<State>,
 }
 
@@ -52,7 +52,16 @@ impl Loader {
     /// The same; modules that are not there come through `fetch`.
     pub fn fetching(std: Modules, fetch: Option<Fetch>) -> Rc<Self> {
         let root = std::env::current_dir().unwrap_or_default();
-        Rc::new(Self { std, fetch, state: RefCell::new(State { roots: vec![root], ..State::default() }) })
+        Rc::new(Self {
+            std,
+            fetch: RefCell::new(fetch),
+            state: RefCell::new(State { roots: vec![root], ..State::default() }),
+        })
+    }
+
+    /// From now on nothing is fetched: a script that runs could tell somebody what it has read by what it asks for.
+    pub fn stop_fetching(&self) {
+        self.fetch.replace(None);
     }
 
     /// The constants that every script sees, such as `run`.
@@ -101,7 +110,7 @@ impl Loader {
         let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
         let folder = importer.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
         let place = tidy(&folder.join(file));
-        if let Some(fetch) = self.fetch.as_ref().filter(|_| !place.exists()) {
+        if let Some(fetch) = self.fetch.borrow().as_ref().filter(|_| !place.exists()) {
             fetch(&place)?;
         }
         let Ok(real) = place.canonicalize() else {

@@ -171,6 +171,7 @@ impl Session {
     /// Check the script at `path`, then run it.
     pub fn run_file(&mut self, path: &Path) -> Result<(), Failure> {
         self.check_file(path)?;
+        self.loader.stop_fetching();
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
         self.recording.begin(path, &self.source, &self.host, &self.loader).map_err(Failure::bare)?;
         let result = guarded(|| self.run(&main));
