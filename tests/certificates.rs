@@ -1,10 +1,11 @@
 //! Certificates on random small nets of every layer kind: what is certified withstands every attack, the bounds of `std/certify`
-//! hold, and what is not finite or tied never certifies. `WORKBENCH_CASES` networks, 60 without it.
+//! hold, and what is not finite or tied never certifies. On the CPU, which is where certificates are made. `WORKBENCH_CASES`
+//! networks, 60 without it.
 
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use common::{Lab, dense, entry, random_net, values};
+use common::{Lab, dense, entry, random_net_on, values};
 use std::rc::Rc;
 use workbench::compute::random::Generator;
 use workbench::nn::Sequential;
@@ -58,7 +59,7 @@ fn no_point_of_the_ball_beats_a_certificate() {
     let random = Generator::new(71);
     let (mut certified, mut open, mut weak) = (0, 0, f64::INFINITY);
     for case in 0..cases() {
-        let net = Rc::new(random_net(&random));
+        let net = Rc::new(random_net_on(&random, &Device::Cpu));
         // Some networks with layers far apart in size; some all tiny, some all huge.
         let scale = [1.0, 1.0, 1e-3, 1e3, 1e-12, 1e12][(random.unit() * 6.0) as usize];
         for (name, var) in net.parameters() {
@@ -68,7 +69,7 @@ fn no_point_of_the_ball_beats_a_certificate() {
         }
         let x = random.uniform(0.0, 1.0, [&[4], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
         let eps = 10f64.powf(-3.0 + 3.0 * random.unit());
-        let mut lab = Lab::new();
+        let mut lab = Lab::on(Device::Cpu);
         lab.model("model", &net).tensor("x", &x).set("eps", eps.into());
         let found = lab.run(CERTIFY);
         let label: Vec<usize> = values(&entry(&found, "y")).into_iter().map(|y| y as usize).collect();
@@ -163,7 +164,7 @@ fn what_underflows_does_not_certify() {
             .unwrap();
         // Sorted, then compared after a gap of 0.3: within 1 the order of the logits can be had either way.
         let x = Tensor::new(&[[0.5, 0.5]], &Device::Cpu).unwrap();
-        let mut lab = Lab::new();
+        let mut lab = Lab::on(Device::Cpu);
         lab.model("model", &net).tensor("x", &x).set("eps", 1.0.into());
         let found = lab.run(
             r#"
@@ -199,7 +200,7 @@ fn bounds_of_a_linear_network_are_tight() {
     ];
     let net = Rc::new(Sequential::new(&[2, 6, 6], &specs, DType::F64, &Device::Cpu, &Generator::new(3)).unwrap());
     let x = Generator::new(4).uniform(0.0, 1.0, (2, 2, 6, 6), DType::F64, &Device::Cpu).unwrap();
-    let mut lab = Lab::new();
+    let mut lab = Lab::on(Device::Cpu);
     lab.model("model", &net).tensor("x", &x).set("eps", 0.1.into());
     let found = lab.run(CERTIFY);
     let truth = dense(&net.layers()[0]).singular_values().max();
@@ -215,7 +216,7 @@ fn nothing_broken_certifies() {
     let mut seen = 0;
     for bad in [f64::NAN, f64::INFINITY, 1e200, 0.0] {
         for _ in 0..6 {
-            let net = Rc::new(random_net(&random));
+            let net = Rc::new(random_net_on(&random, &Device::Cpu));
             for (name, var) in net.parameters() {
                 let shape = var.as_tensor().shape().clone();
                 let spoilt = match bad {
@@ -227,7 +228,7 @@ fn nothing_broken_certifies() {
                 var.set(&spoilt).unwrap();
             }
             let x = random.uniform(0.1, 1.0, [&[4], net.input()].concat(), DType::F64, &Device::Cpu).unwrap();
-            let mut lab = Lab::new();
+            let mut lab = Lab::on(Device::Cpu);
             lab.model("model", &net).tensor("x", &x).set("eps", 0.05.into());
             let found = lab.run(
                 r#"

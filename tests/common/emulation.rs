@@ -6,9 +6,10 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use workbench::compute::kernels::{Job, Source, emulate};
+use workbench::compute::kernels::{Job, Source, THREADS, emulate};
 
-type Entry = unsafe extern "C" fn(u32, *mut u64);
+/// Blocks in x, y, z, then threads of a block; where each argument lies.
+type Entry = unsafe extern "C" fn(*const u32, *const *mut u64);
 
 /// Kernels by name and number type, as addresses; or why there are none.
 type Entries = std::result::Result<HashMap<(&'static str, bool), usize>, String>;
@@ -32,11 +33,11 @@ fn run(job: &Job) -> Result<()> {
     let Some(entry) = entries.and_then(|e| e.get(&(job.kernel, job.double))) else {
         return Err(Error::Msg(format!("there is no kernel `{}`", job.kernel)));
     };
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock();
     let mut words = job.words.clone();
+    let places: Vec<*mut u64> = words.iter_mut().map(|word| word as *mut u64).collect();
+    let shape = [job.blocks, 1, 1, THREADS as u32, 1, 1];
     // SAFETY: the address is that of the entry of this name, and the words are the kernel's arguments.
-    unsafe { std::mem::transmute::<usize, Entry>(*entry)(job.blocks, words.as_mut_ptr()) };
+    unsafe { std::mem::transmute::<usize, Entry>(*entry)(shape.as_ptr(), places.as_ptr()) };
     Ok(())
 }
 
@@ -48,8 +49,8 @@ fn build() -> Entries {
     };
     // Kept for the process: the libraries stay loaded.
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?.keep();
-    let header = folder.join("emulation.hpp");
-    std::fs::write(&header, include_str!("emulation.hpp")).map_err(|e| e.to_string())?;
+    let header = folder.join("threads.hpp");
+    std::fs::write(&header, include_str!("../../tools/cuda/software/threads.hpp")).map_err(|e| e.to_string())?;
     let mut entries = HashMap::new();
     for (source, double) in Source::ALL.into_iter().flat_map(|s| [(s, false), (s, true)]) {
         let library = compile(&compiler, &header, &folder, source, double)?;

@@ -41,9 +41,13 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
+        Self::on(device())
+    }
+
+    pub fn on(device: Device) -> Self {
         let loader = Loader::new(stdlib());
         let host = Host::new(HostConfig {
-            device: device(),
+            device,
             seed: 0,
             threads: 2,
             data_dir: None,
@@ -112,7 +116,8 @@ pub fn close(what: &str, got: &Tensor, truth: &Tensor, tolerance: f64) {
 /// The matrix of an affine layer's linear map, `[outputs, inputs]`, by applying it to every unit vector.
 pub fn dense(layer: &workbench::nn::Layer) -> nalgebra::DMatrix<f64> {
     let n = layer.input_len();
-    let unit = Tensor::eye(n, DType::F64, &device()).unwrap();
+    let (_, device) = layer.numbers().expect("an affine layer");
+    let unit = Tensor::eye(n, DType::F64, &device).unwrap();
     let columns = layer.apply(&unit.reshape([&[n], layer.input.as_slice()].concat()).unwrap()).unwrap();
     let rows = columns.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
     nalgebra::DMatrix::from_fn(rows[0].len(), n, |i, j| rows[j][i])
