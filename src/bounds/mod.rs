@@ -14,6 +14,7 @@ mod power_direct;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "power_indirect.rs"]
 mod power_direct;
+mod power_passes;
 mod power_tensor;
 pub mod region;
 pub mod upper;
@@ -27,7 +28,9 @@ mod worst_rise;
 mod worst_solve;
 
 pub use certain::certified_margins;
-pub use norm::{Arithmetic, PowerOptions, SingularPair, bf16_iterations, spectral_norm};
+pub use norm::{
+    Arithmetic, PowerOptions, SingularPair, SingularVectors, bf16_iterations, spectral_norm, spectral_norm_of_masked,
+};
 pub use region::Region;
 pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};
 pub use varying::{share_varying, varying};

@@ -8,13 +8,14 @@
 //! iteration converges from below: sigma is an estimate, never a proven bound.
 //!
 //! On the CPU all iterations of a sample run in one core's cache (`power_cpu`); on CUDA all samples go together, each half
-//! step a product and one kernel (`power_device`); pooling on the CPU goes through tensors (`power_tensor`).
+//! step a product and one kernel (`power_passes`, or with a tolerance `power_device`); pooling on the CPU goes through tensors
+//! (`power_tensor`).
 
-use super::{power_cpu, power_device, power_tensor};
-use crate::compute::conv::conv2d_weight_scaled;
+use super::{power_cpu, power_device, power_passes, power_tensor};
+use crate::compute::conv::{conv2d_weight, conv2d_weight_scaled};
+use crate::compute::fused::passes::{Norms, envelope as scaled};
 use crate::compute::fused::rows;
-use crate::compute::kernels;
-use crate::compute::known::with_gradient;
+use crate::compute::kernels::{self, differentiable};
 use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
@@ -50,15 +51,47 @@ pub fn bf16_iterations() -> bool {
     false
 }
 
+/// Singular vectors of a batch, `[B, ...]`, unit or zero, masked; kept as the iteration left them until somebody asks.
+#[derive(Clone, Debug)]
+pub struct SingularVectors {
+    raw: Tensor,
+    norms: Option<Norms>,
+}
+
+impl SingularVectors {
+    /// These vectors, unit or zero.
+    pub fn of(unit: Tensor) -> Self {
+        Self { raw: unit, norms: None }
+    }
+
+    /// From vectors of these norms.
+    pub(super) fn with_norms(raw: Tensor, norms: Norms) -> Self {
+        Self { raw, norms: Some(norms) }
+    }
+
+    /// The vectors, each of norm 1 or 0.
+    pub fn unit(&self) -> Result<Tensor> {
+        match &self.norms {
+            Some(norms) => norms.unit(&self.raw),
+            None => Ok(self.raw.clone()),
+        }
+    }
+
+    /// The vectors as they are, and their norms unless these are 1 or 0.
+    pub fn unscaled(&self) -> (&Tensor, Option<&Norms>) {
+        (&self.raw, self.norms.as_ref())
+    }
+}
+
 /// The result of a power iteration over a batch.
 #[derive(Clone, Debug)]
 pub struct SingularPair {
     /// Spectral norms `[B]`, differentiable in the layer's weight.
     pub sigma: Tensor,
-    /// Right singular vectors `[B, input...]`, unit or zero, masked.
-    pub u: Tensor,
+    /// Right singular vectors `[B, input...]`.
+    pub u: SingularVectors,
     /// Left singular vectors `[B, output...]`.
-    pub v: Tensor,
+    pub v: SingularVectors,
     /// Iterations used by each sample.
     pub iterations: Vec<u32>,
     /// Whether each sample met the tolerance; `false` where none was asked for.
@@ -68,8 +101,8 @@ pub struct SingularPair {
 /// What the iterations give before the gradient is attached.
 pub(super) struct Iterated {
     pub sigma: Tensor,
-    pub u: Tensor,
-    pub v: Tensor,
+    pub u: SingularVectors,
+    pub v: SingularVectors,
     pub iterations: Vec<u32>,
     pub converged: Vec<bool>,
 }
@@ -86,13 +119,37 @@ pub fn spectral_norm(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<SingularPair> {
+    from(layer, u, false, columns, rows, options)
+}
+
+/// The same from start vectors that are masked by `columns` already.
+pub fn spectral_norm_of_masked(
+    layer: &Layer,
+    u: &Tensor,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: PowerOptions,
+) -> Result<SingularPair> {
+    from(layer, u, true, columns, rows, options)
+}
+
+fn from(
+    layer: &Layer,
+    u: &Tensor,
+    is_masked: bool,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: PowerOptions,
+) -> Result<SingularPair> {
     let batch = check(layer, u, columns, rows, options)?;
     if let Operation::Normalize { scale, .. } = &layer.operation {
         return diagonal(layer, scale, u, batch);
     }
     let (u, columns, rows) = (u.detach(), contiguous(columns)?, contiguous(rows)?);
     let on_cpu = u.device().is_cpu() && layer.weight().is_some();
-    let found = if kernels::serve(&u) {
+    let found = if kernels::serve(&u) && options.tolerance.is_none() {
+        power_passes::iterate(&layer.frozen(), &u, is_masked, columns.as_ref(), rows.as_ref(), options)?
+    } else if kernels::serve(&u) {
         power_device::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
     } else if on_cpu {
         power_cpu::iterate(layer, &u, columns.as_ref(), rows.as_ref(), options)?
@@ -100,24 +157,32 @@ pub fn spectral_norm(
         power_tensor::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
     };
     let sigma = match layer.weight() {
-        None => found.sigma.clone(),
+        None => found.sigma,
         Some(weight) => {
             let (u, v, operation) = (found.u.clone(), found.v.clone(), layer.operation.clone());
-            with_gradient("spectral_norm", weight, &found.sigma, move |g| envelope(&operation, &u, &v, g))?
+            let backward = move |g: &Tensor, _| Ok((Some(envelope(&operation, &u, &v, g)?), None, None));
+            differentiable("spectral_norm", found.sigma, [weight; 3], backward)?
         }
     };
     Ok(SingularPair { sigma, u: found.u, v: found.v, iterations: found.iterations, converged: found.converged })
 }
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
-fn envelope(operation: &Operation, u: &Tensor, v: &Tensor, g: &Tensor) -> Result<Tensor> {
-    match operation {
-        Operation::Conv2d { weight, window, .. } => {
+fn envelope(operation: &Operation, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
+    let ((u, of_u), (v, of_v)) = (u.unscaled(), v.unscaled());
+    let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(v, g, of_u, of_v)).transpose()?;
+    match (operation, scaled) {
+        (Operation::Conv2d { weight, window, .. }, Some(v)) => {
+            let (_, _, kh, kw) = weight.dims4()?;
+            conv2d_weight(u, &v, *window, (kh, kw))
+        }
+        (Operation::Conv2d { weight, window, .. }, None) => {
             let (_, _, kh, kw) = weight.dims4()?;
             conv2d_weight_scaled(u, v, g, *window, (kh, kw))
         }
-        _ if kernels::serve(v) => rows::scale_samples(v, g)?.t()?.matmul(u),
-        _ => v.broadcast_mul(&per_sample(g, v)?)?.t()?.matmul(u),
+        (_, Some(v)) => v.t()?.matmul(u),
+        (_, None) if kernels::serve(v) => rows::scale_samples(v, g)?.t()?.matmul(u),
+        (_, None) => v.broadcast_mul(&per_sample(g, v)?)?.t()?.matmul(u),
     }
 }
 
@@ -126,8 +191,8 @@ fn diagonal(layer: &Layer, scale: &Tensor, u: &Tensor, batch: usize) -> Result<S
     let largest = scale.max_all()?.reshape(1)?.broadcast_as(batch)?.contiguous()?;
     Ok(SingularPair {
         sigma: largest,
-        u: u.detach(),
-        v: layer.apply(&u.detach())?,
+        u: SingularVectors::of(u.detach()),
+        v: SingularVectors::of(layer.apply(&u.detach())?),
         iterations: vec![0; batch],
         converged: vec![true; batch],
     })

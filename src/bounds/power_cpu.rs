@@ -4,7 +4,7 @@
 //! A convolution goes one sample at a time, by direct kernels where there are any (`power_direct`). A linear layer goes in groups of samples, so that one reading of its matrix
 //! serves them all; converged samples leave the group.
 
-use super::norm::{Iterated, PowerOptions};
+use super::norm::{Iterated, PowerOptions, SingularVectors};
 use super::power_direct::Direct;
 use super::power_tensor::generic;
 use crate::compute::conv::{Geometry, Window};
@@ -92,8 +92,8 @@ fn typed<T: Element>(
     let shape = |s: &[usize]| [&[batch], s].concat();
     Ok(Iterated {
         sigma: Tensor::from_vec(done.iter().map(|s| T::of(s.sigma)).collect(), batch, device)?,
-        u: Tensor::from_vec(u, shape(&layer.input), device)?,
-        v: Tensor::from_vec(v, shape(&layer.output), device)?,
+        u: SingularVectors::of(Tensor::from_vec(u, shape(&layer.input), device)?),
+        v: SingularVectors::of(Tensor::from_vec(v, shape(&layer.output), device)?),
         iterations: done.iter().map(|s| s.iterations).collect(),
         converged: done.iter().map(|s| s.converged).collect(),
     })

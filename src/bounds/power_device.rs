@@ -6,7 +6,7 @@
 //! goes on from a generic left vector, where the other forms take a generic right one: no further product, and nothing to
 //! wait for.
 
-use super::norm::{Iterated, PowerOptions};
+use super::norm::{Iterated, PowerOptions, SingularVectors};
 use crate::compute::fused::power::Iterates;
 use crate::compute::interrupt;
 use crate::nn::Layer;
@@ -39,5 +39,6 @@ pub fn iterate(
         None => (vec![options.iterations as u32; u.dim(0)?], vec![false; u.dim(0)?]),
         Some(_) => (state.used.to_vec1()?, state.done.to_vec1::<u8>()?.into_iter().map(|d| d == 1).collect()),
     };
-    Ok(Iterated { sigma: state.sigma.to_dtype(dtype)?, u: state.u, v: state.v, iterations, converged })
+    let (u, v) = (SingularVectors::of(state.u), SingularVectors::of(state.v));
+    Ok(Iterated { sigma: state.sigma.to_dtype(dtype)?, u, v, iterations, converged })
 }

@@ -2,7 +2,7 @@
 //!
 //! A sample that has converged leaves the batch at once, so that its result does not depend on who shared it.
 
-use super::norm::{Iterated, PowerOptions};
+use super::norm::{Iterated, PowerOptions, SingularVectors};
 use crate::compute::interrupt;
 use crate::compute::reduce::{normalize_samples, sample_norms};
 use crate::nn::Layer;
@@ -89,8 +89,8 @@ pub fn iterate(
     };
     Ok(Iterated {
         sigma: gather(|l| l.sigma.clone())?.to_dtype(dtype)?,
-        u: gather(|l| l.u.clone())?,
-        v: gather(|l| l.v.clone())?,
+        u: SingularVectors::of(gather(|l| l.u.clone())?),
+        v: SingularVectors::of(gather(|l| l.v.clone())?),
         iterations,
         converged,
     })

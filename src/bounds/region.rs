@@ -12,17 +12,20 @@
 //! ```
 //!
 //! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. Center, lower and upper are kept as one
-//! tensor: what is done to all three is then one operation, forward and backward.
+//! tensor: what is done to all three is then one operation, forward and backward. On a device with kernels of our own a region
+//! is kept as what the next operation wants, and the ends of its box are made when they are asked for.
 
 use super::outward;
 use crate::compute::channels::add_channels;
 use crate::compute::clip::{clip_tracked, larger, smaller};
-use crate::compute::fused::region::{self as fused, Map};
+use crate::compute::fused::region::{Behind, Middles};
+use crate::compute::fused::rows::scale_all;
+use crate::compute::fused::weights::Map;
 #[cfg(target_arch = "x86_64")]
 use crate::compute::interval;
 use crate::compute::interval_linear;
 use crate::compute::kernels;
-use crate::compute::reduce::per_sample;
+use crate::compute::reduce::{check_images, per_sample};
 use crate::compute::tape::Tracked;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
@@ -30,38 +33,65 @@ use candle_core::{Result, Tensor, bail};
 /// Ball and box of a batch at one layer. All tensors are differentiable.
 #[derive(Clone, Debug)]
 pub struct Region {
-    /// Center, lower, upper: `[3, B, ...]`.
-    parts: Tracked,
+    parts: Parts,
     /// Radius of the ball, `[B]`.
     pub radius: Tensor,
     /// Of a region that is rounded outward ([`super::outward`]): the part of the radius that is rounding, `[B]`.
     pub rounding: Option<Tensor>,
 }
 
+/// Center and box, in one of several forms.
+#[derive(Clone, Debug)]
+enum Parts {
+    /// Center, lower, upper: `[3, B, ...]`.
+    Ends(Tracked),
+    /// Center, middle and half-width of the box: `[3, B, ...]`.
+    Middles(Middles),
+    /// The products of the affine layer before.
+    Behind(Behind),
+}
+
 impl Region {
     /// From its parts, `[B, ...]` each, and the radius `[B]`.
     pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
-        Ok(Self { parts: Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?, radius, rounding: None })
+        let ends = Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?;
+        Ok(Self { parts: Parts::Ends(ends), radius, rounding: None })
+    }
+
+    /// Center, lower and upper: `[3, B, ...]`.
+    fn all(&self) -> Result<Tracked> {
+        match &self.parts {
+            Parts::Ends(ends) => Ok(ends.clone()),
+            Parts::Middles(middles) => middles.ends(),
+            Parts::Behind(behind) => behind.ends(),
+        }
     }
 
     /// Clean activations, `[B, ...]`.
     pub fn center(&self) -> Result<Tensor> {
-        self.parts.part(0)
+        match &self.parts {
+            Parts::Middles(middles) => middles.parts.part(0),
+            _ => self.all()?.part(0),
+        }
     }
 
     /// Lower end of the box, `[B, ...]`.
     pub fn lower(&self) -> Result<Tensor> {
-        self.parts.part(1)
+        self.all()?.part(1)
     }
 
     /// Upper end of the box, `[B, ...]`.
     pub fn upper(&self) -> Result<Tensor> {
-        self.parts.part(2)
+        self.all()?.part(2)
     }
 
     /// The shape of each part, `[B, ...]`.
     pub fn dims(&self) -> &[usize] {
-        &self.parts.value().dims()[1..]
+        match &self.parts {
+            Parts::Ends(ends) => &ends.value().dims()[1..],
+            Parts::Middles(middles) => &middles.parts.value().dims()[1..],
+            Parts::Behind(behind) => behind.dims(),
+        }
     }
 
     /// The l2 ball of radius `epsilon` (`[B]`) around each image of `x`, and the box x +- epsilon. With `images` the box
@@ -70,10 +100,17 @@ impl Region {
         if epsilon.dims() != [x.dim(0)?] {
             bail!("region: {} images want as many radii, got a tensor of shape {:?}", x.dim(0)?, epsilon.dims());
         }
+        if kernels::serve(x) && x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
+            if images {
+                check_images("ball_and_box with `images`", x)?;
+            }
+            let parts = Parts::Middles(Middles::around(x, epsilon, images)?);
+            return Ok(Self { parts, radius: epsilon.clone(), rounding: None });
+        }
         let half = per_sample(epsilon, x)?;
         let (mut lower, mut upper) = (x.broadcast_sub(&half)?, x.broadcast_add(&half)?);
         if images {
-            crate::compute::reduce::check_images("ball_and_box with `images`", x)?;
+            check_images("ball_and_box with `images`", x)?;
             (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
         }
         Self::new(x, &lower, &upper, epsilon.clone())
@@ -84,10 +121,13 @@ impl Region {
         if let Some(rounding) = &self.rounding {
             return outward::affine(self, rounding, layer, sigma);
         }
+        if let Some(region) = self.behind(layer, sigma)? {
+            return Ok(region);
+        }
         let radius = self.radius.broadcast_mul(sigma)?;
         let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
         if let Some(parts) = self.at_once(layer, &reach)? {
-            return Ok(Self { parts, radius, rounding: None });
+            return Ok(Self { parts: Parts::Ends(parts), radius, rounding: None });
         }
         let [center, lower, upper] = self.boxed(layer)?;
         let lower = larger(&lower, &add_channels(&center, &reach.neg()?)?)?;
@@ -117,11 +157,35 @@ impl Region {
         Ok([center, (&middle - &half)?, (&middle + &half)?])
     }
 
-    /// Through a convolution or a linear layer in one operation, where there is one for it.
+    /// Through a convolution or a linear layer on a device with kernels, as its products.
+    fn behind(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
+        let (weight, bias, map) = match &layer.operation {
+            Operation::Conv2d { weight, bias, window } => (weight, bias, Map::Conv(*window)),
+            Operation::Linear { weight, bias } => (weight, bias, Map::Linear),
+            _ => return Ok(None),
+        };
+        let here = kernels::serve(weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
+        if !here || self.dims()[1..] != layer.input {
+            return Ok(None);
+        }
+        let middles = match &self.parts {
+            Parts::Middles(middles) => middles.clone(),
+            _ => Middles::of_ends(&self.all()?)?,
+        };
+        let radius = match sigma.elem_count() {
+            1 => scale_all(&self.radius, sigma)?,
+            _ => self.radius.broadcast_mul(sigma)?,
+        };
+        let parts = Parts::Behind(Behind::new(&middles, weight, bias.as_ref(), &self.radius, map)?);
+        Ok(Some(Self { parts, radius, rounding: None }))
+    }
+
+    /// Through a convolution or a linear layer in one operation on the CPU, where there is one for it.
     fn at_once(&self, layer: &Layer, reach: &Tensor) -> Result<Option<Tracked>> {
         if self.dims()[1..] != layer.input || reach.dim(0)? != self.dims()[0] {
             return Ok(None);
         }
+        let parts = self.all()?;
         let offsets = |bias: &Option<Tensor>| {
             let bias = match bias {
                 Some(bias) => bias.unsqueeze(0)?,
@@ -129,24 +193,44 @@ impl Region {
             };
             Tensor::cat(&[reach, &bias], 0)
         };
-        if kernels::serve(self.parts.value()) {
-            let (weight, bias, map) = match &layer.operation {
-                Operation::Conv2d { weight, bias, window } => (weight, bias, Map::Conv(*window)),
-                Operation::Linear { weight, bias } => (weight, bias, Map::Linear),
-                _ => return Ok(None),
-            };
-            return fused::affine(&self.parts, weight, &offsets(bias)?, map).map(Some);
-        }
         match &layer.operation {
             #[cfg(target_arch = "x86_64")]
-            Operation::Conv2d { weight, bias, window } if interval::covers(self.parts.value(), weight, *window)? => {
-                interval::affine(&self.parts, weight, &offsets(bias)?, *window).map(Some)
+            Operation::Conv2d { weight, bias, window } if interval::covers(parts.value(), weight, *window)? => {
+                interval::affine(&parts, weight, &offsets(bias)?, *window).map(Some)
             }
-            Operation::Linear { weight, bias } if interval_linear::covers(self.parts.value(), weight) => {
-                interval_linear::affine(&self.parts, weight, &offsets(bias)?).map(Some)
+            Operation::Linear { weight, bias } if interval_linear::covers(parts.value(), weight) => {
+                interval_linear::affine(&parts, weight, &offsets(bias)?).map(Some)
             }
             _ => Ok(None),
         }
+    }
+
+    /// Which outputs of a clipped activation or a ReLU vary, where the kernel that finds it also makes what lies behind it.
+    pub(super) fn varying(&self, activation: &Layer) -> Result<Option<Tensor>> {
+        match (&self.parts, &activation.operation) {
+            (Parts::Behind(behind), Operation::Clip { threshold }) if self.fits(threshold) => {
+                Ok(Some(behind.activated(Some(threshold))?.1))
+            }
+            (Parts::Behind(behind), Operation::Relu) => Ok(Some(behind.activated(None)?.1)),
+            _ => Ok(None),
+        }
+    }
+
+    /// One threshold for each neuron?
+    fn fits(&self, threshold: &Tensor) -> bool {
+        let dims = threshold.dims();
+        dims.first() == Some(&1) && dims[1..] == self.dims()[1..]
+    }
+
+    /// How far the box reaches below and above the center, `[B, ...]` each: at most 0, and at least 0.
+    pub fn gaps(&self) -> Result<(Tensor, Tensor)> {
+        if let Parts::Middles(middles) = &self.parts {
+            let both = middles.gaps()?;
+            return Ok((both.get(0)?, both.get(1)?));
+        }
+        let center = self.center()?;
+        let zero = center.zeros_like()?.detach();
+        Ok((smaller(&(self.lower()? - &center)?, &zero)?, larger(&(self.upper()? - &center)?, &zero)?))
     }
 
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code
@@ -162,14 +246,19 @@ impl Region {
             );
         }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
-        let parts = match &layer.operation {
-            Operation::Flatten => self.parts.reshape(shape)?,
-            Operation::Clip { threshold } if self.radius.device().is_cpu() || kernels::serve(threshold) => {
-                clip_tracked(&self.parts, threshold)?
+        let parts = match (&layer.operation, &self.parts) {
+            (Operation::Flatten, Parts::Middles(middles)) => Parts::Middles(middles.reshape(&shape)?),
+            (Operation::Flatten, _) => Parts::Ends(self.all()?.reshape(shape)?),
+            (Operation::Clip { threshold }, Parts::Behind(behind)) if self.fits(threshold) => {
+                Parts::Middles(behind.activated(Some(threshold))?.0)
+            }
+            (Operation::Relu, Parts::Behind(behind)) => Parts::Middles(behind.activated(None)?.0),
+            (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || kernels::serve(threshold) => {
+                Parts::Ends(clip_tracked(&self.all()?, threshold)?)
             }
             _ => {
-                let all = self.parts.tensor()?.flatten(0, 1)?;
-                Tracked::of(&layer.activate(&all)?.reshape(shape)?)?
+                let all = self.all()?.tensor()?.flatten(0, 1)?;
+                Parts::Ends(Tracked::of(&layer.activate(&all)?.reshape(shape)?)?)
             }
         };
         let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };
@@ -191,6 +280,7 @@ impl Region {
 
     /// Lower and upper end of the box, without gradients.
     pub fn ends(&self) -> Result<(Tensor, Tensor)> {
-        Ok((self.parts.value().get(1)?, self.parts.value().get(2)?))
+        let all = self.all()?;
+        Ok((all.value().get(1)?, all.value().get(2)?))
     }
 }

@@ -17,6 +17,12 @@ use candle_core::{DType, Result, Tensor, bail};
 /// The mask that `activation` gives on `region`, which lies before it (ReLU kinds) or behind it (MaxMin kinds).
 /// `None` for an activation all of whose outputs vary.
 pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
+    if let Some(mask) = region.varying(activation)? {
+        return Ok(Some(mask));
+    }
+    if matches!(activation.operation, Operation::MaxMin) {
+        return Ok(None);
+    }
     let (lower, upper) = region.ends()?;
     let here = upper.device().is_cpu() || kernels::serve(&upper);
     if let (Operation::Clip { threshold }, true) = (&activation.operation, here) {
@@ -30,7 +36,6 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
             let below = not(&lower.broadcast_ge(threshold)?)?;
             (open * below)?
         }
-        Operation::MaxMin => return Ok(None),
         Operation::ClippedMaxMin { max, min } => {
             let half = upper.dim(1)? / 2;
             let top = not(&lower.narrow(1, 0, half)?.broadcast_ge(max)?)?;

@@ -12,7 +12,6 @@
 use super::Region;
 use super::worst_solve::Rule;
 use super::{worst_ball, worst_box, worst_clip, worst_device, worst_rise};
-use crate::compute::clip::{larger, smaller};
 use crate::compute::kernels;
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
@@ -51,9 +50,7 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let y = class_labels("worst_logits", y, batch, "the last layer has", classes)?;
     let center = region.center()?;
     let logits = last.forward(&center)?;
-    let zero = center.zeros_like()?.detach();
-    let low = smaller(&(region.lower()? - &center)?, &zero)?;
-    let high = larger(&(region.upper()? - &center)?, &zero)?;
+    let (low, high) = region.gaps()?;
     let by_kernel = kernels::serve(weight);
     let by_rule = |rule| match by_kernel {
         true => worst_device::rise(rule, weight, &low, &high, radius, &y),

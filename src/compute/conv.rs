@@ -16,99 +16,11 @@ use super::channels::{add_channels, channel_sums};
 use super::cuda::conv::{View, run};
 use super::element::{for_float, slice};
 use super::fused::rows;
+pub use super::geometry::{Geometry, Window};
 use super::{conv_cpu as cpu, conv_device, kernels};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
-
-/// Stride and zero padding, the same in both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    pub stride: usize,
-    pub padding: usize,
-}
-
-impl Window {
-    /// Output size along one axis, if the kernel fits.
-    pub fn output(&self, input: usize, kernel: usize) -> Option<usize> {
-        let padded = input + 2 * self.padding;
-        (self.stride > 0 && kernel > 0 && padded >= kernel).then(|| (padded - kernel) / self.stride + 1)
-    }
-}
-
-/// All sizes of one convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Geometry {
-    pub batch: usize,
-    pub channels_in: usize,
-    pub channels_out: usize,
-    pub input: (usize, usize),
-    pub kernel: (usize, usize),
-    pub output: (usize, usize),
-    pub window: Window,
-}
-
-impl Geometry {
-    pub(super) fn new(
-        op: &str,
-        x: (usize, usize, usize, usize),
-        w: (usize, usize, usize, usize),
-        window: Window,
-    ) -> Result<Self> {
-        let ((batch, channels_in, h, width), (channels_out, wants, kh, kw)) = (x, w);
-        if channels_in != wants {
-            bail!(
-                "{op}: the input has {channels_in} channels, the weight {:?} wants {wants}",
-                [channels_out, wants, kh, kw]
-            );
-        }
-        let (Some(oh), Some(ow)) = (window.output(h, kh), window.output(width, kw)) else {
-            bail!(
-                "{op}: a {kh}x{kw} kernel with stride {} and padding {} does not fit a {h}x{width} input",
-                window.stride,
-                window.padding
-            )
-        };
-        Ok(Self { batch, channels_in, channels_out, input: (h, width), kernel: (kh, kw), output: (oh, ow), window })
-    }
-
-    /// One image of shape `input` `[I,H,W]` to one of shape `output` `[O,H',W']`.
-    pub fn of_layer(input: &[usize], output: &[usize], w: &Tensor, window: Window) -> Result<Self> {
-        let g = Self::new("conv2d", (1, input[0], input[1], input[2]), w.dims4()?, window)?;
-        g.expect_output("conv2d", &[&[1], output].concat())?;
-        Ok(g)
-    }
-
-    fn expect_output(&self, op: &str, y: &[usize]) -> Result<()> {
-        let want = [self.batch, self.channels_out, self.output.0, self.output.1];
-        if y != want {
-            bail!("{op}: the output side has shape {y:?}, the geometry gives {want:?}");
-        }
-        Ok(())
-    }
-
-    pub fn input_len(&self) -> usize {
-        self.channels_in * self.input.0 * self.input.1
-    }
-
-    pub fn output_len(&self) -> usize {
-        self.channels_out * self.output.0 * self.output.1
-    }
-
-    pub(super) fn weight_len(&self) -> usize {
-        self.channels_out * self.patch()
-    }
-
-    /// Rows of the im2col matrix: one per input channel and tap.
-    pub(super) fn patch(&self) -> usize {
-        self.channels_in * self.kernel.0 * self.kernel.1
-    }
-
-    /// Columns of the im2col matrix: one per output position.
-    pub(super) fn positions(&self) -> usize {
-        self.output.0 * self.output.1
-    }
-}
 
 /// `x` `[B,I,H,W]` convolved with `w` `[O,I,KH,KW]`, no bias. f32 or f64.
 pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
@@ -253,8 +165,8 @@ impl Input {
     fn geometry(&self, y: &Layout, w: &Layout) -> Result<Geometry> {
         let (batch, ..) = y.shape().dims4()?;
         let weight = w.shape().dims4()?;
-        let g = Geometry::new(self.name(), (batch, weight.1, self.size.0, self.size.1), weight, self.window)?;
-        g.expect_output(self.name(), y.shape().dims())?;
+        let g = Geometry::new("conv2d_input", (batch, weight.1, self.size.0, self.size.1), weight, self.window)?;
+        g.expect_output("conv2d_input", y.shape().dims())?;
         Ok(g)
     }
 }

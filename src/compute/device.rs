@@ -17,7 +17,7 @@ pub fn parse(spec: &str) -> Result<Device, String> {
 
 #[cfg(feature = "cuda")]
 fn cuda(spec: &str, ordinal: usize) -> Result<Device, String> {
-    Device::new_cuda(ordinal).map_err(|e| {
+    super::cuda::open(ordinal).map_err(|e| {
         format!(
             "device `{spec}` cannot be used: {}; go on with `--device cpu`, or see whether `nvidia-smi` lists the GPU and \
              whether LD_LIBRARY_PATH names the folders of the CUDA libraries",

@@ -12,6 +12,7 @@ pub mod conv_cpu;
 mod conv_device;
 #[cfg(target_arch = "x86_64")]
 pub mod conv_direct;
+pub mod conv_into;
 pub mod conv_matrix;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -24,6 +25,7 @@ pub mod error;
 pub mod files;
 pub mod fingerprint;
 pub mod fused;
+pub mod geometry;
 pub mod interrupt;
 #[cfg(target_arch = "x86_64")]
 pub mod interval;

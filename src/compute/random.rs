@@ -9,7 +9,31 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use std::cell::RefCell;
+
+/// What a generator is made from: the name of a stream, which threads can share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamName {
+    seed: u64,
+    stream: u64,
+}
+
+impl StreamName {
+    /// As [`Generator::fork`].
+    pub fn fork(self, name: &str) -> Self {
+        // FNV-1a: stable across versions and machines, unlike the standard library's hasher.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ self.stream, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self { seed: self.seed, stream: hash }
+    }
+
+    /// The generator at the beginning of this stream.
+    pub fn generator(self) -> Generator {
+        Generator::stream(self.seed, self.stream)
+    }
+}
 
 /// A seeded stream of random numbers.
 #[derive(Debug)]
@@ -34,11 +58,12 @@ impl Generator {
 
     /// A further generator, independent of this one's draws, for the use called `name`.
     pub fn fork(&self, name: &str) -> Self {
-        // FNV-1a: stable across versions and machines, unlike the standard library's hasher.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ self.stream, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self::stream(self.seed, hash)
+        self.name().fork(name).generator()
+    }
+
+    /// Of which stream it is.
+    pub fn name(&self) -> StreamName {
+        StreamName { seed: self.seed, stream: self.stream }
     }
 
     /// The seed that this generator was made from.
@@ -74,6 +99,23 @@ impl Generator {
         let mut state = self.state.borrow_mut();
         let mut draw = || -> f64 { StandardNormal.sample(&mut *state) };
         self.fill(shape.into(), dtype, device, || mean + std * draw())
+    }
+
+    /// Standard normal rows `[names, n]`, each from the beginning of a stream of its own, drawn by several threads.
+    pub fn normal_rows(names: &[StreamName], n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        fn drawn<T: Copy + Send + Sync>(names: &[StreamName], n: usize, number: impl Fn(f64) -> T + Sync) -> Vec<T> {
+            let row = |name: &StreamName| {
+                let own = name.generator();
+                (0..n).map(|_| number(own.gauss())).collect::<Vec<_>>()
+            };
+            names.par_iter().flat_map_iter(row).collect()
+        }
+        let shape = (names.len(), n);
+        let rows = match dtype {
+            DType::F32 => Tensor::from_vec(drawn(names, n, |x| x as f32), shape, &Device::Cpu)?,
+            _ => Tensor::from_vec(drawn(names, n, |x| x), shape, &Device::Cpu)?.to_dtype(dtype)?,
+        };
+        rows.to_device(device)
     }
 
     /// A random order of `0..n`.

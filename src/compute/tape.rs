@@ -53,18 +53,19 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.push((part, gradient));
     }
 
-    /// What has arrived, in the shape of `like`; nothing is left.
-    fn take(&self, like: &Tensor) -> Result<Arriving> {
+    /// What has arrived, of this shape and in the numbers of `like`; nothing is left.
+    fn take(&self, shape: &Shape, like: &Tensor) -> Result<Arriving> {
         let (whole, parts) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut alone = whole.as_ref().is_none_or(|g| g.alone);
-        let mut sum = whole.map(|g| g.tensor.reshape(like.shape())).transpose()?;
+        let mut sum = whole.map(|g| g.tensor.reshape(shape)).transpose()?;
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, like.dtype(), like.device());
         if !parts.is_empty() {
             let one = |i: usize| {
                 let own = parts.iter().filter(|(part, _)| *part == i).map(|(_, g)| g.clone());
-                let shape = &like.dims()[1..];
-                own.map(|g| g.reshape(shape)).reduce(|a, b| a? + b?).unwrap_or_else(|| like.get(i)?.zeros_like())
+                let part = &shape.dims()[1..];
+                own.map(|g| g.reshape(part)).reduce(|a, b| a? + b?).unwrap_or_else(|| zeros(part))
             };
-            let stacked = Tensor::stack(&(0..like.dim(0)?).map(one).collect::<Result<Vec<_>>>()?, 0)?;
+            let stacked = Tensor::stack(&(0..shape.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?;
             // Of a single part the stack may be the part itself.
             alone = sum.is_some();
             sum = Some(match sum {
@@ -72,7 +73,7 @@ impl Slot {
                 None => stacked,
             });
         }
-        Ok(Arriving { tensor: sum.map_or_else(|| like.zeros_like(), Ok)?, alone })
+        Ok(Arriving { tensor: sum.map_or_else(|| zeros(shape.dims()), Ok)?, alone })
     }
 }
 
@@ -83,7 +84,7 @@ impl Tracked {
         let slot = Arc::new(Slot::default());
         let zero = Tensor::zeros(1, value.dtype(), value.device())?;
         let (gradient, like) = (slot.clone(), value.clone());
-        let token = with_gradient("tape", tensor, &zero, move |_| Ok(gradient.take(&like)?.tensor))?;
+        let token = with_gradient("tape", tensor, &zero, move |_| Ok(gradient.take(like.shape(), &like)?.tensor))?;
         Ok(Self { value, token, slot })
     }
 
@@ -126,6 +127,20 @@ impl Tracked {
         Ok(Self { value: self.value.reshape(shape.into())?, token: self.token.clone(), slot: self.slot.clone() })
     }
 
+    /// A tensor of candle's graph that is computed from this; `backward` makes its gradient that of this.
+    pub fn out(
+        &self,
+        name: &'static str,
+        value: Tensor,
+        backward: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Result<Tensor> {
+        let (slot, zero) = (self.slot.clone(), self.token.detach());
+        with_gradient(name, &self.token, &value, move |g| {
+            slot.add(Arriving { tensor: backward(g)?, alone: true })?;
+            Ok(zero.clone())
+        })
+    }
+
     /// `value`, computed from this, `a` and `b`. `backward` gets the value's gradient, and whether that of this is wanted; the
     /// gradients that it returns are its own, or made in place of the one it got.
     pub fn then(
@@ -136,13 +151,27 @@ impl Tracked {
         b: &Tensor,
         backward: impl Fn(Arriving, bool) -> Result<Gradients> + Send + Sync + 'static,
     ) -> Result<Self> {
+        let shape = value.shape().clone();
+        self.then_shaped(name, value, shape, a, b, backward)
+    }
+
+    /// The same for a value whose gradient has a shape of its own.
+    pub fn then_shaped(
+        &self,
+        name: &'static str,
+        value: Tensor,
+        shape: Shape,
+        a: &Tensor,
+        b: &Tensor,
+        backward: impl Fn(Arriving, bool) -> Result<Gradients> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let slot = Arc::new(Slot::default());
         let step = Step {
             name,
             zero: self.token.detach(),
             to: self.slot.clone(),
             from: slot.clone(),
-            value: value.clone(),
+            shape,
             backward: Box::new(backward),
         };
         Ok(Self { value, token: self.token.apply_op3(a, b, step)?, slot })
@@ -157,7 +186,7 @@ struct Step {
     zero: Tensor,
     to: Arc<Slot>,
     from: Arc<Slot>,
-    value: Tensor,
+    shape: Shape,
     backward: Backward,
 }
 
@@ -200,7 +229,7 @@ impl CustomOp3 for Step {
 
     fn bwd(&self, token: &Tensor, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<Gradients> {
         let wanted = token.track_op();
-        let (own, of_a, of_b) = (self.backward)(self.from.take(&self.value)?, wanted)?;
+        let (own, of_a, of_b) = (self.backward)(self.from.take(&self.shape, &self.zero)?, wanted)?;
         match own {
             Some(own) if wanted => self.to.add(Arriving { tensor: own, alone: true })?,
             _ if wanted => bail!("{}: no gradient", self.name),

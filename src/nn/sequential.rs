@@ -2,6 +2,7 @@
 
 use super::{Layer, LayerSpec, init};
 use crate::compute::fingerprint::Fingerprint;
+use crate::compute::kernels::{self, Source, launch_over};
 use crate::compute::memory::available_memory;
 use crate::compute::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
@@ -131,7 +132,11 @@ impl Sequential {
 
     /// Put every threshold of a ReLU-theta back to at least 0, where the bounds hold; done after each optimiser step.
     pub fn project_thresholds(&self) -> Result<()> {
-        for (_, var) in self.parameters.iter().filter(|(name, _)| name.ends_with(".threshold")) {
+        let all =
+            self.parameters.iter().filter(|(name, _)| name.ends_with(".threshold")).map(|(_, var)| var.as_tensor());
+        let (by_kernel, others): (Vec<_>, Vec<_>) = all.partition(|t| kernels::serve(t) && t.is_contiguous());
+        launch_over(Source::Train, "at_least_zero", &by_kernel.iter().map(|t| vec![*t]).collect::<Vec<_>>(), &[])?;
+        for (_, var) in self.parameters.iter().filter(|(_, var)| others.iter().any(|t| t.id() == var.id())) {
             var.set(&var.as_tensor().detach().relu()?)?;
         }
         Ok(())

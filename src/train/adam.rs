@@ -7,7 +7,7 @@
 //! `kept` is 1, or 1 - lr weight_decay for AdamW.
 
 use crate::compute::element::{Element, for_float, slice};
-use crate::compute::kernels::{self, Arg, Blocks, Source, launch};
+use crate::compute::kernels::{self, Arg, Source, launch_over};
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -26,13 +26,39 @@ pub struct Adam {
 /// Elements that one task works on.
 const PART: usize = 1 << 14;
 
+/// A parameter, its moments (m, v), and the gradient.
+pub type Step<'a> = (&'a Var, &'a mut [Tensor], Tensor);
+
+/// Moves all parameters and their moments by their gradients.
+pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
+    let first = steps.first().map(|(p, ..)| (p.dtype(), p.device().clone()));
+    let together = first.is_some_and(|(dtype, device)| {
+        steps.iter().all(|(p, moments, g)| {
+            let own = moments.iter().chain([p.as_tensor(), g]);
+            kernels::serve(p)
+                && p.device().same_device(&device)
+                && own.into_iter().all(|t| t.dtype() == dtype)
+                && p.is_contiguous()
+                && moments.iter().all(Tensor::is_contiguous)
+        })
+    });
+    if together {
+        let gradients: Vec<Tensor> = steps.iter().map(|(.., g)| g.contiguous()).collect::<Result<_>>()?;
+        let mut rows: Vec<Vec<&Tensor>> = vec![];
+        for ((p, moments, _), g) in steps.iter().zip(&gradients) {
+            rows.push([p.as_tensor()].into_iter().chain(moments.iter()).chain([g]).collect());
+        }
+        let (first, second) = (1.0 - rule.beta1.powi(rule.t), 1.0 - rule.beta2.powi(rule.t));
+        let numbers = [rule.beta1, rule.beta2, rule.eps, first, second, rule.lr, rule.kept].map(Arg::Number);
+        return launch_over(Source::Train, "adam", &rows, &numbers);
+    }
+    steps.into_iter().try_for_each(|(parameter, moments, g)| adam(parameter, moments, &g, rule))
+}
+
 /// Moves the parameter p and its `moments` (m, v) by the gradient `g`.
-pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Result<()> {
+fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Result<()> {
     let p = parameter.as_tensor();
     let [m, v] = moments else { candle_core::bail!("adam: two moments are wanted, there are {}", moments.len()) };
-    if kernels::serve(p) && [p, m, v].iter().all(|t| t.is_contiguous()) {
-        return by_kernel(p, m, v, &g.contiguous()?, rule);
-    }
     let in_place = p.device().is_cpu() && matches!(p.dtype(), DType::F32 | DType::F64);
     if in_place && [p, m, v].iter().all(|t| t.is_contiguous()) {
         let g = g.contiguous()?;
@@ -46,14 +72,6 @@ pub fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) ->
     let denominator = ((&*v / (1.0 - b.powi(rule.t)))?.sqrt()? + rule.eps)?;
     let update = (((&*m / (1.0 - a.powi(rule.t)))? / denominator)? * rule.lr)?;
     parameter.set(&((p.detach() * rule.kept)? - update)?)
-}
-
-/// The same in one kernel.
-fn by_kernel(p: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, rule: &Adam) -> Result<()> {
-    let (first, second) = (1.0 - rule.beta1.powi(rule.t), 1.0 - rule.beta2.powi(rule.t));
-    let numbers = [rule.beta1, rule.beta2, rule.eps, first, second, rule.lr, rule.kept].map(Arg::Number);
-    let args = [&[p.into(), m.into(), v.into(), g.into(), p.elem_count().into()][..], &numbers].concat();
-    launch(Source::Train, "adam", p, Blocks::Elements(p.elem_count()), &args)
 }
 
 /// `x <- beta x + (1 - beta) g`, or g^2.

@@ -1,6 +1,8 @@
 //! A store's rows of numbers on a CUDA device, gathered and scattered there by the images' numbers; f16 halves what they take.
 
-use crate::compute::kernels::{Blocks, Source, launch, room};
+use super::places::Places;
+use crate::compute::fused::passes::Norms;
+use crate::compute::kernels::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use std::io::Write;
 
@@ -31,47 +33,66 @@ impl DeviceRows {
         self.numbers.elem_count() * self.dtype().size_in_bytes()
     }
 
-    fn index(&self, images: &[u32]) -> Result<Tensor> {
-        if let Some(image) = images.iter().find(|i| **i as usize >= self.count) {
-            bail!("vectors: image {image} is out of range, the store has {} rows", self.count);
-        }
-        Tensor::new(images, self.numbers.device())
+    fn halves(&self) -> bool {
+        self.dtype() == DType::F16
     }
 
-    /// The rows of `images` as a tensor of this shape, in f32 or f64.
-    pub fn gather(&self, images: &[u32], shape: &[usize], dtype: DType) -> Result<Tensor> {
-        let (index, count) = (self.index(images)?, images.len() * self.n);
-        let halves = self.dtype() == DType::F16;
-        let y = room(shape, if halves { dtype } else { self.dtype() }, self.numbers.device())?;
-        let kernel = if halves { "gather_halves" } else { "gather_rows" };
-        let args = [(&self.numbers).into(), (&index).into(), (&y).into(), count.into(), self.n.into()];
-        launch(SOURCE, kernel, &y, Blocks::Elements(count), &args)?;
+    fn check(&self, places: &Places) -> Result<()> {
+        match places.images().iter().find(|i| **i as usize >= self.count) {
+            Some(image) => bail!("vectors: image {image} is out of range, the store has {} rows", self.count),
+            None => Ok(()),
+        }
+    }
+
+    /// The rows of `places` as a tensor of this shape, in f32 or f64, masked where there is a mask of that shape.
+    pub fn gather(&self, places: &Places, shape: &[usize], dtype: DType, mask: Option<&Tensor>) -> Result<Tensor> {
+        self.check(places)?;
+        let (index, n) = (places.index(self.numbers.device())?, self.n);
+        let own = if self.halves() { dtype } else { self.dtype() };
+        let y = room(shape, own, self.numbers.device())?;
+        let width = width(n, &[&y, &self.numbers])?;
+        let pieces = pieces(n, width);
+        let args = [(&self.numbers).into(), (&index).into(), mask.into(), (&y).into(), n.into(), pieces.into()];
+        let kernel = by_width(
+            width,
+            if self.halves() { ["gather_halves_1", "gather_halves_4"] } else { ["gather_rows_1", "gather_rows_4"] },
+        );
+        launch(SOURCE, kernel, &y, Blocks::Exactly(places.len() * pieces), &args)?;
         y.to_dtype(dtype)
     }
 
-    /// Replace the rows of `images` by those of `u` `[images, ...]`; of an image that comes twice, the last counts.
-    pub fn scatter(&self, images: &[u32], u: &Tensor) -> Result<()> {
-        let mut from: Vec<u32> = (0..images.len() as u32).collect();
-        from.sort_by_key(|at| (images[*at as usize], std::cmp::Reverse(*at)));
-        from.dedup_by_key(|at| images[*at as usize]);
-        let to: Vec<u32> = from.iter().map(|at| images[*at as usize]).collect();
-        let (to, from) = (self.index(&to)?, Tensor::new(from, self.numbers.device())?);
-        let count = to.elem_count() * self.n;
-        let halves = self.dtype() == DType::F16;
-        let u = if halves { u.clone() } else { u.to_dtype(self.dtype())? };
+    /// Replace the rows of `places` by those of `u` `[images, ...]`, each divided by its norm where there are norms; of an
+    /// image that comes twice, the last counts.
+    pub fn scatter(&self, places: &Places, u: &Tensor, norms: Option<&Norms>) -> Result<()> {
+        self.check(places)?;
+        let (to, from) = places.targets(self.numbers.device())?;
+        let n = self.n;
+        let u = if self.halves() { u.clone() } else { u.to_dtype(self.dtype())? };
         let u = u.detach().to_device(self.numbers.device())?.contiguous()?;
-        let kernel = if halves { "scatter_halves" } else { "scatter_rows" };
-        let tensors = [&self.numbers, &to, &from, &u].map(Into::into);
-        launch(SOURCE, kernel, &u, Blocks::Elements(count), &[&tensors[..], &[count.into(), self.n.into()]].concat())
+        let width = width(n, &[&u, &self.numbers])?;
+        let pieces = pieces(n, width);
+        let tensors = [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into()];
+        let sums = norms.map(|norms| &norms.sums).into();
+        let counts = [n, pieces, norms.map_or(0, |norms| norms.pieces)].map(Arg::Count);
+        let kernel = by_width(
+            width,
+            if self.halves() { ["scatter_halves_1", "scatter_halves_4"] } else { ["scatter_rows_1", "scatter_rows_4"] },
+        );
+        let args = [&tensors[..], &[sums], &counts].concat();
+        launch(SOURCE, kernel, &u, Blocks::Exactly(to.elem_count() * pieces), &args)
     }
 
-    /// Put numbers into the row of one image.
-    pub fn fill(&self, image: u32, mut draw: impl FnMut() -> f64) -> Result<()> {
-        let row: Vec<f64> = (0..self.n).map(|_| draw()).collect();
-        let row = Tensor::from_vec(row, (1, self.n), &Device::Cpu)?;
-        // On the host, with its rounding: the numbers are those of a store in main memory.
-        let row = row.to_dtype(if self.dtype() == DType::F64 { DType::F64 } else { DType::F32 })?;
-        self.scatter(&[image], &row)
+    /// Put `rows` `[images, n]`, in main memory and of the store's number type, into those of `images`, each of them once.
+    pub fn place(&self, images: &[u32], rows: &Tensor) -> Result<()> {
+        let places = Places::new(images.to_vec());
+        self.check(&places)?;
+        let rows = rows.to_device(self.numbers.device())?;
+        if !self.halves() {
+            return self.scatter(&places, &rows, None);
+        }
+        let (index, pieces) = (places.index(self.numbers.device())?, pieces(self.n, 1));
+        let args = [(&self.numbers).into(), (&index).into(), (&rows).into(), self.n.into(), pieces.into()];
+        launch(SOURCE, "place_halves", &rows, Blocks::Exactly(images.len() * pieces), &args)
     }
 
     /// All numbers, little-endian, a piece at a time.

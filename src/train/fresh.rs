@@ -3,7 +3,7 @@
 use super::vectors::{BatchVectors, Vectors, VectorsOptions};
 use crate::compute::random::Generator;
 use crate::nn::Sequential;
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 /// Random vectors for the images at these places of the data, for all affine layers but the last.
 pub fn fresh_vectors(model: &Sequential, seed: u64, places: &[u64]) -> Result<BatchVectors> {
@@ -12,18 +12,9 @@ pub fn fresh_vectors(model: &Sequential, seed: u64, places: &[u64]) -> Result<Ba
     let layers = model.layers();
     for layer in layers[..layers.len().saturating_sub(1)].iter().filter(|l| l.is_affine()) {
         let name = format!("fresh vectors {}", layer.index);
-        let shape = [&[1], layer.input.as_slice()].concat();
-        let own = |place: &u64| {
-            Generator::stream(seed, *place).fork(&name).normal(
-                0.0,
-                1.0,
-                shape.as_slice(),
-                model.dtype(),
-                model.device(),
-            )
-        };
-        let all = places.iter().map(own).collect::<Result<Vec<_>>>()?;
-        store.set_local(layer.index, &Tensor::cat(&all, 0)?)?;
+        let streams: Vec<_> = places.iter().map(|place| Generator::stream(seed, *place).name().fork(&name)).collect();
+        let rows = Generator::normal_rows(&streams, layer.input_len(), model.dtype(), model.device())?;
+        store.set_local(layer.index, &rows.reshape([&[places.len()], layer.input.as_slice()].concat())?)?;
     }
     store.of(&(0..places.len() as u32).collect::<Vec<_>>())
 }

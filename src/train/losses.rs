@@ -11,18 +11,27 @@
 //! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
 
 use crate::bounds::Region;
+use crate::compute::fused::losses as fused;
+use crate::compute::kernels;
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Mean cross-entropy, a scalar.
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    candle_nn::loss::cross_entropy(logits, &labels("cross_entropy", logits, y)?)
+    let y = labels("cross_entropy", logits, y)?;
+    if kernels::serve(logits) {
+        return fused::cross_entropy(logits, &y, true);
+    }
+    candle_nn::loss::cross_entropy(logits, &y)
 }
 
 /// Cross-entropy of each sample, `[B]`.
 pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let y = labels("cross_entropies", logits, y)?;
+    if kernels::serve(logits) {
+        return fused::cross_entropy(logits, &y, false);
+    }
     let log = candle_nn::ops::log_softmax(logits, 1)?;
     log.contiguous()?.gather(&y.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
 }
@@ -32,6 +41,9 @@ pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tenso
     let y = labels("gloro_logits", logits, y)?;
     if worst.dims() != logits.dims() {
         bail!("gloro_logits: logits {:?} and worst logits {:?} differ in shape", logits.dims(), worst.dims());
+    }
+    if kernels::serve(logits) && worst.dtype() == logits.dtype() {
+        return fused::gloro_logits(logits, worst, &y);
     }
     let own = one_hot(&y, logits)?;
     let others = own.where_cond(&worst.ones_like()?.affine(0.0, -f64::MAX.min(dtype_max(worst)))?.detach(), worst)?;
@@ -51,6 +63,9 @@ pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor
 
 /// Share of samples whose label has strictly the highest logit. Ties and NaN count as wrong.
 pub fn accuracy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    if kernels::serve(logits) {
+        return fused::accuracy(logits, &labels("accuracy", logits, y)?);
+    }
     correct(logits, y)?.to_dtype(DType::F32)?.mean_all()
 }
 
@@ -64,6 +79,9 @@ pub fn correct(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// `logit_y - max_{j != y} logit_j` of each sample, `[B]`; NaN where any logit is NaN or the label's is infinite.
 pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let y = labels("margins", logits, y)?;
+    if kernels::serve(logits) {
+        return fused::margins(logits, &y);
+    }
     let logits = logits.detach().contiguous()?;
     let own = logits.gather(&y.unsqueeze(1)?, 1)?;
     let mask = one_hot(&y, &logits)?;

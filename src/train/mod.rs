@@ -7,6 +7,7 @@ pub mod device_rows;
 mod fresh;
 pub mod losses;
 pub mod optimizer;
+pub mod places;
 mod vector_buffer;
 pub mod vectors;
 mod vectors_saved;

@@ -8,7 +8,7 @@
 //!
 //! Kingma and Ba (2015). With `decoupled` the decay is p <- p - lr weight_decay p instead (AdamW, Loshchilov and Hutter 2019).
 
-use super::adam::{Adam, adam};
+use super::adam::{Adam, adam_all};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
 
@@ -88,6 +88,8 @@ impl Optimizer {
         check_rate("step", lr)?;
         self.steps += 1;
         let scale = self.clip_scale(gradients)?;
+        let decoupled = matches!(self.kind, OptimizerKind::Adam { decoupled: true, .. });
+        let mut steps = vec![];
         for slot in &mut self.slots {
             let Some(g) = gradients.get(slot.parameter.as_tensor()) else { continue };
             let p = slot.parameter.as_tensor();
@@ -95,17 +97,11 @@ impl Optimizer {
             if let Some(scale) = &scale {
                 g = g.broadcast_mul(&scale.to_dtype(g.dtype())?)?;
             }
-            let decoupled = matches!(self.kind, OptimizerKind::Adam { decoupled: true, .. });
             if self.weight_decay != 0.0 && !decoupled {
                 g = (g + (p.detach() * self.weight_decay)?)?;
             }
-            let kept = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
             match self.kind {
-                OptimizerKind::Adam { beta1, beta2, eps, .. } => {
-                    let t = self.steps as i32;
-                    let rule = Adam { beta1, beta2, eps, t, lr, kept };
-                    adam(&slot.parameter, &mut slot.moments, &g, &rule)?;
-                }
+                OptimizerKind::Adam { .. } => steps.push((&slot.parameter, slot.moments.as_mut_slice(), g)),
                 OptimizerKind::Sgd { momentum } => {
                     let m = match slot.moments.first() {
                         Some(m) => ((m * momentum)? + &g)?,
@@ -117,6 +113,10 @@ impl Optimizer {
                     slot.parameter.set(&(p.detach() - (m * lr)?)?)?;
                 }
             }
+        }
+        if let OptimizerKind::Adam { beta1, beta2, eps, .. } = self.kind {
+            let kept = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
+            adam_all(steps, &Adam { beta1, beta2, eps, t: self.steps as i32, lr, kept })?;
         }
         Ok(())
     }

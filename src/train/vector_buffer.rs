@@ -2,6 +2,8 @@
 //! network is on.
 
 use super::device_rows::DeviceRows;
+use super::places::Places;
+use crate::bounds::SingularVectors;
 use crate::compute::element::Host;
 use crate::compute::kernels;
 use crate::compute::unwritten::{fill, unwritten, written};
@@ -96,63 +98,100 @@ impl Buffer {
         Ok(())
     }
 
-    /// Draw the `n` numbers of an image's row.
-    pub fn fill(&mut self, image: u32, n: usize, mut draw: impl FnMut() -> f64) -> Result<()> {
-        let at = image as usize * n;
+    /// Draw the `n` numbers of the rows of `images`, each of them once: `draw` gives those of an image, one by one.
+    pub fn fill<D: FnMut() -> f64>(&mut self, images: &[u32], n: usize, draw: impl Fn(u32) -> D + Sync) -> Result<()> {
+        /// The rows, several images at once. f16 comes by way of f32, on every device.
+        fn rows<T: Copy + Send + Sync, D: FnMut() -> f64>(
+            images: &[u32],
+            n: usize,
+            draw: impl Fn(u32) -> D + Sync,
+            number: impl Fn(f64) -> T + Sync,
+        ) -> Vec<T> {
+            let mut rows = unwritten(images.len() * n);
+            rows.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, image)| {
+                let mut own = draw(*image);
+                room.iter_mut().for_each(|x| {
+                    x.write(number(own()));
+                });
+            });
+            // SAFETY: every row has been filled.
+            unsafe { written(rows) }
+        }
+        let half = |x: f64| f16::from_f32(x as f32);
         match self {
-            Self::F16(v) => v[at..at + n].iter_mut().for_each(|x| *x = f16::from_f64(draw())),
-            Self::F32(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw() as f32),
-            Self::F64(v) => v[at..at + n].iter_mut().for_each(|x| *x = draw()),
-            Self::Device(rows) => rows.fill(image, draw)?,
+            Self::F16(v) => place(v, images, n, &rows(images, n, draw, half)),
+            Self::F32(v) => place(v, images, n, &rows(images, n, draw, |x| x as f32)),
+            Self::F64(v) => place(v, images, n, &rows(images, n, draw, |x| x)),
+            Self::Device(v) => {
+                let shape = (images.len(), n);
+                let made = match v.dtype() {
+                    DType::F16 => Tensor::from_vec(rows(images, n, draw, half), shape, &Device::Cpu),
+                    DType::F64 => Tensor::from_vec(rows(images, n, draw, |x| x), shape, &Device::Cpu),
+                    _ => Tensor::from_vec(rows(images, n, draw, |x| x as f32), shape, &Device::Cpu),
+                };
+                v.place(images, &made?)?;
+            }
         }
         Ok(())
     }
 
-    /// The rows of `images`, `n` numbers each, as a tensor of this shape, where they are.
-    pub fn gather(&self, images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
-        fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<Tensor> {
+    /// The rows of `places`, `n` numbers each, as a tensor of this shape, where they are; masked by `mask` where they lie on a
+    /// device with kernels, which the second result says.
+    pub fn gather(&self, places: &Places, n: usize, shape: &[usize], mask: Option<&Tensor>) -> Result<(Tensor, bool)> {
+        fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<(Tensor, bool)> {
             let mut flat = unwritten(images.len() * n);
             flat.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, i)| {
                 let row = &v[*i as usize * n..][..n];
                 fill(room, |at| row[at]);
             });
             // SAFETY: every row has been filled.
-            Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)
+            Ok((Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)?, false))
         }
+        let images = places.images();
         match self {
             Self::F16(v) => rows(v, images, n, shape),
             Self::F32(v) => rows(v, images, n, shape),
             Self::F64(v) => rows(v, images, n, shape),
-            Self::Device(v) => v.gather(images, shape, if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 }),
+            Self::Device(v) => {
+                let dtype = if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+                Ok((v.gather(places, shape, dtype, mask)?, true))
+            }
         }
     }
 
-    /// Replace the rows of `images`.
-    pub fn scatter(&mut self, images: &[u32], n: usize, u: &Tensor) -> Result<()> {
+    /// Replace the rows of `places` by unit vectors.
+    pub fn scatter(&mut self, places: &Places, n: usize, u: &SingularVectors) -> Result<()> {
         fn rows<T: WithDType>(v: &mut [T], images: &[u32], n: usize, u: &Tensor) -> Result<()> {
             let u = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
-            let u = Host::of(&u);
-            let values = u.slice::<T>()?;
-            // In the order of the images in memory, the last one where an image comes twice, each row is one task's.
-            let mut order: Vec<usize> = (0..images.len()).collect();
-            order.sort_by_key(|at| (images[*at], std::cmp::Reverse(*at)));
-            order.dedup_by_key(|at| images[*at]);
-            let mut rows = vec![];
-            let (mut rest, mut passed) = (v, 0);
-            for at in order {
-                let from = images[at] as usize * n;
-                let (row, others) = rest.split_at_mut(from - passed).1.split_at_mut(n);
-                rows.push((row, &values[at * n..][..n]));
-                (rest, passed) = (others, from + n);
-            }
-            rows.into_par_iter().for_each(|(row, values)| row.copy_from_slice(values));
+            place(v, images, n, Host::of(&u).slice::<T>()?);
             Ok(())
         }
+        let images = places.images();
         match self {
-            Self::F16(v) => rows(v, images, n, u),
-            Self::F32(v) => rows(v, images, n, u),
-            Self::F64(v) => rows(v, images, n, u),
-            Self::Device(v) => v.scatter(images, u),
+            Self::F16(v) => rows(v, images, n, &u.unit()?),
+            Self::F32(v) => rows(v, images, n, &u.unit()?),
+            Self::F64(v) => rows(v, images, n, &u.unit()?),
+            Self::Device(v) => {
+                let (u, norms) = u.unscaled();
+                v.scatter(places, u, norms)
+            }
         }
     }
+}
+
+/// Put `values` into the rows of `images`; of an image that comes twice, the last counts.
+fn place<T: Copy + Send + Sync>(v: &mut [T], images: &[u32], n: usize, values: &[T]) {
+    // In the order of the images in memory, each row is one task's.
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by_key(|at| (images[*at], std::cmp::Reverse(*at)));
+    order.dedup_by_key(|at| images[*at]);
+    let mut rows = vec![];
+    let (mut rest, mut passed) = (v, 0);
+    for at in order {
+        let from = images[at] as usize * n;
+        let (row, others) = rest.split_at_mut(from - passed).1.split_at_mut(n);
+        rows.push((row, &values[at * n..][..n]));
+        (rest, passed) = (others, from + n);
+    }
+    rows.into_par_iter().for_each(|(row, values)| row.copy_from_slice(values));
 }

@@ -4,8 +4,9 @@
 //! as standard normal numbers, drawn when first needed: vector (layer, image) is a stream of its own, so it does not
 //! depend on the order of visits. Kept in the number type that is asked for; f16 halves the memory of f32.
 
+use super::places::Places;
 use super::vector_buffer::Buffer;
-use crate::bounds::{PowerOptions, SingularPair, spectral_norm};
+use crate::bounds::{PowerOptions, SingularPair, SingularVectors, spectral_norm, spectral_norm_of_masked};
 use crate::compute::memory::{available_on, describe};
 use crate::compute::random::Generator;
 use crate::nn::{Layer, Sequential};
@@ -50,7 +51,7 @@ pub(super) struct Kept {
 #[derive(Clone, Debug)]
 pub struct BatchVectors {
     store: Vectors,
-    images: Vec<u32>,
+    places: Places,
 }
 
 /// The affine layers before the last layer: those that have vectors.
@@ -107,7 +108,7 @@ impl Vectors {
         if let Some(image) = images.iter().find(|i| **i as usize >= count) {
             bail!("vectors: image {image} is out of range, the store was made for {count} images");
         }
-        Ok(BatchVectors { store: self.clone(), images: images.to_vec() })
+        Ok(BatchVectors { store: self.clone(), places: Places::new(images.to_vec()) })
     }
 
     /// One line: what is kept and what it takes.
@@ -124,7 +125,7 @@ impl Vectors {
     /// Put in start vectors of one's own, `[count, ...]`, for the layer at `index`.
     pub fn set_local(&self, index: usize, values: &Tensor) -> Result<()> {
         let images: Vec<u32> = (0..self.0.borrow().count as u32).collect();
-        self.of(&images)?.put_local(index, values)
+        self.of(&images)?.put_local(index, &SingularVectors::of(values.detach()))
     }
 
     /// Put in the start vector `[1, ...]` of the global norm of the layer at `index`.
@@ -149,7 +150,9 @@ impl BatchVectors {
         rows: Option<&Tensor>,
         options: PowerOptions,
     ) -> Result<SingularPair> {
-        let found = spectral_norm(layer, &self.local(layer)?, columns, rows, options)?;
+        let (start, is_masked) = self.start(layer, columns)?;
+        let norm = if is_masked { spectral_norm_of_masked } else { spectral_norm };
+        let found = norm(layer, &start, columns, rows, options)?;
         self.put_local(layer.index, &found.u)?;
         Ok(found)
     }
@@ -157,48 +160,58 @@ impl BatchVectors {
     /// The unmasked norm of `layer`, `[1]`, from the kept vector, which is replaced.
     pub fn global_norm(&self, layer: &Layer, options: PowerOptions) -> Result<SingularPair> {
         let found = spectral_norm(layer, &self.global(layer)?, None, None, options)?;
-        self.store.set_global(layer.index, &found.u)?;
+        self.store.set_global(layer.index, &found.u.unit()?)?;
         Ok(found)
     }
 
     /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
     pub fn local(&self, layer: &Layer) -> Result<Tensor> {
+        Ok(self.start(layer, None)?.0)
+    }
+
+    /// The same, masked by `columns` if the second result says so.
+    fn start(&self, layer: &Layer, columns: Option<&Tensor>) -> Result<(Tensor, bool)> {
         let (dtype, device) = numbers(layer)?;
         let mut store = self.store.0.borrow_mut();
         store.draws += 1;
         let (visit, seed) = (store.draws, store.random.fork(&format!("layer {}", layer.index)));
         let kept = store.layer(layer.index)?;
         let n: usize = kept.shape.iter().product();
-        let shape = [&[self.images.len()], kept.shape.as_slice()].concat();
+        let shape = [&[self.places.len()], kept.shape.as_slice()].concat();
         let Some(buffer) = &mut kept.local else {
-            return seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device);
+            let fresh = seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device)?;
+            return Ok((fresh, false));
         };
-        for image in &self.images {
-            if !kept.touched[*image as usize] {
-                kept.touched[*image as usize] = true;
-                let own = seed.fork(&format!("image {image}"));
-                buffer.fill(*image, n, || own.gauss())?;
+        let mut new = vec![];
+        for image in self.places.images() {
+            if !std::mem::replace(&mut kept.touched[*image as usize], true) {
+                new.push(*image);
             }
         }
-        buffer.gather(&self.images, n, &shape)?.to_dtype(dtype)?.to_device(&device)
+        if !new.is_empty() {
+            let name = seed.name();
+            buffer.fill(&new, n, |image| {
+                let own = name.fork(&format!("image {image}")).generator();
+                move || own.gauss()
+            })?;
+        }
+        let fits = columns.is_none_or(|mask| mask.dims() == shape && mask.is_contiguous());
+        let (start, is_masked) = buffer.gather(&self.places, n, &shape, columns.filter(|_| fits))?;
+        Ok((start.to_dtype(dtype)?.to_device(&device)?, is_masked && fits))
     }
 
     /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
-    pub fn put_local(&self, index: usize, u: &Tensor) -> Result<()> {
+    pub fn put_local(&self, index: usize, u: &SingularVectors) -> Result<()> {
         let mut store = self.store.0.borrow_mut();
         let kept = store.layer(index)?;
         let n: usize = kept.shape.iter().product();
-        if u.dims() != [&[self.images.len()], kept.shape.as_slice()].concat() {
-            bail!(
-                "vectors: layer {index} wants {} vectors of shape {:?}, got {:?}",
-                self.images.len(),
-                kept.shape,
-                u.dims()
-            );
+        let dims = u.unscaled().0.dims();
+        if dims != [&[self.places.len()], kept.shape.as_slice()].concat() {
+            bail!("vectors: layer {index} wants {} vectors of shape {:?}, got {dims:?}", self.places.len(), kept.shape);
         }
         if let Some(buffer) = &mut kept.local {
-            buffer.scatter(&self.images, n, u)?;
-            self.images.iter().for_each(|i| kept.touched[*i as usize] = true);
+            buffer.scatter(&self.places, n, u)?;
+            self.places.images().iter().for_each(|i| kept.touched[*i as usize] = true);
         }
         Ok(())
     }
@@ -218,11 +231,11 @@ impl BatchVectors {
 
     /// Number of images in the batch.
     pub fn len(&self) -> usize {
-        self.images.len()
+        self.places.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
+        self.places.is_empty()
     }
 }
 

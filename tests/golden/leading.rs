@@ -36,7 +36,7 @@ pub fn leading(g: &Golden) -> Leading {
             region = region.affine(layer, &norm.sigma).unwrap();
             let next = &model.layers()[i + 1];
             let rows = if next.is_maxmin() { None } else { varying(next, &region).unwrap() };
-            found.globals.push((i, norm.u));
+            found.globals.push((i, norm.u.unit().unwrap()));
             found.locals.push((i, of_layer(&single.layers()[i], batch, columns.as_ref(), rows.as_ref())));
             columns = rows;
         } else {

@@ -41,12 +41,12 @@ fn published_walk(g: &Golden, model: &Sequential) -> Result<Walk> {
             let start = g.get(&format!("gu_init/{i}")).to_dtype(dtype)?;
             let (global, vector) = if layer.input.len() == 1 {
                 let once = PowerOptions { iterations: 1, tolerance: None, arithmetic: Arithmetic::Own };
-                let u = spectral_norm(layer, &layer.adjoint(&start.t()?)?, None, None, once)?.u;
+                let u = spectral_norm(layer, &layer.adjoint(&start.t()?)?, None, None, once)?.u.unit()?;
                 let v = layer.apply(&u)?;
                 (v.sqr()?.sum(D::Minus1)?.sqrt()?, v)
             } else {
                 let found = spectral_norm(layer, &start, None, None, two)?;
-                (found.sigma, found.u)
+                (found.sigma, found.u.unit()?)
             };
             region = region.affine(layer, &global)?;
             globals.push((i, global, vector));
@@ -55,7 +55,7 @@ fn published_walk(g: &Golden, model: &Sequential) -> Result<Walk> {
             let u = g.get(&format!("u_init/{i}")).to_dtype(dtype)?;
             let local = spectral_norm(layer, &u, columns.as_ref(), rows.as_ref(), two)?;
             lipschitz = (lipschitz * &local.sigma)?;
-            locals.push((i, local.sigma, local.u));
+            locals.push((i, local.sigma, local.u.unit()?));
             masks.extend(rows.clone().map(|rows| (i, rows)));
             columns = rows;
         } else {

@@ -5,6 +5,7 @@
 
 use super::super::conv::Geometry;
 use super::super::precision::{Precision, current};
+use candle_core::backend::BackendStorage;
 use candle_core::cuda::cudarc::cudnn::sys::{
     cudnnConvolutionBwdDataAlgo_t as DataAlgorithm, cudnnConvolutionBwdFilterAlgo_t as FilterAlgorithm,
     cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnConvolutionMode_t as Mode, cudnnMathType_t as Math,
@@ -14,7 +15,7 @@ use candle_core::cuda::cudarc::cudnn::{
     ConvBackwardData, ConvBackwardFilter, ConvDescriptor, ConvForward, Cudnn, CudnnDataType, CudnnError,
     FilterDescriptor, TensorDescriptor,
 };
-use candle_core::cuda::cudarc::driver::{CudaSlice, DeviceRepr};
+use candle_core::cuda::cudarc::driver::{CudaSlice, CudaViewMut, DeviceRepr};
 use candle_core::cuda::{CudaDType, CudaDevice, CudaStorage, DeviceId};
 use candle_core::{DType, Layout, Result, bail};
 use half::bf16;
@@ -176,21 +177,41 @@ fn ordered(found: Algorithm) -> Algorithm {
 
 /// The map `view` of the two tensors `a` and `b`, both contiguous, in the order that [`View`] names; f32 or f64.
 pub fn run(view: View, g: &Geometry, a: (&CudaStorage, &Layout), b: (&CudaStorage, &Layout)) -> Result<CudaStorage> {
-    use candle_core::backend::BackendStorage;
+    let device = a.0.device().clone();
+    let n = lengths(view, g)[2];
+    // SAFETY: what follows writes all of it.
+    let mut to = unsafe {
+        match a.0.dtype() {
+            DType::F64 => CudaStorage::wrap_cuda_slice(device.alloc::<f64>(n)?, device),
+            _ => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(n)?, device),
+        }
+    };
+    run_into(view, g, a, b, (&mut to, &Layout::contiguous(n)))?;
+    Ok(to)
+}
+
+/// The same, written into a contiguous part of `to`.
+pub fn run_into(
+    view: View,
+    g: &Geometry,
+    a: (&CudaStorage, &Layout),
+    b: (&CudaStorage, &Layout),
+    (to, layout): (&mut CudaStorage, &Layout),
+) -> Result<()> {
     let device = a.0.device().clone();
     if a.0.dtype() != b.0.dtype() {
         bail!("conv2d: {:?} and {:?} do not fit; convert one with to_dtype", a.0.dtype(), b.0.dtype());
     }
+    let Some((from, end)) = layout.contiguous_offsets() else { bail!("conv2d: a contiguous result is wanted") };
+    let n = lengths(view, g)[2];
+    if end - from != n {
+        bail!("conv2d: a result of {n} numbers does not fit {:?}", layout.dims());
+    }
     match (a.0.dtype(), current()) {
         (DType::F64, _) => {
-            let y = typed::<f64, f64>(
-                &device,
-                (view, *g, DType::F64, Precision::F32),
-                Math::CUDNN_FMA_MATH,
-                part(a)?,
-                part(b)?,
-            )?;
-            Ok(CudaStorage::wrap_cuda_slice(y, device))
+            let key = (view, *g, DType::F64, Precision::F32);
+            let mut to = to.as_cuda_slice_mut::<f64>()?.slice_mut(from..end);
+            typed::<f64, f64>(&device, key, Math::CUDNN_FMA_MATH, part(a)?, part(b)?, &mut to)
         }
         (DType::F32, Precision::Bf16) => {
             // Rounded on the way in; products are summed in f32, and rounded once more on the way out.
@@ -198,17 +219,29 @@ pub fn run(view: View, g: &Geometry, a: (&CudaStorage, &Layout), b: (&CudaStorag
             let (a, b) = (round(a)?, round(b)?);
             let (a, b) = (a.as_cuda_slice::<bf16>()?, b.as_cuda_slice::<bf16>()?);
             let key = (view, *g, DType::BF16, Precision::Bf16);
-            let math = Math::CUDNN_TENSOR_OP_MATH;
-            let y = typed::<bf16, f32>(&device, key, math, (a, 0), (b, 0))?;
-            let n = y.len();
-            CudaStorage::wrap_cuda_slice(y, device).to_dtype(&Layout::contiguous(n), DType::F32)
+            // SAFETY: the convolution writes all of it.
+            let mut y = unsafe { device.alloc::<bf16>(n)? };
+            typed::<bf16, f32>(&device, key, Math::CUDNN_TENSOR_OP_MATH, (a, 0), (b, 0), &mut y.slice_mut(0..n))?;
+            let wide = CudaStorage::wrap_cuda_slice(y, device.clone()).to_dtype(&Layout::contiguous(n), DType::F32)?;
+            let mut to = to.as_cuda_slice_mut::<f32>()?.slice_mut(from..end);
+            device.memcpy_dtod(wide.as_cuda_slice::<f32>()?, &mut to)
         }
         (DType::F32, precision) => {
             let math = if precision == Precision::Tf32 { Math::CUDNN_TENSOR_OP_MATH } else { Math::CUDNN_FMA_MATH };
-            let y = typed::<f32, f32>(&device, (view, *g, DType::F32, precision), math, part(a)?, part(b)?)?;
-            Ok(CudaStorage::wrap_cuda_slice(y, device))
+            let mut to = to.as_cuda_slice_mut::<f32>()?.slice_mut(from..end);
+            typed::<f32, f32>(&device, (view, *g, DType::F32, precision), math, part(a)?, part(b)?, &mut to)
         }
         (other, _) => bail!("conv2d: dtype {other:?} is not supported; use f32 or f64"),
+    }
+}
+
+/// How many numbers the two arguments and the result have.
+fn lengths(view: View, g: &Geometry) -> [usize; 3] {
+    let (inputs, outputs) = (g.batch * g.input_len(), g.batch * g.output_len());
+    match view {
+        View::Forward => [inputs, g.weight_len(), outputs],
+        View::Input => [outputs, g.weight_len(), inputs],
+        View::Weight => [inputs, outputs, g.weight_len()],
     }
 }
 
@@ -222,21 +255,13 @@ fn part<'a, T: CudaDType>((storage, layout): (&'a CudaStorage, &Layout)) -> Resu
     }
 }
 
-fn typed<T, C>(device: &CudaDevice, key: Key, math: Math, a: Part<T>, b: Part<T>) -> Result<CudaSlice<T>>
+fn typed<T, C>(device: &CudaDevice, key: Key, math: Math, a: Part<T>, b: Part<T>, to: &mut CudaViewMut<T>) -> Result<()>
 where
     T: CudnnDataType + DeviceRepr + Number + 'static,
     C: CudnnDataType + 'static,
 {
-    let (view, g, ..) = key;
-    let (inputs, outputs) = (g.batch * g.input_len(), g.batch * g.output_len());
-    let [of_a, of_b, of_result] = match view {
-        View::Forward => [inputs, g.weight_len(), outputs],
-        View::Input => [outputs, g.weight_len(), inputs],
-        View::Weight => [inputs, outputs, g.weight_len()],
-    };
+    let [of_a, of_b, _] = lengths(key.0, &key.1);
     let (a, b) = (a.0.slice(a.1..a.1 + of_a), b.0.slice(b.1..b.1 + of_b));
-    // SAFETY: the launch below writes all of it.
-    let mut result = unsafe { device.alloc::<T>(of_result)? };
     ROOMS.with_borrow_mut(|rooms| {
         let room = match rooms.entry(device.id()) {
             Entry::Occupied(known) => known.into_mut(),
@@ -248,12 +273,12 @@ where
         // SAFETY: the slices are as long as the descriptors say, and of their type.
         unsafe {
             match plan.algorithm {
-                Algorithm::Forward(algorithm) => plan.forward().launch(algorithm, workspace, once, &a, &b, &mut result),
-                Algorithm::Input(algorithm) => plan.input().launch(algorithm, workspace, once, &mut result, &b, &a),
-                Algorithm::Weight(algorithm) => plan.weight().launch(algorithm, workspace, once, &a, &mut result, &b),
+                Algorithm::Forward(algorithm) => plan.forward().launch(algorithm, workspace, once, &a, &b, to),
+                Algorithm::Input(algorithm) => plan.input().launch(algorithm, workspace, once, to, &b, &a),
+                Algorithm::Weight(algorithm) => plan.weight().launch(algorithm, workspace, once, &a, to, &b),
             }
         }?;
-        Ok(result)
+        Ok(())
     })
 }
 

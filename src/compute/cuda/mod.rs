@@ -3,17 +3,17 @@
 //! Written and compiled without a GPU at hand, and never run on one; what the kernels compute is tested on the host
 //! (`tests/kernels.rs`).
 //!
-//! All work of a device goes to the one stream that candle gives this thread, so that it happens in the order of the calls
-//! and memory may be given back as soon as its last use has been asked for.
+//! All work of a device goes to one stream, whichever thread asks for it, so that it happens in the order of the calls and
+//! memory may be given back as soon as its last use has been asked for.
 
 pub mod conv;
 
 use super::kernels::{Job, Source, THREADS};
 use candle_core::backend::BackendStorage;
-use candle_core::cuda::cudarc::driver::{CudaFunction, DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda::cudarc::driver::{CudaFunction, DevicePtr, LaunchConfig, PushKernelArg, sys};
 use candle_core::cuda::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use candle_core::cuda::{CudaDevice, CudaStorage, DeviceId, WrapErr};
-use candle_core::{DType, Error, Result, bail};
+use candle_core::{DType, Device, Error, Result, bail};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -30,6 +30,35 @@ thread_local! {
 }
 
 static PROGRAMS: LazyLock<Mutex<Programs>> = LazyLock::new(Mutex::default);
+
+/// The device, with one stream for all threads.
+pub fn open(ordinal: usize) -> Result<Device> {
+    let device = Device::new_cuda_with_stream(ordinal)?;
+    if let Device::Cuda(cuda) = &device {
+        // SAFETY: there is one stream, so that nothing is used on another before it is there or after it is gone. Otherwise
+        // each tensor would have two events made and destroyed, and each use of it recorded.
+        unsafe { cuda.disable_event_tracking() };
+        keep_freed_memory(cuda)?;
+    }
+    Ok(device)
+}
+
+/// Freed memory stays with the process: unless told so, the driver gives it back whenever somebody waits for the device, and
+/// the next step has all of it mapped anew.
+fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: a pool of this device, and a number of the size that the attribute has.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()).result().w()?;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().w()
+    }
+}
 
 /// Put a kernel on the device's stream.
 pub fn launch(device: &CudaDevice, job: &Job) -> Result<()> {
@@ -94,6 +123,7 @@ pub fn address(kernel: &str, storage: &CudaStorage, from: usize) -> Result<u64> 
     let start = match dtype {
         DType::U8 => start!(u8),
         DType::U32 => start!(u32),
+        DType::I64 => start!(i64),
         DType::F16 => start!(half::f16),
         DType::F32 => start!(f32),
         DType::F64 => start!(f64),

@@ -20,6 +20,9 @@ pub const PRELUDE: &str = include_str!("prelude.cuh");
 /// Threads of a block, as in the prelude.
 pub const THREADS: usize = 256;
 
+/// Warps of a block.
+pub const WARPS: usize = THREADS / 32;
+
 /// Rows shorter than this are one thread's work, longer ones a block's.
 const SHORT: usize = 64;
 
@@ -28,26 +31,39 @@ const SHORT: usize = 64;
 pub enum Source {
     Elementwise,
     Power,
+    Passes,
     Region,
     Worst,
     Train,
     Rows,
     Pictures,
+    Losses,
 }
 
 impl Source {
-    pub const ALL: [Self; 7] =
-        [Self::Elementwise, Self::Power, Self::Region, Self::Worst, Self::Train, Self::Rows, Self::Pictures];
+    pub const ALL: [Self; 9] = [
+        Self::Elementwise,
+        Self::Power,
+        Self::Passes,
+        Self::Region,
+        Self::Worst,
+        Self::Train,
+        Self::Rows,
+        Self::Pictures,
+        Self::Losses,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Elementwise => "elementwise",
             Self::Power => "power",
+            Self::Passes => "passes",
             Self::Region => "region",
             Self::Worst => "worst",
             Self::Train => "train",
             Self::Rows => "rows",
             Self::Pictures => "pictures",
+            Self::Losses => "losses",
         }
     }
 
@@ -56,11 +72,13 @@ impl Source {
         match self {
             Self::Elementwise => include_str!("elementwise.cu"),
             Self::Power => include_str!("power.cu"),
+            Self::Passes => include_str!("passes.cu"),
             Self::Region => include_str!("region.cu"),
             Self::Worst => include_str!("worst.cu"),
             Self::Train => include_str!("train.cu"),
             Self::Rows => include_str!("rows.cu"),
             Self::Pictures => include_str!("pictures.cu"),
+            Self::Losses => include_str!("losses.cu"),
         }
     }
 
@@ -209,6 +227,50 @@ pub fn launch(source: Source, kernel: &'static str, like: &Tensor, blocks: Block
     }
 }
 
+/// How many numbers a kernel may read and write at once: 4 where rows of `n` numbers of these tensors begin at sixteen bytes.
+pub fn width(n: usize, tensors: &[&Tensor]) -> Result<usize> {
+    for tensor in tensors {
+        if !n.is_multiple_of(4) || !address("a kernel", tensor)?.is_multiple_of(16) {
+            return Ok(1);
+        }
+    }
+    Ok(4)
+}
+
+/// The form of a kernel for this [`width`].
+pub fn by_width(width: usize, [one, four]: [&'static str; 2]) -> &'static str {
+    if width == 4 { four } else { one }
+}
+
+/// Blocks for a row of `n` numbers, of which each thread takes `width` at once, several times in a long row.
+pub fn pieces(n: usize, width: usize) -> usize {
+    n.div_ceil(THREADS * 4 * width.max(2)).max(1)
+}
+
+/// Numbers of a tensor that one block of [`launch_over`] works on, as in its kernels.
+const SPAN: usize = THREADS * 4;
+
+/// Run a kernel once over many tensors: each of `rows` holds the parts of one, of the same length. They must be on the device
+/// of the first, contiguous, and of one number type; nobody else may change them.
+pub fn launch_over(source: Source, kernel: &'static str, rows: &[Vec<&Tensor>], rest: &[Arg]) -> Result<()> {
+    let Some(like) = rows.first().and_then(|row| row.first()) else { return Ok(()) };
+    let (mut table, mut blocks) = (vec![], 0);
+    for row in rows {
+        for tensor in row {
+            if !tensor.device().same_device(like.device()) || tensor.dtype() != like.dtype() {
+                bail!("{kernel}: its arguments live on different devices, or have different number types");
+            }
+            table.push(address(kernel, tensor)? as i64);
+        }
+        let n = row.first().map_or(0, |tensor| tensor.elem_count());
+        table.extend([n as i64, blocks as i64]);
+        blocks += n.div_ceil(SPAN);
+    }
+    let words = table.len();
+    let table = Tensor::from_vec(table, words, like.device())?;
+    launch(source, kernel, like, Blocks::Exactly(blocks), &[&[(&table).into(), rows.len().into()][..], rest].concat())
+}
+
 /// Where a contiguous tensor's elements begin.
 fn address(kernel: &str, tensor: &Tensor) -> Result<u64> {
     let (storage, layout) = tensor.storage_and_layout();
@@ -221,6 +283,7 @@ fn address(kernel: &str, tensor: &Tensor) -> Result<u64> {
             match storage {
                 CpuStorage::U8(v) => Ok(at(v, from)),
                 CpuStorage::U32(v) => Ok(at(v, from)),
+                CpuStorage::I64(v) => Ok(at(v, from)),
                 CpuStorage::F16(v) => Ok(at(v, from)),
                 CpuStorage::F32(v) => Ok(at(v, from)),
                 CpuStorage::F64(v) => Ok(at(v, from)),

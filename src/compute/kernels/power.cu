@@ -15,14 +15,6 @@ KERNEL normalize_samples(const T *x, T *y, double *norms, i64 n) {
   if (threadIdx.x == 0) norms[blockIdx.x] = norm;
 }
 
-// Number i of a fixed vector without structure, in (-1, 1) and never 0 (splitmix64).
-DEVICE double generic(i64 i) {
-  u64 z = (u64)(i + 1) * 0x9e3779b97f4a7c15ull;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return (double)((z ^ (z >> 31)) >> 11) / 4503599627370496.0 - 1.0 + 1e-9;
-}
-
 KERNEL mask_samples(const T *x, const u8 *mask, T *y, i64 n) { EACH(i, n) y[i] = let_through(x, mask, i); }
 
 // v <- I_rows w / ||.||, where w = W u. A sample that has converged keeps its v. With `restart`, one that the masked map

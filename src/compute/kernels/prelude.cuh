@@ -24,32 +24,53 @@ typedef long long i64;
 #define EACH(i, n) for (i64 i = (i64)blockIdx.x * THREADS + threadIdx.x; i < (n); i += (i64)gridDim.x * THREADS)
 // For every i below n, over the threads of this block.
 #define WITHIN(i, n) for (i64 i = threadIdx.x; i < (n); i += THREADS)
+// Rows of n numbers, some blocks for each: block `blockIdx.x` has row `ROW(pieces)`, and every W-th i of its share.
+#define ROW(pieces) (blockIdx.x / (u32)(pieces))
+#define PIECE(pieces) (blockIdx.x % (u32)(pieces))
+#define SHARE(W, i, n, pieces) \
+  for (i64 i = ((i64)PIECE(pieces) * THREADS + threadIdx.x) * W; i < (n); i += (i64)(pieces) * THREADS * W)
+
+// Some numbers side by side, read and written at once: sixteen bytes where the number of elements allows it.
+template <int W, class N = T> struct alignas(W * sizeof(N) < 16 ? W * sizeof(N) : 16) Pack {
+  N at[W];
+};
+template <int W, class N> DEVICE Pack<W, N> load(const N *from) { return *(const Pack<W, N> *)from; }
+template <int W, class N> DEVICE void store(N *to, const Pack<W, N> &x) { *(Pack<W, N> *)to = x; }
+
+// The sum over a warp's threads, in a fixed order; every thread gets it.
+DEVICE double warp_sum(double x) {
+  for (u32 apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(0xffffffffu, x, apart);
+  return x;
+}
+
+#define WARPS (THREADS / 32)
 
 // The sum over a block's threads, in a fixed order; every thread gets it.
 DEVICE double block_sum(double x) {
-  SHARED double part[THREADS];
+  SHARED double part[WARPS];
+  x = warp_sum(x);
   BARRIER;
-  part[threadIdx.x] = x;
+  if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;
   BARRIER;
-  for (u32 half = THREADS / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
-    BARRIER;
-  }
-  return part[0];
+  double sum = part[0];
+  for (u32 w = 1; w < WARPS; w++) sum += part[w];
+  return sum;
 }
 
 // The largest over a block's threads; a NaN may be passed over.
 DEVICE double block_max(double x) {
-  SHARED double part[THREADS];
-  BARRIER;
-  part[threadIdx.x] = x;
-  BARRIER;
-  for (u32 half = THREADS / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half && part[threadIdx.x + half] > part[threadIdx.x])
-      part[threadIdx.x] = part[threadIdx.x + half];
-    BARRIER;
+  SHARED double part[WARPS];
+  for (u32 apart = 16; apart > 0; apart /= 2) {
+    double other = __shfl_xor_sync(0xffffffffu, x, apart);
+    if (other > x) x = other;
   }
-  return part[0];
+  BARRIER;
+  if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;
+  BARRIER;
+  double most = part[0];
+  for (u32 w = 1; w < WARPS; w++)
+    if (part[w] > most) most = part[w];
+  return most;
 }
 
 // Norms of double numbers are taken as m sqrt(sum (x / m)^2), m the largest, so that no square leaves the range; the square
@@ -80,4 +101,29 @@ DEVICE double block_norm(const T *x, const u8 *mask, i64 n) {
     sum += a * a;
   }
   return peak * sqrt(block_sum(sum));
+}
+
+// Norms of rows as sums of pieces, [rows, pieces, 2]: of each piece its scale, the largest of its numbers where they are SCALED,
+// and the sum of the squares of its numbers over that scale; 0 of nothing.
+DEVICE double norm_of(const double *sums, i64 row, i64 pieces) {
+  const double *own = sums + 2 * row * pieces;
+  double peak = 0, sum = 0;
+  for (i64 p = 0; SCALED && p < pieces; p++)
+    if (own[2 * p] > peak) peak = own[2 * p];
+  for (i64 p = 0; p < pieces; p++) {
+    double part = peak > 0 ? own[2 * p] / peak : 1;
+    sum += own[2 * p + 1] * part * part;
+  }
+  return peak > 0 ? peak * sqrt(sum) : sqrt(sum);
+}
+
+// 1 over a norm; 1 for nothing, so that nothing stays nothing.
+DEVICE double inverse(double norm) { return norm == 0 ? 1 : 1 / norm; }
+
+// Number i of a fixed vector without structure, in (-1, 1) and never 0 (splitmix64).
+DEVICE double generic(i64 i) {
+  u64 z = (u64)(i + 1) * 0x9e3779b97f4a7c15ull;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return (double)((z ^ (z >> 31)) >> 11) / 4503599627370496.0 - 1.0 + 1e-9;
 }

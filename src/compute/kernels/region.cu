@@ -1,6 +1,65 @@
-// Ball and box through a layer, before and behind the products: see compute/interval_linear for the formula.
+// Ball and box through a layer and the activation behind it, as middle and half-width: see fused/region for the formulas. A
+// sample has n numbers at its output, `positions` for each channel; samples lie one after the other, and so do the parts.
 
-// [center, lower, upper] to [center, middle, half-width].
+// What lies behind the layer: nothing, so that the ends of the box are wanted; an activation.
+#define ENDS 0
+#define RELU 1
+#define CLIPPED 2
+
+DEVICE T positive(T x) { return x < 0 ? (T)0 : x; }
+
+// Every comparison with a NaN ends at the NaN.
+DEVICE T activated(T x, T t, i64 kind) {
+  if (kind == CLIPPED) return x < t ? positive(x) : x != x ? x : positive(t);
+  return kind == RELU ? positive(x) : x;
+}
+
+// What of the gradient behind the activation goes on to x.
+DEVICE T to_x(T x, T t, i64 kind, T g) { return kind == ENDS || (x > 0 && (kind == RELU || x < t)) ? g : (T)0; }
+
+// And to the threshold.
+DEVICE double to_t(T x, T t, i64 kind, T g) { return kind == CLIPPED && x >= t && t >= 0 ? (double)g : 0; }
+
+// The three parts of one number: clean, lower end, upper end; and whether the ball, not the box, gave the ends.
+struct Ends {
+  T m, l, u;
+  bool ball_l, ball_u;
+};
+
+DEVICE Ends meet(T center, T middle, T half, T bias, T reach) {
+  Ends e;
+  e.m = center + bias;
+  T c = middle + bias, low = e.m - reach, high = e.m + reach, l = c - half, u = c + half;
+  e.ball_l = !(l > low || l != l);
+  e.ball_u = !(u < high || u != u);
+  e.l = e.ball_l ? low : l;
+  e.u = e.ball_u ? high : u;
+  return e;
+}
+
+// |w|, and the norms of the rows of n numbers; one block for each row.
+KERNEL weight_parts(const T *w, T *absolute, T *norms, i64 n) {
+  i64 from = (i64)blockIdx.x * n;
+  WITHIN(i, n) absolute[from + i] = (T)fabs((double)w[from + i]);
+  double norm = block_norm(w + from, 0, n);
+  if (threadIdx.x == 0) norms[blockIdx.x] = (T)norm;
+}
+
+// The l2 ball around x and the box x +- radius, cut to [0, 1] for images, as (center, middle, half-width).
+KERNEL region_around(const T *x, const T *radius, T *z, i64 all, i64 n, i64 pieces, i64 images) {
+  i64 b = ROW(pieces);
+  T r = radius[b];
+  SHARE(1, k, n, pieces) {
+    i64 i = b * n + k;
+    T c = x[i], l = c - r, u = c + r;
+    if (images) l = l < 0 ? (T)0 : l > 1 ? (T)1 : l, u = u < 0 ? (T)0 : u > 1 ? (T)1 : u;
+    z[i] = c;
+    z[all + i] = (l + u) * (T)0.5;
+    z[2 * all + i] = (u - l) * (T)0.5;
+  }
+}
+
+// [center, lower, upper] to [center, middle, half-width], and back; each is also the other's adjoint, up to factors.
 KERNEL region_middles(const T *x, T *y, i64 n) {
   EACH(i, n) {
     T c = x[i], l = x[n + i], u = x[2 * n + i];
@@ -10,63 +69,209 @@ KERNEL region_middles(const T *x, T *y, i64 n) {
   }
 }
 
-// W center, W middle and |W| half to [center, lower, upper]. `offsets`: the ball's reach for each of `rows` rows of
-// `positions` (a row is a sample's channel), then the bias for each of `channels`.
-KERNEL region_finish(const T *both, const T *half, const T *offsets, T *y, i64 n, i64 rows, i64 channels, i64 positions) {
+KERNEL region_ends(const T *x, T *y, i64 n) {
   EACH(i, n) {
-    i64 row = i / positions;
-    T bias = offsets[rows + row % channels], reach = offsets[row];
-    T m = both[i] + bias, c = both[n + i] + bias, h = half[i];
-    T low = m - reach, high = m + reach, l = c - h, u = c + h;
-    y[i] = m;
-    y[n + i] = l > low || l != l ? l : low;
-    y[2 * n + i] = u < high || u != u ? u : high;
+    T c = x[i], m = x[n + i], h = x[2 * n + i];
+    y[i] = c;
+    y[n + i] = m - h;
+    y[2 * n + i] = m + h;
   }
 }
 
-// The gradient of one element: of (center, lower, upper) to those of (center, middle, half-width), and what falls to the
-// reach and to the bias.
-DEVICE void split_one(const T *y, const T *g, T reach, T *d, i64 n, i64 i, double *of_reach, double *of_bias) {
-  T m = g[i], l = g[n + i], u = g[2 * n + i];
-  T ball_l = y[n + i] == y[i] - reach ? l : (T)0, ball_u = y[2 * n + i] == y[i] + reach ? u : (T)0;
-  T box_l = l - ball_l, box_u = u - ball_u;
-  d[i] = m + ball_l + ball_u;
-  d[n + i] = box_l + box_u;
-  d[2 * n + i] = box_u - box_l;
-  *of_reach += (double)ball_u - (double)ball_l;
-  *of_bias += (double)m + (double)l + (double)u;
-}
-
-// One block for each row; `sums` [2, rows] are the gradients of reach and bias, row by row.
-KERNEL region_split(const T *y, const T *g, const T *offsets, T *d, T *sums, i64 n, i64 rows, i64 positions) {
-  i64 row = blockIdx.x;
-  double of_reach = 0, of_bias = 0;
-  WITHIN(p, positions) split_one(y, g, offsets[row], d, n, row * positions + p, &of_reach, &of_bias);
-  of_reach = block_sum(of_reach);
-  of_bias = block_sum(of_bias);
-  if (threadIdx.x == 0) {
-    sums[row] = (T)of_reach;
-    sums[rows + row] = (T)of_bias;
-  }
-}
-
-// The same, one thread for each row, for short rows.
-KERNEL region_split_short(const T *y, const T *g, const T *offsets, T *d, T *sums, i64 n, i64 rows, i64 positions) {
-  EACH(row, rows) {
-    double of_reach = 0, of_bias = 0;
-    for (i64 p = 0; p < positions; p++)
-      split_one(y, g, offsets[row], d, n, row * positions + p, &of_reach, &of_bias);
-    sums[row] = (T)of_reach;
-    sums[rows + row] = (T)of_bias;
-  }
-}
-
-// Gradients of center and middle `both`, and of the half-width, to those of (center, lower, upper).
-KERNEL region_join(const T *both, const T *half, T *d, i64 n) {
+// Gradients of (center, middle, half-width) to those of (center, lower, upper), and the other way.
+KERNEL region_middles_back(const T *g, T *d, i64 n) {
   EACH(i, n) {
-    T m = both[n + i], h = half[i];
-    d[i] = both[i];
+    T m = g[n + i], h = g[2 * n + i];
+    d[i] = g[i];
     d[n + i] = (m - h) * (T)0.5;
     d[2 * n + i] = (m + h) * (T)0.5;
   }
+}
+
+KERNEL region_ends_back(const T *g, T *d, i64 n) {
+  EACH(i, n) {
+    T l = g[n + i], u = g[2 * n + i];
+    d[i] = g[i];
+    d[n + i] = l + u;
+    d[2 * n + i] = u - l;
+  }
+}
+
+// How far the box reaches below and above the center, cut at 0: [2, ...], from (center, middle, half-width).
+KERNEL region_gaps(const T *z, T *gaps, i64 n) {
+  EACH(i, n) {
+    T c = z[i], m = z[n + i], h = z[2 * n + i], l = m - h - c, u = m + h - c;
+    gaps[i] = l > 0 ? (T)0 : l;
+    gaps[n + i] = u < 0 ? (T)0 : u;
+  }
+}
+
+KERNEL region_gaps_back(const T *z, const T *g, T *d, i64 n) {
+  EACH(i, n) {
+    T c = z[i], m = z[n + i], h = z[2 * n + i];
+    T l = m - h - c < 0 ? g[i] : (T)0, u = m + h - c > 0 ? g[n + i] : (T)0;
+    d[i] = -l - u;
+    d[n + i] = l + u;
+    d[2 * n + i] = u - l;
+  }
+}
+
+// W center, W middle and |W| half to what lies behind the activation, (center, middle, half-width), and which outputs can vary:
+// 1 where upper > 0 and lower < t, and where there is a NaN. Of ENDS to (center, lower, upper).
+template <int W>
+DEVICE void region_forward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
+                           T *z, u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
+  i64 b = ROW(pieces);
+  T r = radius[b];
+  SHARE(W, k, n, pieces) {
+    i64 i = b * n + k;
+    Pack<W> center = load<W>(both + i), middle = load<W>(both + all + i), h = load<W>(half + i), t, lower, upper;
+    Pack<W, u8> open;
+    if (kind == CLIPPED) t = load<W>(threshold + k);
+    for (int w = 0; w < W; w++) {
+      u32 c = (u32)(k + w) / (u32)positions;
+      Ends e = meet(center.at[w], middle.at[w], h.at[w], bias ? bias[c] : (T)0, r * norms[c]);
+      T at = kind == CLIPPED ? t.at[w] : (T)0;
+      open.at[w] = !(e.u <= 0) && (kind != CLIPPED || !(e.l >= at));
+      center.at[w] = activated(e.m, at, kind);
+      lower.at[w] = activated(e.l, at, kind);
+      upper.at[w] = activated(e.u, at, kind);
+    }
+    for (int w = 0; w < W && kind != ENDS; w++) {
+      T l = lower.at[w], u = upper.at[w];
+      lower.at[w] = (l + u) * (T)0.5;
+      upper.at[w] = (u - l) * (T)0.5;
+    }
+    store<W>(z + i, center);
+    store<W>(z + all + i, lower);
+    store<W>(z + 2 * all + i, upper);
+    if (kind != ENDS) store<W>(mask + i, open);
+  }
+}
+
+KERNEL region_forward_4(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
+  region_forward<4>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, pieces, kind);
+}
+
+KERNEL region_forward_1(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
+  region_forward<1>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, pieces, kind);
+}
+
+// The gradient `g` of what region_forward made to that `d` of both products and of |W| half. A block has a tile of a sample's
+// numbers and every sample of its group: `parts` [groups, 3, n] are the group's sums for the threshold, the bias and the
+// channels' norms, number by number; `radii` [batch, tiles, WARPS] those for each sample's radius.
+template <int W>
+DEVICE void region_backward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
+                            const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
+                            i64 group, i64 kind) {
+  i64 tile = PIECE(tiles), from = ROW(tiles) * group, to = from + group < batch ? from + group : batch, all = batch * n;
+  i64 k = (tile * THREADS + threadIdx.x) * W;
+  double sums[3][W] = {};
+  u32 channel[W];
+  T shift[W], norm[W];
+  Pack<W> t;
+  for (int w = 0; w < W; w++) {
+    channel[w] = k < n ? (u32)(k + w) / (u32)positions : 0;
+    shift[w] = bias ? bias[channel[w]] : (T)0;
+    norm[w] = norms[channel[w]];
+    t.at[w] = 0;
+  }
+  if (kind == CLIPPED && k < n) t = load<W>(threshold + k);
+  for (i64 b = from; b < to; b++) {
+    double of_radius = 0;
+    if (k < n) {
+      i64 i = b * n + k;
+      T r = radius[b];
+      Pack<W> center = load<W>(both + i), middle = load<W>(both + all + i), h = load<W>(half + i);
+      Pack<W> first = load<W>(g + i), second = load<W>(g + all + i), third = load<W>(g + 2 * all + i);
+      for (int w = 0; w < W; w++) {
+        Ends e = meet(center.at[w], middle.at[w], h.at[w], shift[w], r * norm[w]);
+        T at = t.at[w], gl = second.at[w], gu = third.at[w];
+        if (kind != ENDS) gl = (second.at[w] - third.at[w]) * (T)0.5, gu = (second.at[w] + third.at[w]) * (T)0.5;
+        sums[0][w] += to_t(e.m, at, kind, first.at[w]) + to_t(e.l, at, kind, gl) + to_t(e.u, at, kind, gu);
+        T m = to_x(e.m, at, kind, first.at[w]), l = to_x(e.l, at, kind, gl), u = to_x(e.u, at, kind, gu);
+        T ball_l = e.ball_l ? l : (T)0, ball_u = e.ball_u ? u : (T)0, box_l = l - ball_l, box_u = u - ball_u;
+        double of_reach = (double)ball_u - (double)ball_l;
+        of_radius += of_reach * (double)norm[w];
+        sums[1][w] += (double)m + (double)l + (double)u;
+        sums[2][w] += of_reach * (double)r;
+        first.at[w] = m + ball_l + ball_u;
+        second.at[w] = box_l + box_u;
+        third.at[w] = box_u - box_l;
+      }
+      store<W>(d + i, first);
+      store<W>(d + all + i, second);
+      store<W>(d + 2 * all + i, third);
+    }
+    of_radius = warp_sum(of_radius);
+    if (threadIdx.x % 32 == 0) radii[(b * tiles + tile) * WARPS + threadIdx.x / 32] = of_radius;
+  }
+  if (k < n)
+    for (int s = 0; s < 3; s++)
+      for (int w = 0; w < W; w++) parts[(ROW(tiles) * 3 + s) * n + k + w] = sums[s][w];
+}
+
+KERNEL region_backward_4(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
+                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
+                         i64 group, i64 kind) {
+  region_backward<4>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, tiles, group, kind);
+}
+
+KERNEL region_backward_1(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
+                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
+                         i64 group, i64 kind) {
+  region_backward<1>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, tiles, group, kind);
+}
+
+// The sums of region_backward's parts: a block for each channel, then one for each sample. `of_threshold` [n] if wanted.
+KERNEL region_sums(const double *parts, const double *radii, T *of_threshold, T *of_bias, T *of_norms, T *of_radius,
+                   i64 channels, i64 positions, i64 groups, i64 tiles) {
+  i64 n = channels * positions, c = blockIdx.x;
+  if (c >= channels) {
+    double sum = 0;
+    WITHIN(i, tiles * WARPS) sum += radii[(c - channels) * tiles * WARPS + i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) of_radius[c - channels] = (T)sum;
+    return;
+  }
+  double bias = 0, norm = 0;
+  WITHIN(p, positions) {
+    i64 k = c * positions + p;
+    double threshold = 0;
+    for (i64 group = 0; group < groups; group++) {
+      const double *own = parts + group * 3 * n + k;
+      threshold += own[0];
+      bias += own[n];
+      norm += own[2 * n];
+    }
+    if (of_threshold) of_threshold[k] = (T)threshold;
+  }
+  bias = block_sum(bias);
+  norm = block_sum(norm);
+  if (threadIdx.x == 0) of_bias[c] = (T)bias, of_norms[c] = (T)norm;
+}
+
+// The weight's gradient: of its product, of |w|'s and of its rows' norms, rows of n numbers. A zero row's norm has none.
+KERNEL weight_gradient(const T *product, const T *absolute, const T *w, const T *norms, const T *of_norms, T *d, i64 count,
+                       i64 n) {
+  EACH(i, count) {
+    u32 row = (u32)i / (u32)n;
+    T x = w[i], of_norm = norms[row] == 0 ? (T)0 : x * (of_norms[row] / norms[row]);
+    d[i] = product[i] + (x > 0 ? absolute[i] : x < 0 ? -absolute[i] : (T)0) + of_norm;
+  }
+}
+
+// y = x s, s one number, and the gradients of both; one block.
+KERNEL scale_all(const T *x, const T *s, T *y, i64 n) { EACH(i, n) y[i] = x[i] * s[0]; }
+
+KERNEL scale_all_back(const T *x, const T *s, const T *g, T *d, T *of_s, i64 n) {
+  double sum = 0;
+  WITHIN(i, n) {
+    d[i] = g[i] * s[0];
+    sum += (double)g[i] * (double)x[i];
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) of_s[0] = (T)sum;
 }

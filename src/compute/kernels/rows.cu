@@ -30,19 +30,75 @@ DEVICE u16 to_half(float x) {
   return (u16)(sign | kept);
 }
 
-KERNEL gather_halves(const u16 *store, const u32 *index, T *y, i64 count, i64 n) {
-  EACH(i, count) y[i] = (T)from_half(store[(i64)index[i / n] * n + i % n]);
+DEVICE T number_of(u16 h) { return (T)from_half(h); }
+DEVICE T number_of(T x) { return x; }
+DEVICE void put(u16 *to, T x) { *to = to_half((float)x); }
+DEVICE void put(T *to, T x) { *to = x; }
+
+// y = I kept[index], row by row.
+template <int W, class N>
+DEVICE void gather(const N *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+  i64 row = ROW(pieces), at = row * n;
+  kept += (i64)index[row] * n;
+  SHARE(W, k, n, pieces) {
+    Pack<W, N> x = load<W>(kept + k);
+    Pack<W> z;
+    for (int i = 0; i < W; i++) z.at[i] = number_of(x.at[i]);
+    if (mask) {
+      Pack<W, u8> open = load<W>(mask + at + k);
+      for (int i = 0; i < W; i++) z.at[i] *= (T)open.at[i];
+    }
+    store<W>(y + at + k, z);
+  }
 }
 
-// Row `from[k]` of x becomes row `index[k]` of the store.
-KERNEL scatter_halves(u16 *store, const u32 *index, const u32 *from, const T *x, i64 count, i64 n) {
-  EACH(i, count) store[(i64)index[i / n] * n + i % n] = to_half((float)x[(i64)from[i / n] * n + i % n]);
+KERNEL gather_halves_4(const u16 *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+  gather<4>(kept, index, mask, y, n, pieces);
+}
+KERNEL gather_halves_1(const u16 *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+  gather<1>(kept, index, mask, y, n, pieces);
+}
+KERNEL gather_rows_4(const T *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+  gather<4>(kept, index, mask, y, n, pieces);
+}
+KERNEL gather_rows_1(const T *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+  gather<1>(kept, index, mask, y, n, pieces);
 }
 
-KERNEL gather_rows(const T *store, const u32 *index, T *y, i64 count, i64 n) {
-  EACH(i, count) y[i] = store[(i64)index[i / n] * n + i % n];
+// Row `from[k]` of x, or row k, becomes row `index[k]` of what is kept; divided by its norm where there are sums of one.
+template <int W, class N>
+DEVICE void scatter(N *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces, i64 others) {
+  i64 row = from ? (i64)from[ROW(pieces)] : (i64)ROW(pieces);
+  kept += (i64)index[ROW(pieces)] * n;
+  x += row * n;
+  double by = sums ? inverse(norm_of(sums, row, others)) : 1;
+  SHARE(W, k, n, pieces) {
+    Pack<W> z = load<W>(x + k);
+    Pack<W, N> half;
+    for (int i = 0; i < W; i++) put(&half.at[i], sums ? (T)((double)z.at[i] * by) : z.at[i]);
+    store<W>(kept + k, half);
+  }
 }
 
-KERNEL scatter_rows(T *store, const u32 *index, const u32 *from, const T *x, i64 count, i64 n) {
-  EACH(i, count) store[(i64)index[i / n] * n + i % n] = x[(i64)from[i / n] * n + i % n];
+KERNEL scatter_halves_4(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
+                        i64 others) {
+  scatter<4>(kept, index, from, x, sums, n, pieces, others);
+}
+KERNEL scatter_halves_1(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
+                        i64 others) {
+  scatter<1>(kept, index, from, x, sums, n, pieces, others);
+}
+KERNEL scatter_rows_4(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
+                      i64 others) {
+  scatter<4>(kept, index, from, x, sums, n, pieces, others);
+}
+KERNEL scatter_rows_1(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
+                      i64 others) {
+  scatter<1>(kept, index, from, x, sums, n, pieces, others);
+}
+
+// Halves as they are.
+KERNEL place_halves(u16 *kept, const u32 *index, const u16 *x, i64 n, i64 pieces) {
+  i64 row = ROW(pieces);
+  SHARE(1, k, n, pieces) kept[(i64)index[row] * n + k] = x[row * n + k];
 }

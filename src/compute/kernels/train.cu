@@ -1,15 +1,40 @@
 // A step of Adam, and one of projected gradient descent: see train/adam, train/attack.
 
-// In place; `first` = 1 - beta1^t, `second` = 1 - beta2^t.
-KERNEL adam(T *p, T *m, T *v, const T *g, i64 n, double beta1, double beta2, double eps, double first, double second,
-            double lr, double kept) {
-  EACH(i, n) {
+// A launch over many tensors at once has a table of them: for each the addresses of its parts, its length, and its first block.
+#define SPAN (THREADS * 4)
+
+// The row of this block's tensor, in a table whose rows have so many words.
+DEVICE const i64 *row_of(const i64 *table, i64 count, i64 words) {
+  i64 at = 0;
+  while (at + 1 < count && table[words * (at + 1) + words - 1] <= (i64)blockIdx.x) at++;
+  return table + words * at;
+}
+
+// For every i of a tensor's length that falls to this block.
+#define SPANNED(i, n, first)                                                                                           \
+  for (i64 i = ((i64)blockIdx.x - (first)) * SPAN + threadIdx.x, end = i - threadIdx.x + SPAN; i < end && i < (n);     \
+       i += THREADS)
+
+// In place on p, m, v by g; `first` = 1 - beta1^t, `second` = 1 - beta2^t.
+KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps, double first, double second, double lr,
+            double kept) {
+  const i64 *row = row_of(table, count, 6);
+  T *p = (T *)row[0], *m = (T *)row[1], *v = (T *)row[2];
+  const T *g = (const T *)row[3];
+  SPANNED(i, row[4], row[5]) {
     T a = m[i] * (T)beta1 + g[i] * (T)(1 - beta1);
     T b = v[i] * (T)beta2 + g[i] * g[i] * (T)(1 - beta2);
     m[i] = a;
     v[i] = b;
     p[i] = p[i] * (T)kept - a / (T)first / ((T)sqrt((double)(b / (T)second)) + (T)eps) * (T)lr;
   }
+}
+
+// In place: what is below 0 becomes 0. A NaN stays.
+KERNEL at_least_zero(const i64 *table, i64 count) {
+  const i64 *row = row_of(table, count, 3);
+  T *p = (T *)row[0];
+  SPANNED(i, row[1], row[2]) if (p[i] < 0) p[i] = 0;
 }
 
 DEVICE T cut(T x, i64 images) { return !images ? x : x < 0 ? (T)0 : x > 1 ? (T)1 : x; }

@@ -168,13 +168,13 @@ mod bound {
     pub fn sigma(norm: &mut SpectralNorm) -> Tensor {
         Tensor(norm.0.sigma.clone())
     }
-    #[rhai_fn(get = "u", pure)]
-    pub fn right_vectors(norm: &mut SpectralNorm) -> Tensor {
-        Tensor(norm.0.u.clone())
+    #[rhai_fn(get = "u", pure, return_raw)]
+    pub fn right_vectors(norm: &mut SpectralNorm) -> Res<Tensor> {
+        norm.0.u.unit().map(Tensor).map_err(candle)
     }
-    #[rhai_fn(get = "v", pure)]
-    pub fn left_vectors(norm: &mut SpectralNorm) -> Tensor {
-        Tensor(norm.0.v.clone())
+    #[rhai_fn(get = "v", pure, return_raw)]
+    pub fn left_vectors(norm: &mut SpectralNorm) -> Res<Tensor> {
+        norm.0.v.unit().map(Tensor).map_err(candle)
     }
     #[rhai_fn(get = "iterations", pure)]
     pub fn iterations(norm: &mut SpectralNorm) -> Array {
