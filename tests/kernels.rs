@@ -14,6 +14,8 @@ use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_
 use workbench::compute::channels::add_channels;
 use workbench::compute::clip::{clip, larger, relu, smaller};
 use workbench::compute::kernels::Source;
+use workbench::compute::order::{self, Order};
+use workbench::compute::precision::{self, Precision};
 use workbench::compute::random::Generator;
 use workbench::compute::reduce::{normalize_samples, sample_norms};
 use workbench::compute::row_norms::row_norms;
@@ -67,12 +69,22 @@ fn check(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tens
     for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-5)] {
         let on_gpu = gpu().map(|gpu| run(inputs, dtype, &gpu, &f).unwrap());
         let emulated = on_the_host(|| run(inputs, dtype, &CPU, &f).unwrap());
-        for (i, (found, truth)) in on_gpu.iter().chain(&emulated).flat_map(|found| found.iter().zip(&truth).enumerate())
-        {
+        // With the channels of a pixel side by side, as under TF32; on the CPU its numbers are those of f32.
+        let turned = on_the_host(|| as_for_tensor_cores(|| run(inputs, dtype, &CPU, &f).unwrap()));
+        let all = on_gpu.iter().chain(&emulated).chain(&turned);
+        for (i, (found, truth)) in all.flat_map(|found| found.iter().zip(&truth).enumerate()) {
             let gap = gap(found, truth);
             assert!(gap < tolerance, "{what}, {dtype:?}: result {i} is off by {gap:.1e}\n{found}\n{truth}");
         }
     }
+}
+
+/// Run `work` in the order that convolutions have under TF32.
+fn as_for_tensor_cores<R>(work: impl FnOnce() -> R) -> R {
+    precision::set(Precision::Tf32);
+    let found = work();
+    precision::set(Precision::F32);
+    found
 }
 
 /// The GPU, where there is one: then everything is checked on it too.
@@ -316,6 +328,36 @@ fn masked_norms() {
             };
             let (here, vectors) = norm(&u);
             let Some((there, others)) = on_the_host(|| norm(&u)) else { return };
+            if tolerance.is_none() {
+                // In f32 and in the other order, masks seen as a region gives them.
+                let single = model.to_dtype(DType::F32).unwrap();
+                let narrow = &single.layers()[0];
+                let found = on_the_host(|| {
+                    as_for_tensor_cores(|| {
+                        let lying = |mask: &Tensor| match mask.rank() {
+                            4 => order::seen(&order::turned(mask, Order::Planes, Order::Last).unwrap(), Order::Last),
+                            _ => Ok(mask.clone()),
+                        };
+                        let (columns, rows) = (lying(&columns).unwrap(), lying(&rows).unwrap());
+                        let u = u.to_dtype(DType::F32).unwrap();
+                        let pair = spectral_norm(narrow, &u, Some(&columns), Some(&rows), options).unwrap();
+                        let vectors = [&pair.u, &pair.v].map(|vectors| vectors.unit().unwrap());
+                        let loss = (&pair.sigma * Tensor::new(&[1f32, 0.0, -2.0, 0.5], &CPU).unwrap()).unwrap();
+                        let slopes = loss.sum_all().unwrap().backward().unwrap();
+                        (pair.sigma, vectors, slopes.get(narrow.weight().unwrap()).unwrap().clone())
+                    })
+                });
+                let Some((sigma, units, slope)) = found else { return };
+                let alive =
+                    |t: &Tensor| Tensor::cat(&[t.narrow(0, 0, 1).unwrap(), t.narrow(0, 2, 2).unwrap()], 0).unwrap();
+                assert!(gap(&alive(&sigma), &alive(&here.sigma)) < 1e-5);
+                for (there, here) in units.iter().zip(&vectors) {
+                    assert!(gap(&alive(there), &alive(here)) < 1e-5);
+                }
+                let weights = Tensor::new(&[1.0, 0.0, -2.0, 0.5], &CPU).unwrap();
+                let truth = (&here.sigma * weights).unwrap().sum_all().unwrap().backward().unwrap();
+                assert!(gap(&slope, truth.get(layer.weight().unwrap()).unwrap()) < 1e-4);
+            }
             // The restarted sample is another iterate until it has converged.
             let same = |t: &Tensor| match tolerance {
                 None => Tensor::cat(&[t.narrow(0, 0, 1).unwrap(), t.narrow(0, 2, 2).unwrap()], 0).unwrap(),
@@ -517,9 +559,12 @@ fn a_trajectory_of_training() {
         let truth = train(DType::F64);
         // Adam divides by the size of gradients, so that rounding grows faster in f32 than the loss shows.
         for (dtype, of_losses, of_parameters) in [(DType::F64, 1e-6, 1e-5), (DType::F32, 1e-4, 1e-2)] {
-            let Some(found) = on_the_host(|| train(dtype)) else { return };
-            let gaps = (gap(&found.0, &truth.0), gap(&found.1, &truth.1));
-            assert!(gaps.0 < of_losses && gaps.1 < of_parameters, "{dtype:?}: {gaps:?}\n{}\n{}", found.0, truth.0);
+            let Some(plain) = on_the_host(|| train(dtype)) else { return };
+            let Some(turned) = on_the_host(|| as_for_tensor_cores(|| train(dtype))) else { return };
+            for found in [plain, turned] {
+                let gaps = (gap(&found.0, &truth.0), gap(&found.1, &truth.1));
+                assert!(gaps.0 < of_losses && gaps.1 < of_parameters, "{dtype:?}: {gaps:?}\n{}\n{}", found.0, truth.0);
+            }
         }
     }
 }
@@ -544,9 +589,10 @@ fn half_precision_is_rounded_as_elsewhere() {
     for n in [numbers.len(), numbers.len() - 1] {
         let x = Tensor::from_slice(&numbers[..n], (1, n), &CPU).unwrap();
         let there = on_the_host(|| {
-            let (store, first) = (DeviceRows::zeros(DType::F16, 1, n, &CPU).unwrap(), Places::new(vec![0]));
+            let (store, first) =
+                (DeviceRows::zeros(DType::F16, 1, &[n], Order::Planes, &CPU).unwrap(), Places::new(vec![0]));
             store.scatter(&first, &x, None).unwrap();
-            let read = || store.gather(&first, &[1, n], DType::F32, None).unwrap().flatten_all().unwrap();
+            let read = || store.gather(&first, DType::F32, None).unwrap().flatten_all().unwrap();
             let rounded = read().to_vec1::<f32>().unwrap();
             store.place(&[0], &x.to_dtype(DType::F16).unwrap()).unwrap();
             (rounded, read().to_vec1::<f32>().unwrap())
@@ -580,5 +626,131 @@ fn batches_made_on_the_device() {
             assert_eq!(values(&here.x), values(&there.x));
             assert_eq!(here.y.to_vec1::<u32>().unwrap(), there.y.to_vec1::<u32>().unwrap());
         }
+    }
+}
+
+#[test]
+fn orders_of_the_axes() {
+    let random = Generator::new(14);
+    for dims in [vec![2, 3, 5, 4], vec![1, 40, 7, 6], vec![3, 2, 33, 1, 35], vec![2, 1, 4, 4]] {
+        let x = draw(&random, &dims);
+        let done = on_the_host(|| {
+            let last = order::turned(&x, Order::Planes, Order::Last).unwrap();
+            let seen = order::seen(&last, Order::Last).unwrap();
+            let bytes = order::turned(&x.gt(0.0).unwrap(), Order::Planes, Order::Last).unwrap();
+            let back = order::turned(&last, Order::Last, Order::Planes).unwrap();
+            assert_eq!(order::memory(&seen, Order::Last).unwrap().dims(), order::shape(&dims, Order::Last));
+            assert_eq!(order::planes(last.dims(), Order::Last), dims);
+            assert_eq!(values(&order::memory(&x, Order::Last).unwrap()), values(&last));
+            assert_eq!(values(&bytes), values(&last.gt(0.0).unwrap()));
+            (seen.contiguous().unwrap(), back)
+        });
+        let Some((seen, back)) = done else { return };
+        assert_eq!((values(&seen), values(&back)), (values(&x), values(&x)));
+        // That it lies otherwise in between: the first row of the second order are the channels of the first pixel.
+        let axes: Vec<usize> = (0..dims.len() - 3).chain([dims.len() - 2, dims.len() - 1, dims.len() - 3]).collect();
+        let Some(last) = on_the_host(|| order::turned(&x, Order::Planes, Order::Last).unwrap()) else { return };
+        assert_eq!(values(&last), values(&x.permute(axes).unwrap().contiguous().unwrap()));
+    }
+}
+
+/// A store whose rows lie in the other order: the same start vectors, and the same file.
+#[test]
+fn a_store_in_the_other_order() {
+    use workbench::train::{Vectors, VectorsOptions};
+    let random = Generator::new(15);
+    let specs = [LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }, LayerSpec::Flatten];
+    let specs = [&specs[..], &[LayerSpec::Linear { features: 2, bias: true }]].concat();
+    let model = Sequential::new(&[3, 5, 6], &specs, DType::F32, &CPU, &random).unwrap();
+    for dtype in [DType::F16, DType::F32] {
+        let options = VectorsOptions { dtype, layers: None, fresh: false, memory: None };
+        let filled = || {
+            let store = Vectors::new(&model, 7, &options, &Generator::new(3)).unwrap();
+            let layer = &model.layers()[0];
+            let some = store.of(&[5, 0, 3]).unwrap();
+            let (start, norm) = (
+                some.local(layer).unwrap(),
+                PowerOptions { iterations: 2, tolerance: None, arithmetic: Arithmetic::Own },
+            );
+            some.local_norm(layer, None, None, norm).unwrap();
+            let mut file = vec![];
+            store.write_part("0/local", &mut file).unwrap();
+            (start, some.local(layer).unwrap(), file, store)
+        };
+        let Some((start, after, file, _)) = on_the_host(&filled) else { return };
+        let other = on_the_host(|| {
+            as_for_tensor_cores(|| {
+                let (start, after, file, store) = filled();
+                store.read_part("0/local", &file, || unreachable!()).unwrap();
+                let mut again = vec![];
+                store.write_part("0/local", &mut again).unwrap();
+                assert_eq!(file, again, "what was read is what was written");
+                (start, after, file)
+            })
+        });
+        let Some((other_start, other_after, other_file)) = other else { return };
+        assert_eq!(values(&start), values(&other_start));
+        assert!(gap(&other_after, &after.to_dtype(DType::F64).unwrap()) < 2e-3);
+        assert_eq!(file.len(), other_file.len());
+        let untouched = 4 * 90 * dtype.size_in_bytes()..5 * 90 * dtype.size_in_bytes();
+        assert_eq!(file[untouched.clone()], other_file[untouched], "rows that nobody has visited are zeros in both");
+        // The main memory's store draws the same vectors.
+        let (here, ..) = filled();
+        assert_eq!(values(&here), values(&start));
+    }
+}
+
+/// Under TF32 and bf16 a GPU convolves with the channels of a pixel side by side; as near to f64 as eleven or eight bits are.
+#[test]
+fn convolutions_by_tensor_cores() {
+    use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
+    use workbench::compute::{conv_into::conv2d_input_into, conv_ordered};
+    let Some(gpu) = gpu() else {
+        println!("skipped: no GPU");
+        return;
+    };
+    let random = Generator::new(16);
+    let shapes =
+        [((3, 9, 8), 16, 3, 1, 1), ((16, 8, 8), 32, 4, 2, 1), ((5, 7, 6), 6, 3, 1, 0), ((1, 28, 28), 8, 3, 1, 1)];
+    for ((inputs, h, width), outputs, kernel, stride, padding) in shapes {
+        let window = Window { stride, padding };
+        let (x, w) = (draw(&random, &[3, inputs, h, width]), draw(&random, &[outputs, inputs, kernel, kernel]));
+        let y = draw(&random, conv2d(&x, &w, window).unwrap().dims());
+        let size = (h, width);
+        let truth = [
+            conv2d(&x, &w, window).unwrap(),
+            conv2d_input(&y, &w, window, size).unwrap(),
+            conv2d_weight(&x, &y, window, (kernel, kernel)).unwrap(),
+        ];
+        let there = |t: &Tensor, order| {
+            let t = t.to_dtype(DType::F32).unwrap().to_device(&gpu).unwrap();
+            order::turned(&t, Order::Planes, order).unwrap()
+        };
+        for (chosen, tolerance) in [(Precision::F32, 1e-5), (Precision::Tf32, 2e-3), (Precision::Bf16, 2e-2)] {
+            precision::set(chosen);
+            for order in [Order::Planes, Order::Last] {
+                let [x, w, y] = [&x, &w, &y].map(|t| there(t, order));
+                let into = conv_ordered::input(order, &y, &w, window, size).unwrap().zeros_like().unwrap();
+                match order {
+                    Order::Planes => conv2d_input_into(&y, &w, window, &into).unwrap(),
+                    Order::Last => conv_ordered::input_into(order, &y, &w, window, &into).unwrap(),
+                }
+                let found = [
+                    conv_ordered::forward(order, &x, &w, window).unwrap(),
+                    conv_ordered::input(order, &y, &w, window, size).unwrap(),
+                    conv_ordered::weight(order, &x, &y, window, (kernel, kernel)).unwrap(),
+                    into,
+                ];
+                for (i, found) in found.iter().enumerate() {
+                    let back = order::turned(found, order, Order::Planes).unwrap().to_device(&CPU).unwrap();
+                    let off = gap(&back, [&truth[0], &truth[1], &truth[2], &truth[1]][i]);
+                    assert!(
+                        off < tolerance,
+                        "{chosen:?}, {order:?}, map {i} of {inputs} to {outputs}: off by {off:.1e}"
+                    );
+                }
+            }
+        }
+        precision::set(Precision::F32);
     }
 }

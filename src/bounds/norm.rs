@@ -11,11 +11,14 @@
 //! step a product and one kernel (`power_passes`, or with a tolerance `power_device`); pooling on the CPU goes through tensors
 //! (`power_tensor`).
 
+use super::power_passes::Start;
 use super::{power_cpu, power_device, power_passes, power_tensor};
-use crate::compute::conv::{conv2d_weight, conv2d_weight_scaled};
+use crate::compute::conv::conv2d_weight_scaled;
+use crate::compute::conv_ordered;
 use crate::compute::fused::passes::{Norms, envelope as scaled};
 use crate::compute::fused::rows;
 use crate::compute::kernels::{self, differentiable};
+use crate::compute::order::{self, Order};
 use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
@@ -56,30 +59,40 @@ pub fn bf16_iterations() -> bool {
 pub struct SingularVectors {
     raw: Tensor,
     norms: Option<Norms>,
+    order: Order,
 }
 
 impl SingularVectors {
     /// These vectors, unit or zero.
     pub fn of(unit: Tensor) -> Self {
-        Self { raw: unit, norms: None }
+        Self { raw: unit, norms: None, order: Order::Planes }
     }
 
-    /// From vectors of these norms.
-    pub(super) fn with_norms(raw: Tensor, norms: Norms) -> Self {
-        Self { raw, norms: Some(norms) }
+    /// From vectors of these norms, with their memory in the order `order`.
+    pub(super) fn with_norms(raw: Tensor, norms: Norms, order: Order) -> Self {
+        Self { raw, norms: Some(norms), order }
     }
 
     /// The vectors, each of norm 1 or 0.
     pub fn unit(&self) -> Result<Tensor> {
         match &self.norms {
-            Some(norms) => norms.unit(&self.raw),
+            Some(norms) => order::turned(&norms.unit(&self.raw)?, self.order, Order::Planes),
             None => Ok(self.raw.clone()),
         }
     }
 
-    /// The vectors as they are, and their norms unless these are 1 or 0.
-    pub fn unscaled(&self) -> (&Tensor, Option<&Norms>) {
-        (&self.raw, self.norms.as_ref())
+    /// The vectors as they are, with their memory in the order `wanted`, and their norms unless these are 1 or 0.
+    pub fn unscaled(&self, wanted: Order) -> Result<(Tensor, Option<&Norms>)> {
+        let raw = if wanted == self.order { self.raw.clone() } else { order::turned(&self.raw, self.order, wanted)? };
+        Ok((raw, self.norms.as_ref()))
+    }
+
+    /// The shape of the vectors, `[B, ...]`.
+    pub fn dims(&self) -> Vec<usize> {
+        match (self.order, self.raw.dims()) {
+            (Order::Last, &[b, h, w, c]) => vec![b, c, h, w],
+            (_, dims) => dims.to_vec(),
+        }
     }
 }
 
@@ -119,42 +132,37 @@ pub fn spectral_norm(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<SingularPair> {
-    from(layer, u, false, columns, rows, options)
+    spectral_norm_from(layer, Start::of(u), columns, rows, options)
 }
 
-/// The same from start vectors that are masked by `columns` already.
-pub fn spectral_norm_of_masked(
+/// The same from start vectors in any order of their axes, masked already if they say so.
+pub fn spectral_norm_from(
     layer: &Layer,
-    u: &Tensor,
+    start: Start,
     columns: Option<&Tensor>,
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<SingularPair> {
-    from(layer, u, true, columns, rows, options)
-}
-
-fn from(
-    layer: &Layer,
-    u: &Tensor,
-    is_masked: bool,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<SingularPair> {
-    let batch = check(layer, u, columns, rows, options)?;
+    let planes = order::planes(start.u.dims(), start.order);
+    let batch = check(layer, &planes, columns, rows, options)?;
     if let Operation::Normalize { scale, .. } = &layer.operation {
-        return diagonal(layer, scale, u, batch);
+        return diagonal(layer, scale, &start.u, batch);
     }
-    let (u, columns, rows) = (u.detach(), contiguous(columns)?, contiguous(rows)?);
-    let on_cpu = u.device().is_cpu() && layer.weight().is_some();
-    let found = if kernels::serve(&u) && options.tolerance.is_none() {
-        power_passes::iterate(&layer.frozen(), &u, is_masked, columns.as_ref(), rows.as_ref(), options)?
-    } else if kernels::serve(&u) {
-        power_device::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
-    } else if on_cpu {
-        power_cpu::iterate(layer, &u, columns.as_ref(), rows.as_ref(), options)?
+    let start = Start { u: start.u.detach(), ..start };
+    let on_cpu = start.u.device().is_cpu() && layer.weight().is_some();
+    let found = if kernels::serve(&start.u) && options.tolerance.is_none() {
+        power_passes::iterate(&layer.frozen(), start, columns, rows, options)?
     } else {
-        power_tensor::iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
+        let iterate = if kernels::serve(&start.u) {
+            power_device::iterate
+        } else if on_cpu {
+            power_cpu::iterate
+        } else {
+            power_tensor::iterate
+        };
+        let (u, columns, rows) =
+            (order::turned(&start.u, start.order, Order::Planes)?, contiguous(columns)?, contiguous(rows)?);
+        iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
     };
     let sigma = match layer.weight() {
         None => found.sigma,
@@ -169,20 +177,21 @@ fn from(
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
 fn envelope(operation: &Operation, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
-    let ((u, of_u), (v, of_v)) = (u.unscaled(), v.unscaled());
-    let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(v, g, of_u, of_v)).transpose()?;
+    let order = v.order;
+    let ((u, of_u), (v, of_v)) = (u.unscaled(order)?, v.unscaled(order)?);
+    let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(&v, g, of_u, of_v)).transpose()?;
     match (operation, scaled) {
         (Operation::Conv2d { weight, window, .. }, Some(v)) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            conv2d_weight(u, &v, *window, (kh, kw))
+            order::turned(&conv_ordered::weight(order, &u, &v, *window, (kh, kw))?, order, Order::Planes)
         }
         (Operation::Conv2d { weight, window, .. }, None) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            conv2d_weight_scaled(u, v, g, *window, (kh, kw))
+            conv2d_weight_scaled(&u, &v, g, *window, (kh, kw))
         }
-        (_, Some(v)) => v.t()?.matmul(u),
-        (_, None) if kernels::serve(v) => rows::scale_samples(v, g)?.t()?.matmul(u),
-        (_, None) => v.broadcast_mul(&per_sample(g, v)?)?.t()?.matmul(u),
+        (_, Some(v)) => v.t()?.matmul(&u),
+        (_, None) if kernels::serve(&v) => rows::scale_samples(&v, g)?.t()?.matmul(&u),
+        (_, None) => v.broadcast_mul(&per_sample(g, &v)?)?.t()?.matmul(&u),
     }
 }
 
@@ -200,7 +209,7 @@ fn diagonal(layer: &Layer, scale: &Tensor, u: &Tensor, batch: usize) -> Result<S
 
 fn check(
     layer: &Layer,
-    u: &Tensor,
+    u: &[usize],
     columns: Option<&Tensor>,
     rows: Option<&Tensor>,
     options: PowerOptions,
@@ -212,15 +221,15 @@ fn check(
     if options.iterations == 0 {
         bail!("{}: 0 iterations, at least 1 is needed", name());
     }
-    let batch = u.dim(0)?;
-    for (what, tensor, shape) in [
+    let Some(batch) = u.first().copied() else { bail!("{}: the start vectors are no batch", name()) };
+    for (what, got, shape) in [
         ("start vectors", Some(u), &layer.input),
-        ("column mask", columns, &layer.input),
-        ("row mask", rows, &layer.output),
+        ("column mask", columns.map(Tensor::dims), &layer.input),
+        ("row mask", rows.map(Tensor::dims), &layer.output),
     ] {
         let want = [&[batch], shape.as_slice()].concat();
-        if let Some(t) = tensor.filter(|t| t.dims() != want) {
-            bail!("{}: the {what} want shape {want:?}, got {:?}", name(), t.dims());
+        if let Some(got) = got.filter(|got| *got != want) {
+            bail!("{}: the {what} want shape {want:?}, got {got:?}", name());
         }
     }
     for mask in [columns, rows].into_iter().flatten() {

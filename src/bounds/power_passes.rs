@@ -11,30 +11,73 @@
 
 use super::norm::{Iterated, PowerOptions, SingularVectors};
 use crate::compute::fused::passes::{masked, pass, restart};
+use crate::compute::fused::weights::Map;
 use crate::compute::interrupt;
-use crate::nn::Layer;
+use crate::compute::order::{self, Order, memory};
+use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
-/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is frozen; `u` is masked if `is_masked`.
+/// Where an iteration begins: vectors `[B, ...]` with their memory in the order `order`.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub u: Tensor,
+    pub order: Order,
+    pub is_masked: bool,
+}
+
+impl Start {
+    /// From vectors that nobody has masked, seen plane by plane.
+    pub fn of(u: &Tensor) -> Self {
+        Self { u: u.clone(), order: Order::Planes, is_masked: false }
+    }
+}
+
+/// The order in which the vectors of this layer lie while they are iterated.
+pub fn order_of(layer: &Layer) -> Order {
+    match &layer.operation {
+        Operation::Conv2d { weight, .. } => order::wanted(weight.dtype(), weight.device()),
+        _ => Order::Planes,
+    }
+}
+
+/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is frozen.
 pub fn iterate(
     layer: &Layer,
-    u: &Tensor,
-    is_masked: bool,
+    start: Start,
     columns: Option<&Tensor>,
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<Iterated> {
-    let dtype = layer.weight().map_or(u.dtype(), Tensor::dtype);
-    let mut u = masked(&u.to_dtype(dtype)?, columns.filter(|_| !is_masked))?;
+    let dtype = layer.weight().map_or(start.u.dtype(), Tensor::dtype);
+    let order = order_of(layer);
+    let map = match &layer.operation {
+        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(*window, order), weight)),
+        Operation::Linear { weight, .. } => Some((Map::Linear, weight)),
+        _ => None,
+    };
+    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.ordered(weight)?))).transpose()?;
+    let apply = |u: &Tensor| match &map {
+        Some((map, w)) => map.apply(u, w)?.contiguous(),
+        None => layer.apply(u)?.contiguous(),
+    };
+    let adjoint = |v: &Tensor| match &map {
+        Some((map, w)) => map.adjoint(v, w, &layer.input)?.contiguous(),
+        None => layer.adjoint(v)?.contiguous(),
+    };
+    let in_order = |mask: Option<&Tensor>| mask.map(|mask| memory(mask, order)).transpose();
+    let (columns, rows) = (in_order(columns)?, in_order(rows)?);
+    let (columns, rows) = (columns.as_ref(), rows.as_ref());
+    let u = order::turned(&start.u.to_dtype(dtype)?, start.order, order)?;
+    let mut u = masked(&u, columns.filter(|_| !start.is_masked))?;
     let (mut of_u, mut left) = (None, None);
     for iteration in 0..options.iterations {
         interrupt::check()?;
-        let v = layer.apply(&u)?.contiguous()?;
+        let v = apply(&u)?;
         let of_v = pass(&v, rows, of_u.as_ref())?;
         if iteration == 0 {
             restart(&v, rows, &of_v)?;
         }
-        u = layer.adjoint(&v)?.contiguous()?;
+        u = adjoint(&v)?;
         of_u = Some(pass(&u, columns, Some(&of_v))?);
         left = Some((v, of_v));
     }
@@ -42,8 +85,8 @@ pub fn iterate(
     let batch = u.dim(0)?;
     Ok(Iterated {
         sigma: of_u.values(dtype)?,
-        u: SingularVectors::with_norms(u, of_u),
-        v: SingularVectors::with_norms(v, of_v),
+        u: SingularVectors::with_norms(u, of_u, order),
+        v: SingularVectors::with_norms(v, of_v, order),
         iterations: vec![options.iterations as u32; batch],
         converged: vec![false; batch],
     })

@@ -25,6 +25,7 @@ use crate::compute::fused::weights::Map;
 use crate::compute::interval;
 use crate::compute::interval_linear;
 use crate::compute::kernels;
+use crate::compute::order;
 use crate::compute::reduce::{check_images, per_sample};
 use crate::compute::tape::Tracked;
 use crate::nn::{Layer, Operation};
@@ -70,7 +71,7 @@ impl Region {
     /// Clean activations, `[B, ...]`.
     pub fn center(&self) -> Result<Tensor> {
         match &self.parts {
-            Parts::Middles(middles) => middles.parts.part(0),
+            Parts::Middles(middles) => middles.planes()?.part(0),
             _ => self.all()?.part(0),
         }
     }
@@ -89,7 +90,7 @@ impl Region {
     pub fn dims(&self) -> &[usize] {
         match &self.parts {
             Parts::Ends(ends) => &ends.value().dims()[1..],
-            Parts::Middles(middles) => &middles.parts.value().dims()[1..],
+            Parts::Middles(middles) => middles.dims(),
             Parts::Behind(behind) => behind.dims(),
         }
     }
@@ -160,7 +161,9 @@ impl Region {
     /// Through a convolution or a linear layer on a device with kernels, as its products.
     fn behind(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
         let (weight, bias, map) = match &layer.operation {
-            Operation::Conv2d { weight, bias, window } => (weight, bias, Map::Conv(*window)),
+            Operation::Conv2d { weight, bias, window } => {
+                (weight, bias, Map::Conv(*window, order::wanted(weight.dtype(), weight.device())))
+            }
             Operation::Linear { weight, bias } => (weight, bias, Map::Linear),
             _ => return Ok(None),
         };
@@ -176,7 +179,7 @@ impl Region {
             1 => scale_all(&self.radius, sigma)?,
             _ => self.radius.broadcast_mul(sigma)?,
         };
-        let parts = Parts::Behind(Behind::new(&middles, weight, bias.as_ref(), &self.radius, map)?);
+        let parts = Parts::Behind(Behind::new(&middles, (weight, bias.as_ref()), &self.radius, map, &layer.output)?);
         Ok(Some(Self { parts, radius, rounding: None }))
     }
 

@@ -17,6 +17,8 @@ use super::cuda::conv::{View, run};
 use super::element::{for_float, slice};
 use super::fused::rows;
 pub use super::geometry::{Geometry, Window};
+#[cfg(feature = "cuda")]
+use super::order::Order;
 use super::{conv_cpu as cpu, conv_device, kernels};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -99,7 +101,7 @@ impl CustomOp2 for Forward {
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
         let g = Geometry::new(self.name(), lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
         let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
-        Ok((run(View::Forward, &g, (x, lx), (w, lw))?, shape))
+        Ok((run(View::Forward, Order::Planes, &g, (x, lx), (w, lw))?, shape))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -189,7 +191,7 @@ impl CustomOp2 for Input {
     fn cuda_fwd(&self, y: &CudaStorage, ly: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
         let g = self.geometry(ly, lw)?;
         let shape = Shape::from((g.batch, g.channels_in, g.input.0, g.input.1));
-        Ok((run(View::Input, &g, (y, ly), (w, lw))?, shape))
+        Ok((run(View::Input, Order::Planes, &g, (y, ly), (w, lw))?, shape))
     }
 
     fn bwd(&self, y: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -234,7 +236,7 @@ impl CustomOp2 for Weight {
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, y: &CudaStorage, ly: &Layout) -> Result<(CudaStorage, Shape)> {
         let g = self.geometry(lx, ly)?;
         let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
-        Ok((run(View::Weight, &g, (x, lx), (y, ly))?, shape))
+        Ok((run(View::Weight, Order::Planes, &g, (x, lx), (y, ly))?, shape))
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

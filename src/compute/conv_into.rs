@@ -7,6 +7,8 @@ use super::cuda::conv::{View, run_into};
 use super::element::{Element, for_float, slice};
 use super::geometry::Geometry;
 #[cfg(feature = "cuda")]
+use super::order::Order;
+#[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, bail};
 
@@ -63,6 +65,6 @@ impl InplaceOp3 for InputInto {
         lw: &Layout,
     ) -> Result<()> {
         let g = self.geometry(lt, ly, lw)?;
-        run_into(View::Input, &g, (y, ly), (w, lw), (to, lt))
+        run_into(View::Input, Order::Planes, &g, (y, ly), (w, lw), (to, lt))
     }
 }

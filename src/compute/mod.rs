@@ -14,6 +14,7 @@ mod conv_device;
 pub mod conv_direct;
 pub mod conv_into;
 pub mod conv_matrix;
+pub mod conv_ordered;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
@@ -35,6 +36,7 @@ pub mod known;
 pub mod labels;
 pub mod linear;
 pub mod memory;
+pub mod order;
 pub mod precision;
 pub mod random;
 pub mod reduce;

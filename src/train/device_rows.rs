@@ -1,27 +1,48 @@
 //! A store's rows of numbers on a CUDA device, gathered and scattered there by the images' numbers; f16 halves what they take.
+//! Rows lie in the order that the layer's power iteration wants ([`Order`]); in a file they are plane by plane.
 
 use super::places::Places;
 use crate::compute::fused::passes::Norms;
 use crate::compute::kernels::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
+use crate::compute::order::{self, Order};
 use candle_core::{DType, Device, Result, Tensor, bail};
+use rayon::prelude::*;
+use std::borrow::Cow;
 use std::io::Write;
 
 const SOURCE: Source = Source::Rows;
 /// Numbers that are read back at a time.
 const PIECE: usize = 1 << 20;
 
-/// `count` rows of `n` numbers.
+/// `count` rows of `n` numbers, each a sample of this shape.
 #[derive(Debug)]
 pub struct DeviceRows {
     numbers: Tensor,
     count: usize,
     n: usize,
+    /// Plane by plane.
+    shape: Vec<usize>,
+    order: Order,
 }
 
 impl DeviceRows {
-    /// Rows of zeros in f16, f32 or f64.
-    pub fn zeros(dtype: DType, count: usize, n: usize, device: &Device) -> Result<Self> {
-        Ok(Self { numbers: Tensor::zeros(count * n, dtype, device)?, count, n })
+    /// Rows of zeros in f16, f32 or f64, of the shape of a sample, their memory in the order `order`.
+    pub fn zeros(dtype: DType, count: usize, shape: &[usize], order: Order, device: &Device) -> Result<Self> {
+        let n = shape.iter().product::<usize>();
+        Ok(Self { numbers: Tensor::zeros(count * n, dtype, device)?, count, n, shape: shape.to_vec(), order })
+    }
+
+    /// The order in which rows lie.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Where number `i` of a sample, plane by plane, lies in its row.
+    pub fn place_of(&self, i: usize) -> usize {
+        match (self.order, self.shape.as_slice()) {
+            (Order::Last, &[c, h, w]) => i % (h * w) * c + i / (h * w),
+            _ => i,
+        }
     }
 
     pub fn dtype(&self) -> DType {
@@ -44,9 +65,10 @@ impl DeviceRows {
         }
     }
 
-    /// The rows of `places` as a tensor of this shape, in f32 or f64, masked where there is a mask of that shape.
-    pub fn gather(&self, places: &Places, shape: &[usize], dtype: DType, mask: Option<&Tensor>) -> Result<Tensor> {
+    /// The rows of `places` in f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it.
+    pub fn gather(&self, places: &Places, dtype: DType, mask: Option<&Tensor>) -> Result<Tensor> {
         self.check(places)?;
+        let shape = [&[places.len()], order::shape(&self.shape, self.order).as_slice()].concat();
         let (index, n) = (places.index(self.numbers.device())?, self.n);
         let own = if self.halves() { dtype } else { self.dtype() };
         let y = room(shape, own, self.numbers.device())?;
@@ -61,8 +83,8 @@ impl DeviceRows {
         y.to_dtype(dtype)
     }
 
-    /// Replace the rows of `places` by those of `u` `[images, ...]`, each divided by its norm where there are norms; of an
-    /// image that comes twice, the last counts.
+    /// Replace the rows of `places` by those of `u` `[images, ...]`, in the store's order, each divided by its norm where there
+    /// are norms; of an image that comes twice, the last counts.
     pub fn scatter(&self, places: &Places, u: &Tensor, norms: Option<&Norms>) -> Result<()> {
         self.check(places)?;
         let (to, from) = places.targets(self.numbers.device())?;
@@ -82,7 +104,7 @@ impl DeviceRows {
         launch(SOURCE, kernel, &u, Blocks::Exactly(to.elem_count() * pieces), &args)
     }
 
-    /// Put `rows` `[images, n]`, in main memory and of the store's number type, into those of `images`, each of them once.
+    /// Put `rows` `[images, n]`, in main memory, of the store's number type and order, into those of `images`, each once.
     pub fn place(&self, images: &[u32], rows: &Tensor) -> Result<()> {
         let places = Places::new(images.to_vec());
         self.check(&places)?;
@@ -95,19 +117,43 @@ impl DeviceRows {
         launch(SOURCE, "place_halves", &rows, Blocks::Exactly(images.len() * pieces), &args)
     }
 
-    /// All numbers, little-endian, a piece at a time.
+    /// All numbers plane by plane, little-endian, some rows at a time.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let all = self.numbers.elem_count();
-        for at in (0..all).step_by(PIECE) {
-            let piece = self.numbers.narrow(0, at, PIECE.min(all - at))?.to_device(&Device::Cpu)?;
-            out.write_all(&safetensors::View::data(&&piece))?;
+        let size = self.dtype().size_in_bytes();
+        let rows = (PIECE / self.n.max(1)).max(1);
+        for at in (0..self.count).step_by(rows) {
+            let count = rows.min(self.count - at);
+            let piece = self.numbers.narrow(0, at * self.n, count * self.n)?.to_device(&Device::Cpu)?;
+            let bytes = safetensors::View::data(&&piece).into_owned();
+            out.write_all(&self.moved(&bytes, size, |i| (self.place_of(i), i)))?;
         }
         Ok(())
     }
 
     /// Replace all numbers by those that [`Self::write`] wrote; there must be as many bytes as [`Self::bytes`].
     pub fn read(&mut self, bytes: &[u8]) -> Result<()> {
-        self.numbers = Tensor::from_raw_buffer(bytes, self.dtype(), &[self.count * self.n], self.numbers.device())?;
+        let bytes = self.moved(bytes, self.dtype().size_in_bytes(), |i| (i, self.place_of(i)));
+        self.numbers = Tensor::from_raw_buffer(&bytes, self.dtype(), &[self.count * self.n], self.numbers.device())?;
         Ok(())
+    }
+
+    /// Rows of numbers of so many bytes, each number from one place to another.
+    fn moved<'a>(
+        &self,
+        bytes: &'a [u8],
+        size: usize,
+        places: impl Fn(usize) -> (usize, usize) + Sync,
+    ) -> Cow<'a, [u8]> {
+        if self.order == Order::Planes || bytes.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let (row, mut out) = (self.n * size, vec![0; bytes.len()]);
+        out.par_chunks_mut(row).zip(bytes.par_chunks(row)).for_each(|(to, from)| {
+            for i in 0..self.n {
+                let (a, b) = places(i);
+                to[b * size..(b + 1) * size].copy_from_slice(&from[a * size..(a + 1) * size]);
+            }
+        });
+        Cow::Owned(out)
     }
 }

@@ -3,10 +3,12 @@
 
 use super::device_rows::DeviceRows;
 use super::places::Places;
-use crate::bounds::SingularVectors;
+use crate::bounds::{SingularVectors, Start, order_of};
 use crate::compute::element::Host;
 use crate::compute::kernels;
+use crate::compute::order::memory;
 use crate::compute::unwritten::{fill, unwritten, written};
+use crate::nn::Layer;
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::f16;
 use rayon::prelude::*;
@@ -25,12 +27,12 @@ pub enum Buffer {
 }
 
 impl Buffer {
-    /// `count` rows of `n` numbers, on `device` where it has kernels for them.
-    pub fn zeros(dtype: DType, count: usize, n: usize, device: &Device) -> Result<Self> {
+    /// `count` rows, each a sample of the input of `layer`, on `device` where it has kernels for them.
+    pub fn zeros(dtype: DType, count: usize, layer: &Layer, device: &Device) -> Result<Self> {
         if kernels::on(device) {
-            return Ok(Self::Device(DeviceRows::zeros(dtype, count, n, device)?));
+            return Ok(Self::Device(DeviceRows::zeros(dtype, count, &layer.input, order_of(layer), device)?));
         }
-        Ok(Self::in_main_memory(dtype, count * n))
+        Ok(Self::in_main_memory(dtype, count * layer.input_len()))
     }
 
     fn in_main_memory(dtype: DType, n: usize) -> Self {
@@ -106,28 +108,30 @@ impl Buffer {
             n: usize,
             draw: impl Fn(u32) -> D + Sync,
             number: impl Fn(f64) -> T + Sync,
+            place_of: impl Fn(usize) -> usize + Sync,
         ) -> Vec<T> {
             let mut rows = unwritten(images.len() * n);
             rows.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, image)| {
                 let mut own = draw(*image);
-                room.iter_mut().for_each(|x| {
-                    x.write(number(own()));
+                (0..n).for_each(|i| {
+                    room[place_of(i)].write(number(own()));
                 });
             });
-            // SAFETY: every row has been filled.
+            // SAFETY: every row has been filled: its places are all different.
             unsafe { written(rows) }
         }
+        let as_is = |i| i;
         let half = |x: f64| f16::from_f32(x as f32);
         match self {
-            Self::F16(v) => place(v, images, n, &rows(images, n, draw, half)),
-            Self::F32(v) => place(v, images, n, &rows(images, n, draw, |x| x as f32)),
-            Self::F64(v) => place(v, images, n, &rows(images, n, draw, |x| x)),
+            Self::F16(v) => place(v, images, n, &rows(images, n, draw, half, as_is)),
+            Self::F32(v) => place(v, images, n, &rows(images, n, draw, |x| x as f32, as_is)),
+            Self::F64(v) => place(v, images, n, &rows(images, n, draw, |x| x, as_is)),
             Self::Device(v) => {
-                let shape = (images.len(), n);
+                let (shape, at) = ((images.len(), n), |i| v.place_of(i));
                 let made = match v.dtype() {
-                    DType::F16 => Tensor::from_vec(rows(images, n, draw, half), shape, &Device::Cpu),
-                    DType::F64 => Tensor::from_vec(rows(images, n, draw, |x| x), shape, &Device::Cpu),
-                    _ => Tensor::from_vec(rows(images, n, draw, |x| x as f32), shape, &Device::Cpu),
+                    DType::F16 => Tensor::from_vec(rows(images, n, draw, half, at), shape, &Device::Cpu),
+                    DType::F64 => Tensor::from_vec(rows(images, n, draw, |x| x, at), shape, &Device::Cpu),
+                    _ => Tensor::from_vec(rows(images, n, draw, |x| x as f32, at), shape, &Device::Cpu),
                 };
                 v.place(images, &made?)?;
             }
@@ -135,26 +139,30 @@ impl Buffer {
         Ok(())
     }
 
-    /// The rows of `places`, `n` numbers each, as a tensor of this shape, where they are; masked by `mask` where they lie on a
-    /// device with kernels, which the second result says.
-    pub fn gather(&self, places: &Places, n: usize, shape: &[usize], mask: Option<&Tensor>) -> Result<(Tensor, bool)> {
-        fn rows<T: WithDType>(v: &[T], images: &[u32], n: usize, shape: &[usize]) -> Result<(Tensor, bool)> {
+    /// The rows of `places`, `[images, ...]` with samples of this shape, where they are; masked by `mask` where they lie on a device
+    /// with kernels.
+    pub fn gather(&self, places: &Places, shape: &[usize], mask: Option<&Tensor>) -> Result<Start> {
+        fn rows<T: WithDType>(v: &[T], images: &[u32], shape: &[usize]) -> Result<Start> {
+            let n = shape.iter().product::<usize>();
             let mut flat = unwritten(images.len() * n);
             flat.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, i)| {
                 let row = &v[*i as usize * n..][..n];
                 fill(room, |at| row[at]);
             });
+            let shape = [&[images.len()], shape].concat();
             // SAFETY: every row has been filled.
-            Ok((Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)?, false))
+            Ok(Start::of(&Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)?))
         }
         let images = places.images();
         match self {
-            Self::F16(v) => rows(v, images, n, shape),
-            Self::F32(v) => rows(v, images, n, shape),
-            Self::F64(v) => rows(v, images, n, shape),
+            Self::F16(v) => rows(v, images, shape),
+            Self::F32(v) => rows(v, images, shape),
+            Self::F64(v) => rows(v, images, shape),
             Self::Device(v) => {
                 let dtype = if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-                Ok((v.gather(places, shape, dtype, mask)?, true))
+                let mask = mask.map(|mask| memory(mask, v.order())).transpose()?;
+                let u = v.gather(places, dtype, mask.as_ref())?;
+                Ok(Start { u, order: v.order(), is_masked: mask.is_some() })
             }
         }
     }
@@ -172,8 +180,8 @@ impl Buffer {
             Self::F32(v) => rows(v, images, n, &u.unit()?),
             Self::F64(v) => rows(v, images, n, &u.unit()?),
             Self::Device(v) => {
-                let (u, norms) = u.unscaled();
-                v.scatter(places, u, norms)
+                let (u, norms) = u.unscaled(v.order())?;
+                v.scatter(places, &u, norms)
             }
         }
     }

@@ -6,8 +6,9 @@
 
 use super::places::Places;
 use super::vector_buffer::Buffer;
-use crate::bounds::{PowerOptions, SingularPair, SingularVectors, spectral_norm, spectral_norm_of_masked};
+use crate::bounds::{PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from};
 use crate::compute::memory::{available_on, describe};
+use crate::compute::order::{Order, turned};
 use crate::compute::random::Generator;
 use crate::nn::{Layer, Sequential};
 use candle_core::{DType, Result, Tensor, bail};
@@ -81,7 +82,7 @@ impl Vectors {
         let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
         let layers = hidden(model)
             .map(|l| {
-                let zeros = || Buffer::zeros(options.dtype, count, l.input_len(), model.device());
+                let zeros = || Buffer::zeros(options.dtype, count, l, model.device());
                 let local = keeps(l).then(zeros).transpose()?;
                 let touched = vec![false; if local.is_some() { count } else { 0 }];
                 Ok(Kept { index: l.index, shape: l.input.clone(), local, touched, global: None })
@@ -150,9 +151,7 @@ impl BatchVectors {
         rows: Option<&Tensor>,
         options: PowerOptions,
     ) -> Result<SingularPair> {
-        let (start, is_masked) = self.start(layer, columns)?;
-        let norm = if is_masked { spectral_norm_of_masked } else { spectral_norm };
-        let found = norm(layer, &start, columns, rows, options)?;
+        let found = spectral_norm_from(layer, self.start(layer, columns)?, columns, rows, options)?;
         self.put_local(layer.index, &found.u)?;
         Ok(found)
     }
@@ -166,11 +165,12 @@ impl BatchVectors {
 
     /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
     pub fn local(&self, layer: &Layer) -> Result<Tensor> {
-        Ok(self.start(layer, None)?.0)
+        let Start { u, order, .. } = self.start(layer, None)?;
+        turned(&u, order, Order::Planes)
     }
 
-    /// The same, masked by `columns` if the second result says so.
-    fn start(&self, layer: &Layer, columns: Option<&Tensor>) -> Result<(Tensor, bool)> {
+    /// The same as a power iteration wants them.
+    fn start(&self, layer: &Layer, columns: Option<&Tensor>) -> Result<Start> {
         let (dtype, device) = numbers(layer)?;
         let mut store = self.store.0.borrow_mut();
         store.draws += 1;
@@ -180,7 +180,7 @@ impl BatchVectors {
         let shape = [&[self.places.len()], kept.shape.as_slice()].concat();
         let Some(buffer) = &mut kept.local else {
             let fresh = seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device)?;
-            return Ok((fresh, false));
+            return Ok(Start::of(&fresh));
         };
         let mut new = vec![];
         for image in self.places.images() {
@@ -195,9 +195,8 @@ impl BatchVectors {
                 move || own.gauss()
             })?;
         }
-        let fits = columns.is_none_or(|mask| mask.dims() == shape && mask.is_contiguous());
-        let (start, is_masked) = buffer.gather(&self.places, n, &shape, columns.filter(|_| fits))?;
-        Ok((start.to_dtype(dtype)?.to_device(&device)?, is_masked && fits))
+        let start = buffer.gather(&self.places, &kept.shape, columns.filter(|mask| mask.dims() == shape))?;
+        Ok(Start { u: start.u.to_dtype(dtype)?.to_device(&device)?, ..start })
     }
 
     /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
@@ -205,7 +204,7 @@ impl BatchVectors {
         let mut store = self.store.0.borrow_mut();
         let kept = store.layer(index)?;
         let n: usize = kept.shape.iter().product();
-        let dims = u.unscaled().0.dims();
+        let dims = u.dims();
         if dims != [&[self.places.len()], kept.shape.as_slice()].concat() {
             bail!("vectors: layer {index} wants {} vectors of shape {:?}, got {dims:?}", self.places.len(), kept.shape);
         }

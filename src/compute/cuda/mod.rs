@@ -7,6 +7,8 @@
 //! memory may be given back as soon as its last use has been asked for.
 
 pub mod conv;
+mod cudnn;
+mod plan;
 
 use super::kernels::{Job, Source, THREADS};
 use candle_core::backend::BackendStorage;
@@ -125,6 +127,7 @@ pub fn address(kernel: &str, storage: &CudaStorage, from: usize) -> Result<u64> 
         DType::U32 => start!(u32),
         DType::I64 => start!(i64),
         DType::F16 => start!(half::f16),
+        DType::BF16 => start!(half::bf16),
         DType::F32 => start!(f32),
         DType::F64 => start!(f64),
         _ => bail!("{kernel}: {dtype:?} is no type of its arguments"),

@@ -11,8 +11,9 @@
 //! somebody asks for them ([`Behind::ends`]). A region between two layers is kept as middle and half-width, which is what the
 //! next products want.
 
-use super::weights::{Map, WeightParts, gradient_of_weight};
+use super::weights::{Map, WeightParts};
 use crate::compute::kernels::{Arg, Blocks, Source, THREADS, WARPS, by_width, launch, pieces, room, width};
+use crate::compute::order::{self, Order};
 use crate::compute::tape::{Arriving, Tracked};
 use candle_core::{DType, Result, Shape, Tensor, TensorId};
 use std::cell::{OnceCell, RefCell};
@@ -28,10 +29,14 @@ fn like(x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
     room(shape, x.dtype(), x.device())
 }
 
-/// A region as center, middle and half-width, `[3, B, ...]`.
+/// A region as center, middle and half-width, `[3, B, ...]`, in either order of the axes.
 #[derive(Clone, Debug)]
 pub struct Middles {
-    pub parts: Tracked,
+    parts: Tracked,
+    order: Order,
+    /// The shape of each part, plane by plane.
+    dims: Rc<[usize]>,
+    planes: Rc<OnceCell<Tracked>>,
     ends: Rc<OnceCell<Tracked>>,
 }
 
@@ -54,9 +59,43 @@ fn turned(x: &Tracked, [kernel, adjoint]: [&'static str; 2]) -> Result<Tracked> 
     })
 }
 
+/// The same region in another order of its axes.
+fn ordered(x: &Tracked, from: Order, to: Order) -> Result<Tracked> {
+    let xs = x.value();
+    x.then("order", order::turned(xs, from, to)?, xs, xs, move |gradient, _| {
+        Ok((Some(order::turned(&gradient.tensor, to, from)?), None, None))
+    })
+}
+
 impl Middles {
-    fn new(parts: Tracked) -> Self {
-        Self { parts, ends: Rc::default() }
+    fn new(parts: Tracked, order: Order, dims: &[usize]) -> Self {
+        Self { parts, order, dims: dims.into(), planes: Rc::default(), ends: Rc::default() }
+    }
+
+    /// The shape of each part, `[B, ...]`.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// Center, middle and half-width, plane by plane.
+    pub fn planes(&self) -> Result<Tracked> {
+        if self.order == Order::Planes {
+            return Ok(self.parts.clone());
+        }
+        if let Some(known) = self.planes.get() {
+            return Ok(known.clone());
+        }
+        let made = ordered(&self.parts, self.order, Order::Planes)?;
+        Ok(self.planes.get_or_init(|| made).clone())
+    }
+
+    /// In the order that a layer wants.
+    fn in_order(&self, wanted: Order) -> Result<Tracked> {
+        match wanted {
+            Order::Planes => self.planes(),
+            _ if self.order == wanted => Ok(self.parts.clone()),
+            _ => ordered(&self.parts, self.order, wanted),
+        }
     }
 
     /// The ball of `radius` `[B]` around each image of `x` and its box, held to [0, 1] for `images`; no gradient.
@@ -68,13 +107,14 @@ impl Middles {
         let counts = [all, n, pieces, usize::from(images)].map(Arg::Count);
         let args = [&[(&x).into(), (&radius).into(), (&z).into()][..], &counts].concat();
         launch(SOURCE, "region_around", &x, Blocks::Exactly(batch * pieces), &args)?;
-        Ok(Self::new(Tracked::of(&z)?))
+        Ok(Self::new(Tracked::of(&z)?, Order::Planes, x.dims()))
     }
 
     /// From center, lower and upper.
     pub fn of_ends(ends: &Tracked) -> Result<Self> {
         let parts = turned(ends, ["region_middles", "region_middles_back"])?;
-        Ok(Self { parts, ends: Rc::new(OnceCell::from(ends.clone())) })
+        let dims = ends.value().dims()[1..].to_vec();
+        Ok(Self { ends: Rc::new(OnceCell::from(ends.clone())), ..Self::new(parts, Order::Planes, &dims) })
     }
 
     /// Center, lower and upper.
@@ -82,21 +122,22 @@ impl Middles {
         if let Some(known) = self.ends.get() {
             return Ok(known.clone());
         }
-        let made = turned(&self.parts, ["region_ends", "region_ends_back"])?;
+        let made = turned(&self.planes()?, ["region_ends", "region_ends_back"])?;
         Ok(self.ends.get_or_init(|| made).clone())
     }
 
     /// The same numbers in another shape, `[3, B, ...]`.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        Ok(Self::new(self.parts.reshape(shape)?))
+        Ok(Self::new(self.planes()?.reshape(shape)?, Order::Planes, &shape[1..]))
     }
 
     /// How far the box reaches below and above the center, `[2, B, ...]`: at most 0, and at least 0.
     pub fn gaps(&self) -> Result<Tensor> {
-        let z = self.parts.value().contiguous()?;
+        let planes = self.planes()?;
+        let z = planes.value().contiguous()?;
         let (y, n) = (like(&z, [&[2], &z.dims()[1..]].concat())?, z.elem_count() / 3);
         over_parts("region_gaps", &[&z, &y], n)?;
-        self.parts.out("gaps", y, move |g| {
+        planes.out("gaps", y, move |g| {
             let d = like(&z, z.shape())?;
             over_parts("region_gaps_back", &[&z, &g.contiguous()?, &d], n)?;
             Ok(d)
@@ -124,6 +165,8 @@ struct State {
     /// In the graph, `[B]`.
     radius: Tensor,
     numbers: Numbers,
+    /// The shape of each part, plane by plane.
+    dims: Vec<usize>,
     ends: OnceCell<Tracked>,
     /// Behind the activation of this threshold, or a ReLU; and which outputs vary.
     activated: RefCell<Option<(Option<TensorId>, Middles, Tensor)>>,
@@ -141,18 +184,27 @@ struct Numbers {
     channels: usize,
     /// Numbers of a sample.
     n: usize,
+    order: Order,
 }
 
 impl Behind {
-    /// The region `x` through the layer of this weight and bias, `radius` `[B]` being that of the ball before it.
-    pub fn new(x: &Middles, weight: &Tensor, bias: Option<&Tensor>, radius: &Tensor, map: Map) -> Result<Self> {
-        let (x, xs) = (&x.parts, x.parts.value().contiguous()?);
-        let w = WeightParts::new(weight)?;
+    /// The region `x` through the layer of this weight and bias, to `output` for each sample; `radius` `[B]` is that of the ball
+    /// before it.
+    pub fn new(
+        x: &Middles,
+        (weight, bias): (&Tensor, Option<&Tensor>),
+        radius: &Tensor,
+        map: Map,
+        output: &[usize],
+    ) -> Result<Self> {
+        let x = x.in_order(map.order())?;
+        let xs = x.value().contiguous()?;
+        let w = WeightParts::new(weight, map)?;
         let batch = xs.dim(1)?;
         let (before, half) = (xs.narrow(0, 0, 2)?.flatten(0, 1)?, xs.get(2)?);
         let both = map.apply(&before, &w.weight)?.contiguous()?;
         let wide = map.apply(&half, &w.absolute)?.contiguous()?;
-        let (channels, n) = (w.weight.dim(0)?, wide.elem_count() / batch.max(1));
+        let (channels, n) = (weight.dim(0)?, wide.elem_count() / batch.max(1));
         let numbers = Numbers {
             both: both.clone(),
             half: wide,
@@ -162,6 +214,7 @@ impl Behind {
             batch,
             channels,
             n,
+            order: map.order(),
         };
         let all = 3 * batch * n;
         let behind = numbers.half.dims()[1..].to_vec();
@@ -171,8 +224,7 @@ impl Behind {
             let d = row.narrow(0, 0, all)?.reshape([&[3 * batch], &behind[..]].concat())?;
             let (of_bias, of_norms) = (row.narrow(0, all, channels)?, row.narrow(0, all + channels, channels)?);
             let (g_both, g_half) = (d.narrow(0, 0, 2 * batch)?, d.narrow(0, 2 * batch, batch)?);
-            let products = [map.weight(&before, &g_both, &w.weight)?, map.weight(&half, &g_half, &w.weight)?];
-            let of_w = gradient_of_weight(&w, products, &of_norms)?;
+            let of_w = w.gradient(&w.product(&before, &g_both)?, &w.product(&half, &g_half)?, &of_norms)?;
             let of_x = wanted.then(|| {
                 let of_x = like(&xs, [&[3 * batch], &xs.dims()[2..]].concat())?;
                 map.adjoint_into(&g_both, &w.weight, &of_x.narrow(0, 0, 2 * batch)?)?;
@@ -184,12 +236,13 @@ impl Behind {
         let row = Shape::from(all + 2 * channels);
         let products = x.then_shaped("affine", both, row, weight, bias.unwrap_or(weight), backward)?;
         let (ends, activated) = (OnceCell::new(), RefCell::default());
-        Ok(Self(Rc::new(State { products, radius: radius.clone(), numbers, ends, activated })))
+        let dims = [&[batch], output].concat();
+        Ok(Self(Rc::new(State { products, radius: radius.clone(), numbers, dims, ends, activated })))
     }
 
     /// The shape of each part, `[B, ...]`.
     pub fn dims(&self) -> &[usize] {
-        self.0.numbers.half.dims()
+        &self.0.dims
     }
 
     /// Center, lower and upper.
@@ -198,6 +251,8 @@ impl Behind {
             return Ok(known.clone());
         }
         let (made, _) = self.0.behind(Kind::Ends, None)?;
+        let order = self.0.numbers.order;
+        let made = if order == Order::Planes { made } else { ordered(&made, order, Order::Planes)? };
         Ok(self.0.ends.get_or_init(|| made).clone())
     }
 
@@ -209,7 +264,8 @@ impl Behind {
         }
         let kind = if threshold.is_some() { Kind::Clipped } else { Kind::Relu };
         let (parts, mask) = self.0.behind(kind, threshold)?;
-        let made = Middles::new(parts);
+        let made = Middles::new(parts, self.0.numbers.order, &self.0.dims);
+        let mask = order::seen(&mask, self.0.numbers.order)?;
         *self.0.activated.borrow_mut() = Some((id, made.clone(), mask.clone()));
         Ok((made, mask))
     }
@@ -218,14 +274,15 @@ impl Behind {
 impl State {
     fn behind(&self, kind: Kind, threshold: Option<&Tensor>) -> Result<(Tracked, Tensor)> {
         let numbers = self.numbers.clone();
-        let t = threshold.map(|t| t.detach().contiguous()).transpose()?;
+        let t = threshold.map(|t| order::turned(&t.detach(), Order::Planes, numbers.order)).transpose()?;
         let Numbers { batch, n, .. } = numbers;
         let shape = numbers.half.dims();
         let z = like(&numbers.half, [&[3], shape].concat())?;
         let mask = room(if kind == Kind::Ends { &[1][..] } else { shape }, DType::U8, z.device())?;
         let width = width(n, &numbers.read_by_width(&z, t.as_ref()))?;
         let (kernel, pieces) = (by_width(width, ["region_forward_1", "region_forward_4"]), pieces(n, width));
-        let counts = [batch * n, n, n / numbers.channels, pieces, kind as usize].map(Arg::Count);
+        let [positions, channels, last] = numbers.channels();
+        let counts = [batch * n, n, positions, channels, last, pieces, kind as usize].map(Arg::Count);
         let args = [&numbers.read(t.as_ref())[..], &[(&z).into(), (&mask).into()], &counts].concat();
         launch(SOURCE, kernel, &z, Blocks::Exactly(batch * pieces), &args)?;
         let shape_of_t = threshold.map(|t| t.dims().to_vec());
@@ -247,6 +304,11 @@ struct Found {
 }
 
 impl Numbers {
+    /// Positions of a channel, channels, and whether the channels of a position are side by side.
+    fn channels(&self) -> [usize; 3] {
+        [self.n / self.channels, self.channels, usize::from(self.order == Order::Last)]
+    }
+
     /// What is read several numbers at a time.
     fn read_by_width<'a>(&'a self, other: &'a Tensor, threshold: Option<&'a Tensor>) -> Vec<&'a Tensor> {
         [&self.both, &self.half, other].into_iter().chain(threshold).collect()
@@ -260,7 +322,7 @@ impl Numbers {
 
     fn backward(&self, kind: Kind, threshold: Option<&Tensor>, g: &Tensor) -> Result<Found> {
         let Self { batch, channels, n, .. } = *self;
-        let (all, positions) = (3 * batch * n, n / channels);
+        let (all, [positions, _, last]) = (3 * batch * n, self.channels());
         let row = like(g, all + 2 * channels)?;
         let [d, of_bias, of_norms] =
             [row.narrow(0, 0, all)?, row.narrow(0, all, channels)?, row.narrow(0, all + channels, channels)?];
@@ -273,13 +335,13 @@ impl Numbers {
         let groups = batch.div_ceil(group);
         let wide = |shape: &[usize]| room(shape, DType::F64, g.device());
         let (parts, radii) = (wide(&[groups, 3, n])?, wide(&[batch, tiles, WARPS])?);
-        let sizes = [batch, n, positions, tiles, group, kind as usize].map(Arg::Count);
+        let sizes = [batch, n, positions, channels, last, tiles, group, kind as usize].map(Arg::Count);
         let args = [&self.read(threshold)[..], &[g, &d, &parts, &radii].map(Arg::Tensor), &sizes].concat();
         let kernel = by_width(width, ["region_backward_1", "region_backward_4"]);
         launch(SOURCE, kernel, g, Blocks::Exactly(groups * tiles), &args)?;
         let tensors = [Arg::Tensor(&parts), Arg::Tensor(&radii), of_threshold.as_ref().into()];
         let results = [&of_bias, &of_norms, &of_radius].map(Arg::Tensor);
-        let sizes = [channels, positions, groups, tiles].map(Arg::Count);
+        let sizes = [channels, positions, last, groups, tiles].map(Arg::Count);
         let args = [&tensors[..], &results, &sizes].concat();
         launch(SOURCE, "region_sums", g, Blocks::Exactly(channels + batch), &args)?;
         Ok(Found { row, radius: of_radius, threshold: of_threshold })

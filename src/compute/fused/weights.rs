@@ -1,28 +1,45 @@
 //! The weight of an affine layer, as bounds need it on a device with kernels of our own: its products, |W|, the norms of its
 //! rows, and the gradient of all three.
 
-use crate::compute::conv::{Window, conv2d, conv2d_weight};
-use crate::compute::conv_into::conv2d_input_into;
+use crate::compute::conv_ordered as conv;
+use crate::compute::geometry::Window;
 use crate::compute::kernels::{Arg, Blocks, Source, launch, room};
+use crate::compute::order::{self, Order};
 use candle_core::{Result, Tensor};
 
 const SOURCE: Source = Source::Region;
 
-/// The linear map of a layer, by its weight.
+/// The linear map of a layer, by its weight, on activations and weights in one order of their axes.
 #[derive(Clone, Copy, Debug)]
 pub enum Map {
     /// `[O, I]`.
     Linear,
-    /// `[O, I, KH, KW]`.
-    Conv(Window),
+    /// `[O, I, KH, KW]`, or `[O, KH, KW, I]`.
+    Conv(Window, Order),
 }
 
 impl Map {
+    /// The order of the activations.
+    pub fn order(self) -> Order {
+        match self {
+            Self::Linear => Order::Planes,
+            Self::Conv(_, order) => order,
+        }
+    }
+
     /// `W x`.
     pub fn apply(self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         match self {
             Self::Linear => x.matmul(&w.t()?),
-            Self::Conv(window) => conv2d(x, w, window),
+            Self::Conv(window, order) => conv::forward(order, x, w, window),
+        }
+    }
+
+    /// `W^T y`; `shape` is that of a sample of the result, plane by plane.
+    pub fn adjoint(self, y: &Tensor, w: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        match self {
+            Self::Linear => y.matmul(w),
+            Self::Conv(window, order) => conv::input(order, y, w, window, (shape[1], shape[2])),
         }
     }
 
@@ -30,45 +47,66 @@ impl Map {
     pub fn adjoint_into(self, y: &Tensor, w: &Tensor, to: &Tensor) -> Result<()> {
         match self {
             Self::Linear => to.slice_set(&y.matmul(w)?, 0, 0),
-            Self::Conv(window) => conv2d_input_into(y, w, window, to),
+            Self::Conv(window, order) => conv::input_into(order, y, w, window, to),
         }
     }
 
-    /// The gradient of w for `y . W x`.
-    pub fn weight(self, x: &Tensor, y: &Tensor, w: &Tensor) -> Result<Tensor> {
+    /// The gradient of w `[O, I, KH, KW]` for `y . W x`, in the map's order.
+    pub fn weight(self, x: &Tensor, y: &Tensor, w: &[usize]) -> Result<Tensor> {
         match self {
             Self::Linear => y.t()?.matmul(x),
-            Self::Conv(window) => conv2d_weight(x, y, window, (w.dim(2)?, w.dim(3)?)),
+            Self::Conv(window, order) => conv::weight(order, x, y, window, (w[2], w[3])),
         }
+    }
+
+    /// A weight in the map's order.
+    pub fn ordered(self, w: &Tensor) -> Result<Tensor> {
+        order::turned(&w.detach(), Order::Planes, self.order())
     }
 }
 
-/// A weight `[O, ...]` outside of the graph, its absolute values, and the norms of its rows `[O]`.
+/// A weight outside of the graph, the norms of its rows `[O]`, and in the order of the map it and its absolute values.
 #[derive(Clone, Debug)]
 pub struct WeightParts {
+    /// As the layer has it.
+    own: Tensor,
     pub weight: Tensor,
     pub absolute: Tensor,
     pub norms: Tensor,
+    map: Map,
 }
 
 impl WeightParts {
-    pub fn new(weight: &Tensor) -> Result<Self> {
-        let weight = weight.detach().contiguous()?;
-        let (rows, dtype, device) = (weight.dim(0)?, weight.dtype(), weight.device());
-        let (absolute, norms) = (room(weight.shape(), dtype, device)?, room(rows, dtype, device)?);
-        let n = weight.elem_count() / rows.max(1);
-        let args = [(&weight).into(), (&absolute).into(), (&norms).into(), n.into()];
-        launch(SOURCE, "weight_parts", &weight, Blocks::Exactly(rows), &args)?;
-        Ok(Self { weight, absolute, norms })
+    pub fn new(weight: &Tensor, map: Map) -> Result<Self> {
+        let own = weight.detach().contiguous()?;
+        let (rows, dtype, device) = (own.dim(0)?, own.dtype(), own.device());
+        let ordered = || room(order::shape(own.dims(), map.order()), dtype, device);
+        let turned = (map.order() == Order::Last).then(ordered).transpose()?;
+        let (absolute, norms) = (ordered()?, room(rows, dtype, device)?);
+        let tensors = [(&own).into(), turned.as_ref().into(), (&absolute).into(), (&norms).into()];
+        let counts = [own.elem_count() / rows.max(1), taps(&own)].map(Arg::Count);
+        launch(SOURCE, "weight_parts", &own, Blocks::Exactly(rows), &[&tensors[..], &counts].concat())?;
+        Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, map })
+    }
+
+    /// The gradient of the weight for `y . W x`, or `y . |W| x`, in the order of the map.
+    pub fn product(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        self.map.weight(x, y, self.own.dims())?.contiguous()
+    }
+
+    /// The gradient of the weight from that of W, of |W| and of the rows' norms `[O]`.
+    pub fn gradient(&self, product: &Tensor, absolute: &Tensor, of_norms: &Tensor) -> Result<Tensor> {
+        let w = &self.own;
+        let (d, count) = (room(w.shape(), w.dtype(), w.device())?, w.elem_count());
+        let tensors = [product, absolute, w, &self.norms, of_norms, &d].map(Arg::Tensor);
+        let last = usize::from(self.map.order() == Order::Last);
+        let counts = [count, count / self.norms.elem_count().max(1), taps(w), last].map(Arg::Count);
+        launch(SOURCE, "weight_gradient", w, Blocks::Elements(count), &[&tensors[..], &counts].concat())?;
+        Ok(d)
     }
 }
 
-/// The gradient of the weight from that of W, of |W| and of the rows' norms `[O]`.
-pub fn gradient_of_weight(w: &WeightParts, [product, absolute]: [Tensor; 2], of_norms: &Tensor) -> Result<Tensor> {
-    let (product, absolute) = (product.contiguous()?, absolute.contiguous()?);
-    let (d, count) = (room(w.weight.shape(), w.weight.dtype(), w.weight.device())?, w.weight.elem_count());
-    let tensors = [&product, &absolute, &w.weight, &w.norms, of_norms, &d].map(Arg::Tensor);
-    let counts = [count, count / w.norms.elem_count().max(1)].map(Arg::Count);
-    launch(SOURCE, "weight_gradient", &w.weight, Blocks::Elements(count), &[&tensors[..], &counts].concat())?;
-    Ok(d)
+/// Positions of a kernel.
+fn taps(w: &Tensor) -> usize {
+    w.dims()[2..].iter().product()
 }

@@ -38,10 +38,11 @@ pub enum Source {
     Rows,
     Pictures,
     Losses,
+    Order,
 }
 
 impl Source {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Elementwise,
         Self::Power,
         Self::Passes,
@@ -51,6 +52,7 @@ impl Source {
         Self::Rows,
         Self::Pictures,
         Self::Losses,
+        Self::Order,
     ];
 
     pub fn name(self) -> &'static str {
@@ -64,6 +66,7 @@ impl Source {
             Self::Rows => "rows",
             Self::Pictures => "pictures",
             Self::Losses => "losses",
+            Self::Order => "order",
         }
     }
 
@@ -79,6 +82,7 @@ impl Source {
             Self::Rows => include_str!("rows.cu"),
             Self::Pictures => include_str!("pictures.cu"),
             Self::Losses => include_str!("losses.cu"),
+            Self::Order => include_str!("order.cu"),
         }
     }
 

@@ -1,5 +1,6 @@
 // Ball and box through a layer and the activation behind it, as middle and half-width: see fused/region for the formulas. A
-// sample has n numbers at its output, `positions` for each channel; samples lie one after the other, and so do the parts.
+// sample has n numbers at its output; samples lie one after the other, and so do the parts. A channel has `positions` numbers: side
+// by side, or with `last` the channels of a position are side by side.
 
 // What lies behind the layer: nothing, so that the ends of the box are wanted; an activation.
 #define ENDS 0
@@ -20,6 +21,11 @@ DEVICE T to_x(T x, T t, i64 kind, T g) { return kind == ENDS || (x > 0 && (kind 
 // And to the threshold.
 DEVICE double to_t(T x, T t, i64 kind, T g) { return kind == CLIPPED && x >= t && t >= 0 ? (double)g : 0; }
 
+// The channel of a sample's number k.
+DEVICE u32 channel_of(i64 k, i64 positions, i64 channels, i64 last) {
+  return last ? (u32)k % (u32)channels : (u32)k / (u32)positions;
+}
+
 // The three parts of one number: clean, lower end, upper end; and whether the ball, not the box, gave the ends.
 struct Ends {
   T m, l, u;
@@ -37,10 +43,19 @@ DEVICE Ends meet(T center, T middle, T half, T bias, T reach) {
   return e;
 }
 
-// |w|, and the norms of the rows of n numbers; one block for each row.
-KERNEL weight_parts(const T *w, T *absolute, T *norms, i64 n) {
+// Number i of a row of a weight, in whose row the channels of a tap are side by side.
+DEVICE i64 turned(i64 i, i64 taps, i64 n) { return i % taps * (n / taps) + i / taps; }
+
+// |w|, and the norms of the rows of n numbers; one block for each row. With `turned_w` it and |w| have the channels of each of
+// `taps` side by side.
+KERNEL weight_parts(const T *w, T *turned_w, T *absolute, T *norms, i64 n, i64 taps) {
   i64 from = (i64)blockIdx.x * n;
-  WITHIN(i, n) absolute[from + i] = (T)fabs((double)w[from + i]);
+  WITHIN(i, n) {
+    i64 to = turned_w ? turned(i, taps, n) : i;
+    T x = w[from + i];
+    if (turned_w) turned_w[from + to] = x;
+    absolute[from + to] = (T)fabs((double)x);
+  }
   double norm = block_norm(w + from, 0, n);
   if (threadIdx.x == 0) norms[blockIdx.x] = (T)norm;
 }
@@ -120,7 +135,7 @@ KERNEL region_gaps_back(const T *z, const T *g, T *d, i64 n) {
 // 1 where upper > 0 and lower < t, and where there is a NaN. Of ENDS to (center, lower, upper).
 template <int W>
 DEVICE void region_forward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
-                           T *z, u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
+                           T *z, u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 kind) {
   i64 b = ROW(pieces);
   T r = radius[b];
   SHARE(W, k, n, pieces) {
@@ -129,7 +144,7 @@ DEVICE void region_forward(const T *both, const T *half, const T *radius, const 
     Pack<W, u8> open;
     if (kind == CLIPPED) t = load<W>(threshold + k);
     for (int w = 0; w < W; w++) {
-      u32 c = (u32)(k + w) / (u32)positions;
+      u32 c = channel_of(k + w, positions, channels, last);
       Ends e = meet(center.at[w], middle.at[w], h.at[w], bias ? bias[c] : (T)0, r * norms[c]);
       T at = kind == CLIPPED ? t.at[w] : (T)0;
       open.at[w] = !(e.u <= 0) && (kind != CLIPPED || !(e.l >= at));
@@ -150,13 +165,13 @@ DEVICE void region_forward(const T *both, const T *half, const T *radius, const 
 }
 
 KERNEL region_forward_4(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
-                        u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
-  region_forward<4>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, pieces, kind);
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 kind) {
+  region_forward<4>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, kind);
 }
 
 KERNEL region_forward_1(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
-                        u8 *mask, i64 all, i64 n, i64 positions, i64 pieces, i64 kind) {
-  region_forward<1>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, pieces, kind);
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 kind) {
+  region_forward<1>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, kind);
 }
 
 // The gradient `g` of what region_forward made to that `d` of both products and of |W| half. A block has a tile of a sample's
@@ -164,8 +179,8 @@ KERNEL region_forward_1(const T *both, const T *half, const T *radius, const T *
 // channels' norms, number by number; `radii` [batch, tiles, WARPS] those for each sample's radius.
 template <int W>
 DEVICE void region_backward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
-                            const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
-                            i64 group, i64 kind) {
+                            const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions,
+                            i64 channels, i64 last, i64 tiles, i64 group, i64 kind) {
   i64 tile = PIECE(tiles), from = ROW(tiles) * group, to = from + group < batch ? from + group : batch, all = batch * n;
   i64 k = (tile * THREADS + threadIdx.x) * W;
   double sums[3][W] = {};
@@ -173,7 +188,7 @@ DEVICE void region_backward(const T *both, const T *half, const T *radius, const
   T shift[W], norm[W];
   Pack<W> t;
   for (int w = 0; w < W; w++) {
-    channel[w] = k < n ? (u32)(k + w) / (u32)positions : 0;
+    channel[w] = k < n ? channel_of(k + w, positions, channels, last) : 0;
     shift[w] = bias ? bias[channel[w]] : (T)0;
     norm[w] = norms[channel[w]];
     t.at[w] = 0;
@@ -214,20 +229,22 @@ DEVICE void region_backward(const T *both, const T *half, const T *radius, const
 }
 
 KERNEL region_backward_4(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
-                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
-                         i64 group, i64 kind) {
-  region_backward<4>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, tiles, group, kind);
+                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions,
+                         i64 channels, i64 last, i64 tiles, i64 group, i64 kind) {
+  region_backward<4>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, channels, last, tiles,
+                     group, kind);
 }
 
 KERNEL region_backward_1(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
-                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 tiles,
-                         i64 group, i64 kind) {
-  region_backward<1>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, tiles, group, kind);
+                         const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions,
+                         i64 channels, i64 last, i64 tiles, i64 group, i64 kind) {
+  region_backward<1>(both, half, radius, norms, bias, threshold, g, d, parts, radii, batch, n, positions, channels, last, tiles,
+                     group, kind);
 }
 
 // The sums of region_backward's parts: a block for each channel, then one for each sample. `of_threshold` [n] if wanted.
 KERNEL region_sums(const double *parts, const double *radii, T *of_threshold, T *of_bias, T *of_norms, T *of_radius,
-                   i64 channels, i64 positions, i64 groups, i64 tiles) {
+                   i64 channels, i64 positions, i64 last, i64 groups, i64 tiles) {
   i64 n = channels * positions, c = blockIdx.x;
   if (c >= channels) {
     double sum = 0;
@@ -238,7 +255,7 @@ KERNEL region_sums(const double *parts, const double *radii, T *of_threshold, T 
   }
   double bias = 0, norm = 0;
   WITHIN(p, positions) {
-    i64 k = c * positions + p;
+    i64 k = last ? p * channels + c : c * positions + p;
     double threshold = 0;
     for (i64 group = 0; group < groups; group++) {
       const double *own = parts + group * 3 * n + k;
@@ -246,7 +263,7 @@ KERNEL region_sums(const double *parts, const double *radii, T *of_threshold, T 
       bias += own[n];
       norm += own[2 * n];
     }
-    if (of_threshold) of_threshold[k] = (T)threshold;
+    if (of_threshold) of_threshold[c * positions + p] = (T)threshold;
   }
   bias = block_sum(bias);
   norm = block_sum(norm);
@@ -255,11 +272,12 @@ KERNEL region_sums(const double *parts, const double *radii, T *of_threshold, T 
 
 // The weight's gradient: of its product, of |w|'s and of its rows' norms, rows of n numbers. A zero row's norm has none.
 KERNEL weight_gradient(const T *product, const T *absolute, const T *w, const T *norms, const T *of_norms, T *d, i64 count,
-                       i64 n) {
+                       i64 n, i64 taps, i64 last) {
   EACH(i, count) {
     u32 row = (u32)i / (u32)n;
+    i64 at = last ? row * n + turned(i - row * n, taps, n) : i;
     T x = w[i], of_norm = norms[row] == 0 ? (T)0 : x * (of_norms[row] / norms[row]);
-    d[i] = product[i] + (x > 0 ? absolute[i] : x < 0 ? -absolute[i] : (T)0) + of_norm;
+    d[i] = product[at] + (x > 0 ? absolute[at] : x < 0 ? -absolute[at] : (T)0) + of_norm;
   }
 }
 

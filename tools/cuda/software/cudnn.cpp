@@ -181,6 +181,14 @@ static int algorithms(int first, int second, int wanted, int *count, Performance
   return SUCCESS;
 }
 
+static int measured(Direction way, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k, const Tensor *y,
+                    void *ys, void *workspace, size_t bytes) {
+  static const double one = 1, zero = 0;
+  static const float one_f = 1, zero_f = 0;
+  const void *once = x->type == DOUBLE ? (const void *)&one : &one_f, *nothing = x->type == DOUBLE ? (const void *)&zero : &zero_f;
+  return convolve(way, x, xs, w, ws, k, y, ys, 0, workspace, bytes, once, nothing);
+}
+
 extern "C" {
 
 int cudnnCreate(void **handle) { return *handle = new char, SUCCESS; }
@@ -229,6 +237,28 @@ int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Tensor *x, Tensor *y, 
                                                   int *count, Performance *to) {
   if (int wrong = fits(x, w, k, y)) return wrong;
   return algorithms(0, 1, wanted, count, to);
+}
+
+// Measured alike: the arguments have to be there, and what the result held is lost.
+int cudnnFindConvolutionForwardAlgorithmEx(void *handle, Tensor *x, void *xs, Tensor *w, void *ws, Convolution *k, Tensor *y,
+                                           void *ys, int wanted, int *count, Performance *to, void *workspace, size_t bytes) {
+  if (int wrong = measured(FORWARD, x, xs, w, ws, k, y, ys, workspace, bytes))
+    return wrong;
+  return cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, k, y, wanted, count, to);
+}
+int cudnnFindConvolutionBackwardDataAlgorithmEx(void *handle, Tensor *w, void *ws, Tensor *y, void *ys, Convolution *k,
+                                                Tensor *x, void *xs, int wanted, int *count, Performance *to, void *workspace,
+                                                size_t bytes) {
+  if (int wrong = measured(DATA, x, xs, w, ws, k, y, ys, workspace, bytes))
+    return wrong;
+  return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, w, y, k, x, wanted, count, to);
+}
+int cudnnFindConvolutionBackwardFilterAlgorithmEx(void *handle, Tensor *x, void *xs, Tensor *y, void *ys, Convolution *k,
+                                                  Tensor *w, void *ws, int wanted, int *count, Performance *to,
+                                                  void *workspace, size_t bytes) {
+  if (int wrong = measured(FILTER, x, xs, w, ws, k, y, ys, workspace, bytes))
+    return wrong;
+  return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, x, y, k, w, wanted, count, to);
 }
 
 int cudnnGetConvolutionForwardWorkspaceSize(void *, Tensor *x, Tensor *w, Convolution *k, Tensor *y, int, size_t *bytes) {

@@ -1,0 +1,86 @@
+//! In which order the numbers of an activation lie in memory
+//!
+//! ```text
+//! Planes   [B, C, H, W]   a channel's plane by plane: what every operation and every script sees
+//! Last     [B, H, W, C]   the channels of a pixel side by side: what tensor cores want of convolutions
+//! ```
+//!
+//! Between two convolutions on a GPU under TF32 or bf16 activations, masks and vectors of power iterations stay in the second
+//! order; whoever asks for them gets the first. A weight `[O, I, KH, KW]` then is `[O, KH, KW, I]`.
+
+use super::kernels::{self, Arg, Blocks, Source, launch, room};
+use super::precision::{Precision, current};
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    #[default]
+    Planes,
+    Last,
+}
+
+/// The order that convolutions of this number type want on this device. `WORKBENCH_CUDA_ORDER=planes` keeps to the first.
+pub fn wanted(dtype: DType, device: &Device) -> Order {
+    let tensor_cores = dtype == DType::F32 && current() != Precision::F32 && kernels::on(device);
+    let kept = || std::env::var("WORKBENCH_CUDA_ORDER").is_ok_and(|order| order == "planes");
+    if tensor_cores && !kept() { Order::Last } else { Order::Planes }
+}
+
+/// `[..., C, H, W]` in this order.
+pub fn shape(planes: &[usize], order: Order) -> Vec<usize> {
+    match (planes, order) {
+        ([rest @ .., c, h, w], Order::Last) => [rest, &[*h, *w, *c]].concat(),
+        _ => planes.to_vec(),
+    }
+}
+
+/// The other way: what is of this shape in this order, seen plane by plane.
+pub fn planes(shape: &[usize], order: Order) -> Vec<usize> {
+    match (shape, order) {
+        ([rest @ .., h, w, c], Order::Last) => [rest, &[*c, *h, *w]].concat(),
+        _ => shape.to_vec(),
+    }
+}
+
+/// `x`, whose memory is in the order `from`, with its memory in the order `to`: `[..., C, H, W]` or `[..., H, W, C]`, contiguous.
+/// f32, f64 or u8, where [`kernels::on`] its device. No gradient.
+pub fn turned(x: &Tensor, from: Order, to: Order) -> Result<Tensor> {
+    if from == to {
+        return x.contiguous();
+    }
+    let x = x.contiguous()?;
+    let [rest @ .., p, q, r] = x.dims() else { bail!("turned: {:?} has no channels, rows and columns", x.dims()) };
+    let ([rest, p, q, r], (a, b)) = match from {
+        Order::Planes => ([rest, &[*q], &[*r], &[*p]], (*p, q * r)),
+        Order::Last => ([rest, &[*r], &[*p], &[*q]], (p * q, *r)),
+    };
+    let y = room([rest, p, q, r].concat(), x.dtype(), x.device())?;
+    let kernel = if x.dtype() == DType::U8 { "turn_bytes" } else { "turn_numbers" };
+    let rows = x.elem_count() / (a * b).max(1);
+    let args = [&[(&x).into(), (&y).into()][..], &[a, b].map(Arg::Count)].concat();
+    launch(Source::Order, kernel, &x, Blocks::Exactly(rows * a.div_ceil(32) * b.div_ceil(32)), &args)?;
+    Ok(y)
+}
+
+/// A tensor in memory of the order `order` as one that is seen plane by plane, without a copy.
+pub fn seen(x: &Tensor, order: Order) -> Result<Tensor> {
+    match (order, x.rank()) {
+        (Order::Planes, _) => Ok(x.clone()),
+        (Order::Last, rank @ 3..) => {
+            let axes: Vec<usize> = (0..rank - 3).chain([rank - 1, rank - 3, rank - 2]).collect();
+            x.permute(axes)
+        }
+        _ => bail!("seen: {:?} has no channels, rows and columns", x.dims()),
+    }
+}
+
+/// The memory of `x`, which is seen plane by plane, in the order `wanted`: without a copy where it lies so.
+pub fn memory(x: &Tensor, wanted: Order) -> Result<Tensor> {
+    if wanted == Order::Planes {
+        return x.contiguous();
+    }
+    let rank = x.rank();
+    let axes: Vec<usize> = (0..rank - 3).chain([rank - 2, rank - 1, rank - 3]).collect();
+    let last = x.permute(axes)?;
+    if last.is_contiguous() { Ok(last) } else { turned(x, Order::Planes, Order::Last) }
+}
