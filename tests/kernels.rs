@@ -232,7 +232,19 @@ fn regions_through_several_layers() {
         |channels, kernel, stride| LayerSpec::Conv2d { channels, kernel, stride, padding: 1, bias: channels != 6 };
     let linear = |features| LayerSpec::Linear { features, bias: true };
     let (clipped, relu, flat) = (LayerSpec::ReluTheta { theta: 0.7 }, LayerSpec::Relu, LayerSpec::Flatten);
+    let (maxmin, sorted) = (LayerSpec::MaxMin, LayerSpec::ClippedMaxMin { max: 0.3, min: -0.2 });
     let cases = [
+        (
+            vec![3, 7, 6],
+            5,
+            vec![conv(8, 3, 1), sorted.clone(), conv(6, 3, 2), sorted.clone(), flat.clone(), linear(10)],
+        ),
+        (
+            vec![2, 8, 8],
+            3,
+            vec![conv(8, 3, 1), maxmin.clone(), conv(16, 4, 2), sorted.clone(), flat.clone(), linear(12)],
+        ),
+        (vec![10], 150, vec![linear(14), sorted, linear(16), maxmin, linear(4)]),
         (
             vec![3, 7, 6],
             5,
@@ -260,16 +272,18 @@ fn regions_through_several_layers() {
                     }
                     Operation::Linear { bias, .. } => Operation::Linear { weight: next(), bias: bias.map(|_| next()) },
                     Operation::Clip { .. } => Operation::Clip { threshold: next() },
+                    Operation::ClippedMaxMin { .. } => Operation::ClippedMaxMin { max: next(), min: next() },
                     other => other,
                 };
                 if layer.is_affine() {
                     let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
                     region = region.affine(&layer, &(sigma * 0.3)?)?;
                 } else {
-                    if layer.is_activation() {
-                        masks.push(workbench::bounds::varying(&layer, &region)?.unwrap().to_dtype(a[0].dtype())?);
-                    }
+                    let before = region.clone();
                     region = region.activation(&layer, false)?;
+                    let read = if layer.is_maxmin() { &region } else { &before };
+                    let mask = if layer.is_activation() { workbench::bounds::varying(&layer, read)? } else { None };
+                    masks.extend(mask.map(|mask| mask.to_dtype(a[0].dtype())).transpose()?);
                 }
             }
             let (below, above) = region.gaps()?;

@@ -208,13 +208,14 @@ impl Region {
         }
     }
 
-    /// Which outputs of a clipped activation or a ReLU vary, where the kernel that finds it also makes what lies behind it.
+    /// Which outputs of an activation vary, where the kernel that finds it also makes what lies behind it.
     pub(super) fn varying(&self, activation: &Layer) -> Result<Option<Tensor>> {
         match (&self.parts, &activation.operation) {
             (Parts::Behind(behind), Operation::Clip { threshold }) if self.fits(threshold) => {
                 Ok(Some(behind.activated(Some(threshold))?.1))
             }
             (Parts::Behind(behind), Operation::Relu) => Ok(Some(behind.activated(None)?.1)),
+            (Parts::Middles(middles), Operation::ClippedMaxMin { max, .. }) => Ok(middles.sorted_mask(max)),
             _ => Ok(None),
         }
     }
@@ -256,6 +257,10 @@ impl Region {
                 Parts::Middles(behind.activated(Some(threshold))?.0)
             }
             (Operation::Relu, Parts::Behind(behind)) => Parts::Middles(behind.activated(None)?.0),
+            (Operation::MaxMin, Parts::Behind(behind)) => Parts::Middles(behind.sorted(None)?),
+            (Operation::ClippedMaxMin { max, min }, Parts::Behind(behind)) => {
+                Parts::Middles(behind.sorted(Some((max, min)))?)
+            }
             (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || kernels::serve(threshold) => {
                 Parts::Ends(clip_tracked(&self.all()?, threshold)?)
             }

@@ -7,7 +7,7 @@
 //!             center' = f(m)   middle' = (f(l) + f(u))/2   half' = (f(u) - f(l))/2     and which outputs can vary
 //! ```
 //!
-//! All that comes behind the products is one kernel, forward and backward; l and u themselves are never written unless
+//! The same with MaxMin for f, which sorts two halves of the channels. All that comes behind the products is one kernel, forward and backward; l and u themselves are never written unless
 //! somebody asks for them ([`Behind::ends`]). A region between two layers is kept as middle and half-width, which is what the
 //! next products want.
 
@@ -38,6 +38,8 @@ pub struct Middles {
     dims: Rc<[usize]>,
     planes: Rc<OnceCell<Tracked>>,
     ends: Rc<OnceCell<Tracked>>,
+    /// Which numbers vary behind MaxMin clipped at these thresholds (the upper's identity).
+    sorted: Option<(TensorId, Tensor)>,
 }
 
 /// One kernel over `n` numbers of each of three parts.
@@ -69,12 +71,17 @@ fn ordered(x: &Tracked, from: Order, to: Order) -> Result<Tracked> {
 
 impl Middles {
     fn new(parts: Tracked, order: Order, dims: &[usize]) -> Self {
-        Self { parts, order, dims: dims.into(), planes: Rc::default(), ends: Rc::default() }
+        Self { parts, order, dims: dims.into(), planes: Rc::default(), ends: Rc::default(), sorted: None }
     }
 
     /// The shape of each part, `[B, ...]`.
     pub fn dims(&self) -> &[usize] {
         &self.dims
+    }
+
+    /// Which numbers vary, where these lie behind MaxMin clipped at `max`.
+    pub fn sorted_mask(&self, max: &Tensor) -> Option<Tensor> {
+        self.sorted.as_ref().filter(|(of, _)| *of == max.id()).map(|(_, mask)| mask.clone())
     }
 
     /// Center, middle and half-width, plane by plane.
@@ -145,12 +152,29 @@ impl Middles {
     }
 }
 
-/// What lies behind a layer, by the number that the kernels know.
+/// What lies behind a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Ends = 0,
     Relu = 1,
     Clipped = 2,
+    Sorted = 3,
+    SortedClipped = 4,
+}
+
+impl Kind {
+    fn sorts(self) -> bool {
+        matches!(self, Self::Sorted | Self::SortedClipped)
+    }
+
+    /// Its source, and what it is called there.
+    fn number(self) -> (Source, usize) {
+        match self {
+            Self::Sorted => (Source::Sorted, 0),
+            Self::SortedClipped => (Source::Sorted, 1),
+            other => (SOURCE, other as usize),
+        }
+    }
 }
 
 /// A region behind an affine layer, as the layer's products: what they make with bias and ball is computed together with
@@ -269,6 +293,16 @@ impl Behind {
         *self.0.activated.borrow_mut() = Some((id, made.clone(), mask.clone()));
         Ok((made, mask))
     }
+
+    /// Behind MaxMin, or MaxMin clipped at `max` and `min` `[1, C / 2, ...]`.
+    pub fn sorted(&self, thresholds: Option<(&Tensor, &Tensor)>) -> Result<Middles> {
+        let kind = if thresholds.is_some() { Kind::SortedClipped } else { Kind::Sorted };
+        let both = thresholds.map(|(max, min)| Tensor::cat(&[max, min], 1)).transpose()?;
+        let (parts, mask) = self.0.behind(kind, both.as_ref())?;
+        let seen = |max: &Tensor| Ok::<_, candle_core::Error>((max.id(), order::seen(&mask, self.0.numbers.order)?));
+        let sorted = thresholds.map(|(max, _)| seen(max)).transpose()?;
+        Ok(Middles { sorted, ..Middles::new(parts, self.0.numbers.order, &self.0.dims) })
+    }
 }
 
 impl State {
@@ -278,13 +312,21 @@ impl State {
         let Numbers { batch, n, .. } = numbers;
         let shape = numbers.half.dims();
         let z = like(&numbers.half, [&[3], shape].concat())?;
-        let mask = room(if kind == Kind::Ends { &[1][..] } else { shape }, DType::U8, z.device())?;
-        let width = width(n, &numbers.read_by_width(&z, t.as_ref()))?;
-        let (kernel, pieces) = (by_width(width, ["region_forward_1", "region_forward_4"]), pieces(n, width));
+        let masked = !matches!(kind, Kind::Ends | Kind::Sorted);
+        let mask = room(if masked { shape } else { &[1][..] }, DType::U8, z.device())?;
         let [positions, channels, last] = numbers.channels();
-        let counts = [batch * n, n, positions, channels, last, pieces, kind as usize].map(Arg::Count);
+        let (source, number) = kind.number();
+        // Of pairs half as many, and in the one order as long as half of the channels.
+        let (own, row) = if kind.sorts() { (n / 2, if last == 1 { channels / 2 } else { n / 2 }) } else { (n, n) };
+        let width = width(row, &numbers.read_by_width(&z, t.as_ref()))?;
+        let pieces = pieces(own, width);
+        let kernels = match kind.sorts() {
+            false => ["region_forward_1", "region_forward_4"],
+            true => ["sorted_forward_1", "sorted_forward_4"],
+        };
+        let counts = [batch * n, n, positions, channels, last, pieces, number].map(Arg::Count);
         let args = [&numbers.read(t.as_ref())[..], &[(&z).into(), (&mask).into()], &counts].concat();
-        launch(SOURCE, kernel, &z, Blocks::Exactly(batch * pieces), &args)?;
+        launch(source, by_width(width, kernels), &z, Blocks::Exactly(batch * pieces), &args)?;
         let shape_of_t = threshold.map(|t| t.dims().to_vec());
         let backward = move |gradient: Arriving, _: bool| {
             let found = numbers.backward(kind, t.as_ref(), &gradient.tensor.contiguous()?)?;
@@ -328,17 +370,24 @@ impl Numbers {
             [row.narrow(0, 0, all)?, row.narrow(0, all, channels)?, row.narrow(0, all + channels, channels)?];
         let of_radius = like(g, batch)?;
         let of_threshold = threshold.map(|t| like(g, t.elem_count())).transpose()?;
-        let width = width(n, &[&self.read_by_width(g, threshold)[..], &[&d]].concat())?;
+        let (source, number) = kind.number();
+        let (width, own) = match kind.sorts() {
+            false => (width(n, &[&self.read_by_width(g, threshold)[..], &[&d]].concat())?, n),
+            true => (1, n / 2),
+        };
         // As many groups of samples as keep the device busy.
-        let tiles = n.div_ceil(THREADS * width);
+        let tiles = own.div_ceil(THREADS * width);
         let group = batch.div_ceil(BUSY.div_ceil(tiles).min(GROUPS));
         let groups = batch.div_ceil(group);
         let wide = |shape: &[usize]| room(shape, DType::F64, g.device());
         let (parts, radii) = (wide(&[groups, 3, n])?, wide(&[batch, tiles, WARPS])?);
-        let sizes = [batch, n, positions, channels, last, tiles, group, kind as usize].map(Arg::Count);
+        let sizes = [batch, n, positions, channels, last, tiles, group, number].map(Arg::Count);
         let args = [&self.read(threshold)[..], &[g, &d, &parts, &radii].map(Arg::Tensor), &sizes].concat();
-        let kernel = by_width(width, ["region_backward_1", "region_backward_4"]);
-        launch(SOURCE, kernel, g, Blocks::Exactly(groups * tiles), &args)?;
+        let kernel = match kind.sorts() {
+            false => by_width(width, ["region_backward_1", "region_backward_4"]),
+            true => "sorted_backward",
+        };
+        launch(source, kernel, g, Blocks::Exactly(groups * tiles), &args)?;
         let tensors = [Arg::Tensor(&parts), Arg::Tensor(&radii), of_threshold.as_ref().into()];
         let results = [&of_bias, &of_norms, &of_radius].map(Arg::Tensor);
         let sizes = [channels, positions, last, groups, tiles].map(Arg::Count);

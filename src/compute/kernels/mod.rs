@@ -33,6 +33,7 @@ pub enum Source {
     Power,
     Passes,
     Region,
+    Sorted,
     Worst,
     Train,
     Rows,
@@ -42,11 +43,12 @@ pub enum Source {
 }
 
 impl Source {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Elementwise,
         Self::Power,
         Self::Passes,
         Self::Region,
+        Self::Sorted,
         Self::Worst,
         Self::Train,
         Self::Rows,
@@ -61,6 +63,7 @@ impl Source {
             Self::Power => "power",
             Self::Passes => "passes",
             Self::Region => "region",
+            Self::Sorted => "sorted",
             Self::Worst => "worst",
             Self::Train => "train",
             Self::Rows => "rows",
@@ -77,6 +80,7 @@ impl Source {
             Self::Power => include_str!("power.cu"),
             Self::Passes => include_str!("passes.cu"),
             Self::Region => include_str!("region.cu"),
+            Self::Sorted => include_str!("sorted.cu"),
             Self::Worst => include_str!("worst.cu"),
             Self::Train => include_str!("train.cu"),
             Self::Rows => include_str!("rows.cu"),
@@ -89,7 +93,8 @@ impl Source {
     /// What a compiler gets for the number type float, or double.
     pub fn program(self, double: bool) -> String {
         let number = if double { "double" } else { "float" };
-        format!("typedef {number} T;\n{PRELUDE}\n{}", self.text())
+        let common = if matches!(self, Self::Region | Self::Sorted) { include_str!("region.cuh") } else { "" };
+        format!("typedef {number} T;\n{PRELUDE}\n{common}\n{}", self.text())
     }
 
     /// The names of its kernels.
