@@ -1,7 +1,7 @@
 //! CUDA: our own kernels through NVRTC, convolutions through cuDNN
 //!
-//! Written and compiled without a GPU at hand, and never run on one; what the kernels compute is tested on the host
-//! (`tests/kernels.rs`).
+//! Written and compiled without a GPU at hand, and never run on one; all of it is tested on a GPU in software
+//! (`tools/cuda/software`).
 //!
 //! All work of a device goes to one stream, whichever thread asks for it, so that it happens in the order of the calls and
 //! memory may be given back as soon as its last use has been asked for.
@@ -94,10 +94,15 @@ fn load(device: &CudaDevice, job: &Job) -> Result<CudaFunction> {
     Ok(device.get_or_load_custom_func(job.kernel, &module, program)?.into_cuda_function())
 }
 
-/// The PTX of a source. No fast mathematics: f64 is what certificates rest on.
+/// The PTX of a source. No fast mathematics, and no product and sum in one: what two kernels compute alike is then the same number,
+/// on the host too.
 fn compile(source: Source, double: bool, (major, minor): (i32, i32)) -> Result<String> {
     let options = CompileOptions {
-        options: vec![format!("--gpu-architecture=compute_{major}{minor}")],
+        options: vec![
+            format!("--gpu-architecture=compute_{major}{minor}"),
+            "--std=c++17".into(),
+            "--fmad=false".into(),
+        ],
         name: Some(format!("{}.cu", source.name())),
         ..Default::default()
     };

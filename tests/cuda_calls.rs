@@ -1,0 +1,79 @@
+//! What a step of training asks of a GPU, counted on the GPU in software (`tools/cuda/software`): nothing is read back or waited
+//! for, nothing stays behind, and the calls are no more than they were. Skipped where that GPU is not in use.
+
+mod common;
+
+use common::program::Folder;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Is the program at hand one that finds the software GPU?
+fn there() -> bool {
+    let folder = std::env::var("CUDA_LAZY_PATH").unwrap_or_default();
+    let found = cfg!(feature = "cuda") && Path::new(&folder).join("threads.hpp").exists();
+    if !found {
+        println!("skipped: needs `--features cuda` and the environment of tools/cuda/software/setup.sh");
+    }
+    found
+}
+
+/// The lines that one more step adds to the account, by kind, and how the convolutions of it lie in memory.
+fn of_a_step(settings: &[&str]) -> (HashMap<String, i64>, HashMap<String, i64>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/gpu_step.rhai");
+    let (mut kinds, mut orders) = (HashMap::new(), HashMap::new());
+    for (steps, sign) in [("steps=1", -1), ("steps=2", 1)] {
+        let folder = Folder::new(&[]);
+        let account = folder.path().join("account");
+        let mut arguments = vec!["run", script.to_str().unwrap(), "--device", "cuda"];
+        for setting in [steps, "warm=1", "batch=4", "count=4"].iter().chain(settings) {
+            arguments.extend(["--set", setting]);
+        }
+        let mut command = folder.command(&arguments);
+        let told = folder.shown(&command.env("SOFTWARE_GPU_TRACE", &account).output().unwrap());
+        assert!(told.ends_with("exit code 0"), "{told}");
+        for line in std::fs::read_to_string(account).unwrap().lines() {
+            let words: Vec<&str> = line.split('\t').collect();
+            *kinds.entry(words[0].to_string()).or_default() += sign;
+            if words[0] == "convolution" {
+                *orders.entry(words[2..4].join(" ")).or_default() += sign;
+            }
+        }
+    }
+    (kinds, orders)
+}
+
+#[test]
+fn a_step_of_training() {
+    if !there() {
+        return;
+    }
+    for (settings, most, order) in [
+        (["net=cifar10_6c2f", "precisions=f32"], 600, "f32 nchw"),
+        (["net=cifar10_6c2f", "precisions=tf32"], 650, "tf32 nhwc"),
+        (["net=cifar10_6c2f_maxmin", "precisions=tf32"], 700, "tf32 nhwc"),
+        (["net=mnist_4c3f", "precisions=bf16"], 1000, "bf16 nhwc"),
+    ] {
+        let (kinds, orders) = of_a_step(&settings);
+        let count = |kind: &str| kinds.get(kind).copied().unwrap_or(0);
+        for never in ["from the device", "wait", "event", "free and wait"] {
+            assert_eq!(count(never), 0, "{settings:?}: {never}: {kinds:?}");
+        }
+        assert_eq!(count("alloc"), count("free"), "{settings:?}: what a step takes it gives back");
+        assert!(count("to the device") <= 12, "{settings:?}: {kinds:?}");
+        let calls = ["launch", "convolution", "product", "copy", "set", "to the device"].map(count).iter().sum::<i64>();
+        assert!((100..=most).contains(&calls), "{settings:?}: {calls} calls, {most} at most: {kinds:?}");
+        let others: Vec<_> = orders.iter().filter(|(kind, n)| **n > 0 && *kind != order).collect();
+        assert!(others.is_empty(), "{settings:?}: {orders:?}");
+    }
+}
+
+/// The certification of a batch waits for its one number.
+#[test]
+fn a_batch_to_certify() {
+    if !there() {
+        return;
+    }
+    let (kinds, _) = of_a_step(&["what=certify", "iterations=7", "precisions=tf32"]);
+    assert_eq!(kinds.get("from the device"), Some(&1), "{kinds:?}");
+    assert_eq!(kinds.get("alloc"), kinds.get("free"), "{kinds:?}");
+}

@@ -1,0 +1,111 @@
+//! Steps of Adam, thresholds, a whole training.
+
+use super::common::emulation::on_the_host;
+use super::common::{Lab, random_net_on, tensor_of, values};
+use super::{CPU, as_for_tensor_cores, draw, gap};
+use candle_core::{DType, Tensor, Var};
+use std::rc::Rc;
+use workbench::compute::random::Generator;
+use workbench::nn::{LayerSpec, Sequential};
+use workbench::train::optimizer::{Optimizer, OptimizerKind};
+
+#[test]
+fn steps_of_adam() {
+    let random = Generator::new(8);
+    // Several parameters at once, of one block and of several.
+    let shapes = [vec![300], vec![1], vec![70, 61], vec![1024]];
+    let (start, goal): (Vec<_>, Vec<_>) = shapes.iter().map(|s| (draw(&random, s), draw(&random, s))).unzip();
+    let steps = |dtype: DType| {
+        let var = |t: &Tensor| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap();
+        let named: Vec<_> = start.iter().enumerate().map(|(i, t)| (i.to_string(), var(t))).collect();
+        let kind = OptimizerKind::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, decoupled: true };
+        let mut optimizer = Optimizer::new(kind, &named, 0.05, 0.01, Some(2.0)).unwrap();
+        for _ in 0..25 {
+            let mut loss = Tensor::zeros((), dtype, &CPU).unwrap();
+            for ((_, p), goal) in named.iter().zip(&goal) {
+                let off = (p.as_tensor() - goal.to_dtype(dtype).unwrap()).unwrap();
+                loss = (loss + off.sqr().unwrap().sum_all().unwrap()).unwrap();
+            }
+            optimizer.step(&loss, None).unwrap();
+        }
+        let flat = |p: &Var| p.as_tensor().detach().flatten_all().unwrap();
+        Tensor::cat(&named.iter().map(|(_, p)| flat(p)).collect::<Vec<_>>(), 0).unwrap()
+    };
+    let truth = steps(DType::F64);
+    for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        let Some(found) = on_the_host(|| steps(dtype)) else { return };
+        assert!(gap(&found, &truth) < tolerance);
+    }
+}
+
+/// Thresholds that have gone below 0 come back to it, and a broken one stays broken.
+#[test]
+fn thresholds_are_projected() {
+    let specs = [LayerSpec::ReluTheta { theta: 1.0 }, LayerSpec::Linear { features: 900, bias: true }];
+    let specs =
+        [&specs[..], &[LayerSpec::ReluTheta { theta: 1.0 }, LayerSpec::Linear { features: 2, bias: true }]].concat();
+    let random = Generator::new(10);
+    let model = Sequential::new(&[1300], &specs, DType::F32, &CPU, &random).unwrap();
+    let thresholds: Vec<_> = model.parameters().iter().filter(|(name, _)| name.ends_with("threshold")).collect();
+    let mut wanted = vec![];
+    for (_, var) in &thresholds {
+        let mut numbers = values(&draw(&random, var.dims()));
+        numbers[3] = f64::NAN;
+        wanted.push(numbers.iter().map(|x| if *x < 0.0 { 0.0 } else { *x as f32 }).collect::<Vec<f32>>());
+        var.set(&Tensor::from_vec(numbers, var.shape(), &CPU).unwrap().to_dtype(DType::F32).unwrap()).unwrap();
+    }
+    if on_the_host(|| model.project_thresholds().unwrap()).is_none() {
+        return;
+    }
+    for ((_, var), wanted) in thresholds.iter().zip(wanted) {
+        let found = var.as_tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(found.iter().zip(&wanted).all(|(a, b)| a == b || a.is_nan() && b.is_nan()));
+    }
+}
+
+/// Training as a script does it: the same losses, step by step, and the same parameters at the end.
+#[test]
+fn a_trajectory_of_training() {
+    let script = r#"
+        import "std/local_lip" as lip;
+        import "std/losses" as losses;
+        let optimizer = adam(model, #{ lr: 0.01 });
+        let found = [];
+        for step in 0..8 {
+            let from = (step % 2) * 6;
+            let at = x[from..from + 6];
+            let label = y[from..from + 6];
+            let bounds = lip::bounds(model, at, 0.05, fresh_vectors(model, 6), #{ iterations: 2 });
+            let worst = worst_logits(model, bounds, label);
+            let loss = losses::bcp(bounds.logits, worst, label, 0.5);
+            optimizer.step(loss);
+            found.push(loss);
+        }
+        stack(found, 0)
+    "#;
+    let random = Generator::new(9);
+    for _ in 0..4 {
+        let net = random_net_on(&random, &CPU);
+        let classes = net.output()[0] as u32;
+        let x = random.uniform(0.0, 1.0, [&[12], net.input()].concat(), DType::F64, &CPU).unwrap();
+        let y = Tensor::new((0..12u32).map(|i| i % classes).collect::<Vec<_>>(), &CPU).unwrap();
+        let train = |dtype: DType| {
+            let model = Rc::new(net.to_dtype(dtype).unwrap());
+            let mut lab = Lab::new();
+            lab.model("model", &model).tensor("x", &x.to_dtype(dtype).unwrap()).tensor("y", &y);
+            let losses = tensor_of(&lab.run(script)).detach();
+            let parameters = model.parameters().iter().map(|(_, v)| v.as_tensor().detach().flatten_all().unwrap());
+            (losses, Tensor::cat(&parameters.collect::<Vec<_>>(), 0).unwrap())
+        };
+        let truth = train(DType::F64);
+        // Adam divides by the size of gradients, so that rounding grows faster in f32 than the loss shows.
+        for (dtype, of_losses, of_parameters) in [(DType::F64, 1e-6, 1e-5), (DType::F32, 1e-4, 1e-2)] {
+            let Some(plain) = on_the_host(|| train(dtype)) else { return };
+            let Some(turned) = on_the_host(|| as_for_tensor_cores(|| train(dtype))) else { return };
+            for found in [plain, turned] {
+                let gaps = (gap(&found.0, &truth.0), gap(&found.1, &truth.1));
+                assert!(gaps.0 < of_losses && gaps.1 < of_parameters, "{dtype:?}: {gaps:?}\n{}\n{}", found.0, truth.0);
+            }
+        }
+    }
+}
