@@ -2,15 +2,15 @@
 //! product and one pass, nothing read back.
 //!
 //! ```text
-//! v <- I_out W u / ||u||      u <- I_in W^T v / ||v||      sigma = ||u||
+//! v <- I_out W u / (||u|| s)      u <- I_in W^T v / (||v|| s)      sigma = s ||u||      s = ||W||_F
 //! ```
 //!
 //! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a norm before
-//! it has read the whole vector. A sample that the masked map sends to zero at the first step goes on from a generic left
+//! it has read the whole vector. The Frobenius norm keeps vectors near length 1 whatever the size of the weights. A sample that the masked map sends to zero at the first step goes on from a generic left
 //! vector, as in [`super::power_device`].
 
 use super::norm::{Iterated, PowerOptions, SingularVectors};
-use crate::compute::fused::passes::{masked, pass, restart};
+use crate::compute::fused::passes::{Norms, masked, pass, restart};
 use crate::compute::fused::weights::Map;
 use crate::compute::interrupt;
 use crate::compute::order::{self, Order, memory};
@@ -56,6 +56,8 @@ pub fn iterate(
         _ => None,
     };
     let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.ordered(weight)?))).transpose()?;
+    let size = map.as_ref().map(|(_, weight)| Norms::of_all(weight)).transpose()?;
+    let size = size.as_ref();
     let apply = |u: &Tensor| match &map {
         Some((map, w)) => map.apply(u, w)?.contiguous(),
         None => layer.apply(u)?.contiguous(),
@@ -73,18 +75,18 @@ pub fn iterate(
     for iteration in 0..options.iterations {
         interrupt::check()?;
         let v = apply(&u)?;
-        let of_v = pass(&v, rows, of_u.as_ref())?;
+        let of_v = pass(&v, rows, of_u.as_ref(), size)?;
         if iteration == 0 {
             restart(&v, rows, &of_v)?;
         }
         u = adjoint(&v)?;
-        of_u = Some(pass(&u, columns, Some(&of_v))?);
+        of_u = Some(pass(&u, columns, Some(&of_v), size)?);
         left = Some((v, of_v));
     }
     let (Some(of_u), Some((v, of_v))) = (of_u, left) else { bail!("spectral_norm: 0 iterations") };
     let batch = u.dim(0)?;
     Ok(Iterated {
-        sigma: of_u.values(dtype)?,
+        sigma: of_u.values(size, dtype)?,
         u: SingularVectors::with_norms(u, of_u, order),
         v: SingularVectors::with_norms(v, of_v, order),
         iterations: vec![options.iterations as u32; batch],

@@ -1,4 +1,4 @@
-//! Tensors in files: safetensors and npy.
+//! Tensors in files: safetensors and npy; and where files of this program's own lie.
 //!
 //! A file is written beside its final name, synced and renamed, so that a killed process or a full disk leaves the old
 //! one. Errors name the file and what is wrong with it.
@@ -7,7 +7,7 @@ use super::error::message;
 use candle_core::{Device, Error, Result, Tensor};
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Named tensors of a file.
 pub type Tensors = HashMap<String, Tensor>;
@@ -93,6 +93,17 @@ pub fn temporary() -> tempfile::Builder<'static, 'static> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder
+}
+
+/// The folder of this program in the user's cache; the XDG specification has relative paths ignored.
+pub fn cache_folder(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let base = env("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| env("HOME").map(|h| h.join(".cache")));
+    base.map(|p| p.join("workbench"))
+}
+
+/// An environment variable as a path; one that is set to nothing counts as not set.
+pub fn variable(key: &str) -> Option<PathBuf> {
+    std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn folder_of(path: &Path) -> &Path {

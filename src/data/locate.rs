@@ -5,6 +5,7 @@ use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::manifest::{Manifest, is_path};
 use super::read::Input;
+use crate::compute::files::cache_folder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -61,12 +62,6 @@ fn folders(beside: Option<&Path>, data_dir: Option<&Path>, env: &dyn Fn(&str) ->
     folders.extend(env("WORKBENCH_DATA"));
     folders.extend(cache.map(|p| p.join("datasets")));
     folders
-}
-
-/// The folder of this program in the user's cache; the XDG specification has relative paths ignored.
-pub fn cache_folder(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let base = env("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| env("HOME").map(|h| h.join(".cache")));
-    base.map(|p| p.join("workbench"))
 }
 
 /// Where a data folder may hold the files: under the data set's name and directly, each with and without the folder that

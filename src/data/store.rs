@@ -8,9 +8,10 @@ use super::decoded::{self, Decoded, Unusable};
 use super::error::{Error, Result};
 use super::idx::Raw;
 use super::load::Loader;
-use super::locate::{Located, cache_folder};
+use super::locate::Located;
 use super::manifest::{Format, Manifest, PlainName, Sha256};
 use super::{digest, split_files};
+use crate::compute::files;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -24,7 +25,7 @@ pub fn fetched_path(manifest: &Manifest, split: &str) -> Option<PathBuf> {
 }
 
 fn path(manifest: &Manifest, split: &str, key: &str) -> Option<PathBuf> {
-    let cache = cache_folder(&|key| std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from))?;
+    let cache = files::cache_folder(&files::variable)?;
     Some(cache.join("decoded").join(format!("{}-{split}-{}", manifest.name.as_str(), &key[..16])))
 }
 

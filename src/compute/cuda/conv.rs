@@ -5,7 +5,7 @@
 
 use super::address;
 use super::cudnn::Handle;
-use super::plan::{Key, Numbers, Plan};
+use super::plan::{ALIGNED, Key, Numbers, Plan};
 use crate::compute::geometry::Geometry;
 use crate::compute::order::Order;
 use crate::compute::precision::{Precision, current};
@@ -56,8 +56,8 @@ impl Room {
         plan
     }
 
-    /// A workspace of at least so many bytes: where it begins, and its size.
-    fn workspace(&mut self, device: &CudaDevice, bytes: usize) -> Result<(u64, usize)> {
+    /// Where a workspace of at least so many bytes begins.
+    fn workspace(&mut self, device: &CudaDevice, bytes: usize) -> Result<u64> {
         if self.workspace.as_ref().is_none_or(|w| w.len() < bytes) {
             // The old one first: both may not fit.
             self.workspace = None;
@@ -67,10 +67,9 @@ impl Room {
             // SAFETY: cuDNN writes before it reads.
             none => none.insert(unsafe { device.alloc(bytes.max(1))? }),
         };
-        let size = workspace.len();
         let stream = device.cuda_stream();
         let (start, _record) = workspace.device_ptr_mut(&stream);
-        Ok((start, size))
+        Ok(start)
     }
 }
 
@@ -86,7 +85,7 @@ fn numbers(dtype: DType) -> Result<Numbers> {
 
 /// Does cuDNN have this convolution?
 pub fn supports(view: View, order: Order, g: &Geometry, dtype: DType, device: &CudaDevice) -> Result<bool> {
-    let key = (view, order, *g, numbers(dtype)?);
+    let key = Key { view, order, geometry: *g, numbers: numbers(dtype)?, aligned: true };
     in_room(device, |room| {
         if let Some(known) = room.plans.get(&key) {
             return Ok(known.is_some());
@@ -135,8 +134,8 @@ pub fn run_into(
     if end - from != n {
         bail!("conv2d: a result of {n} numbers does not fit {:?}", layout.dims());
     }
-    let key = (view, order, *g, numbers(dtype)?);
-    if key.3 != Numbers::Bf16 {
+    let key = Key { view, order, geometry: *g, numbers: numbers(dtype)?, aligned: true };
+    if key.numbers != Numbers::Bf16 {
         return launch(&device, &key, [start(a)?, start(b)?, address("conv2d", to, from)?]);
     }
     // Rounded on the way in; products are summed in f32, and rounded once more on the way out.
@@ -150,8 +149,9 @@ pub fn run_into(
 }
 
 fn launch(device: &CudaDevice, key: &Key, places: [u64; 3]) -> Result<()> {
+    let key = Key { aligned: places.iter().all(|at| at % ALIGNED == 0), ..*key };
     in_room(device, |room| {
-        let plan = room.plan(device, key)?;
+        let plan = room.plan(device, &key)?;
         let workspace = room.workspace(device, plan.workspace)?;
         // SAFETY: the tensors are as large as the plan's sizes say: the operations have checked their shapes.
         unsafe { plan.launch(&room.handle, places, workspace) }

@@ -1,14 +1,17 @@
-//! cuDNN's handle and descriptors, given back when they are dropped
+//! cuDNN's handle and the descriptors of its graphs, given back when they are dropped
 //!
-//! cudarc's own wrappers keep their pointers to themselves; what is needed beside them here is the channels-last order and the
-//! measured choice of an algorithm.
+//! An operation is described once, by descriptors whose attributes are set and then sealed, and run any number of times. The older
+//! calls (`cudnnConvolutionForward` and its like) build the same from nothing at every call, which takes the processor longer than
+//! the GPU takes for a convolution.
 
-use crate::compute::order::Order;
 use candle_core::cuda::cudarc::cudnn::sys;
 use candle_core::cuda::cudarc::driver::CudaStream;
 use candle_core::{Error, Result};
-use std::ffi::c_int;
+use std::ffi::c_void;
 use std::sync::Arc;
+
+pub use sys::cudnnBackendAttributeName_t as Name;
+pub use sys::cudnnBackendDescriptorType_t as Kind;
 
 /// A call's answer as a result that names the call.
 pub fn ok(call: &str, status: sys::cudnnStatus_t) -> Result<()> {
@@ -44,92 +47,71 @@ impl Drop for Handle {
     }
 }
 
-fn format(order: Order) -> sys::cudnnTensorFormat_t {
-    match order {
-        Order::Planes => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW,
-        Order::Last => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
+/// What an attribute holds: numbers and addresses as cuDNN has them in memory.
+pub trait Value: Copy {
+    const TYPE: sys::cudnnBackendAttributeType_t;
+}
+
+macro_rules! values {
+    ($($Value:ty => $Type:ident),* $(,)?) => {
+        $(impl Value for $Value { const TYPE: sys::cudnnBackendAttributeType_t = sys::cudnnBackendAttributeType_t::$Type; })*
+    };
+}
+
+values! {
+    sys::cudnnHandle_t => CUDNN_TYPE_HANDLE,
+    sys::cudnnDataType_t => CUDNN_TYPE_DATA_TYPE,
+    i64 => CUDNN_TYPE_INT64,
+    f32 => CUDNN_TYPE_FLOAT,
+    f64 => CUDNN_TYPE_DOUBLE,
+    *const c_void => CUDNN_TYPE_VOID_PTR,
+    sys::cudnnConvolutionMode_t => CUDNN_TYPE_CONVOLUTION_MODE,
+    sys::cudnnBackendHeurMode_t => CUDNN_TYPE_HEUR_MODE,
+    sys::cudnnBackendNumericalNote_t => CUDNN_TYPE_NUMERICAL_NOTE,
+    sys::cudnnBackendBehaviorNote_t => CUDNN_TYPE_BEHAVIOR_NOTE,
+    sys::cudnnBackendDescriptor_t => CUDNN_TYPE_BACKEND_DESCRIPTOR,
+}
+
+/// A descriptor; those that it refers to must live as long.
+pub struct Descriptor(pub sys::cudnnBackendDescriptor_t);
+
+impl Descriptor {
+    pub fn new(kind: Kind) -> Result<Self> {
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: written by the call.
+        let status = unsafe { sys::cudnnBackendCreateDescriptor(kind, &raw mut raw) };
+        ok("cudnnBackendCreateDescriptor", status).map(|()| Self(raw))
+    }
+
+    /// With an attribute.
+    pub fn with<V: Value>(self, name: Name, values: &[V]) -> Result<Self> {
+        let from = values.as_ptr().cast();
+        // SAFETY: as many values as are said, of the type that is said; cuDNN checks that against the name.
+        let status = unsafe { sys::cudnnBackendSetAttribute(self.0, name, V::TYPE, values.len() as i64, from) };
+        ok(&format!("{name:?}"), status).map(|()| self)
+    }
+
+    /// Sealed: cuDNN checks it, and it changes no more.
+    pub fn sealed(self, what: &str) -> Result<Self> {
+        // SAFETY: its attributes are set, and what they refer to is there.
+        let status = unsafe { sys::cudnnBackendFinalize(self.0) };
+        ok(what, status).map(|()| self)
+    }
+
+    /// An attribute's values, written over the first of `room`; how many there are.
+    pub fn read<V: Value>(&self, name: Name, room: &mut [V]) -> Result<usize> {
+        let mut count = 0;
+        let to = room.as_mut_ptr().cast();
+        // SAFETY: as much room as is said, of the type that is said.
+        let status =
+            unsafe { sys::cudnnBackendGetAttribute(self.0, name, V::TYPE, room.len() as i64, &raw mut count, to) };
+        ok(&format!("{name:?}"), status).map(|()| room.len().min(count.max(0) as usize))
     }
 }
 
-fn sizes(dims: [usize; 4]) -> Result<[c_int; 4]> {
-    let mut out = [0; 4];
-    for (to, from) in out.iter_mut().zip(dims) {
-        *to = c_int::try_from(from)
-            .map_err(|_| Error::Msg(format!("conv2d: a size of {from} is too large for cuDNN")))?;
-    }
-    Ok(out)
-}
-
-/// An activation of sizes N, C, H, W.
-pub struct Activation(pub sys::cudnnTensorDescriptor_t);
-
-impl Activation {
-    pub fn new(numbers: sys::cudnnDataType_t, order: Order, dims: [usize; 4]) -> Result<Self> {
-        let ([n, c, h, w], mut raw) = (sizes(dims)?, std::ptr::null_mut());
-        // SAFETY: created, then set.
-        unsafe {
-            ok("cudnnCreateTensorDescriptor", sys::cudnnCreateTensorDescriptor(&raw mut raw))?;
-            let own = Self(raw);
-            let set = sys::cudnnSetTensor4dDescriptor(raw, format(order), numbers, n, c, h, w);
-            ok("cudnnSetTensor4dDescriptor", set)?;
-            Ok(own)
-        }
-    }
-}
-
-impl Drop for Activation {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         // SAFETY: it was created, and nobody uses it any more.
-        unsafe { sys::cudnnDestroyTensorDescriptor(self.0) };
-    }
-}
-
-/// A weight of sizes O, I, KH, KW.
-pub struct Filter(pub sys::cudnnFilterDescriptor_t);
-
-impl Filter {
-    pub fn new(numbers: sys::cudnnDataType_t, order: Order, dims: [usize; 4]) -> Result<Self> {
-        let ([o, i, h, w], mut raw) = (sizes(dims)?, std::ptr::null_mut());
-        // SAFETY: created, then set.
-        unsafe {
-            ok("cudnnCreateFilterDescriptor", sys::cudnnCreateFilterDescriptor(&raw mut raw))?;
-            let own = Self(raw);
-            let set = sys::cudnnSetFilter4dDescriptor(raw, numbers, format(order), o, i, h, w);
-            ok("cudnnSetFilter4dDescriptor", set)?;
-            Ok(own)
-        }
-    }
-}
-
-impl Drop for Filter {
-    fn drop(&mut self) {
-        // SAFETY: it was created, and nobody uses it any more.
-        unsafe { sys::cudnnDestroyFilterDescriptor(self.0) };
-    }
-}
-
-/// Stride and padding, the same in both directions, and what the products are summed in.
-pub struct Convolution(pub sys::cudnnConvolutionDescriptor_t);
-
-impl Convolution {
-    pub fn new(padding: usize, stride: usize, sums: sys::cudnnDataType_t, math: sys::cudnnMathType_t) -> Result<Self> {
-        let ([padding, stride, ..], mut raw) = (sizes([padding, stride, 0, 0])?, std::ptr::null_mut());
-        let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
-        // SAFETY: created, then set.
-        unsafe {
-            ok("cudnnCreateConvolutionDescriptor", sys::cudnnCreateConvolutionDescriptor(&raw mut raw))?;
-            let own = Self(raw);
-            let set = sys::cudnnSetConvolution2dDescriptor(raw, padding, padding, stride, stride, 1, 1, mode, sums);
-            ok("cudnnSetConvolution2dDescriptor", set)?;
-            ok("cudnnSetConvolutionMathType", sys::cudnnSetConvolutionMathType(raw, math))?;
-            Ok(own)
-        }
-    }
-}
-
-impl Drop for Convolution {
-    fn drop(&mut self) {
-        // SAFETY: it was created, and nobody uses it any more.
-        unsafe { sys::cudnnDestroyConvolutionDescriptor(self.0) };
+        unsafe { sys::cudnnBackendDestroyDescriptor(self.0) };
     }
 }

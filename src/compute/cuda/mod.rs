@@ -6,6 +6,7 @@
 //! All work of a device goes to one stream, whichever thread asks for it, so that it happens in the order of the calls and
 //! memory may be given back as soon as its last use has been asked for.
 
+mod chosen;
 pub mod conv;
 mod cudnn;
 mod plan;

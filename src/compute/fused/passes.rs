@@ -2,7 +2,7 @@
 //! their norms beside them, as sums over pieces. Each pass is one sweep over memory.
 //!
 //! ```text
-//! pass      y <- I w / ||x||,  where w is the product of x      and ||y|| is known with it
+//! pass      y <- I w / (||x|| ||W||_F),  where w = W x          and ||y|| is known with it
 //! unit      y / ||y||
 //! envelope  g v / (||u|| ||v||)
 //! ```
@@ -24,12 +24,25 @@ fn row_len(x: &Tensor) -> Result<usize> {
 }
 
 impl Norms {
-    /// As numbers of this type, `[B]`.
-    pub fn values(&self, dtype: DType) -> Result<Tensor> {
+    /// The norm of a tensor as a whole, as one row.
+    pub fn of_all(x: &Tensor) -> Result<Self> {
+        // Whoever wants it adds the pieces up again: few, though each takes longer.
+        const MOST: usize = 32;
+        let (x, n) = (x.contiguous()?, x.elem_count());
+        let pieces = pieces(n, 1).min(MOST);
+        let sums = room((1, pieces, 2), DType::F64, x.device())?;
+        let args = [(&x).into(), (&sums).into(), n.into(), pieces.into()];
+        launch(SOURCE, "sums_of_all", &x, Blocks::Exactly(pieces), &args)?;
+        Ok(Self { sums, pieces })
+    }
+
+    /// As numbers of this type, `[B]`, times the one norm `size` if there is one.
+    pub fn values(&self, size: Option<&Self>, dtype: DType) -> Result<Tensor> {
         let rows = self.sums.dim(0)?;
         let norms = room(rows, dtype, self.sums.device())?;
-        let args = [(&self.sums).into(), (&norms).into(), rows.into(), self.pieces.into()];
-        launch(SOURCE, "norms_of_rows", &norms, Blocks::Elements(rows), &args)?;
+        let tensors = [(&self.sums).into(), size.map(|s| &s.sums).into(), (&norms).into()];
+        let counts = [rows, self.pieces, size.map_or(0, |s| s.pieces)].map(Arg::Count);
+        launch(SOURCE, "norms_of_rows", &norms, Blocks::Elements(rows), &[&tensors[..], &counts].concat())?;
         Ok(norms)
     }
 
@@ -44,14 +57,16 @@ impl Norms {
     }
 }
 
-/// `w <- I w / ||before||` in place, and its norms. `w` `[B, ...]` must be contiguous and nobody else's.
-pub fn pass(w: &Tensor, mask: Option<&Tensor>, before: Option<&Norms>) -> Result<Norms> {
+/// `w <- I w / (||before|| size)` in place, and its norms. `w` `[B, ...]` must be contiguous and nobody else's; `size` is the norm of
+/// the map's weight as a whole.
+pub fn pass(w: &Tensor, mask: Option<&Tensor>, before: Option<&Norms>, size: Option<&Norms>) -> Result<Norms> {
     let (rows, n) = (w.dim(0)?, row_len(w)?);
     let width = width(n, &[w])?;
     let pieces = pieces(n, width);
     let sums = room((rows, pieces, 2), DType::F64, w.device())?;
-    let tensors = [w.into(), mask.into(), before.map(|b| &b.sums).into(), w.into(), (&sums).into()];
-    let counts = [n, pieces, before.map_or(0, |b| b.pieces)].map(Arg::Count);
+    let norms = [before, size].map(|norms| norms.map(|n| &n.sums).into());
+    let tensors = [&[w.into(), mask.into()][..], &norms, &[w.into(), (&sums).into()]].concat();
+    let counts = [n, pieces, before.map_or(0, |b| b.pieces), size.map_or(0, |s| s.pieces)].map(Arg::Count);
     let kernel = by_width(width, ["power_pass_1", "power_pass_4"]);
     launch(SOURCE, kernel, w, Blocks::Exactly(rows * pieces), &[&tensors[..], &counts].concat())?;
     Ok(Norms { sums, pieces })

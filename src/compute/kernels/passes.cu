@@ -2,11 +2,14 @@
 // is known of the other side's norm, and sum the squares, in one sweep. The vector stays as long as it is; its norm goes with it
 // as the sums of its pieces. See bounds/power_passes.
 
-// y = I w / ||before||, in place if y is w. `before` are the sums of the vector that w was made of; none, and its norm counts as 1.
+// y = I w / (||before|| size), in place if y is w. `before` are the sums of the vector that w was made of; none, and its norm counts
+// as 1. `size` are those of the map's numbers, or none: products of tiny numbers would vanish, and those of huge ones overflow.
 template <int W>
-DEVICE void power_pass(const T *w, const u8 *mask, const double *before, T *y, double *sums, i64 n, i64 pieces, i64 others) {
+DEVICE void power_pass(const T *w, const u8 *mask, const double *before, const double *size, T *y, double *sums, i64 n, i64 pieces,
+                       i64 others, i64 sizes) {
   i64 row = ROW(pieces), from = row * n;
   double by = before ? inverse(norm_of(before, row, others)) : 1, peak = 0, sum = 0;
+  if (size) by *= inverse(norm_of(size, 0, sizes));
   SHARE(W, k, n, pieces) {
     Pack<W> x = load<W>(w + from + k);
     Pack<W, u8> open;
@@ -38,12 +41,14 @@ DEVICE void power_pass(const T *w, const u8 *mask, const double *before, T *y, d
   }
 }
 
-KERNEL power_pass_4(const T *w, const u8 *mask, const double *before, T *y, double *sums, i64 n, i64 pieces, i64 others) {
-  power_pass<4>(w, mask, before, y, sums, n, pieces, others);
+KERNEL power_pass_4(const T *w, const u8 *mask, const double *before, const double *size, T *y, double *sums, i64 n, i64 pieces,
+                    i64 others, i64 sizes) {
+  power_pass<4>(w, mask, before, size, y, sums, n, pieces, others, sizes);
 }
 
-KERNEL power_pass_1(const T *w, const u8 *mask, const double *before, T *y, double *sums, i64 n, i64 pieces, i64 others) {
-  power_pass<1>(w, mask, before, y, sums, n, pieces, others);
+KERNEL power_pass_1(const T *w, const u8 *mask, const double *before, const double *size, T *y, double *sums, i64 n, i64 pieces,
+                    i64 others, i64 sizes) {
+  power_pass<1>(w, mask, before, size, y, sums, n, pieces, others, sizes);
 }
 
 // A row that the masked map has sent to nothing goes on from a generic one, of norm 1. One block for each row.
@@ -62,9 +67,31 @@ KERNEL power_restart(T *y, const u8 *mask, double *sums, i64 n, i64 pieces) {
   }
 }
 
-// The norms themselves.
-KERNEL norms_of_rows(const double *sums, T *norms, i64 rows, i64 pieces) {
-  EACH(row, rows) norms[row] = (T)norm_of(sums, row, pieces);
+// The sums of all n numbers of x as one row.
+KERNEL sums_of_all(const T *x, double *sums, i64 n, i64 pieces) {
+  double peak = 0, sum = 0;
+  if (SCALED) {
+    SHARE(1, k, n, pieces) {
+      double a = fabs((double)x[k]);
+      if (a > peak) peak = a;
+    }
+    peak = block_max(peak);
+  }
+  SHARE(1, k, n, pieces) {
+    double a = (double)x[k] / (SCALED && peak > 0 ? peak : 1);
+    sum += a * a;
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) {
+    sums[2 * PIECE(pieces)] = peak;
+    sums[2 * PIECE(pieces) + 1] = sum;
+  }
+}
+
+// The norms themselves, times that of `size` if there is one.
+KERNEL norms_of_rows(const double *sums, const double *size, T *norms, i64 rows, i64 pieces, i64 sizes) {
+  double by = size ? inverse(norm_of(size, 0, sizes)) : 1;
+  EACH(row, rows) norms[row] = (T)(norm_of(sums, row, pieces) / by);
 }
 
 // y = x / ||x||, row by row.

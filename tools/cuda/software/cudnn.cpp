@@ -1,15 +1,19 @@
-// libcudnn.so.9 of the software GPU: convolutions and their two adjoints through a matrix of patches, in float, double or
-// bfloat16, in any order of the axes that the descriptors name, with the checks that cuDNN makes of sizes and workspaces.
+// libcudnn.so.9 of the software GPU: graphs of one convolution or one of its two adjoints, through a matrix of patches, in float,
+// double or bfloat16, in any order of the axes that the strides name, with the checks that cuDNN makes of sizes and attributes.
+//
+// Three engines are named for every graph: one whose sums are said to have no fixed order, one on tensor cores, which rounds
+// floats as TF32 does, and one that computes in the numbers themselves.
 
 #include "memory.hpp"
 #include "product.hpp"
+#include <map>
 #include <vector>
 
-enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
+enum { SUCCESS = 0, NOT_INITIALIZED = 1001, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 enum { FLOAT = 0, DOUBLE = 1, BFLOAT16 = 9 };
-enum { NCHW = 0, NHWC = 1 };
-enum { DEFAULT_MATH = 0, TENSOR_OP_MATH = 1, FMA_MATH = 3 };
-// What an algorithm asks for here, so that a workspace that is too small shows.
+enum { UNORDERED_ENGINE, TENSOR_ENGINE, PLAIN_ENGINE, ENGINES };
+enum { TENSOR_CORE_NOTE = 0, UNORDERED_NOTE = 4 };
+// What an engine asks for here; all of it is written to, so that one that is too small shows.
 const size_t WORKSPACE = 4096;
 
 // Sizes and strides of N, C, H, W; of a filter K, C, R, S.
@@ -28,27 +32,9 @@ struct Tensor {
 };
 
 struct Convolution {
-  int padding[2], stride[2], dilation[2], mode, compute, math;
+  long padding[2], stride[2], dilation[2];
+  int mode, compute;
 };
-
-struct Performance {
-  int algorithm, status;
-  float time;
-  size_t memory;
-  int determinism, math, reserved[3];
-};
-
-static int set(Tensor *t, int format, int type, int n, int c, int h, int w) {
-  if (n <= 0 || c <= 0 || h <= 0 || w <= 0) return BAD_PARAM;
-  t->type = type;
-  long sizes[4] = {n, c, h, w};
-  memcpy(t->size, sizes, sizeof sizes);
-  t->last = format == NHWC;
-  long chw = (long)c * h * w;
-  long plain[4] = {chw, (long)h * w, w, 1}, last[4] = {chw, 1, (long)w * c, c};
-  memcpy(t->stride, t->last ? last : plain, sizeof plain);
-  return SUCCESS;
-}
 
 static int fits(const Tensor *x, const Tensor *w, const Convolution *k, const Tensor *y) {
   if (x->type != w->type || x->type != y->type || x->size[1] != w->size[1] || y->size[1] != w->size[0] ||
@@ -112,10 +98,8 @@ enum Direction { FORWARD, DATA, FILTER };
 static const char *const NAMES[] = {"forward", "data", "filter"};
 
 template <class T, class C>
-static void run(Direction way, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k, const Tensor *y,
-                void *ys, const void *alphas, const void *betas) {
-  C alpha = *(const C *)alphas, beta = *(const C *)betas;
-  bool tf32 = x->type == FLOAT && k->math != FMA_MATH;
+static void run(Direction way, bool tf32, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k,
+                const Tensor *y, void *ys, C alpha, C beta) {
   long batch = x->size[0], image = x->count() / batch, outputs = y->size[1], positions = y->size[2] * y->size[3];
   long patch = w->count() / outputs;
   std::vector<C> weight(w->count(), 0), one(image), columns(patch * positions), result(outputs * positions);
@@ -150,43 +134,130 @@ static void run(Direction way, const Tensor *x, void *xs, const Tensor *w, void 
   }
 }
 
-static int convolve(Direction way, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k,
-                    const Tensor *y, void *ys, int algorithm, void *workspace, size_t bytes, const void *alpha,
-                    const void *beta) {
-  if (int wrong = fits(x, w, k, y)) return wrong;
+static int convolve(Direction way, int engine, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k,
+                    const Tensor *y, void *ys, void *workspace, double alpha, double beta) {
   software_check(NAMES[way], xs, x->extent() * x->bytes(), nullptr);
   software_check(NAMES[way], ws, w->extent() * w->bytes(), nullptr);
   software_check(NAMES[way], ys, y->extent() * y->bytes(), nullptr);
-  if (bytes < WORKSPACE) return BAD_PARAM;
-  software_check("workspace", workspace, bytes, nullptr);
-  if (!software_idle()) memset(workspace, 0xff, bytes);
+  software_check("workspace", workspace, WORKSPACE, nullptr);
+  if (!software_idle()) memset(workspace, 0xff, WORKSPACE);
+  bool tf32 = x->type == FLOAT && engine == TENSOR_ENGINE;
   if (software_idle()) {}
-  else if (x->type == FLOAT) run<float, float>(way, x, xs, w, ws, k, y, ys, alpha, beta);
-  else if (x->type == DOUBLE) run<double, double>(way, x, xs, w, ws, k, y, ys, alpha, beta);
-  else run<Bf16, float>(way, x, xs, w, ws, k, y, ys, alpha, beta);
+  else if (x->type == FLOAT) run<float, float>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
+  else if (x->type == DOUBLE) run<double, double>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
+  else run<Bf16, float>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
   size_t read = way == FORWARD ? x->count() + w->count() : way == DATA ? y->count() + w->count() : x->count() + y->count();
   size_t written = way == FORWARD ? y->count() : way == DATA ? x->count() : w->count();
-  const char *numbers = x->type == DOUBLE ? "f64" : x->type == BFLOAT16 ? "bf16" : k->math == FMA_MATH ? "f32" : "tf32";
-  software_note("convolution\t%s\t%s\t%s\t%ld\t%ld\t%ld\t%ld\t%ld\t%ld\t%d\t%d\t%zu\t%zu", NAMES[way], numbers,
+  const char *numbers = x->type == DOUBLE ? "f64" : x->type == BFLOAT16 ? "bf16" : tf32 ? "tf32" : "f32";
+  software_note("convolution\t%s\t%s\t%s\t%ld\t%ld\t%ld\t%ld\t%ld\t%ld\t%ld\t%d\t%zu\t%zu", NAMES[way], numbers,
                 x->last ? "nhwc" : "nchw", x->size[0], x->size[1], x->size[2], y->size[1], w->size[2], y->size[2],
-                k->stride[0], algorithm, read * x->bytes(), written * x->bytes());
+                k->stride[0], engine, read * x->bytes(), written * x->bytes());
   return SUCCESS;
 }
 
-// One algorithm, the first that cuDNN would rather not have (its sums depend on the threads' order), and a further one.
-static int algorithms(int first, int second, int wanted, int *count, Performance *to) {
-  *count = 0;
-  for (int algorithm : {first, second})
-    if (*count < wanted) to[(*count)++] = {algorithm, SUCCESS, -1, WORKSPACE, algorithm == first ? 0 : 1, 0, {}};
+// Kinds, attributes and their types by the numbers that cuDNN gives them.
+enum {
+  CONVOLUTION = 1, ENGINE = 2, CONFIGURATION = 3, HEURISTIC = 4, PLAN = 5, FORWARD_OPERATION = 10, FILTER_OPERATION = 11,
+  DATA_OPERATION = 12, GRAPH = 15, TENSORS = 16, TENSOR = 17
+};
+enum {
+  CONV_COMPUTE = 100, CONV_MODE = 101, CONV_DILATION = 102, CONV_STRIDE = 103, CONV_AFTER = 104, CONV_BEFORE = 105,
+  CONV_DIMENSIONS = 106, HEURISTIC_MODE = 200, HEURISTIC_GRAPH = 201, HEURISTIC_RESULTS = 202, CONFIGURATION_ENGINE = 300,
+  PLAN_HANDLE = 400, PLAN_CONFIGURATION = 401, PLAN_WORKSPACE = 402, GRAPH_HANDLE = 800, GRAPH_OPERATIONS = 801,
+  TENSOR_ALIGNMENT = 900, TENSOR_TYPE = 901, TENSOR_SIZES = 902, TENSOR_STRIDES = 903, TENSOR_NAME = 906, TENSORS_NAMES = 1000,
+  TENSORS_POINTERS = 1001, TENSORS_WORKSPACE = 1003, ENGINE_NUMBERS = 1303, ENGINE_BEHAVIOR = 1305
+};
+// Of each kind of operation: alpha, beta, convolution, and the tensors x, w, y.
+static const int OPERATION[3][6] = {
+    {700, 701, 702, 704, 703, 705}, {706, 707, 708, 710, 709, 711}, {712, 713, 714, 716, 715, 717}};
+
+struct Descriptor {
+  int kind;
+  bool sealed;
+  int engine;
+  const Descriptor *graph;
+  std::map<int, std::pair<int, std::vector<char>>> attributes;
+
+  // The values of an attribute; none if it was not set, or as something else.
+  template <class V> std::vector<V> all(int name) const {
+    auto found = attributes.find(name);
+    if (found == attributes.end()) return {};
+    const auto &bytes = found->second.second;
+    return {(const V *)bytes.data(), (const V *)(bytes.data() + bytes.size())};
+  }
+  template <class V> V one(int name) const {
+    auto found = all<V>(name);
+    return found.size() == 1 ? found[0] : V{};
+  }
+  const Descriptor *other(int name) const { return one<const Descriptor *>(name); }
+};
+
+static size_t size_of(int type) {
+  switch (type) {
+    case 0: case 3: case 5: case 6: case 15: return 8;
+    case 2: return 1;
+    default: return 4;
+  }
+}
+
+static int tensor(const Descriptor *from, Tensor *to) {
+  if (!from || !from->sealed || from->kind != TENSOR) return BAD_PARAM;
+  auto sizes = from->all<long>(TENSOR_SIZES), strides = from->all<long>(TENSOR_STRIDES);
+  if (sizes.size() != 4 || strides.size() != 4 || from->one<long>(TENSOR_NAME) == 0) return BAD_PARAM;
+  long alignment = from->one<long>(TENSOR_ALIGNMENT);
+  if (alignment <= 0) return BAD_PARAM;
+  to->type = from->one<int>(TENSOR_TYPE);
+  for (int i = 0; i < 4; i++) {
+    if (sizes[i] <= 0 || strides[i] <= 0) return BAD_PARAM;
+    to->size[i] = sizes[i];
+    to->stride[i] = strides[i];
+  }
+  to->last = strides[1] == 1;
   return SUCCESS;
 }
 
-static int measured(Direction way, const Tensor *x, void *xs, const Tensor *w, void *ws, const Convolution *k, const Tensor *y,
-                    void *ys, void *workspace, size_t bytes) {
-  static const double one = 1, zero = 0;
-  static const float one_f = 1, zero_f = 0;
-  const void *once = x->type == DOUBLE ? (const void *)&one : &one_f, *nothing = x->type == DOUBLE ? (const void *)&zero : &zero_f;
-  return convolve(way, x, xs, w, ws, k, y, ys, 0, workspace, bytes, once, nothing);
+struct Operation {
+  Direction way;
+  Tensor x, w, y;
+  long names[3], alignments[3];
+  Convolution k;
+  double alpha, beta;
+};
+
+static int operation(const Descriptor *from, Operation *to) {
+  if (!from) return BAD_PARAM;
+  to->way = from->kind == FORWARD_OPERATION ? FORWARD : from->kind == DATA_OPERATION ? DATA : FILTER;
+  const int *name = OPERATION[to->way];
+  const Descriptor *k = from->other(name[2]);
+  if (!k || !k->sealed || k->kind != CONVOLUTION || k->one<long>(CONV_DIMENSIONS) != 2) return BAD_PARAM;
+  auto before = k->all<long>(CONV_BEFORE), after = k->all<long>(CONV_AFTER), stride = k->all<long>(CONV_STRIDE),
+       dilation = k->all<long>(CONV_DILATION);
+  if (before.size() != 2 || before != after || stride.size() != 2 || dilation.size() != 2) return BAD_PARAM;
+  for (int i = 0; i < 2; i++) {
+    if (before[i] < 0 || stride[i] <= 0 || dilation[i] <= 0) return BAD_PARAM;
+    to->k.padding[i] = before[i], to->k.stride[i] = stride[i], to->k.dilation[i] = dilation[i];
+  }
+  to->k.compute = k->one<int>(CONV_COMPUTE);
+  to->k.mode = k->one<int>(CONV_MODE);
+  Tensor *tensors[3] = {&to->x, &to->w, &to->y};
+  for (int i = 0; i < 3; i++) {
+    const Descriptor *t = from->other(name[3 + i]);
+    if (int wrong = tensor(t, tensors[i])) return wrong;
+    to->names[i] = t->one<long>(TENSOR_NAME);
+    to->alignments[i] = t->one<long>(TENSOR_ALIGNMENT);
+  }
+  bool wide = to->x.type == DOUBLE;
+  for (int i = 0; i < 2; i++) {
+    auto found = from->attributes.find(name[i]);
+    if (found == from->attributes.end() || found->second.first != (wide ? 5 : 4)) return BAD_PARAM;
+    (i ? to->beta : to->alpha) = wide ? from->one<double>(name[i]) : from->one<float>(name[i]);
+  }
+  return fits(&to->x, &to->w, &to->k, &to->y);
+}
+
+static int graph_operation(const Descriptor *graph, Operation *to) {
+  if (!graph || !graph->sealed || graph->kind != GRAPH || !graph->other(GRAPH_HANDLE)) return BAD_PARAM;
+  return operation(graph->other(GRAPH_OPERATIONS), to);
 }
 
 extern "C" {
@@ -194,96 +265,86 @@ extern "C" {
 int cudnnCreate(void **handle) { return *handle = new char, SUCCESS; }
 int cudnnDestroy(void *handle) { return delete (char *)handle, SUCCESS; }
 int cudnnSetStream(void *, void *) { return SUCCESS; }
+size_t cudnnGetVersion() { return 91900; }
 const char *cudnnGetErrorString(int) { return "an error"; }
 
-int cudnnCreateTensorDescriptor(Tensor **t) { return *t = new Tensor{}, SUCCESS; }
-int cudnnDestroyTensorDescriptor(Tensor *t) { return delete t, SUCCESS; }
-int cudnnSetTensor4dDescriptor(Tensor *t, int format, int type, int n, int c, int h, int w) {
-  return set(t, format, type, n, c, h, w);
-}
-int cudnnSetTensor4dDescriptorEx(Tensor *t, int type, int n, int c, int h, int w, int sn, int sc, int sh, int sw) {
-  if (int wrong = set(t, NCHW, type, n, c, h, w)) return wrong;
-  long strides[4] = {sn, sc, sh, sw};
-  memcpy(t->stride, strides, sizeof strides);
-  t->last = sc == 1 && sw != 1;
+int cudnnBackendCreateDescriptor(int kind, Descriptor **to) { return *to = new Descriptor{kind}, SUCCESS; }
+int cudnnBackendDestroyDescriptor(Descriptor *d) { return delete d, SUCCESS; }
+
+int cudnnBackendSetAttribute(Descriptor *d, int name, int type, long count, const void *values) {
+  if (d->sealed || count <= 0) return BAD_PARAM;
+  const char *from = (const char *)values;
+  d->attributes[name] = {type, std::vector<char>(from, from + count * size_of(type))};
   return SUCCESS;
 }
-int cudnnCreateFilterDescriptor(Tensor **t) { return *t = new Tensor{}, SUCCESS; }
-int cudnnDestroyFilterDescriptor(Tensor *t) { return delete t, SUCCESS; }
-int cudnnSetFilter4dDescriptor(Tensor *t, int type, int format, int k, int c, int h, int w) {
-  return set(t, format, type, k, c, h, w);
+
+int cudnnBackendFinalize(Descriptor *d) {
+  Tensor t;
+  Operation o;
+  int wrong = SUCCESS;
+  switch (d->kind) {
+    case TENSOR: d->sealed = true, wrong = tensor(d, &t); break;
+    case FORWARD_OPERATION: case DATA_OPERATION: case FILTER_OPERATION: wrong = operation(d, &o); break;
+    case GRAPH: d->sealed = true, wrong = graph_operation(d, &o); break;
+    case HEURISTIC: {
+      int mode = d->one<int>(HEURISTIC_MODE);
+      d->graph = d->other(HEURISTIC_GRAPH);
+      if (mode < 0 || mode > 3) wrong = BAD_PARAM;
+      else wrong = graph_operation(d->graph, &o);
+      break;
+    }
+    case PLAN: {
+      const Descriptor *c = d->other(PLAN_CONFIGURATION);
+      if (!c || c->kind != CONFIGURATION || !c->sealed || !d->other(PLAN_HANDLE)) wrong = BAD_PARAM;
+      else d->graph = c->graph, d->engine = c->engine;
+      break;
+    }
+    default: break;
+  }
+  d->sealed = wrong == SUCCESS;
+  return wrong;
 }
 
-int cudnnCreateConvolutionDescriptor(Convolution **k) { return *k = new Convolution{}, SUCCESS; }
-int cudnnDestroyConvolutionDescriptor(Convolution *k) { return delete k, SUCCESS; }
-int cudnnSetConvolution2dDescriptor(Convolution *k, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int compute) {
-  if (ph < 0 || pw < 0 || sh <= 0 || sw <= 0 || dh <= 0 || dw <= 0) return BAD_PARAM;
-  *k = {{ph, pw}, {sh, sw}, {dh, dw}, mode, compute, DEFAULT_MATH};
-  return SUCCESS;
-}
-int cudnnSetConvolutionMathType(Convolution *k, int math) { return k->math = math, SUCCESS; }
-
-int cudnnGetConvolutionForwardAlgorithm_v7(void *, Tensor *x, Tensor *w, Convolution *k, Tensor *y, int wanted, int *count,
-                                           Performance *to) {
-  if (int wrong = fits(x, w, k, y)) return wrong;
-  return algorithms(1, 0, wanted, count, to);
-}
-int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Tensor *w, Tensor *y, Convolution *k, Tensor *x, int wanted,
-                                                int *count, Performance *to) {
-  if (int wrong = fits(x, w, k, y)) return wrong;
-  return algorithms(0, 1, wanted, count, to);
-}
-int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Tensor *x, Tensor *y, Convolution *k, Tensor *w, int wanted,
-                                                  int *count, Performance *to) {
-  if (int wrong = fits(x, w, k, y)) return wrong;
-  return algorithms(0, 1, wanted, count, to);
-}
-
-// Measured alike: the arguments have to be there, and what the result held is lost.
-int cudnnFindConvolutionForwardAlgorithmEx(void *handle, Tensor *x, void *xs, Tensor *w, void *ws, Convolution *k, Tensor *y,
-                                           void *ys, int wanted, int *count, Performance *to, void *workspace, size_t bytes) {
-  if (int wrong = measured(FORWARD, x, xs, w, ws, k, y, ys, workspace, bytes))
-    return wrong;
-  return cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, k, y, wanted, count, to);
-}
-int cudnnFindConvolutionBackwardDataAlgorithmEx(void *handle, Tensor *w, void *ws, Tensor *y, void *ys, Convolution *k,
-                                                Tensor *x, void *xs, int wanted, int *count, Performance *to, void *workspace,
-                                                size_t bytes) {
-  if (int wrong = measured(DATA, x, xs, w, ws, k, y, ys, workspace, bytes))
-    return wrong;
-  return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, w, y, k, x, wanted, count, to);
-}
-int cudnnFindConvolutionBackwardFilterAlgorithmEx(void *handle, Tensor *x, void *xs, Tensor *y, void *ys, Convolution *k,
-                                                  Tensor *w, void *ws, int wanted, int *count, Performance *to,
-                                                  void *workspace, size_t bytes) {
-  if (int wrong = measured(FILTER, x, xs, w, ws, k, y, ys, workspace, bytes))
-    return wrong;
-  return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, x, y, k, w, wanted, count, to);
+int cudnnBackendGetAttribute(Descriptor *d, int name, int, long wanted, long *count, void *to) {
+  if (d->kind == HEURISTIC && name == HEURISTIC_RESULTS) {
+    if (!d->sealed) return NOT_INITIALIZED;
+    *count = d->one<int>(HEURISTIC_MODE) == 2 ? 1 : ENGINES;
+    for (long i = 0; i < *count && i < wanted; i++) {
+      Descriptor *c = ((Descriptor **)to)[i];
+      if (c->kind != CONFIGURATION) return BAD_PARAM;
+      c->sealed = true, c->graph = d->graph, c->engine = *count == 1 ? (int)PLAIN_ENGINE : (int)i;
+    }
+    return SUCCESS;
+  }
+  if (d->kind == CONFIGURATION && name == CONFIGURATION_ENGINE) {
+    Descriptor *e = *(Descriptor **)to;
+    return *count = 1, e->sealed = true, e->graph = d->graph, e->engine = d->engine, SUCCESS;
+  }
+  if (d->kind == ENGINE && name == ENGINE_NUMBERS) {
+    *count = 0;
+    if (wanted > 0 && d->engine == UNORDERED_ENGINE) ((int *)to)[(*count)++] = UNORDERED_NOTE;
+    if (wanted > 0 && d->engine == TENSOR_ENGINE) ((int *)to)[(*count)++] = TENSOR_CORE_NOTE;
+    return SUCCESS;
+  }
+  if (d->kind == ENGINE && name == ENGINE_BEHAVIOR) return *count = 0, SUCCESS;
+  if (d->kind == PLAN && name == PLAN_WORKSPACE) return *count = 1, *(long *)to = WORKSPACE, SUCCESS;
+  return NOT_SUPPORTED;
 }
 
-int cudnnGetConvolutionForwardWorkspaceSize(void *, Tensor *x, Tensor *w, Convolution *k, Tensor *y, int, size_t *bytes) {
-  return *bytes = WORKSPACE, fits(x, w, k, y);
-}
-int cudnnGetConvolutionBackwardDataWorkspaceSize(void *, Tensor *w, Tensor *y, Convolution *k, Tensor *x, int,
-                                                 size_t *bytes) {
-  return *bytes = WORKSPACE, fits(x, w, k, y);
-}
-int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Tensor *x, Tensor *y, Convolution *k, Tensor *w, int,
-                                                   size_t *bytes) {
-  return *bytes = WORKSPACE, fits(x, w, k, y);
-}
-
-int cudnnConvolutionForward(void *, const void *alpha, Tensor *x, void *xs, Tensor *w, void *ws, Convolution *k, int algorithm,
-                            void *workspace, size_t bytes, const void *beta, Tensor *y, void *ys) {
-  return convolve(FORWARD, x, xs, w, ws, k, y, ys, algorithm, workspace, bytes, alpha, beta);
-}
-int cudnnConvolutionBackwardData(void *, const void *alpha, Tensor *w, void *ws, Tensor *y, void *ys, Convolution *k,
-                                 int algorithm, void *workspace, size_t bytes, const void *beta, Tensor *x, void *xs) {
-  return convolve(DATA, x, xs, w, ws, k, y, ys, algorithm, workspace, bytes, alpha, beta);
-}
-int cudnnConvolutionBackwardFilter(void *, const void *alpha, Tensor *x, void *xs, Tensor *y, void *ys, Convolution *k,
-                                   int algorithm, void *workspace, size_t bytes, const void *beta, Tensor *w, void *ws) {
-  return convolve(FILTER, x, xs, w, ws, k, y, ys, algorithm, workspace, bytes, alpha, beta);
+int cudnnBackendExecute(void *, Descriptor *plan, Descriptor *tensors) {
+  if (plan->kind != PLAN || !plan->sealed || tensors->kind != TENSORS || !tensors->sealed) return BAD_PARAM;
+  Operation o;
+  if (int wrong = graph_operation(plan->graph, &o)) return wrong;
+  auto names = tensors->all<long>(TENSORS_NAMES);
+  auto pointers = tensors->all<void *>(TENSORS_POINTERS);
+  void *at[3] = {};
+  for (size_t i = 0; i < names.size() && i < pointers.size(); i++)
+    for (int k = 0; k < 3; k++)
+      if (names[i] == o.names[k]) at[k] = pointers[i];
+  for (int k = 0; k < 3; k++)
+    if (!at[k] || (size_t)at[k] % o.alignments[k]) return BAD_PARAM;
+  return convolve(o.way, plan->engine, &o.x, at[0], &o.w, at[1], &o.k, &o.y, at[2], tensors->one<void *>(TENSORS_WORKSPACE),
+                  o.alpha, o.beta);
 }
 
 }  // extern "C"
