@@ -17,18 +17,18 @@ CERTIFY = [("cifar10_6c2f", 256, 5, ["tuned", "compiled"])]
 p = argparse.ArgumentParser()
 p.add_argument("--workbench", default="workbench"); p.add_argument("--peer", default=str(HERE / "torch_peer.py"))
 p.add_argument("--seconds", type=float, default=240); p.add_argument("--out"); p.add_argument("--what", default="ceilings step certify")
-p.add_argument("--nets", default=""); p.add_argument("--styles", default="tuned compiled plain"); p.add_argument("--device", default="cuda"); p.add_argument("--precisions", default="tf32 f32")
+p.add_argument("--nets", default="", help="NET or NET:PRECISION, several; all otherwise"); p.add_argument("--rounds", type=int, default=15); p.add_argument("--styles", default="tuned compiled plain"); p.add_argument("--device", default="cuda"); p.add_argument("--precisions", default="tf32 f32")
 p.add_argument("--count", type=int, default=50000); p.add_argument("--scale", type=float, default=1.0); p.add_argument("--threads", type=int, default=16)
 a = p.parse_args()
 deadline = time.monotonic() + a.seconds
 left = lambda: deadline - time.monotonic()
 rows, left_out = [], []
 
-def ours(what, net, batch, steps):
+def ours(what, net, batch, steps, precisions):
     """Milliseconds by precision; empty where it fails or there is no time."""
     if left() < 15: left_out.append(f"ours: {what} {net}"); return {}
     command = [a.workbench, "run", str(HERE / "gpu_step.rhai"), "--device", a.device]
-    settings = dict(what=what, net=net, batch=batch, steps=max(1, int(steps * a.scale)), warm=10 if what == "step" else 1, precisions=a.precisions, count=min(a.count, 10000) if net == "tiny_8c2f" else a.count)  # 50,000 are 90 GB of 8C2F
+    settings = dict(what=what, net=net, batch=batch, steps=max(1, int(steps * a.scale)), warm=10 if what == "step" else 1, precisions=" ".join(precisions), count=min(a.count, 10000) if net == "tiny_8c2f" else a.count)  # 50,000 are 90 GB of 8C2F
     for key, value in settings.items(): command += ["--set", f"{key}={value}"]
     try: done = subprocess.run(command, capture_output=True, text=True, timeout=max(5, left()))
     except subprocess.TimeoutExpired: left_out.append(f"ours: {what} {net} (no time)"); return {}
@@ -63,19 +63,19 @@ def theirs(job, rounds):
         if peer: peer.process.kill()
         peer = None
 
-def compare(what, net, batch, steps, styles, rounds):
+def compare(what, net, batch, steps, styles, rounds, precisions):
     batch = max(1, int(batch * a.scale))
-    before = ours(what, net, batch, steps)
-    found, layouts = {(style, precision): [] for style in styles for precision in a.precisions.split()}, {}
+    before = ours(what, net, batch, steps, precisions)
+    found, layouts = {(style, precision): [] for style in styles for precision in precisions}, {}
     for style in styles:
-        for precision in a.precisions.split():
+        for precision in precisions:
             for last in layouts.get(precision, (True, False)):
                 job = dict(what=what, net=net, batch=batch, style=style, device=a.device, tf32=precision == "tf32", channels_last=last, threads=a.threads)
                 ms = theirs(job, rounds)
                 if ms is not None: found[style, precision].append((ms, last))
             if found[style, precision]: layouts.setdefault(precision, (min(found[style, precision])[1],))
-    after = ours(what, net, batch, steps) if styles else {}
-    for precision in a.precisions.split():
+    after = ours(what, net, batch, steps, precisions) if styles else {}
+    for precision in precisions:
         own = [run[precision] for run in (before, after) if precision in run]
         row = dict(what=what, net=net, batch=batch, precision=precision, ours_ms=own)
         for style in styles:
@@ -100,9 +100,12 @@ print(torch.cuda.get_device_name(), "torch", torch.__version__, "cuDNN", torch.b
 nets, styles_wanted = a.nets.split(), a.styles.split()
 if "ceilings" in a.what.split() and a.device == "cuda":
     done = subprocess.run([sys.executable, "-c", CEILINGS], capture_output=True, text=True); print(done.stdout.strip() or done.stderr.strip()[-400:], flush=True)
-for what, cases, rounds in (("step", STEPS, 15), ("certify", CERTIFY, 3)):
+for what, cases, rounds in (("step", STEPS, a.rounds), ("certify", CERTIFY, max(1, a.rounds // 5))):
     for net, batch, steps, styles in cases:
-        if what in a.what.split() and (not nets or net in nets): compare(what, net, batch, steps, [style for style in styles if style in styles_wanted], rounds)
+        asked = [n.split(":") for n in nets if n.split(":")[0] == net]
+        precisions = [only for n in asked for only in n[1:]] or a.precisions.split()
+        if what in a.what.split() and (not nets or asked):
+            compare(what, net, batch, steps, [style for style in styles if style in styles_wanted], rounds, precisions)
 if peer: peer.process.kill()
 for line in left_out: print(f"left out: {line}")
 if a.out: pathlib.Path(a.out).write_text(json.dumps(dict(rows=rows, left_out=left_out), indent=1))

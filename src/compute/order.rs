@@ -19,11 +19,18 @@ pub enum Order {
     Last,
 }
 
-/// The order that convolutions of this number type want on this device. `WORKBENCH_CUDA_ORDER=planes` keeps to the first.
+/// The order that convolutions of this number type want on this device. `WORKBENCH_CUDA_ORDER=planes` or `last` has one of them
+/// whatever the precision.
 pub fn wanted(dtype: DType, device: &Device) -> Order {
-    let tensor_cores = dtype == DType::F32 && current() != Precision::F32 && kernels::on(device);
-    let kept = || std::env::var("WORKBENCH_CUDA_ORDER").is_ok_and(|order| order == "planes");
-    if tensor_cores && !kept() { Order::Last } else { Order::Planes }
+    if dtype != DType::F32 || !kernels::on(device) {
+        return Order::Planes;
+    }
+    match std::env::var("WORKBENCH_CUDA_ORDER").as_deref() {
+        Ok("planes") => Order::Planes,
+        Ok("last") => Order::Last,
+        _ if current() == Precision::F32 => Order::Planes,
+        _ => Order::Last,
+    }
 }
 
 /// `[..., C, H, W]` in this order.
