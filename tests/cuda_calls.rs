@@ -77,3 +77,35 @@ fn a_batch_to_certify() {
     assert_eq!(kinds.get("from the device"), Some(&1), "{kinds:?}");
     assert_eq!(kinds.get("alloc"), kinds.get("free"), "{kinds:?}");
 }
+
+/// The fastest engine of a large convolution is measured once and stays; a file of choices that cannot be read is made again.
+#[test]
+fn engines_are_measured_once() {
+    if !there() {
+        return;
+    }
+    let script = r#"
+        let x = uniform(0, 1, [16, 16, 28, 28]);
+        let model = sequential([16, 28, 28], [conv2d(32, 3, #{ padding: 1 })]);
+        print(`mean ${model.forward(x).mean().item()}`);
+    "#;
+    let folder = Folder::new(&[("one.rhai", script)]);
+    let account = folder.path().join("account");
+    let cache = folder.path().join("cache");
+    let convolutions = || {
+        std::fs::remove_file(&account).ok();
+        let mut command = folder.command(&["run", "one.rhai", "--device", "cuda"]);
+        command.env("SOFTWARE_GPU_TRACE", &account).env("XDG_CACHE_HOME", &cache).env_remove("WORKBENCH_CUDNN");
+        let told = folder.shown(&command.output().unwrap());
+        assert!(told.contains("mean ") && told.ends_with("exit code 0"), "{told}");
+        let account = std::fs::read_to_string(&account).unwrap();
+        account.lines().filter(|line| line.starts_with("convolution")).count()
+    };
+    assert!(convolutions() > 1, "measured");
+    assert_eq!(convolutions(), 1, "remembered");
+    let choices = cache.join("workbench/cudnn_engines.json");
+    let text = std::fs::read_to_string(&choices).unwrap();
+    std::fs::write(&choices, &text[..text.len() / 2]).unwrap();
+    assert!(convolutions() > 1, "measured again");
+    assert_eq!(std::fs::read_to_string(&choices).unwrap().lines().count(), text.lines().count());
+}

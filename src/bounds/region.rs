@@ -18,7 +18,8 @@
 use super::outward;
 use crate::compute::channels::add_channels;
 use crate::compute::clip::{clip_tracked, larger, smaller};
-use crate::compute::fused::region::{Behind, Middles};
+use crate::compute::fused::middles::Middles;
+use crate::compute::fused::region::Behind;
 use crate::compute::fused::rows::scale_all;
 use crate::compute::fused::weights::Map;
 #[cfg(target_arch = "x86_64")]

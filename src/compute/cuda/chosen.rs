@@ -4,7 +4,7 @@
 //! one: so the first choice stays, in a file of the user's cache folder. With `WORKBENCH_CUDNN=first` nothing is measured and
 //! cuDNN's first suggestion is taken.
 
-use super::plan::Key;
+use super::graph::Key;
 use crate::compute::files;
 use candle_core::Result;
 use candle_core::cuda::cudarc::cudnn::sys;

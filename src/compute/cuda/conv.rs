@@ -5,7 +5,8 @@
 
 use super::address;
 use super::cudnn::Handle;
-use super::plan::{ALIGNED, Key, Numbers, Plan};
+use super::graph::{ALIGNED, Key, Numbers};
+use super::plan::Plan;
 use crate::compute::geometry::Geometry;
 use crate::compute::order::Order;
 use crate::compute::precision::{Precision, current};
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-pub use super::plan::View;
+pub use super::graph::View;
 
 /// What one device needs, on this thread.
 struct Room {

@@ -1,7 +1,6 @@
 //! CUDA: our own kernels through NVRTC, convolutions through cuDNN
 //!
-//! Written and compiled without a GPU at hand, and never run on one; all of it is tested on a GPU in software
-//! (`tools/cuda/software`).
+//! Tested on an H100, and at every change on a GPU in software (`tools/cuda/software`).
 //!
 //! All work of a device goes to one stream, whichever thread asks for it, so that it happens in the order of the calls and
 //! memory may be given back as soon as its last use has been asked for.
@@ -9,6 +8,8 @@
 mod chosen;
 pub mod conv;
 mod cudnn;
+mod engines;
+mod graph;
 mod plan;
 
 use super::kernels::{Job, Source, THREADS};

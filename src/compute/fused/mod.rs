@@ -2,6 +2,7 @@
 //! one loop. Shapes have been checked by the operations that call them; values are those of the CPU forms.
 
 pub mod losses;
+pub mod middles;
 pub mod passes;
 pub mod power;
 pub mod region;

@@ -113,6 +113,11 @@ Result cuDeviceGet(int *device, int ordinal) {
   return SUCCESS;
 }
 
+Result cuDeviceGetName(char *name, int size, int) {
+  snprintf(name, size, "software GPU");
+  return SUCCESS;
+}
+
 Result cuDeviceGetAttribute(int *value, int attribute, int) {
   // Multiprocessors; compute capability 9.0; pools of memory.
   static const std::map<int, int> values = {{16, 132}, {75, 9}, {76, 0}, {115, 1}};
