@@ -76,10 +76,10 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --f
 check() {
   local name jobs=()
   for name in "${TESTS[@]}"; do
-    (WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER=$PWD/sources step "test_$name" "${CHECK_SECONDS:-150}" "tests/$name" --test-threads 3) &
+    (WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER=$PWD/sources step "test_$name" "${CHECK_SECONDS:-300}" "tests/$name" --test-threads 1) &
     jobs+=($!)
   done
-  (step quickstart "${CHECK_SECONDS:-150}" ./workbench run sources/scripts/quickstart.rhai --device cuda) &
+  (step quickstart "${CHECK_SECONDS:-300}" ./workbench run sources/scripts/quickstart.rhai --device cuda) &
   jobs+=($!)
   for job in "${jobs[@]}"; do wait "$job" || failed=1; done
 }
@@ -120,7 +120,7 @@ profile() {
   command -v ncu >/dev/null || { echo "left out: the profile, ncu is not here"; return; }
   for precision in ${PROFILE:-tf32 f32}; do
     step "profile_$precision" 90 ncu --clock-control none --print-units base --csv --log-file "$OUT/profile_$precision.csv" \
-      --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum --launch-skip 3000 --launch-count 1300 \
+      --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum --launch-skip 3000 --launch-count 1500 \
       ./workbench run sources/benches/gpu_step.rhai --device cuda --set steps=12 --set warm=2 --set precisions="$precision" &&
       python3 sources/tools/gpu_profile.py "$OUT/profile_$precision.csv"
   done
