@@ -18,7 +18,7 @@ pub struct Convolution {
 impl Convolution {
     pub fn new([c, o, k, stride, padding, side]: [usize; 6], batch: usize, direction: &'static str) -> Self {
         let draw = |shape: [usize; 4]| Tensor::randn(0f32, 1.0, &shape, &Device::Cpu).expect("a tensor");
-        let window = Window { stride, padding };
+        let window = Window::new(stride, padding);
         let (x, w) = (draw([batch, c, side, side]), draw([o, c, k, k]));
         let y = conv2d(&x, &w, window).expect("shapes that fit");
         Self { x, w, y, window, direction }

@@ -15,6 +15,7 @@ use super::power_passes::Start;
 use super::{power_cpu, power_device, power_passes, power_tensor};
 use crate::compute::conv::conv2d_weight_scaled;
 use crate::compute::conv_ordered;
+use crate::compute::precision::matmul;
 use crate::compute::fused::passes::{Norms, envelope as scaled};
 use crate::compute::fused::rows;
 use crate::compute::kernels::{self, differentiable};
@@ -167,8 +168,8 @@ pub fn spectral_norm_from(
     let sigma = match layer.weight() {
         None => found.sigma,
         Some(weight) => {
-            let (u, v, operation) = (found.u.clone(), found.v.clone(), layer.operation.clone());
-            let backward = move |g: &Tensor, _| Ok((Some(envelope(&operation, &u, &v, g)?), None, None));
+            let (u, v, layer) = (found.u.clone(), found.v.clone(), layer.clone());
+            let backward = move |g: &Tensor, _| Ok((Some(envelope(&layer, &u, &v, g)?), None, None));
             differentiable("spectral_norm", found.sigma, [weight; 3], backward)?
         }
     };
@@ -176,22 +177,38 @@ pub fn spectral_norm_from(
 }
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
-fn envelope(operation: &Operation, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
+fn envelope(layer: &Layer, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
     let order = v.order;
     let ((u, of_u), (v, of_v)) = (u.unscaled(order)?, v.unscaled(order)?);
     let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(&v, g, of_u, of_v)).transpose()?;
-    match (operation, scaled) {
+    let precision = layer.precision.get();
+    match (&layer.operation, scaled) {
         (Operation::Conv2d { weight, window, .. }, Some(v)) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            order::turned(&conv_ordered::weight(order, &u, &v, *window, (kh, kw))?, order, Order::Planes)
+            order::turned(&conv_ordered::weight(order, &u, &v, layer.window(window), (kh, kw))?, order, Order::Planes)
         }
         (Operation::Conv2d { weight, window, .. }, None) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            conv2d_weight_scaled(&u, &v, g, *window, (kh, kw))
+            conv2d_weight_scaled(&u, &v, g, layer.window(window), (kh, kw))
         }
-        (_, Some(v)) => v.t()?.matmul(&u),
-        (_, None) if kernels::serve(&v) => rows::scale_samples(&v, g)?.t()?.matmul(&u),
-        (_, None) => v.broadcast_mul(&per_sample(g, &v)?)?.t()?.matmul(&u),
+        (Operation::Linear { .. }, Some(v)) => matmul(&v.t()?, &u, precision),
+        (Operation::Linear { .. }, None) if kernels::serve(&v) => {
+            matmul(&rows::scale_samples(&v, g)?.t()?, &u, precision)
+        }
+        (Operation::Linear { .. }, None) => {
+            matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision)
+        }
+        // None of these has a weight to differentiate by.
+        (
+            Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. }
+            | Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. },
+            _,
+        ) => bail!("spectral_norm: layer {} ({}) has no weight", layer.index, layer.spec.describe()),
     }
 }
 

@@ -98,6 +98,11 @@ fn terms(layer: &Layer) -> usize {
         Operation::Normalize { .. } => 1,
         Operation::Linear { weight, .. } => weight.dims()[1],
         Operation::Conv2d { weight, .. } | Operation::AvgPool2d { weight, .. } => weight.dims()[1..].iter().product(),
-        _ => 0,
+        // What is no sum rounds nothing: the layer before refuses these.
+        Operation::Flatten
+        | Operation::Relu
+        | Operation::Clip { .. }
+        | Operation::MaxMin
+        | Operation::ClippedMaxMin { .. } => 0,
     }
 }

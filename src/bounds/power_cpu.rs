@@ -112,7 +112,18 @@ impl<'a, T: Element> Map<'a, T> {
                 let window: Window = *window;
                 Ok(Self::Conv(Geometry::of_layer(&layer.input, &layer.output, weight, window)?, w))
             }
-            _ => Ok(Self::Linear { w, inputs: layer.input_len() }),
+            Operation::Linear { .. } => Ok(Self::Linear { w, inputs: layer.input_len() }),
+            Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. }
+            | Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => bail!(
+                "spectral_norm: layer {} ({}) is neither a convolution nor linear",
+                layer.index,
+                layer.spec.describe()
+            ),
         }
     }
 

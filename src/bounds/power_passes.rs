@@ -35,8 +35,15 @@ impl Start {
 /// The order in which the vectors of this layer lie while they are iterated.
 pub fn order_of(layer: &Layer) -> Order {
     match &layer.operation {
-        Operation::Conv2d { weight, .. } => order::wanted(weight.dtype(), weight.device()),
-        _ => Order::Planes,
+        Operation::Conv2d { weight, .. } => order::wanted(weight.dtype(), weight.device(), layer.precision.get()),
+        Operation::Linear { .. }
+        | Operation::AvgPool2d { .. }
+        | Operation::Normalize { .. }
+        | Operation::Flatten
+        | Operation::Relu
+        | Operation::Clip { .. }
+        | Operation::MaxMin
+        | Operation::ClippedMaxMin { .. } => Order::Planes,
     }
 }
 
@@ -51,9 +58,16 @@ pub fn iterate(
     let dtype = layer.weight().map_or(start.u.dtype(), Tensor::dtype);
     let order = order_of(layer);
     let map = match &layer.operation {
-        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(*window, order), weight)),
-        Operation::Linear { weight, .. } => Some((Map::Linear, weight)),
-        _ => None,
+        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(layer.window(window), order), weight)),
+        Operation::Linear { weight, .. } => Some((Map::Linear(layer.precision.get()), weight)),
+        // By the layer's own products; what has no norm was refused before.
+        Operation::AvgPool2d { .. }
+        | Operation::Normalize { .. }
+        | Operation::Flatten
+        | Operation::Relu
+        | Operation::Clip { .. }
+        | Operation::MaxMin
+        | Operation::ClippedMaxMin { .. } => None,
     };
     let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.ordered(weight)?))).transpose()?;
     let size = map.as_ref().map(|(_, weight)| Norms::of_all(weight)).transpose()?;

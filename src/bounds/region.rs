@@ -163,10 +163,17 @@ impl Region {
     fn behind(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
         let (weight, bias, map) = match &layer.operation {
             Operation::Conv2d { weight, bias, window } => {
-                (weight, bias, Map::Conv(*window, order::wanted(weight.dtype(), weight.device())))
+                let window = layer.window(window);
+                (weight, bias, Map::Conv(window, order::wanted(weight.dtype(), weight.device(), window.precision)))
             }
-            Operation::Linear { weight, bias } => (weight, bias, Map::Linear),
-            _ => return Ok(None),
+            Operation::Linear { weight, bias } => (weight, bias, Map::Linear(layer.precision.get())),
+            Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. }
+            | Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => return Ok(None),
         };
         let here = kernels::serve(weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
         if !here || self.dims()[1..] != layer.input {
@@ -253,7 +260,7 @@ impl Region {
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match (&layer.operation, &self.parts) {
             (Operation::Flatten, Parts::Middles(middles)) => Parts::Middles(middles.reshape(&shape)?),
-            (Operation::Flatten, _) => Parts::Ends(self.all()?.reshape(shape)?),
+            (Operation::Flatten, Parts::Ends(_) | Parts::Behind(_)) => Parts::Ends(self.all()?.reshape(shape)?),
             (Operation::Clip { threshold }, Parts::Behind(behind)) if self.fits(threshold) => {
                 Parts::Middles(behind.activated(Some(threshold))?.0)
             }
@@ -265,9 +272,22 @@ impl Region {
             (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || kernels::serve(threshold) => {
                 Parts::Ends(clip_tracked(&self.all()?, threshold)?)
             }
-            _ => {
+            // Monotone: each end of the box goes through by itself.
+            (
+                Operation::Relu | Operation::Clip { .. } | Operation::MaxMin | Operation::ClippedMaxMin { .. },
+                Parts::Ends(_) | Parts::Middles(_) | Parts::Behind(_),
+            ) => {
                 let all = self.all()?.tensor()?.flatten(0, 1)?;
                 Parts::Ends(Tracked::of(&layer.activate(&all)?.reshape(shape)?)?)
+            }
+            (
+                Operation::Conv2d { .. }
+                | Operation::Linear { .. }
+                | Operation::AvgPool2d { .. }
+                | Operation::Normalize { .. },
+                _,
+            ) => {
+                bail!("activation: layer {} ({}) is affine; take region.affine", layer.index, layer.spec.describe())
             }
         };
         let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };

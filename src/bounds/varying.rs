@@ -20,9 +20,6 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
     if let Some(mask) = region.varying(activation)? {
         return Ok(Some(mask));
     }
-    if matches!(activation.operation, Operation::MaxMin) {
-        return Ok(None);
-    }
     let (lower, upper) = region.ends()?;
     let here = upper.device().is_cpu() || kernels::serve(&upper);
     if let (Operation::Clip { threshold }, true) = (&activation.operation, here) {
@@ -42,7 +39,14 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
             let bottom = not(&upper.narrow(1, half, half)?.broadcast_le(min)?)?;
             Tensor::cat(&[top, bottom], 1)?
         }
-        _ => bail!("varying: layer {} ({}) is no activation", activation.index, activation.spec.describe()),
+        Operation::MaxMin => return Ok(None),
+        Operation::Flatten
+        | Operation::Conv2d { .. }
+        | Operation::Linear { .. }
+        | Operation::AvgPool2d { .. }
+        | Operation::Normalize { .. } => {
+            bail!("varying: layer {} ({}) is no activation", activation.index, activation.spec.describe())
+        }
     };
     Ok(Some(mask))
 }

@@ -136,7 +136,7 @@ pub enum Command {
     },
     /// Check the names in a script and in all it imports, without running anything.
     Check {
-        /// The script, a .rhai file.
+        /// The script: a .rhai file, or the name of one that comes with the program.
         script: PathBuf,
     },
 }

@@ -13,6 +13,7 @@ mod signals;
 mod sweep;
 mod variant;
 
+use crate::compute::files::quoted;
 use crate::compute::{device, memory, threads};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
@@ -23,6 +24,7 @@ use crate::script::session::{Config, Session, Source};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command, HostArguments};
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use permissions::Permissions;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -35,7 +37,10 @@ const BROKEN_PIPE: u8 = 141;
 
 /// Parse the command line, do what it asks, and say how it went.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     let stack = arguments.limits().stack();
     // Scripts run on a thread of its own, whose stack is as deep as their calls may be.
     let work = || match dispatch(arguments) {
@@ -57,6 +62,27 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// clap's own words; a flag that looks like a script's setting is told how settings are given.
+fn usage(error: &clap::Error) -> ExitCode {
+    let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.strip_prefix("--"),
+        _ => None,
+    };
+    let _ = error.print();
+    let given: Vec<String> = std::env::args().collect();
+    let takes_settings = given.get(1).is_some_and(|command| ["run", "sweep"].contains(&command.as_str()));
+    if let Some(key) = flag.filter(|_| takes_settings) {
+        let key = key.split('=').next().unwrap_or(key);
+        let value = given.iter().enumerate().find_map(|(i, word)| {
+            let rest = word.strip_prefix("--")?.strip_prefix(key)?;
+            if rest.is_empty() { given.get(i + 1).map(String::as_str) } else { rest.strip_prefix('=') }
+        });
+        let setting = quoted(&format!("{key}={}", value.unwrap_or("VALUE")));
+        complain(&format!("\n  a setting of the script is given with --set: --set {setting}"));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
 /// `Err` is wrong use of the command line.
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     let (host, usual) = (arguments.host, Permissions::default());
@@ -74,10 +100,12 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         Some(Command::Sweep(what)) => sweep::run(&what, host),
         Some(Command::Report(what)) => report::run(&what),
         Some(Command::Check { script }) => {
+            let origin = origin::Origin::find(&script)?;
             let threads = start(host.threads)?;
-            let started = Started { threads, script: Some(script.clone()), ..Started::default() };
+            let source = origin.source.clone();
+            let started = Started { threads, script: Some(origin.script.clone()), source, ..Started::default() };
             let session = started.session(host, &usual)?;
-            let result = session.check_closely(&script);
+            let result = session.check_closely(&origin.script);
             if result.is_ok() {
                 output::line(&format!("{}: no problems found", script.display()));
             }
@@ -154,13 +182,16 @@ fn start(threads: Option<usize>) -> Result<usize, String> {
 
 /// Report how the script ended; the exit code.
 fn end(result: Result<(), Failure>) -> ExitCode {
-    if output::closed() {
-        return ExitCode::from(BROKEN_PIPE);
-    }
-    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let closed = output::closed();
+    let usual = if closed { ExitCode::from(BROKEN_PIPE) } else { ExitCode::SUCCESS };
+    let Err(failure) = result else { return usual };
     let text = failure.render(colours());
     if !text.is_empty() {
-        complain(&text);
+        let why = if closed { "nobody reads the output any more: " } else { "" };
+        complain(&format!("{why}{text}"));
+    }
+    if closed {
+        return usual;
     }
     ExitCode::from(u8::try_from(failure.exit_code()).unwrap_or(1))
 }

@@ -1,10 +1,11 @@
-//! What `workbench run` is given, and the script that it leads to: a .rhai file, the folder of a run, a pack, or an address on
-//! the hub. What comes from a run or a pack brings its own modules of std and is what it was, whatever the program has now.
+//! What `workbench run` is given, and the script that it leads to: a .rhai file, the name of a script that comes with the program,
+//! the folder of a run, a pack, or an address on the hub. What comes from a run or a pack brings its own modules of std and is what it was, whatever the program has now.
 
 use crate::data::hub::HubFile;
 use crate::run::Record;
 use crate::run::pack::{Pack, is_pack};
 use crate::script::session::Source;
+use crate::script::shipped;
 use crate::script::stdlib::Modules;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -41,7 +42,22 @@ impl Origin {
             record.check_files(given)?;
             return Self::of_run(given, given, record);
         }
+        if let Some((name, text)) = shipped::find(given) {
+            return Self::shipped(name, text);
+        }
+        if !given.exists() {
+            return Err(shipped::missing(given));
+        }
         Ok(Self { script: given.into(), source: Source::default(), record: None, _folder: None })
+    }
+
+    /// A script that comes with the program.
+    fn shipped(name: &str, text: &str) -> Result<Self, String> {
+        let folder = temporary()?;
+        let script = folder.path().join(format!("{name}.rhai"));
+        std::fs::write(&script, text).map_err(|e| format!("{}: {e}", script.display()))?;
+        let source = Source { shown: Some(name.into()), ..Source::default() };
+        Ok(Self { script, source, record: None, _folder: Some(folder) })
     }
 
     /// The script and the modules of the run in `folder`, which was `given`.
@@ -49,6 +65,9 @@ impl Origin {
         let source = Source {
             std: Some(modules(folder, &record)?),
             shown: Some(given.display().to_string()),
+            data: record.data.clone(),
+            was: record.script.clone().into(),
+            arithmetic: Some(record.arithmetic),
             ..Source::default()
         };
         let script = folder.join("source").join(&record.main);

@@ -2,6 +2,7 @@
 
 use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
+use super::permissions::Permissions;
 use super::{Started, end, start};
 use crate::repl::terminal;
 use crate::run::{Options, Record, kept};
@@ -25,12 +26,15 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
         overrides.complete(&old.overrides);
     }
     let given = given.ok_or("run: which script? Give a .rhai file, or --resume RUN")?;
-    let origin = Origin::find(&given)?;
+    let mut origin = Origin::find(&given)?;
+    if let Some(old) = &goes_on {
+        origin.source.arithmetic = Some(old.arithmetic);
+    }
     if let (Some(old), None) = (&origin.record, &goes_on) {
         overrides.complete(&old.overrides);
         as_it_was(old, &mut host);
     }
-    let recording = recording(what)?;
+    let recording = Recording { flags: flags(what, &host), ..recording(what)? };
     let threads = start(host.threads)?;
     let started =
         Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
@@ -49,10 +53,11 @@ pub fn replay(what: &ReplayArguments, mut host: HostArguments) -> Result<ExitCod
         ));
     };
     as_it_was(&old, &mut host);
-    origin.source.data = Some(old.data.clone());
+    origin.source.repeats = true;
     let mut overrides = Overrides::default();
     overrides.complete(&old.overrides);
-    let recording = Recording { into: free(what.into.as_deref())?, ..Recording::default() };
+    let flags = words(&what.permissions, &host);
+    let recording = Recording { into: free(what.into.as_deref())?, flags, ..Recording::default() };
     let threads = start(host.threads)?;
     let started =
         Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
@@ -123,7 +128,34 @@ fn recording(what: &RunArguments) -> Result<Recording, String> {
         window: what.window as usize,
     };
     let (resume, into) = (what.resume.clone(), free(what.into.as_deref())?);
-    Ok(Recording { options, resume, into, allow_changes: what.allow_changes })
+    Ok(Recording { options, resume, into, allow_changes: what.allow_changes, flags: vec![] })
+}
+
+/// Words of the command line that a run needs again, beside script, settings, seed, threads and device.
+fn flags(what: &RunArguments, host: &HostArguments) -> Vec<String> {
+    let usual = Options::default();
+    let mut flags = words(&what.permissions, host);
+    let mut add = |flag: &str, value: String| flags.extend([flag.to_string(), value]);
+    if what.window as usize != usual.window {
+        add("--window", what.window.to_string());
+    }
+    if what.checkpoint_share != usual.share {
+        add("--checkpoint-share", what.checkpoint_share.to_string());
+    }
+    if let Some(minutes) = what.checkpoint_minutes {
+        add("--checkpoint-minutes", minutes.to_string());
+    }
+    if what.without_vectors {
+        flags.push("--without-vectors".into());
+    }
+    flags
+}
+
+/// What a script may touch and take, and where data is.
+pub(super) fn words(permissions: &Permissions, host: &HostArguments) -> Vec<String> {
+    let data = host.data_dir.iter().flat_map(|folder| ["--data-dir".into(), folder.display().to_string()]);
+    let permissions = permissions.arguments().into_iter().map(|word| word.to_string_lossy().into_owned());
+    data.chain(permissions).collect()
 }
 
 /// A folder to write into that nobody writes into.

@@ -14,7 +14,9 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION");
     let built_in = |list: &[(&str, &'static str)], name: &str| list.iter().find(|(n, _)| *n == name).map(|(_, t)| *t);
     let plain = from.strip_suffix(".rhai").unwrap_or(from);
-    let (text, origin) = if let Some(module) = from.strip_prefix("std/") {
+    // A file in a folder of that name is a file.
+    let module = from.strip_prefix("std/").filter(|_| !Path::new(from).is_file());
+    let (text, origin) = if let Some(module) = module {
         let names = || stdlib().iter().map(|(name, _)| *name);
         let text = built_in(stdlib(), module.trim_end_matches(".rhai"));
         let text = text.ok_or_else(|| {
@@ -28,7 +30,7 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     } else {
         (file(Path::new(from), &path)?, from.to_string())
     };
-    let head = if from.starts_with("std/") { module_head(&stem, from, &origin) } else { script_head(&stem, &origin) };
+    let head = if module.is_some() { module_head(&stem, from, &origin) } else { script_head(&stem, &origin) };
     let whole = format!("{head}{}", text.trim_start_matches('\u{feff}'));
     let mut options = OpenOptions::new();
     let failed = |e: std::io::Error| match e.kind() {
@@ -44,7 +46,7 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     }
     output::line(&format!("{} is a copy of {origin}", path.display()));
     let path = path.display();
-    output::line(&match from.starts_with("std/") {
+    output::line(&match module.is_some() {
         true => format!("import it with: import \"{stem}\" as {stem};"),
         false => format!("next: workbench check {path}, then workbench run {path}"),
     });

@@ -40,7 +40,7 @@ mod tests {
         for (size, kernel, stride, padding) in
             [((6, 6), (3, 3), 1, 1), ((7, 8), (4, 3), 2, 1), ((9, 6), (2, 5), 3, 2), ((5, 7), (1, 1), 2, 0)]
         {
-            let window = Window { stride, padding };
+            let window = Window::new(stride, padding);
             let draw = |shape: [usize; 4]| random.normal(0.0, 1.0, &shape, DType::F64, &Device::Cpu);
             let (x, w) = (draw([3, 2, size.0, size.1])?, draw([4, 2, kernel.0, kernel.1])?);
             let y = conv::conv2d(&x, &w, window)?

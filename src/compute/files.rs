@@ -9,6 +9,17 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// A word of a command line, in quotes where a shell needs them.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// The same of a path.
+pub fn quoted_path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
 /// Named tensors of a file.
 pub type Tensors = HashMap<String, Tensor>;
 
@@ -117,6 +128,13 @@ fn failed(op: &str, path: &Path, why: &dyn std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        assert_eq!(quoted("lr=1e-3"), "lr=1e-3");
+        assert_eq!(quoted("a b's"), "'a b'\\''s'");
+        assert_eq!((quoted(""), quoted("*.rhai"), quoted("$x")), ("''".into(), "'*.rhai'".into(), "'$x'".into()));
+    }
 
     #[cfg(unix)]
     #[test]

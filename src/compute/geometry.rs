@@ -1,15 +1,35 @@
 //! The sizes of a convolution: of x `[B,I,H,W]`, w `[O,I,KH,KW]` and y `[B,O,H',W']`, `H' = (H + 2 padding - KH) / stride + 1`
 
+use super::precision::Precision;
 use candle_core::{Result, Tensor, bail};
+use std::fmt;
 
-/// Stride and zero padding, the same in both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Stride and zero padding, the same in both directions, and what a GPU multiplies in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     pub stride: usize,
     pub padding: usize,
+    pub precision: Precision,
+}
+
+impl fmt::Debug for Window {
+    /// The sizes alone: they name the shapes for which an engine has been chosen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window").field("stride", &self.stride).field("padding", &self.padding).finish()
+    }
 }
 
 impl Window {
+    /// In f32.
+    pub fn new(stride: usize, padding: usize) -> Self {
+        Self { stride, padding, precision: Precision::F32 }
+    }
+
+    /// The same, multiplied in another precision.
+    pub fn computed_in(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// Output size along one axis, if the kernel fits.
     pub fn output(&self, input: usize, kernel: usize) -> Option<usize> {
         let padded = input + 2 * self.padding;

@@ -125,12 +125,12 @@ fn discount(size: usize) {
 fn refuse(size: usize) -> ! {
     // The message itself needs memory, of which there is plenty.
     let limit = LIMIT.swap(usize::MAX, Relaxed);
-    eprintln!(
+    super::output::note(&format!(
         "error: out of memory: one operation needs {} more, the limit is {}; make tensors or batches smaller, or raise the \
          limit with --max-memory",
         describe(size as u64),
         describe(limit as u64)
-    );
+    ));
     std::process::exit(1)
 }
 

@@ -37,6 +37,7 @@ pub mod labels;
 pub mod linear;
 pub mod memory;
 pub mod order;
+pub mod output;
 pub mod precision;
 pub mod random;
 pub mod reduce;

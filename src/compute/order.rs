@@ -9,7 +9,7 @@
 //! order; whoever asks for them gets the first. A weight `[O, I, KH, KW]` then is `[O, KH, KW, I]`.
 
 use super::kernels::{self, Arg, Blocks, Source, launch, room};
-use super::precision::{Precision, current};
+use super::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,16 +19,16 @@ pub enum Order {
     Last,
 }
 
-/// The order that convolutions of this number type want on this device. `WORKBENCH_CUDA_ORDER=planes` or `last` has one of them
+/// The order that convolutions of this number type, multiplied in this precision, want on this device. `WORKBENCH_CUDA_ORDER=planes` or `last` has one of them
 /// whatever the precision.
-pub fn wanted(dtype: DType, device: &Device) -> Order {
+pub fn wanted(dtype: DType, device: &Device, precision: Precision) -> Order {
     if dtype != DType::F32 || !kernels::on(device) {
         return Order::Planes;
     }
     match std::env::var("WORKBENCH_CUDA_ORDER").as_deref() {
         Ok("planes") => Order::Planes,
         Ok("last") => Order::Last,
-        _ if current() == Precision::F32 => Order::Planes,
+        _ if precision == Precision::F32 => Order::Planes,
         _ => Order::Last,
     }
 }

@@ -6,13 +6,15 @@
 //! bf16   convolutions round to 8 significant bits, on the way in and out, and sum in f32; matrix products as tf32
 //! ```
 //!
-//! f64 stays f64, and so what is certified in it; the CPU computes in f32 whatever is chosen. The choice holds for the thread,
-//! as the device's stream does.
+//! f64 stays f64, and so what is certified in it; the CPU computes in f32 whatever is chosen. The choice is a network's: it is
+//! handed to every product. That of a frozen network, which evaluations, attacks and certificates take, is f32 for good.
 
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,7 +38,7 @@ impl fmt::Display for Precision {
 impl FromStr for Precision {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
         match name {
             "f32" => Ok(Self::F32),
             "tf32" => Ok(Self::Tf32),
@@ -46,26 +48,66 @@ impl FromStr for Precision {
     }
 }
 
-thread_local! {
-    static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
+/// A network's choice: what a script chooses for its training, shared by its networks, or f32 for good, as an evaluation has it.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen(Option<Arc<AtomicU8>>);
+
+impl Chosen {
+    /// A choice that can be changed.
+    pub fn changing() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// f32, whatever is chosen elsewhere.
+    pub fn exact() -> Self {
+        Self(None)
+    }
+
+    pub fn get(&self) -> Precision {
+        match self.0.as_ref().map_or(0, |chosen| chosen.load(Ordering::Relaxed)) {
+            1 => Precision::Tf32,
+            2 => Precision::Bf16,
+            _ => Precision::F32,
+        }
+    }
+
+    /// Choose, for all that share it; an exact one stays f32.
+    pub fn set(&self, precision: Precision) {
+        if let Some(chosen) = &self.0 {
+            chosen.store(precision as u8, Ordering::Relaxed);
+        }
+    }
 }
 
-/// The choice that holds.
-pub fn current() -> Precision {
-    CURRENT.get()
-}
-
-/// Choose.
-pub fn set(precision: Precision) {
-    CURRENT.set(precision);
-    // Of candle's matrix products, for the whole process.
+/// The matrix products that follow are computed in `precision`. candle has this as a setting of the process, so whoever
+/// multiplies says it before.
+pub fn products_in(precision: Precision) {
     #[cfg(feature = "cuda")]
     candle_core::cuda::set_gemm_reduced_precision_f32(precision != Precision::F32);
+    #[cfg(not(feature = "cuda"))]
+    let _ = precision;
+}
+
+/// `a b`, computed in `precision`. Of its gradient whoever asks for it says the precision.
+pub fn matmul(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
+    products_in(precision);
+    a.matmul(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_is_shared_and_an_exact_one_stays() {
+        let (chosen, exact) = (Chosen::changing(), Chosen::exact());
+        let shared = chosen.clone();
+        for precision in [Precision::Tf32, Precision::Bf16, Precision::F32] {
+            chosen.set(precision);
+            exact.set(precision);
+            assert_eq!((shared.get(), exact.get()), (precision, Precision::F32));
+        }
+    }
 
     #[test]
     fn names_are_read_as_they_are_written() {

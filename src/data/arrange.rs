@@ -26,7 +26,7 @@ impl Dataset {
     pub(super) fn arranged(mut self, options: &Options) -> Result<Self> {
         self.train = self.train.with_pad(options.pad)?;
         self.test = self.test.with_pad(options.pad)?;
-        self.shape = self.train.shape().to_vec();
+        self.shape = self.train.sample_shape();
         if let Some(n) = options.per_class {
             self.train = self.train.per_class(n)?;
         }

@@ -8,25 +8,30 @@ use super::split::{check_dtype, check_labels};
 use super::{Dataset, Options, Split};
 use candle_core::{DType, Tensor};
 
-/// Images [n, C, H, W] of a floating-point dtype and their labels.
+/// Images [n, C, H, W], or vectors [n, F], of a floating-point dtype and their labels.
 pub type Arrays<'a> = (&'a Tensor, &'a [u32]);
 
 impl Split {
-    /// A split called `name` from values in memory: `images` [n, C, H, W] of a floating-point dtype, with any values, and
+    /// A split called `name` from values in memory: `images` [n, C, H, W], or vectors [n, F], of a floating-point dtype, with any values, and
     /// n labels in `0..classes`. Batches have the dtype of `images` and are on its device; nothing is differentiated
     /// through. The seed is 0.
     pub fn from_arrays(name: &str, images: &Tensor, labels: &[u32], classes: usize) -> Result<Self> {
         let fail = |message| Error::Arrays { split: name.into(), message };
-        let &[n, c, h, w] = images.dims() else {
-            return Err(fail(format!("images have the shape {:?}; expected [n, C, H, W]", images.dims())));
+        let (n, values) = match *images.dims() {
+            [n, c, h, w] => (n, c * h * w),
+            [n, features] => (n, features),
+            _ => {
+                let shape = images.dims();
+                return Err(fail(format!("samples have the shape {shape:?}; expected images [n, C, H, W] or vectors [n, F]")));
+            }
         };
         check_dtype(images.dtype())?;
         if n != labels.len() {
             return Err(fail(format!("{n} images but {} labels", labels.len())));
         }
-        if n == 0 || c * h * w == 0 || u32::try_from(n).is_err() {
+        if n == 0 || values == 0 || u32::try_from(n).is_err() {
             return Err(fail(format!(
-                "images have the shape {:?}; expected 1 to 2^32 - 1 images, none empty",
+                "samples have the shape {:?}; expected 1 to 2^32 - 1 of them, none empty",
                 images.dims()
             )));
         }
@@ -61,15 +66,20 @@ impl Dataset {
             Ok::<_, Error>(split.to_device(&options.device).with_seed(options.seed))
         };
         let (train, test) = (split("train", train)?, split("test", test)?);
-        if train.shape() != test.shape() {
-            let message = format!(
-                "its images are {:?}, the training images {:?} (channels, height, width); both must be alike",
-                test.shape(),
-                train.shape()
-            );
+        if train.sample_shape() != test.sample_shape() {
+            let (test_shape, train_shape) = (test.sample_shape(), train.sample_shape());
+            let message = match train.is_flat() || test.is_flat() {
+                true => format!("its samples are {test_shape:?}, the training samples {train_shape:?}; both must be alike"),
+                false => format!(
+                    "its images are {test_shape:?}, the training images {train_shape:?} (channels, height, width); both must be \
+                     alike"
+                ),
+            };
             return Err(Error::Arrays { split: "test".into(), message });
         }
-        options.check(name, train.shape())?;
+        if !train.is_flat() {
+            options.check(name, train.shape())?;
+        }
         let limited = |split: Split, limit: Option<usize>, which| {
             Ok::<_, Error>(split.take(wanted(name, which, limit, split.len())?))
         };
@@ -82,7 +92,7 @@ impl Dataset {
         let data = Self {
             name: name.into(),
             title: name.into(),
-            shape: train.shape().to_vec(),
+            shape: train.sample_shape(),
             classes,
             licence: "not stated".into(),
             citation: "not stated".into(),

@@ -80,7 +80,7 @@ impl HubFile {
             match check_name(&path) {
                 Ok(()) => return Ok(path),
                 Err(message) => {
-                    eprintln!("{self}: in the cache, {message}");
+                    crate::compute::output::note(&format!("{self}: in the cache, {message}"));
                     self.forget(&path);
                 }
             }
@@ -100,7 +100,7 @@ impl HubFile {
                 self.forget_parts();
             }
             if problem.then == Then::WaitForOther && !waited {
-                eprintln!("{self}: {}; waiting for it", problem.message);
+                crate::compute::output::note(&format!("{self}: {}; waiting for it", problem.message));
                 waited = true;
             }
             let waits = match problem.then {
@@ -115,7 +115,7 @@ impl HubFile {
                 sleep(PAUSE)?;
             } else {
                 attempt += 1;
-                eprintln!("{self}: {}; trying again ({attempt} of {ATTEMPTS})", problem.message);
+                crate::compute::output::note(&format!("{self}: {}; trying again ({attempt} of {ATTEMPTS})", problem.message));
                 sleep(pause)?;
                 pause *= 2;
             }

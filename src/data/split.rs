@@ -33,7 +33,10 @@ pub struct Split {
 
 #[derive(Debug)]
 struct Data {
+    /// Channels, height, width; of vectors the features, 1, 1.
     shape: [usize; 3],
+    /// Are the samples vectors, [n, F], rather than images?
+    is_flat: bool,
     classes: usize,
     images: Images,
     labels: Vec<u32>,
@@ -62,7 +65,7 @@ impl Split {
     ) -> Self {
         let levels = (0..=u8::MAX).map(|v| f64::from(v) / f64::from(scale)).collect();
         let images = Images::Bytes { values, levels };
-        let data = Data { shape, classes, images, labels, resident: OnceLock::new() };
+        let data = Data { shape, is_flat: false, classes, images, labels, resident: OnceLock::new() };
         Self::whole(name, data, (options.dtype, options.device.clone())).with_seed(options.seed)
     }
 
@@ -73,17 +76,19 @@ impl Split {
         Self { name, data, places: None, start: 0, len, pad: 0, dtype, device, seed: 0, augmentation }
     }
 
-    /// `images` [n, C, H, W] as they are, with n labels. All of it has been checked.
+    /// `images` [n, C, H, W], or vectors [n, F], as they are, with n labels. All of it has been checked.
     pub(super) fn from_values(
         name: &str,
         images: Tensor,
         labels: Vec<u32>,
         classes: usize,
     ) -> candle_core::Result<Self> {
+        let is_flat = images.rank() == 2;
+        let images = if is_flat { images.unsqueeze(2)?.unsqueeze(3)? } else { images };
         let (_, c, h, w) = images.dims4()?;
         let made = (images.dtype(), images.device().clone());
         let images = Images::Values(images);
-        let data = Data { shape: [c, h, w], classes, images, labels, resident: OnceLock::new() };
+        let data = Data { shape: [c, h, w], is_flat, classes, images, labels, resident: OnceLock::new() };
         Ok(Self::whole(name, data, made))
     }
 
@@ -106,6 +111,17 @@ impl Split {
     pub fn shape(&self) -> [usize; 3] {
         let [c, h, w] = self.data.shape;
         [c, h + 2 * self.pad, w + 2 * self.pad]
+    }
+
+    /// Are the samples vectors, [n, F], rather than images?
+    pub fn is_flat(&self) -> bool {
+        self.data.is_flat
+    }
+
+    /// The shape of one sample: [C, H, W], or [F].
+    pub fn sample_shape(&self) -> Vec<usize> {
+        let shape = self.shape();
+        if self.is_flat() { vec![shape[0]] } else { shape.to_vec() }
     }
 
     /// The number of classes.
@@ -140,6 +156,7 @@ impl Split {
 
     /// The same split with `pad` zeros on each side of every image as it was stored.
     pub fn with_pad(&self, pad: usize) -> Result<Self> {
+        self.check_images(pad > 0, "pad")?;
         pad::grown(&format!("split `{}`", self.name()), self.data.shape, pad)?;
         // The augmentation may be too wide for fewer of them.
         Self { pad, ..self.clone() }.with_augmentation(self.augmentation)
@@ -164,6 +181,7 @@ impl Split {
 
     /// The same split with another augmentation. A crop or cutout greater than the images is an error.
     pub fn with_augmentation(&self, augmentation: Augmentation) -> Result<Self> {
+        self.check_images(!augmentation.is_none(), &augmentation.describe())?;
         augmentation.check(&format!("split `{}`", self.name()), self.shape())?;
         Ok(Self { augmentation, ..self.clone() })
     }
@@ -188,6 +206,11 @@ impl Split {
     /// The images at `indices`, or what has become of them by `draws`; not yet on the split's device.
     pub(super) fn make(&self, indices: &[u32], draws: Option<&[Draw]>) -> candle_core::Result<Tensor> {
         self.check_indices(indices)?;
+        let made = self.made(indices, draws)?;
+        if self.is_flat() { made.flatten_from(1) } else { Ok(made) }
+    }
+
+    fn made(&self, indices: &[u32], draws: Option<&[Draw]>) -> candle_core::Result<Tensor> {
         match &self.data.images {
             Images::Bytes { values, levels } => match self.dtype {
                 // The common case without a detour: a table in f32, and no f64 copy of the batch.
@@ -334,6 +357,18 @@ impl Split {
             out.extend(values[at..at + pixels].iter().map(|&v| levels[usize::from(v)]));
         }
         out
+    }
+
+    /// An error where something is asked for that only images can have.
+    fn check_images(&self, is_asked: bool, what: &str) -> Result<()> {
+        if !is_asked || !self.is_flat() {
+            return Ok(());
+        }
+        let message = format!(
+            "its samples are vectors of {} features, and `{what}` is for images [C, H, W]; leave it out, or give images [n, C, H, W]",
+            self.data.shape[0]
+        );
+        Err(Error::Arrays { split: self.name().into(), message })
     }
 
     fn check_indices(&self, indices: &[u32]) -> Result<()> {

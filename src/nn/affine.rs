@@ -2,7 +2,8 @@
 
 use super::{Layer, Operation};
 use crate::compute::channels::add_channels;
-use crate::compute::conv::{conv2d, conv2d_input};
+use crate::compute::conv::{Window, conv2d, conv2d_input};
+use crate::compute::precision::matmul;
 use crate::compute::row_norms::row_norms;
 use candle_core::{Result, Tensor, bail};
 
@@ -11,11 +12,15 @@ impl Layer {
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         self.check("apply", x, &self.input)?;
         match &self.operation {
-            Operation::Conv2d { weight, window, .. } => conv2d(x, weight, *window),
-            Operation::Linear { weight, .. } => x.matmul(&weight.t()?),
-            Operation::AvgPool2d { weight, window } => each_channel(x, &self.output, |x| conv2d(x, weight, *window)),
+            Operation::Conv2d { weight, window, .. } => conv2d(x, weight, self.window(window)),
+            Operation::Linear { weight, .. } => matmul(x, &weight.t()?, self.precision.get()),
+            Operation::AvgPool2d { weight, window } => each_channel(x, &self.output, |x| conv2d(x, weight, self.window(window))),
             Operation::Normalize { scale, .. } => x.broadcast_mul(scale),
-            _ => self.not_affine("apply"),
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.not_affine("apply"),
         }
     }
 
@@ -24,14 +29,18 @@ impl Layer {
         self.check("adjoint", y, &self.output)?;
         match &self.operation {
             Operation::Conv2d { weight, window, .. } => {
-                conv2d_input(y, weight, *window, (self.input[1], self.input[2]))
+                conv2d_input(y, weight, self.window(window), (self.input[1], self.input[2]))
             }
-            Operation::Linear { weight, .. } => y.matmul(weight),
+            Operation::Linear { weight, .. } => matmul(y, weight, self.precision.get()),
             Operation::AvgPool2d { weight, window } => {
-                each_channel(y, &self.input, |y| conv2d_input(y, weight, *window, (self.input[1], self.input[2])))
+                each_channel(y, &self.input, |y| conv2d_input(y, weight, self.window(window), (self.input[1], self.input[2])))
             }
             Operation::Normalize { scale, .. } => y.broadcast_mul(scale),
-            _ => self.not_affine("adjoint"),
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.not_affine("adjoint"),
         }
     }
 
@@ -39,10 +48,18 @@ impl Layer {
     pub fn apply_absolute(&self, h: &Tensor) -> Result<Tensor> {
         self.check("apply_absolute", h, &self.input)?;
         match &self.operation {
-            Operation::Conv2d { weight, window, .. } => conv2d(h, &weight.abs()?, *window),
-            Operation::Linear { weight, .. } => h.matmul(&weight.abs()?.t()?),
-            // Pooling and 1/std have positive entries.
-            _ => self.apply(h),
+            Operation::Conv2d { weight, window, .. } => conv2d(h, &weight.abs()?, self.window(window)),
+            Operation::Linear { weight, .. } => matmul(h, &weight.abs()?.t()?, self.precision.get()),
+            Operation::AvgPool2d { weight, window } => {
+                let weight = weight.abs()?;
+                each_channel(h, &self.output, |h| conv2d(h, &weight, self.window(window)))
+            }
+            Operation::Normalize { scale, .. } => h.broadcast_mul(&scale.abs()?),
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.not_affine("apply_absolute"),
         }
     }
 
@@ -55,8 +72,12 @@ impl Layer {
                 row_norms(&weight.flatten_from(1)?)?.unsqueeze(0)
             }
             Operation::AvgPool2d { weight, .. } => all(&weight.sqr()?.sum_all()?.sqrt()?),
-            Operation::Normalize { scale, .. } => scale.reshape((1, ())),
-            _ => self.not_affine("row_norms"),
+            Operation::Normalize { scale, .. } => scale.abs()?.reshape((1, ())),
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.not_affine("row_norms"),
         }
     }
 
@@ -67,7 +88,14 @@ impl Layer {
                 add_channels(y, &bias.unsqueeze(0)?)
             }
             Operation::Normalize { shift, .. } => y.broadcast_add(shift),
-            _ => Ok(y.clone()),
+            Operation::Conv2d { bias: None, .. } | Operation::Linear { bias: None, .. } | Operation::AvgPool2d { .. } => {
+                Ok(y.clone())
+            }
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.not_affine("add_bias"),
         }
     }
 
@@ -75,8 +103,19 @@ impl Layer {
     pub fn weight(&self) -> Option<&Tensor> {
         match &self.operation {
             Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => Some(weight),
-            _ => None,
+            Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. }
+            | Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => None,
         }
+    }
+
+    /// A convolution's window, in the precision that is chosen now.
+    pub fn window(&self, window: &Window) -> Window {
+        window.computed_in(self.precision.get())
     }
 
     pub(super) fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {

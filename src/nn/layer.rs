@@ -3,6 +3,7 @@
 use super::LayerSpec;
 use crate::compute::clip::{clip, larger, relu, smaller};
 use crate::compute::conv::{Window, conv2d_bias};
+use crate::compute::precision::Chosen;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// A layer of a [`super::Sequential`]. Cloning shares the parameters.
@@ -16,6 +17,8 @@ pub struct Layer {
     pub input: Vec<usize>,
     /// Shape of one sample behind it.
     pub output: Vec<usize>,
+    /// What a GPU multiplies in.
+    pub precision: Chosen,
 }
 
 /// What a layer does, with the tensors it needs.
@@ -69,7 +72,7 @@ impl Layer {
             LayerSpec::Conv2d { stride, padding, .. } => Operation::Conv2d {
                 weight: get("weight")?,
                 bias: find("bias"),
-                window: Window { stride: *stride, padding: *padding },
+                window: Window::new(*stride, *padding),
             },
             LayerSpec::Linear { .. } => Operation::Linear { weight: get("weight")?, bias: find("bias") },
             LayerSpec::Flatten => Operation::Flatten,
@@ -84,7 +87,7 @@ impl Layer {
             LayerSpec::AvgPool2d { kernel, stride } => Operation::AvgPool2d {
                 weight: Tensor::full(1.0 / (kernel * kernel) as f64, (1, 1, *kernel, *kernel), device)?
                     .to_dtype(dtype)?,
-                window: Window { stride: *stride, padding: 0 },
+                window: Window::new(*stride, 0),
             },
             LayerSpec::Normalize { mean, std } => {
                 let mut shape = vec![1; input.len() + 1];
@@ -96,7 +99,7 @@ impl Layer {
                 }
             }
         };
-        Ok(Self { index, spec: spec.clone(), operation, input: input.to_vec(), output })
+        Ok(Self { index, spec: spec.clone(), operation, input: input.to_vec(), output, precision: Chosen::exact() })
     }
 
     /// The layer's value on a batch `[B, input...]`.
@@ -104,10 +107,17 @@ impl Layer {
         match &self.operation {
             Operation::Conv2d { weight, bias: Some(bias), window } => {
                 self.check("forward", x, &self.input)?;
-                conv2d_bias(x, weight, bias, *window)
+                conv2d_bias(x, weight, bias, self.window(window))
             }
-            _ if self.is_affine() => self.add_bias(&self.apply(x)?),
-            _ => self.activate(x),
+            Operation::Conv2d { .. }
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => self.add_bias(&self.apply(x)?),
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => self.activate(x),
         }
     }
 
@@ -125,34 +135,67 @@ impl Layer {
                 let (p, q) = halves(x)?;
                 Tensor::cat(&[smaller(&larger(&p, &q)?, max)?, larger(&smaller(&p, &q)?, min)?], 1)
             }
-            _ => candle_core::bail!("layer {} ({}) is no activation", self.index, self.spec.describe()),
+            Operation::Conv2d { .. }
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => {
+                candle_core::bail!("layer {} ({}) is no activation", self.index, self.spec.describe())
+            }
         }
     }
 
     /// Convolution, linear, pooling, normalisation: a linear map and a bias.
     pub fn is_affine(&self) -> bool {
-        matches!(
-            self.operation,
+        match self.operation {
             Operation::Conv2d { .. }
-                | Operation::Linear { .. }
-                | Operation::AvgPool2d { .. }
-                | Operation::Normalize { .. }
-        )
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => true,
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => false,
+        }
     }
 
     /// Everything that is neither affine nor flatten.
     pub fn is_activation(&self) -> bool {
-        !self.is_affine() && !matches!(self.operation, Operation::Flatten)
+        match self.operation {
+            Operation::Relu | Operation::Clip { .. } | Operation::MaxMin | Operation::ClippedMaxMin { .. } => true,
+            Operation::Flatten
+            | Operation::Conv2d { .. }
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => false,
+        }
     }
 
     /// An activation that is constant beyond a threshold: ReLU kinds and clipped MaxMin, not plain MaxMin.
     pub fn can_clip(&self) -> bool {
-        self.is_activation() && !matches!(self.operation, Operation::MaxMin)
+        match self.operation {
+            Operation::Relu | Operation::Clip { .. } | Operation::ClippedMaxMin { .. } => true,
+            Operation::MaxMin
+            | Operation::Flatten
+            | Operation::Conv2d { .. }
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => false,
+        }
     }
 
     /// MaxMin in either form: its mask is read behind it and bears on the columns of the next layer only.
     pub fn is_maxmin(&self) -> bool {
-        matches!(self.operation, Operation::MaxMin | Operation::ClippedMaxMin { .. })
+        match self.operation {
+            Operation::MaxMin | Operation::ClippedMaxMin { .. } => true,
+            Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::Flatten
+            | Operation::Conv2d { .. }
+            | Operation::Linear { .. }
+            | Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. } => false,
+        }
     }
 
     /// Number of values in one sample of the input.
@@ -167,7 +210,11 @@ impl Layer {
             | Operation::Linear { weight: t, .. }
             | Operation::AvgPool2d { weight: t, .. }
             | Operation::Normalize { scale: t, .. } => Some((t.dtype(), t.device().clone())),
-            _ => None,
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => None,
         }
     }
 
@@ -183,7 +230,12 @@ impl Layer {
             }
             Operation::Clip { threshold } => Operation::Clip { threshold: cut(threshold) },
             Operation::ClippedMaxMin { max, min } => Operation::ClippedMaxMin { max: cut(max), min: cut(min) },
-            other => other.clone(),
+            // Nothing of these is trained.
+            fixed @ (Operation::AvgPool2d { .. }
+            | Operation::Normalize { .. }
+            | Operation::Flatten
+            | Operation::Relu
+            | Operation::MaxMin) => fixed.clone(),
         };
         Self { operation, ..self.clone() }
     }

@@ -4,6 +4,7 @@ use super::{Layer, LayerSpec, init};
 use crate::compute::fingerprint::Fingerprint;
 use crate::compute::kernels::{self, Source, launch_over};
 use crate::compute::memory::available_memory;
+use crate::compute::precision::Chosen;
 use crate::compute::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
@@ -16,6 +17,7 @@ pub struct Sequential {
     dtype: DType,
     device: Device,
     frozen: bool,
+    precision: Chosen,
 }
 
 impl Sequential {
@@ -48,7 +50,8 @@ impl Sequential {
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
         }
-        Ok(Self { input: input.to_vec(), layers, parameters, dtype, device: device.clone(), frozen: false })
+        let (input, device, precision) = (input.to_vec(), device.clone(), Chosen::exact());
+        Ok(Self { input, layers, parameters, dtype, device, frozen: false, precision })
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -98,9 +101,18 @@ impl Sequential {
         self.layers.iter().map(|l| l.spec.clone()).collect()
     }
 
-    /// A view whose parameters take no gradient, for attacks and evaluation.
+    /// A view whose parameters take no gradient, for attacks and evaluation: it computes in f32, or f64, whatever is chosen for
+    /// the training.
     pub fn frozen(&self) -> Self {
-        Self { layers: self.layers.iter().map(Layer::frozen).collect(), frozen: true, ..self.clone() }
+        let layers = self.layers.iter().map(Layer::frozen).collect();
+        Self { layers, frozen: true, ..self.clone() }.computed_in(&Chosen::exact())
+    }
+
+    /// The same network, whose products on a GPU are in the precision that is `chosen`.
+    pub fn computed_in(mut self, chosen: &Chosen) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.precision = chosen.clone());
+        self.precision = chosen.clone();
+        self
     }
 
     /// Do the parameters take no gradient?
@@ -116,7 +128,28 @@ impl Sequential {
                 own.set(&var.as_tensor().detach().to_dtype(dtype)?)?;
             }
         }
-        Ok(copy)
+        Ok(copy.computed_in(&self.precision))
+    }
+
+    /// A network with one logit z as one of two classes, with the logits 0 and z: class 1 where z is above 0. A network with more
+    /// logits as it is; nothing where one logit is no linear layer's.
+    pub fn two_classes(&self) -> Result<Option<Self>> {
+        if self.output() != [1] {
+            return Ok(Some(self.clone()));
+        }
+        let (mut specs, last) = (self.specs(), self.layers.len() - 1);
+        let LayerSpec::Linear { bias, .. } = specs[last] else { return Ok(None) };
+        specs[last] = LayerSpec::Linear { features: 2, bias };
+        let two = Self::new(&self.input, &specs, self.dtype, &self.device, &Generator::new(0))?;
+        for (name, var) in &self.parameters {
+            let Some(own) = two.parameter(name) else { continue };
+            let value = var.as_tensor().detach();
+            // The last layer's row, behind one of zeros.
+            let value = if own.dims() == value.dims() { value } else { Tensor::cat(&[&value.zeros_like()?, &value], 0)? };
+            own.set(&value)?;
+        }
+        let two = two.computed_in(&self.precision);
+        Ok(Some(if self.frozen { two.frozen() } else { two }))
     }
 
     /// A digest of layers and parameters.

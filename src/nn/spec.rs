@@ -74,7 +74,15 @@ impl LayerSpec {
                 [input[0], *kernel, *kernel].iter().try_fold(*channels as u128, |n, d| n.checked_mul(*d as u128))
             }
             Self::Linear { features, .. } => inputs.checked_mul(*features as u128),
-            _ => Some(inputs),
+            // Thresholds at most one for each input; relu6 has a constant one of that size.
+            Self::ReluTheta { .. }
+            | Self::ClippedMaxMin { .. }
+            | Self::Flatten
+            | Self::Relu
+            | Self::Relu6
+            | Self::MaxMin
+            | Self::AvgPool2d { .. }
+            | Self::Normalize { .. } => Some(inputs),
         }
     }
 
@@ -82,12 +90,16 @@ impl LayerSpec {
     pub fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         let image = || match input {
             [c, h, w] => Ok((*c, *h, *w)),
+            [_] => Err(format!(
+                "it wants an image [C, H, W], its input is a vector of shape {input:?}; images are given as [n, C, H, W], vectors go \
+                 through linear layers"
+            )),
             _ => Err(format!("it wants an image [C, H, W], its input has shape {input:?}")),
         };
         match self {
             Self::Conv2d { channels, kernel, stride, padding, .. } => {
                 let (_, h, w) = image()?;
-                let window = Window { stride: *stride, padding: *padding };
+                let window = Window::new(*stride, *padding);
                 match (window.output(h, *kernel), window.output(w, *kernel)) {
                     (Some(h), Some(w)) if *channels > 0 => Ok(vec![*channels, h, w]),
                     (Some(_), Some(_)) => Err("it has no output channels".into()),
@@ -98,7 +110,7 @@ impl LayerSpec {
             }
             Self::AvgPool2d { kernel, stride } => {
                 let (c, h, w) = image()?;
-                let window = Window { stride: *stride, padding: 0 };
+                let window = Window::new(*stride, 0);
                 match (window.output(h, *kernel), window.output(w, *kernel)) {
                     (Some(h), Some(w)) => Ok(vec![c, h, w]),
                     _ => Err(format!("a {kernel}x{kernel} pool with stride {stride} does not fit its {h}x{w} input")),

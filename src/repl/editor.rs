@@ -111,7 +111,8 @@ pub fn run(session: Session) -> Result<(), Failure> {
         // The first sitting has none.
         let _ = editor.load_history(file);
     }
-    println!("workbench {}; `help` for help, `?name` about a name, Ctrl-D to leave", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    crate::compute::output::line(&format!("workbench {version}; `help` for help, `?name` about a name, Ctrl-D to leave"));
     loop {
         fresh();
         let input = match editor.readline("> ") {

@@ -1,11 +1,11 @@
 //! Standard error as a person sees it.
 
 use crate::show::Screen;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 /// Write to standard error; when that is gone too there is nobody left to tell.
 pub fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    crate::compute::output::note(text);
 }
 
 /// Columns of text that a line of output may have: the terminal's, and plenty where there is none.

@@ -1,7 +1,7 @@
 //! The sections of the page: tables of what `run.json` and the metrics say.
 
-use super::words::{definitions, quoted, value};
-use crate::run::{RESERVED, Record, Setting, Sitting, duration};
+use super::words::{definitions, value};
+use crate::run::{RESERVED, Record, Setting, Sitting, commands, duration};
 use crate::show::escaped;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -169,16 +169,10 @@ pub fn data(record: &Record) -> String {
 
 /// The command line.
 pub fn reproduce(record: &Record) -> String {
-    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
-    for (key, value) in &record.overrides {
-        words.extend(["--set".into(), quoted(&format!("{key}={value}"))]);
-    }
-    words.extend(["--seed".into(), record.seed.to_string(), "--threads".into(), record.threads.to_string()]);
-    words.extend(["--device".into(), quoted(&record.device)]);
     format!(
         "<pre><code>{}</code></pre>\n<p>with the script and modules below, which lie in the run's folder as they were \
          (<code>source/</code>, <code>stdlib/</code>), and the data with the checksums above. On the CPU the same version \
          with the same number of threads and the same kind of processor gives the same numbers.</p>\n",
-        escaped(&words.join(" "))
+        escaped(&commands::again(record))
     )
 }

@@ -43,12 +43,6 @@ pub fn definitions(names: &[&str]) -> Vec<(&'static str, &'static str)> {
     all.into_iter().filter(|(name, _)| names.contains(name)).collect()
 }
 
-/// A word of a command line, in quotes where a shell needs them.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,12 +56,5 @@ mod tests {
         assert_eq!(value("varying/layer 3", &json!(0.5)), "50.0 %");
         assert_eq!(value("unconverged", &json!(3)), "3");
         assert_eq!(value("pgd", &Value::Null), "–");
-    }
-
-    #[test]
-    fn a_shell_reads_back_what_was_quoted() {
-        assert_eq!(quoted("lr=1e-3"), "lr=1e-3");
-        assert_eq!(quoted("a b's"), "'a b'\\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

@@ -82,7 +82,8 @@ impl Kept {
     pub fn status(&self) -> String {
         match self.record.status {
             Status::Running if !self.under_way => "killed".into(),
-            status => status.to_string(),
+            status if self.record.warnings.is_empty() => status.to_string(),
+            status => format!("{status}, with a warning"),
         }
     }
 

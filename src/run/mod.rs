@@ -1,7 +1,9 @@
 //! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; tables.
 
+mod arithmetic;
 mod best;
 mod checkpoint;
+pub mod commands;
 mod csv;
 mod display;
 mod events;
@@ -9,6 +11,7 @@ mod folder;
 mod format;
 mod git;
 pub mod kept;
+mod learning;
 mod lock;
 mod metrics;
 mod overhead;
@@ -26,6 +29,7 @@ mod statements;
 pub mod sweep;
 mod table;
 
+pub use arithmetic::Arithmetic;
 pub use checkpoint::{Piece, hex};
 pub use csv::csv;
 pub use folder::RunFolder;

@@ -1,8 +1,10 @@
 //! Rows as a Parquet file: one optional column for each name, of the type that its values have (whole numbers, numbers, texts,
-//! truth values); null where a row has none.
+//! truth values); null where a row has none. What the rows are of stands in the file's metadata: `workbench` has all of it as JSON,
+//! and each entry of the header has its own key, `workbench.eps` and so on.
 
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
@@ -30,7 +32,7 @@ fn kind(value: &Value) -> Option<Kind> {
 }
 
 /// The bytes of the file. What is neither a number nor a truth value nor null is written as its text.
-pub fn encode(rows: &[Map<String, Value>]) -> Result<Vec<u8>, String> {
+pub fn encode(header: &Map<String, Value>, rows: &[Map<String, Value>]) -> Result<Vec<u8>, String> {
     let failed = |e: parquet::errors::ParquetError| format!("records: Parquet: {e}");
     let mut columns: BTreeMap<&str, Option<Kind>> = BTreeMap::new();
     for (name, value) in rows.iter().flatten() {
@@ -63,6 +65,7 @@ pub fn encode(rows: &[Map<String, Value>]) -> Result<Vec<u8>, String> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(concat!("workbench ", env!("CARGO_PKG_VERSION")).to_string())
+        .set_key_value_metadata(Some(metadata(header)))
         .build();
     let mut bytes = vec![];
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).map_err(failed)?;
@@ -76,6 +79,13 @@ pub fn encode(rows: &[Map<String, Value>]) -> Result<Vec<u8>, String> {
     group.close().map_err(failed)?;
     writer.close().map_err(failed)?;
     Ok(bytes)
+}
+
+fn metadata(header: &Map<String, Value>) -> Vec<KeyValue> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    let all = KeyValue::new("workbench".to_string(), Value::Object(header.clone()).to_string());
+    let each = header.iter().map(|(key, value)| KeyValue::new(format!("workbench.{key}"), text(value)));
+    std::iter::once(all).chain(each).collect()
 }
 
 fn write(column: &mut SerializedColumnWriter, kind: Kind, values: &[Option<&Value>]) -> parquet::errors::Result<()> {
@@ -116,8 +126,14 @@ mod tests {
             json!({ "index": 2, "margin": 1, "verdict": "open", "radius": 0.25 }),
         ];
         let rows: Vec<Map<String, Value>> = rows.iter().filter_map(|v| v.as_object().cloned()).collect();
-        let bytes = bytes::Bytes::from(encode(&rows).expect("encoded"));
+        let header = json!({ "eps": 0.5, "kind": "rigorous" });
+        let bytes = bytes::Bytes::from(encode(header.as_object().expect("a map"), &rows).expect("encoded"));
         let reader = SerializedFileReader::new(bytes).expect("a Parquet file");
+        let metadata = reader.metadata().file_metadata().key_value_metadata().expect("the header").clone();
+        let of = |key: &str| metadata.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone());
+        assert_eq!(of("workbench.eps").as_deref(), Some("0.5"));
+        assert_eq!(of("workbench.kind").as_deref(), Some("rigorous"));
+        assert_eq!(of("workbench"), Some(header.to_string()));
         let back: Vec<String> =
             reader.get_row_iter(None).expect("rows").map(|r| r.expect("a row").to_string()).collect();
         assert_eq!(back[0], r#"{fooled: false, index: 1, margin: 0.5, radius: null, verdict: "certified"}"#);

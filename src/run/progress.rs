@@ -7,14 +7,16 @@
 use super::display::{head, not_finite, place, time_left};
 use super::folder::RunFolder;
 use super::format::duration;
+use super::learning::Epoch;
 use super::metrics::{Metrics, Value};
 use super::overhead::Overhead;
 use super::recording::Recorder;
 use super::resuming::Holder;
 use super::state::Position;
+use crate::compute::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::rc::Weak;
 use std::time::{Duration, Instant};
@@ -73,6 +75,9 @@ pub(super) struct State {
     pub window: usize,
     pub logged: bool,
     pub left_early: Vec<usize>,
+    /// What the epochs of this loop came to, and the classes of the data.
+    pub(super) learned: Vec<Epoch>,
+    pub(super) classes: Option<usize>,
 }
 
 impl Run {
@@ -84,16 +89,10 @@ impl Run {
         Self { folder, state, recorder, holder, bar, overhead: Overhead::default() }
     }
 
-    /// Print a line of the script's output to stdout, above the live line. A closed pipe ends the process quietly.
+    /// Print a line of the script's output to stdout, above the live line. When its reader has gone the run is asked to stop.
     pub fn print(&self, text: &str) {
         self.keep_output(text);
-        self.bar.suspend(|| {
-            let mut out = std::io::stdout().lock();
-            let written = writeln!(out, "{text}").and_then(|()| out.flush());
-            if written.is_err_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
-                std::process::exit(0);
-            }
-        });
+        self.bar.suspend(|| output::line(text));
     }
 
     /// Show `text` as the live line on a terminal, until something else is shown; nothing anywhere else.
@@ -112,7 +111,8 @@ impl Run {
 
     /// A line to whoever runs the script, on stderr.
     pub fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.keep_output(text);
+        self.bar.suspend(|| output::note(text));
     }
 
     /// A loop over `epochs` epochs begins; `label` names it where a script has several. Returns the first epoch to be done:
@@ -121,7 +121,7 @@ impl Run {
         self.leave_loop()?;
         let mut state = self.state.borrow_mut();
         let (index, step, left_early) = (state.index, state.step, std::mem::take(&mut state.left_early));
-        let saved = state.saved.take();
+        let (saved, classes) = (state.saved.take(), state.classes);
         *state = State {
             label: label.into(),
             epochs,
@@ -131,6 +131,7 @@ impl Run {
             step,
             left_early,
             saved,
+            classes,
             ..State::default()
         };
         drop(state);
@@ -157,6 +158,7 @@ impl Run {
     /// The loop is over.
     pub fn end(&self) -> Result<(), String> {
         self.finish_epoch()?;
+        self.judge_training();
         self.end_recorded()?;
         self.state.borrow_mut().in_loop = false;
         self.bar.finish_and_clear();
@@ -238,6 +240,11 @@ impl Run {
     }
 
     pub(super) fn finish_epoch(&self) -> Result<(), String> {
+        self.close_epoch(true)
+    }
+
+    /// The epoch is over; does the loop go on?
+    pub(super) fn close_epoch(&self, goes_on: bool) -> Result<(), String> {
         let mut state = self.state.borrow_mut();
         if !state.in_epoch {
             return Ok(());
@@ -247,9 +254,10 @@ impl Run {
         crate::compute::interrupt::hold(false);
         read_back(&mut state)?;
         state.last = state.metrics.values();
+        state.remember_epoch();
         let took = state.epoch_started.map_or(Duration::ZERO, |t| t.elapsed());
         let mut line = format!("{}  {}  {}", head(&state), state.metrics.line(), duration(took));
-        if let Some(left) = time_left(&state, state.epoch + 1, 0.0) {
+        if let Some(left) = time_left(&state, state.epoch + 1, 0.0).filter(|_| goes_on) {
             line += &format!("  left {}", duration(left));
         }
         drop(state);

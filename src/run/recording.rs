@@ -6,6 +6,7 @@
 
 use super::best::BestFiles;
 use super::checkpoint;
+use super::commands;
 use super::lock::lock;
 use super::progress::Run;
 use super::resuming::{Resume, Writing, latest};
@@ -55,14 +56,22 @@ pub struct Recorder {
     on: bool,
     /// The data sets that the run had when it began, and that the script has not loaded again yet.
     pub(super) was_loaded: VecDeque<Data>,
+    /// The data sets of the run that this one is a variation of, and the path of its script: where to look, if that is allowed.
+    pub(super) known: Vec<Data>,
+    pub(super) was_script: Option<PathBuf>,
     sources: Option<Box<dyn Fn() -> Sources>>,
     /// Where the files of metrics go on, and from what the run does.
     goes_on: Option<(Lengths, String)>,
     rows: Option<Rows>,
     output: Option<File>,
+    /// What was printed before there was a folder.
+    printed: String,
     lock: Option<File>,
     began: Option<Instant>,
 }
+
+/// So many bytes that are printed before there is a folder are kept for it.
+const EARLY_OUTPUT: usize = 16 << 20;
 
 /// Names in a run's folder that are the record's own.
 const OWN: [&str; 12] = [
@@ -97,7 +106,8 @@ impl Run {
     /// From now on the run is written down: a script is run, not an input at the prompt.
     pub fn record(&self, record: Record, options: Options, sources: Box<dyn Fn() -> Sources>) {
         let mut recorder = self.recorder.borrow_mut();
-        *recorder = Recorder { options, record, on: true, sources: Some(sources), ..Recorder::default() };
+        let (sources, began) = (Some(sources), Some(Instant::now()));
+        *recorder = Recorder { options, record, on: true, sources, began, ..Recorder::default() };
     }
 
     /// What a script carries from batch to batch beside its objects: then the run cannot go on inside an epoch.
@@ -105,7 +115,8 @@ impl Run {
         self.recorder.borrow_mut().carried = carried.map(|what| format!("{what} changes from batch to batch"));
     }
 
-    pub(super) fn is_recorded(&self) -> bool {
+    /// Is the run written down? At the prompt it is not.
+    pub fn is_recorded(&self) -> bool {
         self.recorder.borrow().on
     }
 
@@ -130,6 +141,7 @@ impl Run {
                 recorder.record.recording_seconds = found.state.recording;
                 recorder.kept = found.state.kept.clone();
                 recorder.was_loaded = old.data.into();
+                recorder.was_script = Some(old.script.clone().into());
                 let state = &found.state;
                 let from = state.position.describe();
                 let mut notes = vec![format!("resumed from {}, {}", from, path.display())];
@@ -185,12 +197,13 @@ impl Run {
         self.recorder.borrow_mut().best.put_back(folder).map_err(failed)?;
         let rows = Rows::open(folder, lengths).map_err(failed)?;
         let mut options = OpenOptions::new();
-        let output = options.create(true).append(true).open(folder.join("output.txt")).map_err(failed)?;
+        let mut output = options.create(true).append(true).open(folder.join("output.txt")).map_err(failed)?;
         let mut recorder = self.recorder.borrow_mut();
+        output.write_all(std::mem::take(&mut recorder.printed).as_bytes()).map_err(failed)?;
         let threads = recorder.record.threads;
         let began = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S %z").to_string();
         recorder.record.sittings.push(Sitting { began, from: from.into(), threads });
-        (recorder.rows, recorder.output, recorder.began) = (Some(rows), Some(output), Some(Instant::now()));
+        (recorder.rows, recorder.output) = (Some(rows), Some(output));
         recorder.record.status = Status::Running;
         drop(recorder);
         self.write_sources(folder)?;
@@ -245,11 +258,13 @@ impl Run {
     }
 
     pub(super) fn keep_output(&self, text: &str) {
-        if let Ok(mut recorder) = self.recorder.try_borrow_mut()
-            && let Some(file) = &mut recorder.output
-        {
+        let Ok(mut recorder) = self.recorder.try_borrow_mut() else { return };
+        if let Some(file) = &mut recorder.output {
             // What was printed is on the screen too; the numbers of the record have messages of their own.
             let _ = writeln!(file, "{text}");
+        } else if recorder.on && recorder.printed.len() < EARLY_OUTPUT {
+            recorder.printed.push_str(text);
+            recorder.printed.push('\n');
         }
     }
 
@@ -302,8 +317,7 @@ impl Run {
             Some(why) => format!("{from} (not inside the epoch, since {why})"),
             None => from,
         };
-        let script = &recorder.record.script;
-        Some(format!("{from}; go on with: workbench run {script} --resume {}", folder.display()))
+        Some(format!("{from}; go on with: {}", commands::goes_on(&recorder.record, &folder)))
     }
 
     /// The script has ended.

@@ -1,13 +1,14 @@
 //! One row per sample, kept as it comes, so that an interrupted evaluation goes on where it stopped
 //!
 //! ```text
-//! records.jsonl    {"header": {...}}, then one row a line         timings.jsonl   what differs between two runs: seconds
-//! records.parquet  the same rows, once all are there
+//! records.json     the header: what was evaluated, and how        timings.jsonl   what differs between two runs: seconds
+//! records.jsonl    one row a line
+//! records.parquet  the same rows, once all are there, with the header in the file's metadata
 //! ```
 //!
 //! Rows are appended, a batch at a time, and synced. A line that was cut off is dropped when the file is opened again; a header
 //! that differs means another evaluation, and is an error. The bytes depend on the rows alone, so a run that was interrupted
-//! leaves the same files as one that was not, timings aside.
+//! leaves the same files as one that was not, timings aside. Version 0.1 had the header in the first line, `{"header": {...}}`.
 
 use crate::compute::files::replace;
 use serde_json::{Map, Value, json};
@@ -22,18 +23,73 @@ pub type Row = Map<String, Value>;
 #[derive(Debug)]
 pub struct Records {
     folder: PathBuf,
+    header: Row,
     file: File,
     rows: Vec<Row>,
-    /// The length of the file behind the header and behind each row.
+    /// The length of the file before the first row and behind each.
     ends: Vec<u64>,
+}
+
+/// What a folder holds.
+struct Found {
+    header: Row,
+    rows: Vec<Row>,
+    ends: Vec<u64>,
+    /// Is the header the first line, as version 0.1 wrote it?
+    is_old: bool,
 }
 
 /// The header and the rows of a folder's records.
 pub fn read(folder: &Path) -> Result<(Row, Vec<Row>), String> {
+    match find(folder)? {
+        Some(found) => Ok((found.header, found.rows)),
+        None => Err(format!("records: {} holds no records", folder.display())),
+    }
+}
+
+/// What is in the folder, if it holds records.
+fn find(folder: &Path) -> Result<Option<Found>, String> {
+    let there = |name: &str| -> Result<Option<Vec<u8>>, String> {
+        let path = folder.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed(&path, &e)),
+        }
+    };
+    let (head, lines) = (there("records.json")?, there("records.jsonl")?);
     let path = folder.join("records.jsonl");
-    let text = std::fs::read(&path).map_err(|e| failed(&path, &e))?;
-    let (header, rows, _) = parse(&path, &text)?;
-    Ok((header, rows))
+    let lines = lines.unwrap_or_default();
+    // The header in the first line, as version 0.1 wrote it, and the rows behind it.
+    let old = |mut rows: Vec<Row>, mut ends: Vec<u64>| {
+        let header = if rows.is_empty() { None } else { rows.remove(0).remove("header") };
+        let Some(Value::Object(header)) = header else {
+            return Err(format!("records: {} is no file of records; give another folder", path.display()));
+        };
+        ends.remove(0);
+        Ok(Some(Found { header, rows, ends, is_old: true }))
+    };
+    let Some(head) = head else {
+        const BEGINNING: &[u8] = b"{\"header\":";
+        let begins = lines.starts_with(BEGINNING) || BEGINNING.starts_with(&lines);
+        // A header that was cut off is as good as none.
+        if begins && !lines.contains(&b'\n') {
+            return Ok(None);
+        }
+        let (rows, ends) = parse(&path, &lines)?;
+        return old(rows, ends);
+    };
+    let Ok(Value::Object(header)) = serde_json::from_slice(&head) else {
+        let path = folder.join("records.json");
+        let path = path.display();
+        return Err(format!("records: {path} is damaged or no header of records; give another folder, or remove that one"));
+    };
+    let (rows, ends) = parse(&path, &lines)?;
+    // Somebody was stopped between the two files when an old one became one of today.
+    if rows.first().is_some_and(|row| row.contains_key("header")) {
+        return old(rows, ends);
+    }
+    Ok(Some(Found { header, rows, ends, is_old: false }))
 }
 
 impl Records {
@@ -41,32 +97,33 @@ impl Records {
     pub fn open(folder: &Path, header: Row) -> Result<Self, String> {
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
         let path = folder.join("records.jsonl");
-        let there = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => vec![],
-            Err(e) => return Err(failed(&path, &e)),
-        };
-        // A header that was cut off is as good as none.
-        if !there.contains(&b'\n') {
-            let line = format!("{}\n", json!({ "header": header }));
-            if !line.as_bytes().starts_with(&there) {
-                return Err(format!("records: {} is no file of records; give another folder", path.display()));
-            }
-            replace(&path, line.as_bytes()).map_err(|e| failed(&path, &e))?;
-        }
-        let bytes = std::fs::read(&path).map_err(|e| failed(&path, &e))?;
-        let (found, rows, ends) = parse(&path, &bytes)?;
-        if let Some(key) = found.keys().chain(header.keys()).find(|key| found.get(*key) != header.get(*key)) {
-            let shown = |row: &Row| row.get(key).map_or("nothing".to_string(), Value::to_string);
+        let found = find(folder)?;
+        let other = found.as_ref().map(|found| &found.header);
+        let differs = |other: &&Row| other.keys().chain(header.keys()).find(|key| other.get(*key) != header.get(*key)).cloned();
+        if let Some((key, other)) = other.and_then(|other| Some((differs(&other)?, other))) {
+            let shown = |row: &Row| row.get(&key).map_or("nothing".to_string(), Value::to_string);
             return Err(format!(
                 "records: {} holds another evaluation: its {key} is {}, this one's is {}; give another folder, or remove that one",
                 path.display(),
-                shown(&found),
+                shown(other),
                 shown(&header)
             ));
         }
-        let file = OpenOptions::new().write(true).open(&path).map_err(|e| failed(&path, &e))?;
-        let mut records = Self { folder: folder.into(), file, rows, ends };
+        let Found { rows, ends, .. } = match found {
+            Some(found) if !found.is_old => found,
+            other => {
+                let rows = other.map(|found| found.rows).unwrap_or_default();
+                let lines: String = rows.iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect();
+                let head = folder.join("records.json");
+                replace(&head, format!("{:#}\n", json!(header)).as_bytes()).map_err(|e| failed(&head, &e))?;
+                replace(&path, lines.as_bytes()).map_err(|e| failed(&path, &e))?;
+                let (rows, ends) = parse(&path, lines.as_bytes())?;
+                Found { header: header.clone(), rows, ends, is_old: false }
+            }
+        };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| failed(&path, &e))?;
+        let mut records = Self { folder: folder.into(), header, file, rows, ends };
         records.truncate(records.rows.len())?;
         Ok(records)
     }
@@ -122,7 +179,7 @@ impl Records {
     /// Write all rows as `records.parquet`; returns the path.
     pub fn parquet(&self) -> Result<PathBuf, String> {
         let path = self.folder.join("records.parquet");
-        let bytes = super::parquet::encode(&self.rows)?;
+        let bytes = super::parquet::encode(&self.header, &self.rows)?;
         replace(&path, &bytes).map_err(|e| failed(&path, &e))?;
         Ok(path)
     }
@@ -136,9 +193,9 @@ fn failed(path: &Path, why: &dyn std::fmt::Display) -> String {
     format!("records: {}: {why}", path.display())
 }
 
-/// The header, the whole rows, and where header and each row end.
-fn parse(path: &Path, bytes: &[u8]) -> Result<(Row, Vec<Row>, Vec<u64>), String> {
-    let (mut header, mut rows, mut ends) = (None, vec![], vec![]);
+/// The whole lines, and where the first begins and each ends.
+fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Row>, Vec<u64>), String> {
+    let (mut rows, mut ends) = (vec![], vec![0]);
     let mut at = 0;
     // What follows the last line end was cut off.
     while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n') {
@@ -148,24 +205,14 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Row, Vec<Row>, Vec<u64>), String>
             format!(
                 "records: {}: line {} is damaged; give another folder, or remove that one",
                 path.display(),
-                ends.len() + 1
+                ends.len()
             )
         };
-        let Ok(Value::Object(mut row)) = serde_json::from_slice(line) else { return Err(bad()) };
-        if header.is_some() {
-            rows.push(row);
-        } else {
-            match row.remove("header") {
-                Some(Value::Object(found)) => header = Some(found),
-                _ => return Err(bad()),
-            }
-        }
+        let Ok(Value::Object(row)) = serde_json::from_slice(line) else { return Err(bad()) };
+        rows.push(row);
         ends.push(at as u64);
     }
-    match header {
-        Some(header) => Ok((header, rows, ends)),
-        None => Err(format!("records: {} is no file of records", path.display())),
-    }
+    Ok((rows, ends))
 }
 
 #[cfg(test)]
@@ -188,18 +235,35 @@ mod tests {
         let whole = root.path().join("whole");
         Records::open(&whole, header.clone()).and_then(|mut r| r.add(rows.clone(), &Row::new())).expect("written");
         let expected = std::fs::read(whole.join("records.jsonl")).expect("read");
-        for cut in 0..=expected.len() {
-            let folder = root.path().join(format!("cut{cut}"));
+        let head = std::fs::read(whole.join("records.json")).expect("read");
+        assert!(expected.starts_with(b"{\"index\":0"), "a reader of JSON lines finds rows alone");
+        let old = [format!("{}\n", json!({ "header": header })).as_bytes(), &expected].concat();
+        // A file of version 0.1, cut off anywhere, becomes one of today.
+        let cuts = (0..=expected.len()).map(|cut| (cut, false)).chain((0..=old.len()).map(|cut| (cut, true)));
+        for (cut, is_old) in cuts {
+            let folder = root.path().join(format!("cut{cut}{is_old}"));
             std::fs::create_dir(&folder).expect("made");
-            std::fs::write(folder.join("records.jsonl"), &expected[..cut]).expect("written");
+            std::fs::write(folder.join("records.jsonl"), if is_old { &old[..cut] } else { &expected[..cut] }).expect("written");
+            if !is_old {
+                std::fs::write(folder.join("records.json"), &head).expect("written");
+            }
             let mut records = Records::open(&folder, header.clone()).expect("opened");
             let done = records.rows().len();
             records.add(rows[done..].to_vec(), &Row::new()).expect("written");
             assert_eq!(std::fs::read(folder.join("records.jsonl")).expect("read"), expected, "cut at {cut}");
+            assert_eq!(std::fs::read(folder.join("records.json")).expect("read"), head, "cut at {cut}");
+            assert_eq!(read(&folder), Ok((header.clone(), rows.clone())));
         }
+        std::fs::write(root.path().join("cut0true/records.jsonl"), &old).expect("written");
+        std::fs::remove_file(root.path().join("cut0true/records.json")).expect("removed");
+        assert_eq!(read(&root.path().join("cut0true")), Ok((header.clone(), rows.clone())), "an old one is read as it is");
         let other = Records::open(&whole, row(json!({ "eps": 0.6, "kind": "rigorous" }))).map(|_| ());
         assert!(other.is_err_and(|e| e.contains("its eps is 0.5, this one's is 0.6")));
         std::fs::write(whole.join("records.jsonl"), b"hello\n").expect("written");
-        assert!(Records::open(&whole, header).is_err());
+        assert!(Records::open(&whole, header.clone()).is_err());
+        std::fs::remove_file(whole.join("records.json")).expect("removed");
+        assert!(Records::open(&whole, header.clone()).is_err());
+        std::fs::write(whole.join("records.jsonl"), b"hello").expect("written");
+        assert!(Records::open(&whole, header).is_err(), "what is no beginning of records is nobody's to write over");
     }
 }

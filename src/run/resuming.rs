@@ -346,13 +346,15 @@ impl Run {
         self.checkpoint_when(true, ended)
     }
 
-    /// A loop may have been left by `break`.
-    pub(super) fn leave_loop(&self) -> Result<(), String> {
-        self.finish_epoch()?;
+    /// The loop under way, if there is one, was left by `break` or with the script: its last epoch is over.
+    pub fn leave_loop(&self) -> Result<(), String> {
+        self.close_epoch(false)?;
         if self.state.borrow().in_loop {
             let index = self.state.borrow().index - 1;
             self.state.borrow_mut().left_early.push(index);
+            self.judge_training();
             self.end_recorded()?;
+            self.state.borrow_mut().in_loop = false;
         }
         Ok(())
     }

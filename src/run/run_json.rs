@@ -1,5 +1,6 @@
 //! `run.json`: what a run is, from the script's name to the checksums of its data.
 
+use super::arithmetic::Arithmetic;
 use super::checkpoint::hex;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,12 @@ pub struct Record {
     /// What `--set` gave, and what the settings came to.
     pub overrides: Vec<(String, String)>,
     pub settings: Vec<Setting>,
+    /// More words of the command line: permissions, limits, where data is, how the run is written down.
+    pub flags: Vec<String>,
     pub seed: u64,
     pub device: String,
+    /// What the script's numbers follow; runs of before 0.2 do not say.
+    pub arithmetic: Arithmetic,
     /// What products of f32 numbers were computed in.
     pub precision: Precision,
     pub threads: usize,
@@ -39,6 +44,12 @@ pub struct Record {
     pub recording_seconds: f64,
     /// What the script stated as its results.
     pub results: Vec<Value>,
+    /// Folders with the records of evaluations, in the run's folder or elsewhere.
+    pub records: Vec<String>,
+    /// Drawings that the script made, files in the run's folder.
+    pub drawings: Vec<String>,
+    /// What was noticed about the run that its numbers do not say, such as a training that learned nothing.
+    pub warnings: Vec<String>,
     /// The weights that were saved last, a file in the run's folder.
     pub weights: Option<String>,
     /// The best weights by images that were set apart, a file each.
@@ -82,6 +93,11 @@ pub struct Git {
 pub struct Data {
     pub name: String,
     pub source: String,
+    /// How the script called it, and the folder or file that this led to, where it was no name of a known data set.
+    #[serde(default)]
+    pub asked: Option<String>,
+    #[serde(default)]
+    pub place: Option<String>,
     /// By split: images, and the SHA-256 of images and labels in their order.
     pub splits: BTreeMap<String, (usize, String)>,
 }

@@ -3,7 +3,7 @@
 use super::progress::Run;
 use super::run_json::{Data, Record, Setting};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Run {
     /// The settings in force are known.
@@ -13,9 +13,32 @@ impl Run {
         self.write_record()
     }
 
-    /// The script will load these data sets, in this order: it is a run again that was already.
-    pub fn expect_data(&self, data: Vec<Data>) {
-        self.recorder.borrow_mut().was_loaded = data.into();
+    /// The script will load these data sets, in this order: it is a run again that was already, by the script at this path.
+    pub fn expect_data(&self, data: Vec<Data>, script: PathBuf) {
+        let mut recorder = self.recorder.borrow_mut();
+        (recorder.was_loaded, recorder.was_script) = (data.into(), Some(script));
+    }
+
+    /// The script is that of a run which had these data sets.
+    pub fn know_data(&self, data: Vec<Data>, script: PathBuf) {
+        let mut recorder = self.recorder.borrow_mut();
+        (recorder.known, recorder.was_script) = (data, Some(script));
+    }
+
+    /// Where the data set that the script calls `asked` was when the run began that this one repeats, goes on with or varies, best
+    /// first; and whether it will be checked to hold what it held then.
+    pub fn data_places(&self, asked: &str) -> (Vec<PathBuf>, bool) {
+        let recorder = self.recorder.borrow();
+        let is_it = |data: &&Data| data.asked.as_deref().is_none_or(|known| known == asked);
+        let next = recorder.was_loaded.front().filter(is_it);
+        let known = || recorder.known.iter().find(|data| data.asked.as_deref() == Some(asked) || data.name == asked);
+        let beside = recorder.was_script.as_deref().and_then(Path::parent).map(|folder| folder.join(asked));
+        let place = |data: &Data| data.place.as_ref().map(PathBuf::from);
+        match (next, known()) {
+            (Some(data), _) => (place(data).into_iter().chain(beside).collect(), true),
+            (None, Some(data)) => (place(data).into_iter().chain(beside).collect(), false),
+            (None, None) => (beside.into_iter().filter(|_| !recorder.known.is_empty()).collect(), false),
+        }
     }
 
     /// What is known about the run.
@@ -43,10 +66,36 @@ impl Run {
         self.write_record()
     }
 
-    /// The script states a result.
+    /// The script states a result: that makes a run of it, with a folder, if there is none yet.
     pub fn result(&self, result: Value) -> Result<(), String> {
         self.recorder.borrow_mut().record.results.push(result);
-        // Alone it makes no folder: a script that evaluates and saves nothing leaves none behind.
+        if self.is_recorded() {
+            self.prepare()?;
+        }
+        self.write_record()
+    }
+
+    /// The run keeps records of an evaluation in this folder.
+    pub fn keeps_records(&self, folder: &Path) -> Result<(), String> {
+        let inside = self.folder.existing().and_then(|own| folder.strip_prefix(own).ok().map(Path::to_path_buf));
+        let name = inside.unwrap_or_else(|| folder.to_path_buf()).display().to_string();
+        {
+            let records = &mut self.recorder.borrow_mut().record.records;
+            if !records.contains(&name) {
+                records.push(name);
+            }
+        }
+        self.write_record()
+    }
+
+    /// A drawing was made in the run's folder, for the page about the run.
+    pub fn drawn(&self, file: &str) -> Result<(), String> {
+        {
+            let drawings = &mut self.recorder.borrow_mut().record.drawings;
+            if !drawings.iter().any(|known| known == file) {
+                drawings.push(file.into());
+            }
+        }
         self.write_record()
     }
 

@@ -4,12 +4,16 @@
 //! writes    the run's folder (but not the run's own record), and what `--allow-write` names
 //! fetches   from the hub what `--set` or `--allow-fetch` names
 //!
+//! What counts is the command line of this run: what `--set` named when a run that is repeated or goes on was recorded grants
+//! nothing.
+//!
 //! Paths are compared after links have been followed, so neither `..` nor a link leads out; devices and pipes are refused. At
 //! the prompt a person acts, with all rights of a person, until a script has been loaded there: what it defines could be
 //! called. From then on the working folder counts as own.
 
 use super::loader::Loader;
 use super::settings::Overrides;
+use crate::compute::files::{quoted, quoted_path};
 use crate::run::Run;
 use std::cell::RefCell;
 use std::fs::Metadata;
@@ -58,11 +62,8 @@ impl Access {
     fn readable(&self) -> Vec<PathBuf> {
         let mut roots = self.loader.roots();
         roots.extend(self.run.folder.existing());
-        let set = self.overrides.borrow();
-        let words =
-            |value: &str| value.trim_matches(['[', ']']).split(',').map(|w| w.trim().to_string()).collect::<Vec<_>>();
-        let given = set.given().iter().flat_map(|(_, value)| words(value).into_iter().chain([value.clone()]));
-        let given = given.filter(|value| !value.is_empty()).map(PathBuf::from).filter(|path| path.exists());
+        let given = self.overrides.borrow().named_now();
+        let given = given.into_iter().map(PathBuf::from).filter(|path| path.exists());
         roots.extend(given.chain(self.allowed.read.iter().cloned()).chain(self.allowed.write.iter().cloned()));
         roots.iter().filter_map(|root| real(root)).collect()
     }
@@ -89,10 +90,11 @@ impl Access {
         let found = there.or(allowed.first().filter(|_| !given.exists())).cloned();
         let Some(found) = found else {
             return Err(format!(
-                "{op}: {} lies outside what this script may read: {}; if it is meant to, add --allow-read {}",
+                "{op}: {} lies outside what this script may read: {}; {}add --allow-read {}",
                 leads_to(given),
                 names(&roots),
-                shell(given)
+                self.why(path),
+                quoted_path(given)
             ));
         };
         match found.metadata() {
@@ -114,7 +116,7 @@ impl Access {
                      --allow-read {}",
                     link.display(),
                     names(&roots),
-                    shell(&link)
+                    quoted_path(&link)
                 ));
             }
         }
@@ -134,7 +136,7 @@ impl Access {
                 leads_to(given),
                 if roots.is_empty() { "its run's folder".to_string() } else { names(&roots) },
                 given.file_name().map_or("FILE".into(), |name| name.to_string_lossy()),
-                shell(given)
+                quoted_path(given)
             ));
         };
         if let Some(inside) =
@@ -149,21 +151,40 @@ impl Access {
         }
     }
 
+    /// What to say before the flag that would grant `named`.
+    fn why(&self, named: &str) -> &'static str {
+        match self.overrides.borrow().named_before().iter().any(|word| word == named) {
+            true => "the run's record has it from --set, and what is recorded grants nothing; if you mean it, ",
+            false => "if it is meant to, ",
+        }
+    }
+
+    /// Does this command line name `path`? Then it counts from the working folder.
+    pub fn is_named(&self, path: &str) -> bool {
+        self.overrides.borrow().named_now().iter().any(|word| word == path)
+    }
+
+    /// Does this command line let the script read what is at `path`?
+    pub fn may_read(&self, path: &Path) -> bool {
+        let roots = self.readable();
+        !self.contained() || real(path).is_some_and(|real| roots.iter().any(|root| real.starts_with(root)))
+    }
+
     /// May `address` be fetched from the hub?
     pub fn fetch(&self, op: &str, address: &str) -> Result<(), String> {
-        let set = self.overrides.borrow();
         let begins = |allowed: &String| {
             address
                 .strip_prefix(allowed.as_str())
                 .is_some_and(|rest| rest.is_empty() || allowed.ends_with('/') || rest.starts_with(['/', '@']))
         };
-        let named = set.given().iter().any(|(_, value)| value == address);
+        let named = self.overrides.borrow().named_now().iter().any(|value| value == address);
         if !self.contained() || named || self.allowed.fetch.iter().any(begins) {
             return Ok(());
         }
         Err(format!(
-            "{op}: a script fetches nothing by itself; if it is to have {address}, add --allow-fetch {}",
-            shell(Path::new(address))
+            "{op}: a script fetches nothing by itself; {}add --allow-fetch {}",
+            self.why(address),
+            quoted(address)
         ))
     }
 }
@@ -231,11 +252,4 @@ fn names(roots: &[PathBuf]) -> String {
         Err(_) => root.display().to_string(),
     };
     roots.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-/// As it is typed in a shell.
-fn shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-:@+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -5,39 +5,10 @@
 //!
 //! Found in the text: assignments, and calls of methods that change their object, to variables from outside the loop.
 
+use super::changes::{Change, Changes};
+use super::purity::Purity;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Map, Position, Stmt, StmtBlock};
 use std::collections::BTreeSet;
-
-/// Methods of arrays, maps, strings and blobs that change them.
-const CHANGING: [&str; 27] = [
-    "push",
-    "append",
-    "insert",
-    "pop",
-    "shift",
-    "remove",
-    "truncate",
-    "clear",
-    "retain",
-    "drain",
-    "splice",
-    "sort",
-    "sort_by",
-    "reverse",
-    "set",
-    "mixin",
-    "fill_with",
-    "pad",
-    "chop",
-    "dedup",
-    "order",
-    "order_by",
-    "order_desc",
-    "crop",
-    "replace",
-    "trim",
-    "extract",
-];
 
 /// A variable that changes from round to round.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +17,16 @@ pub struct Carried {
     pub at: Position,
 }
 
-/// What is carried in loops over training batches, and in loops over epochs without what the script keeps. `functions` are
-/// the names of all functions of scripts: a method of that name may change its object too.
-pub fn carried(ast: &AST, functions: &BTreeSet<String>) -> (Vec<Carried>, Vec<Carried>) {
+impl From<Change> for Carried {
+    fn from(Change { name, at, .. }: Change) -> Self {
+        Self { name, at }
+    }
+}
+
+/// What is carried in loops over training batches, and in loops over epochs without what the script keeps. What `purity` does
+/// not know to be pure changes its object.
+pub fn carried(ast: &AST, purity: &Purity) -> (Vec<Carried>, Vec<Carried>) {
+    let found = Changes::of(ast, purity);
     let (mut batches, mut epochs) = (vec![], vec![]);
     // Passes that are given away, rather than looped over where they are made, may be read in any way.
     let mut passes: Vec<Position> = vec![];
@@ -62,9 +40,9 @@ pub fn carried(ast: &AST, functions: &BTreeSet<String>) -> (Vec<Carried>, Vec<Ca
                 match head(&parts.2.expr) {
                     Some((call, at)) if is_pass(call) => {
                         heads.push(at);
-                        batches.extend(changes(&parts.2.body, own, functions));
+                        batches.extend(changes(&parts.2.body, own, &found));
                     }
-                    Some((call, _)) if call.name == "epochs" => epochs.extend(changes(&parts.2.body, own, functions)),
+                    Some((call, _)) if call.name == "epochs" => epochs.extend(changes(&parts.2.body, own, &found)),
                     _ => {}
                 }
             }
@@ -78,19 +56,25 @@ pub fn carried(ast: &AST, functions: &BTreeSet<String>) -> (Vec<Carried>, Vec<Ca
 }
 
 /// What closures change outside themselves: they may be called from anywhere, and what they have captured lives on.
-pub fn captured(ast: &AST, functions: &BTreeSet<String>) -> Vec<Carried> {
-    let place = |at: Position| (at.line(), at.position());
-    let bodies = ast.iter_fn_def().filter(|f| f.name.starts_with("anon$")).map(|f| &f.body);
-    let bodies: Vec<_> = bodies.map(|body| place(body.start_position())..=place(body.end_position())).collect();
-    let (mut names, mut changed): (BTreeSet<String>, Vec<Carried>) = (BTreeSet::new(), vec![]);
+pub fn captured(ast: &AST, purity: &Purity) -> Vec<Carried> {
+    let found = Changes::of(ast, purity);
+    let mut names: BTreeSet<String> = BTreeSet::new();
     ast.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Stmt(Stmt::Share(shared))) = path.last() {
             names.extend(shared.iter().map(|v| v.0.name.to_string()));
         }
-        changed.extend(path.last().and_then(|node| change(node, functions)));
         true
     });
-    changed.retain(|c| names.contains(&c.name) && bodies.iter().any(|body| body.contains(&place(c.at))));
+    let mut changed: Vec<Carried> = vec![];
+    for closure in ast.iter_fn_def().filter(|f| f.name.starts_with("anon$")) {
+        let body = ast.clone_functions_only_filtered(|_, _, _, other, _| other == closure.name.as_str());
+        body.walk(&mut |path: &[ASTNode]| {
+            changed.extend(path.last().and_then(|node| found.at(node)).map(Carried::from));
+            true
+        });
+    }
+    changed.retain(|c| names.contains(&c.name));
+    changed.sort_by_key(|c| (c.at.line(), c.at.position()));
     changed
 }
 
@@ -123,11 +107,11 @@ fn in_order(options: &Expr) -> bool {
 }
 
 /// Changes in `body` to variables that are neither its own nor in `own`, without those that it keeps.
-fn changes(body: &StmtBlock, mut own: BTreeSet<String>, functions: &BTreeSet<String>) -> Vec<Carried> {
+fn changes(body: &StmtBlock, mut own: BTreeSet<String>, changes: &Changes) -> Vec<Carried> {
     let (mut found, mut kept) = (vec![], BTreeSet::new());
     for statement in body {
         statement.walk(&mut vec![], &mut |path: &[ASTNode]| {
-            found.extend(path.last().and_then(|node| change(node, functions)));
+            found.extend(path.last().and_then(|node| changes.at(node)).map(Carried::from));
             match path.last() {
                 Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
                     own.insert(variable.0.name.to_string());
@@ -140,7 +124,7 @@ fn changes(body: &StmtBlock, mut own: BTreeSet<String>, functions: &BTreeSet<Str
                     if let Some((call, _)) = head(&parts.rhs)
                         && call.name == "keep"
                     {
-                        kept.extend(call.args.iter().filter_map(variable).map(|v| v.name));
+                        kept.extend(call.args.iter().filter_map(variable));
                     }
                 }
                 _ => {}
@@ -154,40 +138,11 @@ fn changes(body: &StmtBlock, mut own: BTreeSet<String>, functions: &BTreeSet<Str
     found
 }
 
-/// The variable that is assigned to, or that a method changes.
-fn change(node: &ASTNode, functions: &BTreeSet<String>) -> Option<Carried> {
-    match node {
-        ASTNode::Stmt(Stmt::Assignment(assignment)) => variable(&assignment.1.lhs),
-        ASTNode::Expr(Expr::Dot(parts, ..) | Expr::Index(parts, ..)) => {
-            calls_changing(&parts.rhs, functions).then(|| variable(&parts.lhs)).flatten()
-        }
-        _ => None,
-    }
-}
-
-/// Is one of the methods in `b.c(...)[i].d(...)` one that changes its object?
-fn calls_changing(chain: &Expr, functions: &BTreeSet<String>) -> bool {
-    match chain {
-        Expr::MethodCall(call, _) => CHANGING.contains(&call.name.as_str()) || functions.contains(call.name.as_str()),
-        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => {
-            calls_changing(&parts.lhs, functions) || calls_changing(&parts.rhs, functions)
-        }
-        _ => false,
-    }
-}
-
 /// The variable of `a`, `a.b`, `a[i].c`.
-fn variable(expression: &Expr) -> Option<Carried> {
-    match leftmost(expression) {
-        Expr::Variable(variable, _, at) => Some(Carried { name: variable.1.to_string(), at: *at }),
+fn variable(expression: &Expr) -> Option<String> {
+    match super::changes::leftmost(expression) {
+        Expr::Variable(variable, ..) => Some(variable.1.to_string()),
         _ => None,
-    }
-}
-
-fn leftmost(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => leftmost(&parts.lhs),
-        other => other,
     }
 }
 
@@ -195,11 +150,20 @@ fn leftmost(expression: &Expr) -> &Expr {
 mod tests {
     use super::*;
 
+    /// As the host has it: handles have methods of their own.
+    fn purity() -> Purity {
+        let mut engine = rhai::Engine::new();
+        for name in ["batches", "epochs", "keep", "step"] {
+            engine.register_fn(name, |_: i64| ());
+        }
+        Purity::new(&engine, BTreeSet::from(["grow".to_string()]))
+    }
+
     fn names(script: &str) -> [String; 2] {
         let mut engine = rhai::Engine::new();
         engine.set_optimization_level(rhai::OptimizationLevel::None);
         let ast = engine.compile(script).unwrap();
-        let (batches, epochs) = carried(&ast, &BTreeSet::from(["grow".to_string()]));
+        let (batches, epochs) = carried(&ast, &purity());
         [batches, epochs].map(|list| list.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" "))
     }
 
@@ -218,11 +182,30 @@ mod tests {
         assert_eq!(names(deep), ["a m t", ""]);
         let engine = rhai::Engine::new();
         let closures = |script: &str| {
-            let found = captured(&engine.compile(script).unwrap(), &BTreeSet::new());
+            let found = captured(&engine.compile(script).unwrap(), &purity());
             found.into_iter().map(|c| c.name).collect::<Vec<_>>()
         };
         assert_eq!(closures("let n = 0; let k = 1; let count = || { n += k; n };"), ["n"]);
+        assert_eq!(closures("let l = []; let add = |x| l.push(x);"), ["l"]);
+        assert_eq!(closures("let l = []; for e in run.epochs(2) { [1].for_each(|| l.push(1)); }"), ["l"]);
         assert!(closures("let n = 0; n = 1; let more = || n + 1; let own = || { let m = 0; m += 1; m };").is_empty());
+        // What is not known to be pure changes, also by `this`, as a function, or through a closure in a variable.
+        for (body, changed) in [
+            ("seen.for_each(|i| this += 1);", "seen"),
+            ("seen.sort_desc();", "seen"),
+            ("name.make_upper();", "name"),
+            ("bits.set_bit(3, true);", "bits"),
+            ("seen.call(|| this += 1);", "seen"),
+            ("seen.map(|| this += 1);", "seen"),
+            ("let more = |i| this += 1; seen.filter(more);", "seen"),
+            ("push(seen, 1);", "seen"),
+            ("seen.what_rhai_adds_next();", "seen"),
+            ("seen.len(); seen.map(|x| x + 1); seen.contains(3); print(seen); o.step(seen); m.get(\"a\");", ""),
+            ("f.call(b);", ""),
+        ] {
+            let script = format!("let f = |x| x; for b in d.train.batches(8) {{ {body} }}");
+            assert_eq!(names(&script), [changed, ""], "{body}");
+        }
         let inside = "fn one(d) { let t = 0; for b in d.batches(8) { t += 1; } t }";
         assert_eq!(names(inside), ["t", ""]);
     }

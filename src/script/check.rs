@@ -5,10 +5,13 @@
 //!
 //! It says nothing when it cannot know: types and calls through variables are left to the run.
 
+use super::copies;
 use super::docs::Docs;
 use super::explain::explain;
-use super::loader::Loader;
+use super::habits;
+use super::loader::{Loader, is_std};
 use super::outline::{Call, Outline};
+use super::purity::Purity;
 use super::report::{FailureKind, Place, Report};
 use super::signatures::{Native, natives};
 use super::suggest;
@@ -110,7 +113,9 @@ impl Check<'_> {
         let natives = natives(self.engine);
         let keys: BTreeSet<String> = self.files.values().flat_map(|(_, o)| o.keys.iter().cloned()).collect();
         let files = std::mem::take(&mut self.files);
-        for (file, (ast, outline)) in files.iter().filter(|(file, _)| !file.starts_with("std/")) {
+        let functions = files.values().flat_map(|(ast, _)| ast.iter_functions().map(|f| f.name.to_string())).collect();
+        let purity = Purity::new(self.engine, functions);
+        for (file, (ast, outline)) in files.iter().filter(|(file, _)| !is_std(file)) {
             for call in &outline.calls {
                 let problem = match (&call.module[..], call.method) {
                     ([], false) => plain(call, ast, outline, &natives),
@@ -130,6 +135,9 @@ impl Check<'_> {
                 for (message, at) in wrong_options(call, outline, docs) {
                     self.report(file, at, message, vec![]);
                 }
+            }
+            for lost in copies::lost(ast, &purity) {
+                self.report(file, lost.at, lost.message(), vec![]);
             }
             for (variable, key, at) in &outline.unknown_settings {
                 let known = outline.settings.get(variable);
@@ -177,12 +185,14 @@ fn plain(call: &Call, ast: &AST, outline: &Outline, natives: &[Native]) -> Probl
     }
     let mut forms: Vec<String> = global().filter(|n| n.name == call.name).map(|n| n.shown.clone()).collect();
     forms.extend(signatures(ast).into_iter().filter(|(name, _)| *name == call.name).map(|(_, shown)| shown));
+    if let Some(instead) = habits::instead(&call.name, call.arity) {
+        return Some((format!("{}; {instead}", arity_message(&call.name, call.arity)), vec![]));
+    }
     if !forms.is_empty() {
         return Some((arity_message(&call.name, call.arity), vec![known_forms(&forms)]));
     }
     if outline.variables.contains(&call.name) {
-        let name = &call.name;
-        return Some((format!("`{name}` is a variable; if it holds a closure, call it as `{name}.call(...)`"), vec![]));
+        return Some((habits::called_variable(&call.name), vec![]));
     }
     let names = global().map(|n| n.name.as_str()).chain(own.iter().map(|f| f.name));
     Some((format!("function not found: {}{}", call.name, suggest::hint(&call.name, names)), vec![]))
@@ -282,7 +292,7 @@ error: no `mine` takes 2 arguments
   │             ^^^^
   │
   = it is defined as mine(x)
-error: `f` is a variable; if it holds a closure, call it as `f.call(...)`
+error: `f` is a variable: if it holds a network, write f.forward(x); if a closure, f.call(x)
   ┌─ main.rhai:8:1
   │
 8 │ f(3);

@@ -1,11 +1,14 @@
 //! The one Rhai engine: its language settings, its limits, and how it stops.
 
 use super::bind::watch;
+use super::{arithmetic, collections, habits};
 use super::error;
 use super::limits::{Limits, memory_message};
 use super::loader::Loader;
 use super::resolver::Resolver;
+use super::signatures::short_type;
 use crate::compute::{interrupt, memory};
+use crate::run::Arithmetic;
 use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -27,7 +30,8 @@ pub fn build(
         .set_max_string_size(limits.string)
         .set_max_array_size(limits.array)
         .set_max_map_size(limits.map)
-        // `check` must see the script as it is written; folding constants saves nothing beside tensor operations.
+        // `check` must see the script as it is written; folding constants saves nothing beside tensor operations, and
+        // Rhai would fold by its own arithmetic.
         .set_optimization_level(OptimizationLevel::None)
         // Code made from strings is out of the check's sight.
         .disable_symbol("eval");
@@ -52,6 +56,13 @@ pub fn build(
     engine.register_fn("sleep", |seconds: INT| sleep(seconds as FLOAT));
     engine.register_fn("sleep", sleep);
 
+    match loader.arithmetic() {
+        Arithmetic::Fractions => arithmetic::register(&mut engine),
+        Arithmetic::Whole => {}
+    }
+    arithmetic::register_functions(&mut engine);
+    collections::register(&mut engine);
+    habits::register(&mut engine);
     register(&mut engine);
     install_constants(&mut engine, loader.clone());
     engine.set_module_resolver(Resolver::new(loader));
@@ -90,7 +101,7 @@ fn exit(code: &Dynamic) -> Box<rhai::EvalAltResult> {
     match code.as_int() {
         Ok(code @ 0..=255) => error::exit(code as i32),
         Ok(code) => error::fail(format!("exit: the code is {code}; it must lie between 0 and 255")),
-        Err(kind) => error::fail(format!("exit: the code is of type {kind}; use a whole number between 0 and 255")),
+        Err(kind) => error::fail(format!("exit: the code is of type {}; use a whole number between 0 and 255", short_type(kind))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From Rhai's nested error to a report: the innermost message, the place in the right file, the script's call stack.
 
+use super::caught;
 use super::error::{ExitCode, OutOfMemory};
 use super::loader::Loader;
 use super::report::{Failure, FailureKind, Place, Report, end_before};
@@ -41,7 +42,13 @@ pub fn explain(error: &EvalAltResult, main: &str, engine: &Engine, loader: &Load
         return Failure { kind: FailureKind::Interrupted, reports: vec![report] };
     }
     let file = place.as_ref().map_or(main, |place| place.file.as_str()).to_string();
-    let (message, mut notes) = wording::describe(leaf, &file, engine, loader);
+    let (mut message, mut notes) = wording::describe(leaf, &file, engine, loader);
+    // One of the language's own errors that was caught and thrown again.
+    if let EvalAltResult::ErrorRuntime(value, _) = leaf
+        && let Some(sentence) = value.as_map_ref().ok().and_then(|map| caught::sentence(&map, engine, loader))
+    {
+        message = sentence;
+    }
     notes.extend(stack(&frames));
     let place = place.and_then(|place| {
         let text = loader.text(&place.file)?;

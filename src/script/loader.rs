@@ -1,5 +1,6 @@
-//! Where scripts come from: `std/...` is embedded, everything else is a file, found relative to the file that imports
-//! it. The loader reads and parses each file once, keeps every source for error excerpts and run folders, and refuses
+//! Where scripts come from: the modules of `std` are embedded, everything else is a file, found relative to the file that imports
+//! it. A folder of the user's that is called `std` is a folder like others: what the program has is the program's, and no
+//! file is shown by a name that begins as those of modules do. The loader reads and parses each file once, keeps every source for error excerpts and run folders, and refuses
 //! function names that clash ([`super::names`]). It never runs anything.
 //!
 //! Imports reach the folder of the main script and what lies below it: a script from somebody else has no business
@@ -8,13 +9,29 @@
 use super::engine::known_names;
 use super::error::{Res, fail};
 use super::names::{Clash, Names};
+use super::refused;
 use super::stdlib::Modules;
 use super::suggest;
+use crate::run::Arithmetic;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
+
+/// How the names of the program's own modules begin.
+const STD: &str = "std/";
+
+/// Is what is shown by this name one of the program's own modules? No file is shown by such a name.
+pub fn is_std(shown: &str) -> bool {
+    shown.starts_with(STD)
+}
+
+/// The name that a file is shown by.
+fn shown_as(path: &Path) -> String {
+    let shown = path.display().to_string();
+    if is_std(&shown) { format!("./{shown}") } else { shown }
+}
 
 /// The longest source file; anything larger is no script.
 const MAX_SOURCE: u64 = 4 << 20;
@@ -26,6 +43,7 @@ pub type Fetch = Rc<dyn Fn(&Path) -> Result<bool, String>>;
 pub struct Loader {
     std: Modules,
     fetch: RefCell<Option<Fetch>>,
+    arithmetic: Cell<Arithmetic>,
     state: RefCell<State>,
 }
 
@@ -55,8 +73,19 @@ impl Loader {
         Rc::new(Self {
             std,
             fetch: RefCell::new(fetch),
+            arithmetic: Cell::new(Arithmetic::Fractions),
             state: RefCell::new(State { roots: vec![root], ..State::default() }),
         })
+    }
+
+    /// Which arithmetic the scripts are written for; before an engine is built.
+    pub fn set_arithmetic(&self, arithmetic: Arithmetic) {
+        self.arithmetic.set(arithmetic);
+    }
+
+    /// Which arithmetic the scripts are written for.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic.get()
     }
 
     /// From now on nothing is fetched: a script that runs could tell somebody what it has read by what it asks for.
@@ -87,7 +116,7 @@ impl Loader {
 
     /// Let imports reach the folder of one more script.
     pub fn open_also(&self, path: &Path) -> Result<String, String> {
-        let shown = path.display().to_string();
+        let shown = shown_as(path);
         let real = path.canonicalize().map_err(|e| format!("cannot read the script {shown}: {e}"))?;
         if !real.is_file() {
             return Err(format!("cannot read the script {shown}: it is not a file"));
@@ -99,17 +128,38 @@ impl Loader {
 
     /// The file that `import "path"` in `importer` means, as a name to show.
     pub fn locate(&self, importer: Option<&str>, path: &str) -> Result<String, String> {
-        let from_std = importer.is_some_and(|i| i.starts_with("std/"));
-        let inside = path.strip_prefix("std/").or_else(|| path.strip_prefix("./").filter(|_| from_std));
-        if let Some(name) = inside {
+        let from_std = importer.is_some_and(is_std);
+        if let Some(name) = path.strip_prefix("./").filter(|_| from_std) {
             return self.locate_std(name.trim_end_matches(".rhai"), path);
+        }
+        if let Some(name) = path.strip_prefix("std/").map(|name| name.trim_end_matches(".rhai")) {
+            let own = self.beside(importer, path);
+            return match (self.std.iter().any(|(known, _)| *known == name), own.is_file() && !from_std) {
+                (true, true) => Err(format!(
+                    "module \"{path}\" is one of the program's, and there is a file {} too; write \"./{path}\" for the file, or \
+                     rename its folder",
+                    own.display()
+                )),
+                (false, true) => self.locate_file(importer, path),
+                (_, false) => self.locate_std(name, path),
+            };
         }
         if from_std {
             return Err(format!("module \"{path}\" not found: a module of std imports only other modules of std"));
         }
+        self.locate_file(importer, path)
+    }
+
+    /// Where the file `path` lies beside its importer.
+    fn beside(&self, importer: Option<&str>, path: &str) -> PathBuf {
         let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
         let folder = importer.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
-        let place = tidy(&folder.join(file));
+        tidy(&folder.join(file))
+    }
+
+    /// The file that `path` means, if imports reach it.
+    fn locate_file(&self, importer: Option<&str>, path: &str) -> Result<String, String> {
+        let place = self.beside(importer, path);
         if let Some(fetch) = self.fetch.borrow().as_ref().filter(|_| !place.exists()) {
             fetch(&place)?;
         }
@@ -134,7 +184,7 @@ impl Loader {
                 root.display()
             ));
         }
-        Ok(state.shown.entry(real).or_insert_with(|| place.display().to_string()).clone())
+        Ok(state.shown.entry(real).or_insert_with(|| shown_as(&place)).clone())
     }
 
     fn locate_std(&self, name: &str, path: &str) -> Result<String, String> {
@@ -165,18 +215,29 @@ impl Loader {
         }
         let text = self.read(shown).map_err(fail)?;
         self.state.borrow_mut().texts.insert(shown.to_string(), text.clone());
-        let mut ast = engine.compile_with_scope(&self.constants(), &text)?;
+        let mut ast = self.compiled(engine, &self.constants(), &text)?;
         ast.set_source(shown);
         let ast = Rc::new(ast);
         self.state.borrow_mut().parsed.insert(shown.to_string(), ast.clone());
         Ok(ast)
     }
 
-    /// Enter the function names of `ast`, which is the file `shown`, or say which of them clash.
+    /// `text` compiled, after what reads in two ways has been refused.
+    fn compiled(&self, engine: &Engine, known: &Scope, text: &str) -> Res<AST> {
+        match self.arithmetic() {
+            Arithmetic::Fractions => refused::check(engine, text)?,
+            Arithmetic::Whole => {}
+        }
+        Ok(engine.compile_with_scope(known, text)?)
+    }
+
+    /// Enter the names in `ast`, which is the file `shown`, or say which of them clash.
     pub fn admit(&self, engine: &Engine, ast: &AST, shown: &str) -> Result<(), Vec<Clash>> {
         let text = self.text(shown).unwrap_or_default();
-        let mut state = self.state.borrow_mut();
-        state.names.get_or_insert_with(|| Names::new(engine)).admit(ast, shown, &text)
+        let mut names = self.state.borrow_mut().names.take().unwrap_or_else(|| Names::new(engine));
+        let admitted = names.admit(ast, shown, &text, &|path| self.locate(Some(shown), path).ok());
+        self.state.borrow_mut().names = Some(names);
+        admitted
     }
 
     /// Parse one input of the prompt. `text` is all that was typed so far, so that lines count from the first input;
@@ -190,7 +251,7 @@ impl Loader {
         scope: &Scope<'static>,
     ) -> Res<AST> {
         self.state.borrow_mut().texts.insert(shown.to_string(), text.into());
-        let mut ast = engine.compile_with_scope(&known_names(&self.constants(), scope), input)?;
+        let mut ast = self.compiled(engine, &known_names(&self.constants(), scope), input)?;
         ast.set_source(shown);
         self.admit(engine, &ast, shown).map_err(|clashes| first(&clashes))?;
         Ok(ast)
@@ -200,7 +261,7 @@ impl Loader {
     /// When one of them is wrong nothing changes but its text, which its error shows.
     pub fn refresh(&self, engine: &Engine) -> Result<Vec<String>, (String, Box<EvalAltResult>)> {
         let files: Vec<String> =
-            self.state.borrow().parsed.keys().filter(|f| !f.starts_with("std/")).cloned().collect();
+            self.state.borrow().parsed.keys().filter(|f| !is_std(f)).cloned().collect();
         let mut fresh = vec![];
         for file in files {
             let text = self.read(&file).map_err(|message| (file.clone(), fail(message)))?;
@@ -211,7 +272,7 @@ impl Loader {
         let before = self.snapshot();
         for (file, text) in &fresh {
             self.state.borrow_mut().texts.insert(file.clone(), text.clone());
-            let parsed = engine.compile_with_scope(&self.constants(), text).map_err(Box::<EvalAltResult>::from);
+            let parsed = self.compiled(engine, &self.constants(), text);
             let admitted = parsed.and_then(|mut ast| {
                 ast.set_source(file.as_str());
                 if let Some(names) = self.state.borrow_mut().names.as_mut() {
@@ -260,7 +321,7 @@ impl Loader {
     }
 
     fn read(&self, shown: &str) -> Result<Rc<str>, String> {
-        if let Some(name) = shown.strip_prefix("std/")
+        if let Some(name) = shown.strip_prefix(STD)
             && let Some((_, text)) = self.std.iter().find(|(known, _)| *known == name)
         {
             return Ok((*text).into());
@@ -290,7 +351,7 @@ impl Loader {
             Some((format!("source/{path}"), text.to_string()))
         });
         let std = state.texts.iter().filter_map(|(shown, text)| {
-            Some((format!("stdlib/{}.rhai", shown.strip_prefix("std/")?), text.to_string()))
+            Some((format!("stdlib/{}.rhai", shown.strip_prefix(STD)?), text.to_string()))
         });
         own.chain(std).collect()
     }
@@ -375,5 +436,25 @@ mod tests {
         assert_eq!(loader.locate(Some(&a), "../lib/./a.rhai").unwrap(), a);
         assert!(loader.locate(Some(&a), "../../secret").unwrap_err().contains("outside the script's own folder"));
         assert!(loader.open_script(&at("own")).is_err());
+    }
+
+    #[test]
+    fn a_folder_called_std_is_a_folder_like_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("own/std")).unwrap();
+        for name in ["own/main.rhai", "own/std/mine.rhai", "own/std/more.rhai", "own/std/evaluate.rhai"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        let loader = Loader::new(STD);
+        let main = loader.open_script(&at("own/main.rhai")).unwrap();
+        let mine = loader.locate(Some(&main), "std/mine").unwrap();
+        assert!(mine.ends_with("own/std/mine.rhai") && !is_std(&mine), "{mine}");
+        assert!(loader.locate(Some(&mine), "more").unwrap().ends_with("own/std/more.rhai"));
+        assert_eq!(loader.locate(Some(&mine), "std/local_lip").unwrap(), "std/local_lip");
+        assert!(loader.locate(Some(&main), "./std/evaluate").unwrap().ends_with("own/std/evaluate.rhai"));
+        let both = loader.locate(Some(&main), "std/evaluate").unwrap_err();
+        assert!(both.contains("write \"./std/evaluate\" for the file"), "{both}");
+        assert_eq!(shown_as(Path::new("std/main.rhai")), "./std/main.rhai");
     }
 }

@@ -44,8 +44,8 @@ impl Options {
     /// A value of one of the host's own types (a tensor, a model, a closure), if given; `wanted` names it in the message.
     pub fn optional<T: Clone + 'static>(&mut self, key: &'static str, wanted: &str) -> Res<Option<T>> {
         let Some(value) = self.dynamic(key) else { return Ok(None) };
-        let kind = value.type_name();
-        value.try_cast::<T>().map(Some).ok_or_else(|| self.wrong(key, kind, wanted))
+        let kind = short_type(value.type_name());
+        value.try_cast::<T>().map(Some).ok_or_else(|| self.wrong(key, &kind, wanted))
     }
 
     /// Like [`Options::optional`], but the option must be given.

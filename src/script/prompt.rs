@@ -6,6 +6,7 @@ use super::docs::{Page, parse};
 use super::error::{Res, fail};
 use super::guard::guarded;
 use super::lexical;
+use super::loader::is_std;
 use super::present;
 use super::report::{Failure, Report};
 use super::resolver::Resolver;
@@ -23,7 +24,11 @@ pub const LAST: &str = "last_value";
 impl Session {
     /// Evaluate one input of the prompt; what it defines stays. Returns the value as it is shown, if it has one.
     pub fn eval(&mut self, input: &str) -> Result<Option<String>, Failure> {
-        let result = guarded(|| self.eval_input(input));
+        let result = guarded(|| {
+            let shown = self.eval_input(input)?;
+            self.host.run.leave_loop().map_err(fail)?;
+            Ok(shown)
+        });
         self.host.finish();
         result.map_err(|error| self.failure(&error, PROMPT))
     }
@@ -208,7 +213,7 @@ impl Session {
             "" => [PROMPT.to_string()].into_iter().chain(self.scripts.iter().cloned()).collect(),
             alias => self.modules().into_iter().filter(|(known, _)| known == alias).map(|(_, file)| file).collect(),
         };
-        let own = files.into_iter().filter(|file| !file.starts_with("std/"));
+        let own = files.into_iter().filter(|file| !is_std(file));
         own.filter_map(|file| Some(parse(&file, &self.loader.text(&file)?))).collect()
     }
 

@@ -2,11 +2,13 @@
 
 use super::bind::Host;
 use super::carried::{Carried, captured, carried};
-use super::loader::Loader;
+use super::loader::{Loader, is_std};
+use super::purity::Purity;
+use super::refused;
 use super::session::Source;
 use crate::compute::device;
-use crate::run::{Options, Record, git_state};
-use rhai::AST;
+use crate::run::{Arithmetic, Options, Record, git_state};
+use rhai::{AST, Engine};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,13 +24,22 @@ pub struct Recording {
     /// Go on with the run in this folder, although the script or its settings may have changed.
     pub resume: Option<PathBuf>,
     pub allow_changes: bool,
+    /// Words of the command line that a run needs again: permissions, limits, where data is.
+    pub flags: Vec<String>,
     /// The folder to write into, if not one below `runs/`.
     pub into: Option<PathBuf>,
 }
 
 impl Recording {
     /// The script at `path` has been checked and is about to run.
-    pub fn begin(&self, path: &Path, source: &Source, host: &Host, loader: &Rc<Loader>) -> Result<(), String> {
+    pub fn begin(
+        &self,
+        path: &Path,
+        source: &Source,
+        host: &Host,
+        engine: &Engine,
+        loader: &Rc<Loader>,
+    ) -> Result<(), String> {
         let record = Record {
             script: source.shown.clone().unwrap_or_else(|| path.display().to_string()),
             main: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -36,16 +47,23 @@ impl Recording {
             seed: host.seed,
             device: device::name(&host.device),
             threads: host.threads,
+            flags: self.flags.clone(),
             versions: versions(),
+            arithmetic: loader.arithmetic(),
             git: git_state(Path::new(".")),
             ..Record::default()
         };
         let sources = loader.clone();
         host.run.record(record, self.options.clone(), Box::new(move || sources.closure()));
-        if let Some(data) = &source.data {
-            host.run.expect_data(data.clone());
+        if source.repeats {
+            host.run.expect_data(source.data.clone(), source.was.clone());
+        } else {
+            host.run.know_data(source.data.clone(), source.was.clone());
         }
-        let (batches, epochs) = self.carried(loader);
+        if loader.arithmetic() == Arithmetic::Whole {
+            host.run.note(&arithmetic_of_before(engine, loader));
+        }
+        let (batches, epochs) = self.carried(engine, loader);
         host.run.set_carried(batches.first().map(place));
         if let Some(into) = &self.into {
             std::fs::create_dir_all(into).map_err(|e| format!("--into {}: {e}", into.display()))?;
@@ -69,23 +87,43 @@ impl Recording {
     }
 
     /// What the script and its modules carry from batch to batch, and from epoch to epoch, with the files.
-    fn carried(&self, loader: &Loader) -> (Vec<Found>, Vec<Found>) {
+    fn carried(&self, engine: &Engine, loader: &Loader) -> (Vec<Found>, Vec<Found>) {
         let asts: Vec<(String, Rc<AST>)> =
             loader.sources().into_iter().filter_map(|(name, _)| loader.ast(&name).map(|ast| (name, ast))).collect();
         let functions = asts.iter().flat_map(|(_, ast)| ast.iter_functions().map(|f| f.name.to_string()));
         let functions: BTreeSet<String> = functions.filter(|name| !name.starts_with("anon$")).collect();
+        let purity = Purity::new(engine, functions);
         let (mut batches, mut epochs) = (vec![], vec![]);
         for (name, ast) in &asts {
-            let (in_batches, in_epochs) = carried(ast, &functions);
+            let (in_batches, in_epochs) = carried(ast, &purity);
             batches.extend(in_batches.into_iter().map(|found| (name.clone(), found)));
             // Those of std are known to forget what they captured.
-            let hidden = if name.starts_with("std/") { vec![] } else { captured(ast, &functions) };
+            let hidden = if is_std(name) { vec![] } else { captured(ast, &purity) };
             batches.extend(hidden.iter().map(|found| (name.clone(), found.clone())));
             epochs.extend(hidden.into_iter().map(|found| (name.clone(), found)));
             epochs.extend(in_epochs.into_iter().map(|found| (name.clone(), found)));
         }
         (batches, epochs)
     }
+}
+
+/// What a run of before 0.2 is told that is repeated, varied or goes on.
+fn arithmetic_of_before(engine: &Engine, loader: &Loader) -> String {
+    const SHOWN: usize = 8;
+    let lines = loader.sources().into_iter().flat_map(|(name, text)| {
+        refused::divisions(engine, &text).into_iter().map(move |line| format!("{name}:{line}"))
+    });
+    let lines: Vec<String> = lines.collect();
+    let places = match lines.len() {
+        0 => "; it divides nowhere".to_string(),
+        n if n > SHOWN => format!("; it divides in {}, and {} lines more", lines[..SHOWN].join(", "), n - SHOWN),
+        _ => format!("; it divides in {}", lines.join(", ")),
+    };
+    format!(
+        "note: this run was made with the arithmetic of before 0.2, and is run with it again, so that its numbers come out as \
+         they were: 7 / 2 is 3, -x ** 2 is (-x) ** 2, floats within 2.2e-16 are equal. As a script of its own, under today's \
+         arithmetic, where 7 / 2 is 3.5, it may come to something else{places}"
+    )
 }
 
 fn place((file, found): &Found) -> String {

@@ -15,7 +15,7 @@ use super::stdlib::{Modules, stdlib};
 use super::typed::Typed;
 use super::{check, engine};
 use crate::report;
-use crate::run::{Data, Record, Status};
+use crate::run::{Arithmetic, Data, Record, Status};
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
 use std::cell::{OnceCell, RefCell};
@@ -34,8 +34,13 @@ pub struct Source {
     pub fetch: Option<Fetch>,
     /// How the script was named on the command line, if not by its path.
     pub shown: Option<String>,
-    /// What the data sets were, in order, when the run that is repeated loaded them.
-    pub data: Option<Vec<Data>>,
+    /// What the data sets were, in order, when the run loaded them that the script is of; and the path of its script then.
+    pub data: Vec<Data>,
+    pub was: PathBuf,
+    /// Is that run repeated, so that the data have to be the same?
+    pub repeats: bool,
+    /// Which arithmetic the script is written for.
+    pub arithmetic: Option<Arithmetic>,
 }
 
 /// What a session is started with, from the command line.
@@ -90,6 +95,7 @@ impl Session {
         let overrides = if at_prompt { config.overrides.repeatable() } else { config.overrides };
         let overrides = Rc::new(RefCell::new(overrides));
         let loader = Loader::fetching(config.source.std.unwrap_or(stdlib()), config.source.fetch.clone());
+        loader.set_arithmetic(config.source.arithmetic.unwrap_or(Arithmetic::Fractions));
         let (source, recording) = (config.source, config.recording);
         let host = Host::new(HostConfig {
             device: config.device,
@@ -173,10 +179,17 @@ impl Session {
         self.check_file(path)?;
         self.loader.stop_fetching();
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
-        self.recording.begin(path, &self.source, &self.host, &self.loader).map_err(Failure::bare)?;
+        self.recording.begin(path, &self.source, &self.host, &self.engine, &self.loader).map_err(Failure::bare)?;
         let result = guarded(|| self.run(&main));
         self.host.finish();
         let result = result.map_err(|error| self.failure(&error, &main));
+        // A loop that was left by `break` or `exit` has had its last epoch.
+        let ended = match &result {
+            Ok(()) => true,
+            Err(failure) => matches!(failure.kind, FailureKind::Exit(_)),
+        };
+        let left = if ended { self.host.run.leave_loop().map_err(Failure::bare) } else { Ok(()) };
+        let result = left.and(result);
         let unused = || self.overrides.borrow().unused().or_else(|| self.host.run.never_reached());
         let result = result.and_then(|()| unused().map_or(Ok(()), |message| Err(Failure::bare(message))));
         let status = match &result {

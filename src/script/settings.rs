@@ -8,11 +8,16 @@ use super::error::{Res, fail};
 use super::signatures::short_type;
 use super::suggest;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
+use std::collections::BTreeSet;
 
 /// The settings of one run: what the command line gave and, after the script asked, what they came to.
+///
+/// What an earlier run recorded is told apart from what this command line gave: it sets settings, and grants nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     given: Vec<(String, String)>,
+    /// Keys that an earlier run recorded.
+    recorded: BTreeSet<String>,
     resolved: Option<Vec<(String, String, bool)>>,
     repeatable: bool,
 }
@@ -37,10 +42,11 @@ impl Overrides {
         Ok(Self { given, ..Self::default() })
     }
 
-    /// Take those of `earlier` that were not given again.
+    /// Take those of `earlier`, which a run recorded, that were not given again.
     pub fn complete(&mut self, earlier: &[(String, String)]) {
         let new: Vec<_> =
             earlier.iter().filter(|(key, _)| !self.given.iter().any(|(k, _)| k == key)).cloned().collect();
+        self.recorded.extend(new.iter().map(|(key, _)| key.clone()));
         self.given.extend(new);
     }
 
@@ -49,9 +55,28 @@ impl Overrides {
         Self { repeatable: true, ..self }
     }
 
-    /// What the command line gave, key and value.
+    /// What the command line gave, or a run recorded: key and value.
     pub fn given(&self) -> &[(String, String)] {
         &self.given
+    }
+
+    /// Values that this command line gave, whole and, of arrays, word by word.
+    pub fn named_now(&self) -> Vec<String> {
+        self.named(false)
+    }
+
+    /// The same of what a run recorded.
+    pub fn named_before(&self) -> Vec<String> {
+        self.named(true)
+    }
+
+    fn named(&self, before: bool) -> Vec<String> {
+        let values = self.given.iter().filter(|(key, _)| self.recorded.contains(key) == before);
+        let words = |value: &str| {
+            let inside = value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"').to_string());
+            inside.chain([value.to_string()]).filter(|word| !word.is_empty()).collect::<Vec<_>>()
+        };
+        values.flat_map(|(_, value)| words(value)).collect()
     }
 
     /// The settings in force: key, value, whether the command line set it. Empty before the script called `settings`.
@@ -161,8 +186,16 @@ fn word(text: &str) -> Option<String> {
     (!inside.is_empty() && !inside.contains(['"', '[', ']'])).then(|| inside.to_string())
 }
 
+/// A whole number, or a fraction of two that comes out even.
 fn whole(text: &str) -> Option<INT> {
-    text.parse().ok()
+    let number = |t: &str| t.trim().parse::<INT>().ok();
+    match text.split_once('/') {
+        Some((above, below)) => {
+            let (above, below) = (number(above)?, number(below)?);
+            (above.checked_rem(below)? == 0).then(|| above / below)
+        }
+        None => number(text),
+    }
 }
 
 /// A finite decimal number or a fraction of two.
@@ -239,6 +272,11 @@ mod tests {
     fn wrong_overrides_are_refused() {
         insta::assert_snapshot!(refusal("epoch=3"), @"--set epoch=3: unknown setting `epoch`; did you mean `epochs`? The script's settings are `epochs`, `eps`, `f`, `flip`, `kinds`, `name`, `sizes`, `steps`, `weights`");
         insta::assert_snapshot!(refusal("epochs=1.5"), @"--set epochs=1.5: expected an int; write the script's default with a decimal point to allow fractions (the script's default is 800)");
+        insta::assert_snapshot!(refusal("epochs=7/2"), @"--set epochs=7/2: expected an int; write the script's default with a decimal point to allow fractions (the script's default is 800)");
+        assert_eq!(resolve(&["epochs=6/2"]).unwrap().0["epochs"].as_int(), Ok(3));
+        assert_eq!(resolve(&["weights=6/2"]).unwrap().0["weights"].as_int(), Ok(3));
+        assert_eq!(resolve(&["weights=36/255"]).unwrap().0["weights"].as_float(), Ok(36.0 / 255.0));
+        assert!(resolve(&["epochs=6/0"]).is_err());
         insta::assert_snapshot!(refusal("eps=nan"), @"--set eps=nan: expected a finite number, like 0.1, 1e-3 or 36/255 (the script's default is 0.1411764705882353)");
         insta::assert_snapshot!(refusal("eps=1/0"), @"--set eps=1/0: expected a finite number, like 0.1, 1e-3 or 36/255 (the script's default is 0.1411764705882353)");
         insta::assert_snapshot!(refusal("flip=1"), @"--set flip=1: expected a bool, `true` or `false` (the script's default is true)");
@@ -247,6 +285,15 @@ mod tests {
         insta::assert_snapshot!(refusal("kinds=b"), @"--set kinds=b: expected an array of words, like [a, b] (the script's default is [\"a\"])");
         insta::assert_snapshot!(refusal("epochs"), @"--set epochs: write it as key=value, for example --set epochs=10");
         insta::assert_snapshot!(resolve(&["eps=1", "eps=2"]).unwrap_err(), @"--set eps is given twice, as `1` and as `2`; give it once");
+    }
+
+    #[test]
+    fn what_was_recorded_is_told_apart_from_what_is_given() {
+        let mut overrides = Overrides::parse(["a=x.safetensors"]).unwrap();
+        let earlier = [("a", "/old"), ("b", "[/p, \"/q\"]"), ("c", "hf://o/r")];
+        overrides.complete(&earlier.map(|(k, v)| (k.to_string(), v.to_string())));
+        assert_eq!(overrides.named_now(), ["x.safetensors", "x.safetensors"]);
+        assert_eq!(overrides.named_before(), ["/p", "/q", "[/p, \"/q\"]", "hf://o/r", "hf://o/r"]);
     }
 
     #[test]

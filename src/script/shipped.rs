@@ -1,6 +1,8 @@
 //! The scripts that come with the program, to begin a variant from. To add one, put the file into `scripts/` and a line here.
 
 use super::stdlib::Modules;
+use super::suggest;
+use std::path::Path;
 
 /// Name (without `.rhai`) and source of every script.
 const SCRIPTS: Modules = &[
@@ -26,8 +28,40 @@ pub fn shipped() -> Modules {
     SCRIPTS
 }
 
+/// The script that `given` names, as on a command line: `quickstart`, `quickstart.rhai`, `scripts/quickstart.rhai`. What is a
+/// file is a file.
+pub fn find(given: &Path) -> Option<(&'static str, &'static str)> {
+    if given.exists() {
+        return None;
+    }
+    let text = given.to_str()?;
+    let plain = text.strip_prefix("scripts/").unwrap_or(text);
+    let plain = plain.strip_suffix(".rhai").unwrap_or(plain);
+    SCRIPTS.iter().find(|(name, _)| *name == plain).copied()
+}
+
+/// What to say where there is no script at `given`.
+pub fn missing(given: &Path) -> String {
+    let shown = given.display().to_string();
+    let names = || SCRIPTS.iter().map(|(name, _)| *name);
+    let plain = given.file_stem().map_or(shown.clone(), |stem| stem.to_string_lossy().into_owned());
+    let rest = suggest::hint_and_list(&plain, "scripts that come with the program", names);
+    format!("there is no script {shown}{rest}; one of your own begins as a copy: workbench new NAME --from quickstart")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_with_and_without_folder_and_ending() {
+        for name in ["quickstart", "quickstart.rhai", "scripts/quickstart", "./nowhere/quickstart.rhai"] {
+            let found = find(Path::new(name)).map(|(name, _)| name);
+            assert_eq!(found, (!name.starts_with('.')).then_some("quickstart"), "{name}");
+        }
+        assert!(missing(Path::new("quikstart.rhai")).contains("did you mean `quickstart`?"));
+    }
+
     #[test]
     fn the_table_holds_every_file_of_the_folder() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");

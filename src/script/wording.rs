@@ -1,11 +1,13 @@
 //! The words for each of Rhai's errors: what is wrong in the terms of the script, and the way out.
 
+use super::habits;
 use super::lexical;
 use super::loader::Loader;
 use super::names::parameters;
+use super::scopes;
 use super::signatures::{Native, natives, short_type, split_call};
 use super::suggest;
-use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Stmt};
+use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Position, Stmt};
 
 /// At most so many signatures are listed.
 const SIGNATURES: usize = 5;
@@ -17,9 +19,9 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
     match error {
         E::ErrorRuntime(value, _) if value.is_unit() => bare("the script threw an error without a message".into()),
         E::ErrorRuntime(value, _) => bare(value.to_string()),
-        E::ErrorParsing(kind, _) => bare(syntax(kind, file, loader)),
+        E::ErrorParsing(kind, at) => bare(syntax(kind, *at, file, loader)),
         E::ErrorFunctionNotFound(call, _) => function_not_found(call, file, engine, loader),
-        E::ErrorVariableNotFound(name, _) => bare(variable_not_found(name, file, loader)),
+        E::ErrorVariableNotFound(name, at) => bare(variable_not_found(name, *at, file, loader)),
         E::ErrorPropertyNotFound(name, _) => bare(format!("the map has no key `{name}`{}", key_hint(name, loader))),
         E::ErrorDotExpr(message, _) => property_not_found(message, engine),
         E::ErrorIndexingType(kinds, _) => {
@@ -27,12 +29,21 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
             let index = index.trim_end_matches(']').split(',').next().unwrap_or("");
             bare(format!("a value of type {} cannot be indexed by {}", short_type(kind), short_type(index)))
         }
+        E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _)
+            if short_type(wanted) == "int" && short_type(got) == "float" =>
+        {
+            ("expected a whole number, got a float".into(), vec![FRACTION.into()])
+        }
         E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
             bare(format!("expected a value of type {}, got {}", short_type(wanted), short_type(got)))
         }
         E::ErrorArrayBounds(length, index, _) => bare(out_of_range("array", "element", *length, *index)),
         E::ErrorStringBounds(length, index, _) => bare(out_of_range("string", "character", *length, *index)),
-        E::ErrorFor(_) => bare("`for` goes over arrays, ranges, strings and what the host can iterate".into()),
+        E::ErrorFor(_) => bare(
+            "`for` goes over arrays, ranges, texts, run.epochs(n) and split.batches(n); of a map over its keys() or values(), of a \
+             network over its layers, of a tensor over `0..x.len()`"
+                .into(),
+        ),
         E::ErrorStackOverflow(_) => (
             format!("functions call each other more than {} deep", engine.max_call_levels()),
             vec![
@@ -67,8 +78,25 @@ fn out_of_range(what: &str, part: &str, length: usize, index: i64) -> String {
     format!("index {index} is out of range: the {what} has {parts}")
 }
 
-fn variable_not_found(name: &str, file: &str, loader: &Loader) -> String {
+fn variable_not_found(name: &str, at: Position, file: &str, loader: &Loader) -> String {
     let text = loader.text(file).unwrap_or_default();
+    if let (Some(line), Some(column)) = (at.line(), at.position())
+        && let Some(outer) = scopes::outer(&text, name, line, column)
+    {
+        let (function, declared) = (outer.function, outer.line);
+        return if outer.is_constant {
+            format!(
+                "`{function}` does not see `{name}` (line {declared}) by that name: a function sees its parameters, and the \
+                 constants of its file as `global::{name}`"
+            )
+        } else {
+            format!(
+                "`{function}` does not see the variable `{name}` (line {declared}): a function sees its parameters alone, and \
+                 constants of its file as global::NAME; make `{name}` a parameter, or declare `const {name} = ...` and write \
+                 `global::{name}`"
+            )
+        };
+    }
     let mut known: Vec<&str> = lexical::declared(&text);
     let constants = loader.constants();
     known.extend(constants.iter().map(|(name, ..)| name));
@@ -116,15 +144,34 @@ fn function_not_found(call: &str, file: &str, engine: &Engine, loader: &Loader) 
         .collect();
     let path = if module.is_empty() { name.to_string() } else { format!("{module}::{name}") };
     let called = format!("{path}({})", kinds.join(", "));
+    if let Some(instead) = habits::instead(name, kinds.len()).filter(|_| module.is_empty()) {
+        return (format!("no `{name}` takes these arguments: {called}; {instead}"), vec![]);
+    }
     if !same.is_empty() {
-        return (format!("no `{path}` takes these arguments: {called}"), vec![known_forms(&same)]);
+        let mut notes = vec![known_forms(&same)];
+        notes.extend(fraction_note(name, &kinds, &all));
+        return (format!("no `{path}` takes these arguments: {called}"), notes);
     }
     if module.is_empty() && lexical::declared(&text).contains(&name) {
-        return (format!("`{name}` is a variable; if it holds a closure, call it as `{name}.call(...)`"), vec![]);
+        return (habits::called_variable(name), vec![]);
     }
     let natives = all.iter().filter(|_| module.is_empty()).map(|n| n.name.as_str());
     let hint = suggest::hint(name, natives.chain(scripts.iter().map(|(n, _)| n.as_str())));
     (format!("function not found: {called}{hint}"), vec![])
+}
+
+/// Where a whole number is wanted and a fraction came, as `/` may give it.
+const FRACTION: &str =
+    "`/` gives a fraction unless it comes out even; div(a, b) gives a whole number, x.round().to_int() the nearest one";
+
+/// [`FRACTION`], if a form of the function takes an int where a float was given.
+fn fraction_note(name: &str, kinds: &[String], all: &[Native]) -> Option<String> {
+    let takes_int = |native: &&Native| {
+        let inside = native.shown.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+        let wanted = inside.split(", ").map(|p| p.rsplit(": ").next().unwrap_or(p));
+        native.name == name && native.arity == kinds.len() && wanted.zip(kinds).any(|(w, k)| w == "int" && k == "float")
+    };
+    all.iter().find(takes_int).map(|_| FRACTION.to_string())
 }
 
 fn operator_not_found(name: &str, kinds: &[String], all: &[Native]) -> (String, Vec<String>) {
@@ -178,10 +225,10 @@ fn imported(file: &str, alias: &str, loader: &Loader) -> Option<std::rc::Rc<AST>
 }
 
 /// A syntax error, with a hint for the commonest slips.
-pub fn syntax(kind: &ParseErrorType, file: &str, loader: &Loader) -> String {
+pub fn syntax(kind: &ParseErrorType, at: Position, file: &str, loader: &Loader) -> String {
     use ParseErrorType as P;
     match kind {
-        P::VariableUndefined(name) => variable_not_found(name, file, loader),
+        P::VariableUndefined(name) => variable_not_found(name, at, file, loader),
         P::ModuleUndefined(name) => {
             format!("module `{name}` is not imported; add `import \"...\" as {name};` at the top")
         }
@@ -202,6 +249,11 @@ pub fn syntax(kind: &ParseErrorType, file: &str, loader: &Loader) -> String {
             format!("function `{name}` with {} is defined twice in this file", parameters(*arity))
         }
         P::AssignmentToConstant(name) => format!("`{name}` is a constant and cannot be assigned to; use `let`"),
+        P::MismatchedType(wanted, got) if wanted == "an iterable value" => match got.as_str() {
+            "an object map" => habits::NO_MAP.into(),
+            "a number" | "a floating-point number" => habits::NO_NUMBER.into(),
+            other => format!("`for` does not go over {other}"),
+        },
         P::VariableExpected => "expected the name of a variable".into(),
         P::ExprExpected(_) => "expected an expression".into(),
         other => {

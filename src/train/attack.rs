@@ -12,6 +12,7 @@
 use super::losses::{correct, cross_entropies, one_hot};
 use crate::compute::interrupt;
 use crate::compute::kernels::{self, Blocks, Source, launch, room};
+use crate::compute::precision::{self, Precision};
 use crate::compute::random::Generator;
 use crate::compute::reduce::{check_images, normalize_samples, per_sample};
 use crate::nn::Sequential;
@@ -40,13 +41,51 @@ pub enum Start {
     Points(Tensor),
 }
 
+/// A length for every image, or one for each, in the units of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Size {
+    All(f64),
+    Each(Vec<f64>),
+}
+
+impl From<f64> for Size {
+    fn from(size: f64) -> Self {
+        Self::All(size)
+    }
+}
+
+impl Size {
+    /// Every size times a number.
+    pub fn times(&self, factor: f64) -> Self {
+        match self {
+            Self::All(size) => Self::All(size * factor),
+            Self::Each(sizes) => Self::Each(sizes.iter().map(|size| size * factor).collect()),
+        }
+    }
+
+    /// One for each of `batch` images, all finite and at least 0.
+    fn each(&self, what: &str, batch: usize) -> Result<Vec<f64>> {
+        let sizes = match self {
+            Self::All(size) => vec![*size; batch],
+            Self::Each(sizes) => sizes.clone(),
+        };
+        if sizes.len() != batch {
+            bail!("pgd: {what} has {} values for {batch} images; give one number, or one for each image", sizes.len());
+        }
+        match sizes.iter().find(|size| !(**size >= 0.0 && size.is_finite())) {
+            Some(size) => bail!("pgd: {what} is {size}, it must be finite and at least 0"),
+            None => Ok(sizes),
+        }
+    }
+}
+
 /// How to attack.
 #[derive(Clone, Debug)]
 pub struct AttackOptions {
     /// Radius of the ball.
-    pub epsilon: f64,
+    pub epsilon: Size,
     pub steps: usize,
-    pub step_size: f64,
+    pub step_size: Size,
     pub start: Start,
     pub objective: Objective,
     /// Keep images within [0, 1].
@@ -57,18 +96,18 @@ pub struct AttackOptions {
 
 /// Points of the ball around `x` `[B, ...]` that the network is made to misclassify, `[B, ...]`.
 pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, random: &Generator) -> Result<Tensor> {
-    let AttackOptions { epsilon, step_size, .. } = options;
-    for (what, size) in [("epsilon", epsilon), ("the step size", step_size)] {
-        if !(size >= 0.0 && size.is_finite()) {
-            bail!("pgd: {what} is {size}, it must be finite and at least 0");
-        }
-    }
+    let batch = x.dim(0)?;
+    let (radii, steps) = (options.epsilon.each("epsilon", batch)?, options.step_size.each("the step size", batch)?);
+    let on_device = |sizes: Vec<f64>| Tensor::from_vec(sizes, batch, x.device());
+    let sizes = Sizes { radii: on_device(radii.clone())?, steps: on_device(steps)? };
     if options.clip {
         check_images("pgd with `clip`", x)?;
     }
+    // Attacks belong to evaluations, which compute in f32 or f64.
     let model = model.frozen();
+    precision::products_in(Precision::F32);
     let x = x.detach();
-    let mut point = begin(&x, &options, random)?;
+    let mut point = begin(&x, &radii, &sizes, &options, random)?;
     // Points that are already misclassified stay where they are.
     let mut found = point.clone();
     let mut open = Tensor::ones(x.dim(0)?, candle_core::DType::U8, x.device())?;
@@ -95,52 +134,58 @@ pub fn pgd(model: &Sequential, x: &Tensor, y: &Tensor, options: AttackOptions, r
         let gradients = climbed.sum_all()?.backward()?;
         let Some(g) = gradients.get(at.as_tensor()) else { break };
         if kernels::serve(&x) {
-            point = step_by_kernel(&x, &point, g, &options)?;
+            point = step_by_kernel(&x, &point, g, &sizes, options.clip)?;
             continue;
         }
         let (unit, norms) = normalize_samples(g)?;
         // Below 1e-6 the step shrinks with the gradient, as published.
-        let length = (norms.minimum(1e-6)? * (step_size / 1e-6))?.to_dtype(x.dtype())?;
+        let length = norms.minimum(1e-6)?.mul(&(&sizes.steps / 1e-6)?)?.to_dtype(x.dtype())?;
         let moved = (&point + unit.broadcast_mul(&per_sample(&length, &x)?)?)?;
-        point = project(&x, &cut(&moved, options.clip)?, epsilon)?;
+        point = project(&x, &cut(&moved, options.clip)?, &sizes.radii)?;
         point = cut(&point, options.clip)?;
     }
     if options.stop_early { choose(&open, &point, &found) } else { Ok(point) }
 }
 
+/// Radii and lengths of a step, `[B]` of f64 each, where the images are.
+struct Sizes {
+    radii: Tensor,
+    steps: Tensor,
+}
+
 /// One step in one kernel: along `g`, cut, projected, cut.
-fn step_by_kernel(x: &Tensor, point: &Tensor, g: &Tensor, options: &AttackOptions) -> Result<Tensor> {
+fn step_by_kernel(x: &Tensor, point: &Tensor, g: &Tensor, sizes: &Sizes, clip: bool) -> Result<Tensor> {
     let (x, point, g) = (x.contiguous()?, point.contiguous()?, g.contiguous()?);
     let (batch, next) = (x.dim(0)?, room(x.shape(), x.dtype(), x.device())?);
-    let tensors = [&x, &point, &g, &next].map(Into::into);
+    let tensors = [&x, &point, &g, &next, &sizes.steps, &sizes.radii].map(Into::into);
     let n = x.elem_count() / batch.max(1);
-    let numbers = [n.into(), options.step_size.into(), options.epsilon.into(), usize::from(options.clip).into()];
+    let numbers = [n.into(), usize::from(clip).into()];
     launch(Source::Train, "attack_step", &x, Blocks::Exactly(batch), &[&tensors[..], &numbers].concat())?;
     Ok(next)
 }
 
 /// The points that the attack begins at.
-fn begin(x: &Tensor, options: &AttackOptions, random: &Generator) -> Result<Tensor> {
-    let (epsilon, batch) = (options.epsilon, x.dim(0)?);
+fn begin(x: &Tensor, epsilon: &[f64], sizes: &Sizes, options: &AttackOptions, random: &Generator) -> Result<Tensor> {
+    let batch = x.dim(0)?;
     let n = x.elem_count() / batch;
     // Uniform in the ball: the radius of a uniform point is eps u^(1/n).
-    let radius = |random: &Generator| epsilon * random.unit().powf(1.0 / n as f64);
+    let radius = |random: &Generator, b: usize| epsilon[b] * random.unit().powf(1.0 / n as f64);
     let (direction, radii) = match &options.start {
         Start::Center => return Ok(x.clone()),
         Start::Points(points) if points.dims() == x.dims() => {
-            return project(x, &cut(&points.detach().to_dtype(x.dtype())?, options.clip)?, epsilon);
+            return project(x, &cut(&points.detach().to_dtype(x.dtype())?, options.clip)?, &sizes.radii);
         }
         Start::Points(points) => bail!("pgd: start points of shape {:?} for images of {:?}", points.dims(), x.dims()),
         Start::Random => {
             let direction = random.normal(0.0, 1.0, x.shape(), x.dtype(), x.device())?;
-            (direction, (0..batch).map(|_| radius(random)).collect::<Vec<_>>())
+            (direction, (0..batch).map(|b| radius(random, b)).collect::<Vec<_>>())
         }
         Start::Streams(streams) if streams.len() == batch => {
             let (mut numbers, mut radii) = (Vec::with_capacity(batch * n), vec![]);
-            for stream in streams {
+            for (b, stream) in streams.iter().enumerate() {
                 let own = Generator::stream(random.seed(), *stream).fork("pgd");
                 numbers.extend((0..n).map(|_| own.gauss()));
-                radii.push(radius(&own));
+                radii.push(radius(&own, b));
             }
             (Tensor::from_vec(numbers, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?, radii)
         }
@@ -158,8 +203,8 @@ fn rivals(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     others.max_keepdim(1)?.sub(&own)?.squeeze(1)
 }
 
-/// The nearest point of the ball around `x`.
-fn project(x: &Tensor, point: &Tensor, epsilon: f64) -> Result<Tensor> {
+/// The nearest point of the balls around `x`, whose radii are `epsilon` `[B]`.
+fn project(x: &Tensor, point: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
     let (unit, norms) = normalize_samples(&(point - x)?)?;
     let length = norms.minimum(epsilon)?.to_dtype(x.dtype())?;
     x + unit.broadcast_mul(&per_sample(&length, x)?)?

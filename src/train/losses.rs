@@ -108,7 +108,14 @@ pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Resul
             let top = max.broadcast_sub(&lower.narrow(1, 0, half)?)?.relu()?;
             bottom.mean_all()? + (top.mean_all()? * theta_weight)?
         }
-        _ => bail!("sparsity: layer {} ({}) has no clipped side", activation.index, activation.spec.describe()),
+        Operation::MaxMin
+        | Operation::Flatten
+        | Operation::Conv2d { .. }
+        | Operation::Linear { .. }
+        | Operation::AvgPool2d { .. }
+        | Operation::Normalize { .. } => {
+            bail!("sparsity: layer {} ({}) has no clipped side", activation.index, activation.spec.describe())
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod vector_buffer;
 pub mod vectors;
 mod vectors_saved;
 
-pub use attack::{AttackOptions, Objective, Start, pgd};
+pub use attack::{AttackOptions, Objective, Size, Start, pgd};
 pub use fresh::fresh_vectors;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Vectors, VectorsOptions};

@@ -58,7 +58,11 @@ impl Map {
                 (Kind::Linear { outputs, inputs }, numbers(weight)?)
             }
             Operation::Normalize { scale, .. } => (Kind::Diagonal(0.0), numbers(scale)?),
-            _ => bail!(
+            Operation::Flatten
+            | Operation::Relu
+            | Operation::Clip { .. }
+            | Operation::MaxMin
+            | Operation::ClippedMaxMin { .. } => bail!(
                 "norm_bound: layer {} ({}) is not affine, it has no norm of its own",
                 layer.index,
                 layer.spec.describe()

@@ -88,7 +88,7 @@ pub fn norm_bound(
     let batch = options.index.len();
     check(layer, columns, rows, batch, options)?;
     let masked = columns.is_some() || rows.is_some();
-    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. } | Operation::Normalize { .. });
+    let pooled = is_bounded_whole(layer);
     let host = |mask: Option<&Tensor>| match mask {
         Some(mask) if !pooled => mask.to_device(&Device::Cpu)?.contiguous().map(Some),
         _ => Ok(None),
@@ -122,6 +122,20 @@ pub fn norm_bound(
     assemble(&found?, map.unit)
 }
 
+/// Is the layer bounded without masks, whatever they are?
+fn is_bounded_whole(layer: &Layer) -> bool {
+    match layer.operation {
+        Operation::AvgPool2d { .. } | Operation::Normalize { .. } => true,
+        Operation::Conv2d { .. } | Operation::Linear { .. } => false,
+        // These have no norm: `Map::of` refuses them.
+        Operation::Flatten
+        | Operation::Relu
+        | Operation::Clip { .. }
+        | Operation::MaxMin
+        | Operation::ClippedMaxMin { .. } => false,
+    }
+}
+
 fn one(
     map: &Map,
     masks: Masks,
@@ -153,7 +167,7 @@ pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor
     check_masks(layer, columns, rows, batch)?;
     let Some(map) = Map::of(layer)? else { return Ok(vec![0.0; batch]) };
     let flat = |mask: Option<&Tensor>| mask.map(|m| m.flatten_from(1)?.to_vec2::<u8>()).transpose();
-    let pooled = matches!(layer.operation, Operation::AvgPool2d { .. });
+    let pooled = is_bounded_whole(layer);
     let (columns, rows) = if pooled { (None, None) } else { (flat(columns)?, flat(rows)?) };
     let of = |b: usize| Masks {
         columns: columns.as_ref().map(|m| m[b].as_slice()),

@@ -9,7 +9,7 @@ use super::graph::{ALIGNED, Key, Numbers};
 use super::plan::Plan;
 use crate::compute::geometry::Geometry;
 use crate::compute::order::Order;
-use crate::compute::precision::{Precision, current};
+use crate::compute::precision::Precision;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda::cudarc::driver::{CudaSlice, DevicePtrMut};
 use candle_core::cuda::{CudaDevice, CudaStorage, DeviceId};
@@ -74,9 +74,9 @@ impl Room {
     }
 }
 
-/// The numbers that a convolution of tensors of this type computes in now.
-fn numbers(dtype: DType) -> Result<Numbers> {
-    match (dtype, current()) {
+/// The numbers that a convolution of tensors of this type computes in.
+fn numbers(dtype: DType, precision: Precision) -> Result<Numbers> {
+    match (dtype, precision) {
         (DType::F64, _) => Ok(Numbers::F64),
         (DType::F32, Precision::Bf16) => Ok(Numbers::Bf16),
         (DType::F32, precision) => Ok(Numbers::F32(precision)),
@@ -86,7 +86,7 @@ fn numbers(dtype: DType) -> Result<Numbers> {
 
 /// Does cuDNN have this convolution?
 pub fn supports(view: View, order: Order, g: &Geometry, dtype: DType, device: &CudaDevice) -> Result<bool> {
-    let key = Key { view, order, geometry: *g, numbers: numbers(dtype)?, aligned: true };
+    let key = Key { view, order, geometry: *g, numbers: numbers(dtype, g.window.precision)?, aligned: true };
     in_room(device, |room| {
         if let Some(known) = room.plans.get(&key) {
             return Ok(known.is_some());
@@ -135,7 +135,7 @@ pub fn run_into(
     if end - from != n {
         bail!("conv2d: a result of {n} numbers does not fit {:?}", layout.dims());
     }
-    let key = Key { view, order, geometry: *g, numbers: numbers(dtype)?, aligned: true };
+    let key = Key { view, order, geometry: *g, numbers: numbers(dtype, g.window.precision)?, aligned: true };
     if key.numbers != Numbers::Bf16 {
         return launch(&device, &key, [start(a)?, start(b)?, address("conv2d", to, from)?]);
     }

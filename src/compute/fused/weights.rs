@@ -5,6 +5,7 @@ use crate::compute::conv_ordered as conv;
 use crate::compute::geometry::Window;
 use crate::compute::kernels::{Arg, Blocks, Source, launch, room};
 use crate::compute::order::{self, Order};
+use crate::compute::precision::{Precision, matmul};
 use candle_core::{Result, Tensor};
 
 const SOURCE: Source = Source::Region;
@@ -13,7 +14,7 @@ const SOURCE: Source = Source::Region;
 #[derive(Clone, Copy, Debug)]
 pub enum Map {
     /// `[O, I]`.
-    Linear,
+    Linear(Precision),
     /// `[O, I, KH, KW]`, or `[O, KH, KW, I]`.
     Conv(Window, Order),
 }
@@ -22,7 +23,7 @@ impl Map {
     /// The order of the activations.
     pub fn order(self) -> Order {
         match self {
-            Self::Linear => Order::Planes,
+            Self::Linear(_) => Order::Planes,
             Self::Conv(_, order) => order,
         }
     }
@@ -30,7 +31,7 @@ impl Map {
     /// `W x`.
     pub fn apply(self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Linear => x.matmul(&w.t()?),
+            Self::Linear(precision) => matmul(x, &w.t()?, precision),
             Self::Conv(window, order) => conv::forward(order, x, w, window),
         }
     }
@@ -38,7 +39,7 @@ impl Map {
     /// `W^T y`; `shape` is that of a sample of the result, plane by plane.
     pub fn adjoint(self, y: &Tensor, w: &Tensor, shape: &[usize]) -> Result<Tensor> {
         match self {
-            Self::Linear => y.matmul(w),
+            Self::Linear(precision) => matmul(y, w, precision),
             Self::Conv(window, order) => conv::input(order, y, w, window, (shape[1], shape[2])),
         }
     }
@@ -46,7 +47,7 @@ impl Map {
     /// `W^T y`, written into `to` `[B, ...]`.
     pub fn adjoint_into(self, y: &Tensor, w: &Tensor, to: &Tensor) -> Result<()> {
         match self {
-            Self::Linear => to.slice_set(&y.matmul(w)?, 0, 0),
+            Self::Linear(precision) => to.slice_set(&matmul(y, w, precision)?, 0, 0),
             Self::Conv(window, order) => conv::input_into(order, y, w, window, to),
         }
     }
@@ -54,7 +55,7 @@ impl Map {
     /// The gradient of w `[O, I, KH, KW]` for `y . W x`, in the map's order.
     pub fn weight(self, x: &Tensor, y: &Tensor, w: &[usize]) -> Result<Tensor> {
         match self {
-            Self::Linear => y.t()?.matmul(x),
+            Self::Linear(precision) => matmul(&y.t()?, x, precision),
             Self::Conv(window, order) => conv::weight(order, x, y, window, (w[2], w[3])),
         }
     }

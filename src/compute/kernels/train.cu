@@ -41,8 +41,10 @@ DEVICE T cut(T x, i64 images) { return !images ? x : x < 0 ? (T)0 : x > 1 ? (T)1
 
 // next = the point moved along g by `step`, cut to images, projected on the ball around x, cut again; one block for each
 // sample. Below 1e-6 the step shrinks with the gradient.
-KERNEL attack_step(const T *x, const T *point, const T *g, T *next, i64 n, double step, double epsilon, i64 images) {
+KERNEL attack_step(const T *x, const T *point, const T *g, T *next, const double *steps, const double *radii, i64 n,
+                   i64 images) {
   i64 from = (i64)blockIdx.x * n;
+  double step = steps[blockIdx.x], epsilon = radii[blockIdx.x];
   double slope = block_norm(g + from, 0, n), by = slope == 0 ? 1 : slope;
   T length = (T)((slope < 1e-6 ? slope : 1e-6) * (step / 1e-6));
   // A slope that is no number moves nothing towards a number.

@@ -2,7 +2,8 @@
 
 use super::types::{Tensor, int};
 use crate::compute::memory;
-use crate::script::error::{Res, fail};
+use crate::script::error::{Res, candle, fail};
+use crate::script::signatures::short_type;
 use candle_core::DType;
 use rhai::{Array, Dynamic, FLOAT, INT};
 
@@ -12,7 +13,7 @@ pub fn shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
         .map(|d| match d.as_int() {
             Ok(n) if n >= 0 => Ok(n as usize),
             Ok(n) => Err(fail(format!("{op}: a size cannot be negative, got {n} in the shape"))),
-            Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got one {kind}"))),
+            Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got one {}", short_type(kind)))),
         })
         .collect()
 }
@@ -77,7 +78,7 @@ pub fn count(op: &str, what: &str, n: INT) -> Res<usize> {
 
 /// A number, an int taken as a float.
 pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
-    crate::script::options::number(value).map_err(|kind| fail(format!("{op}: a number is wanted, got one {kind}")))
+    crate::script::options::number(value).map_err(|kind| fail(format!("{op}: a number is wanted, got one {}", short_type(kind))))
 }
 
 /// An array of numbers.
@@ -90,7 +91,7 @@ pub fn tensors(op: &str, values: Array) -> Res<Vec<candle_core::Tensor>> {
     values
         .into_iter()
         .map(|v| {
-            let kind = v.type_name();
+            let kind = short_type(v.type_name());
             v.try_cast::<Tensor>().map(|t| t.0).ok_or_else(|| fail(format!("{op}: tensors are wanted, got one {kind}")))
         })
         .collect()
@@ -101,11 +102,24 @@ pub fn optional_tensor(op: &str, value: Dynamic) -> Res<Option<candle_core::Tens
     if value.is_unit() {
         return Ok(None);
     }
-    let kind = value.type_name();
+    let kind = short_type(value.type_name());
     value
         .try_cast::<Tensor>()
         .map(|t| Some(t.0))
         .ok_or_else(|| fail(format!("{op}: a tensor or () is wanted, got one {kind}")))
+}
+
+/// An error where one of the numbers of a tensor is none.
+pub fn finite(what: &str, tensor: &candle_core::Tensor) -> Res<()> {
+    let read = || {
+        let all = tensor.detach().to_dtype(DType::F64)?.flatten_all()?;
+        all.to_vec1::<f64>()
+    };
+    let all = read().map_err(candle)?;
+    match all.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(fail(format!("{what} has {} at place {at}; finite numbers are wanted", all[at]))),
+    }
 }
 
 /// Places in the data, from an array of ints.

@@ -6,6 +6,7 @@ use crate::bounds::varying::varying_box;
 use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
+use crate::script::signatures::short_type;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map};
 use std::rc::Rc;
@@ -40,7 +41,7 @@ pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
     let Some(map) = value.clone().try_cast::<Map>() else {
         return Err(fail(format!(
             "{op}: iterations are an int or #{{ iterations, tolerance, dtype }}, got one {}",
-            value.type_name()
+            short_type(value.type_name())
         )));
     };
     let mut options = Options::new(op, map);

@@ -2,7 +2,7 @@
 
 use super::objects::Objects;
 use crate::compute::device;
-use crate::compute::precision::{self, Precision};
+use crate::compute::precision::Chosen;
 use crate::compute::random::Generator;
 use crate::run::{Run, RunFolder};
 use crate::script::access::{Access, Allowed};
@@ -12,6 +12,7 @@ use crate::show::Screen;
 use candle_core::{DType, Device};
 use rhai::{Dynamic, NativeCallContext, Scope};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
@@ -40,6 +41,8 @@ pub struct Host {
     /// The folder of the script, against which its relative paths of manifests are read.
     pub script_folder: Option<PathBuf>,
     pub overrides: Rc<RefCell<Overrides>>,
+    /// What the script's networks multiply in on a GPU while they train.
+    pub precision: Chosen,
     /// Draws of the script itself: `randn`, initialisation, attacks.
     pub random: Generator,
     /// Passes over training data so far; each has an order of its own.
@@ -49,23 +52,27 @@ pub struct Host {
     /// Networks, optimisers and stores of vectors that were made so far.
     pub objects: RefCell<Objects>,
     pub run: Rc<Run>,
+    /// The sources of the scripts, for what is said about them.
+    pub loader: Rc<Loader>,
     /// What the script may read, write and fetch.
     pub access: Access,
     /// What text is drawn for.
     pub screen: Cell<Screen>,
+    /// Notes that were given already.
+    noted: RefCell<BTreeSet<&'static str>>,
 }
 
 impl Host {
     pub fn new(config: HostConfig) -> Rc<Self> {
-        // A script that does not choose computes in f32, whatever one before it chose.
-        precision::set(Precision::F32);
         let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
         let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
         let run = Rc::new(Run::new(folder));
         let (script, overrides) = (config.script_path.clone(), config.overrides.clone());
-        let access = Access::new(config.allowed, script, config.loader, overrides, run.clone());
+        let access = Access::new(config.allowed, script, config.loader.clone(), overrides, run.clone());
         let host = Rc::new(Self {
             access,
+            loader: config.loader,
+            precision: Chosen::changing(),
             random: Generator::new(config.seed),
             device: config.device,
             dtype: DType::F32,
@@ -79,6 +86,7 @@ impl Host {
             objects: RefCell::default(),
             run,
             screen: Cell::new(Screen::PLAIN),
+            noted: RefCell::default(),
         });
         let holder: Weak<Self> = Rc::downgrade(&host);
         host.run.set_holder(holder);
@@ -103,6 +111,13 @@ impl Host {
     /// Ends the progress display; on every way out.
     pub fn finish(&self) {
         self.run.close();
+    }
+
+    /// A note to whoever runs the script, the first time that there is reason for it.
+    pub fn note_once(&self, text: &'static str) {
+        if self.noted.borrow_mut().insert(text) {
+            self.run.note(text);
+        }
     }
 
     /// Where an interrupted run stood.

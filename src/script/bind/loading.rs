@@ -4,6 +4,7 @@ use super::args;
 use super::host::{Host, host};
 use super::types::{Dataset, Tensor};
 use crate::compute::error::message;
+use crate::compute::files::quoted_path;
 use crate::data::{self, Augmentation, Share};
 use crate::run::Data;
 use crate::script::error::{Res, candle, fail, interrupted};
@@ -11,7 +12,7 @@ use crate::script::options::Options;
 use crate::script::signatures::short_type;
 use candle_core::{DType, Device};
 use rhai::{Dynamic, INT, Map, NativeCallContext};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A part of the images, if one is wanted: an int is a number of them, a float a share. 0 stands for none, so that a
@@ -62,39 +63,88 @@ pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Datase
     let mut wanted = common(&host, "dataset", &mut options, host.dtype)?;
     wanted.test = share(&mut options, "dataset", "test")?;
     options.finish()?;
-    // A manifest given by a relative path lies beside the script, not beside whoever runs it.
-    let beside = match data::is_path(name) {
-        true => {
-            let path = host.script_folder.as_ref().map_or(PathBuf::from(name), |folder| folder.join(name));
-            Some(host.access.read_data("dataset", &path.display().to_string()).map_err(fail)?)
-        }
-        false => None,
+    let place = if data::is_path(name) { Some(place(&host, name)?) } else { None };
+    let path = place.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
+    let found = match data::Dataset::load(path, &wanted) {
+        // Where the run found it that is repeated here; a path has been looked for there already.
+        Err(data::Error::NotFound { .. }) if place.is_none() => match before(&host, name)? {
+            Some(folder) => data::Dataset::load(name, &data::Options { data_dir: Some(folder), ..wanted.clone() }),
+            None => data::Dataset::load(path, &wanted),
+        },
+        found => found,
     };
-    let name = beside.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
-    let found = data::Dataset::load(name, &wanted).map_err(|e| match e {
+    let found = found.map_err(|e| match e {
         data::Error::Interrupted => interrupted(),
         e => fail(format!("dataset: {e}")),
     })?;
-    with_notes(&host, found)
+    with_notes(&host, found, Some(name), place)
 }
 
-/// A loaded data set, after its warnings have been printed and the run knows what it holds.
-fn with_notes(host: &Host, found: data::Dataset) -> Res<Dataset> {
+/// The file or folder that the script's path `name` leads to. One on the command line counts from the working folder, one in
+/// the script from the script's own folder; a script that was kept or packed left its data where they were.
+fn place(host: &Host, name: &str) -> Res<PathBuf> {
+    let given = Path::new(name);
+    let named_here = host.access.is_named(name) && given.exists();
+    let own = host.script_folder.as_ref().map_or(PathBuf::from(name), |folder| folder.join(name));
+    let path = if named_here || !own.exists() && given.exists() && host.access.may_read(given) {
+        given.to_path_buf()
+    } else {
+        own
+    };
+    if !path.exists()
+        && let Some(found) = before(host, name)?
+    {
+        return Ok(found);
+    }
+    host.access.read_data("dataset", &path.display().to_string()).map_err(fail)
+}
+
+/// Where the data set was when the run began that this one repeats, goes on with or varies, if it is still there. One that
+/// is checked to be the same may be read; another one only if this command line allows it.
+fn before(host: &Host, name: &str) -> Res<Option<PathBuf>> {
+    let (places, checked) = host.run.data_places(name);
+    let Some(found) = places.into_iter().find(|place| place.exists()) else { return Ok(None) };
+    let found = found.canonicalize().unwrap_or(found);
+    if checked || host.access.may_read(&found) {
+        host.run.note(&format!("note: dataset: {name} is read from {}, as in the run before", found.display()));
+        return Ok(Some(found));
+    }
+    let flag = if data::is_path(name) { "--allow-read" } else { "--data-dir" };
+    Err(fail(format!(
+        "dataset: {name} is not here; the run of this script found it at {}, and what is recorded grants nothing; if you mean \
+         it, add {flag} {}",
+        found.display(),
+        quoted_path(&found)
+    )))
+}
+
+/// A loaded data set, after its warnings have been printed and the run knows what it holds, and how the script `asked` for it.
+fn with_notes(host: &Host, found: data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Res<Dataset> {
     for warning in &found.warnings {
         host.run.print(&format!("note: {warning}"));
     }
-    host.run.add_data(|| described(&found)).map_err(fail)?;
+    host.run.add_data(|| described(&found, asked, place)).map_err(fail)?;
+    host.run.set_classes(found.classes);
     Ok(Dataset(Rc::new(found)))
 }
 
 /// What a run's folder says about a data set.
-fn described(found: &data::Dataset) -> Result<Data, String> {
+fn described(found: &data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Result<Data, String> {
     let splits = [Some(&found.train), found.validation.as_ref(), Some(&found.test)].into_iter().flatten();
     let sums = splits.map(|split| {
         let sum = split.checksum().map_err(|e| message(&e))?;
         Ok((split.name().to_string(), (split.len(), sum)))
     });
-    Ok(Data { name: found.name.clone(), source: found.source.clone(), splits: sums.collect::<Result<_, String>>()? })
+    // Of a data set by name the folder that its files are in, unless it is inside the program.
+    let place = place.unwrap_or_else(|| PathBuf::from(&found.source));
+    let place = place.canonicalize().ok().map(|place| place.display().to_string());
+    Ok(Data {
+        name: found.name.clone(),
+        source: found.source.clone(),
+        asked: asked.map(str::to_string),
+        place,
+        splits: sums.collect::<Result<_, String>>()?,
+    })
 }
 
 /// The data set of tensors: images and labels, to train and to test on.
@@ -112,7 +162,7 @@ pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2],
     let ([train_x, test_x], [train_y, test_y]) = (x, y);
     let (train_y, test_y) = (labels("train", train_y)?, labels("test", test_y)?);
     let found = data::Dataset::from_arrays(&name, (&train_x.0, &train_y), (&test_x.0, &test_y), classes, &wanted);
-    with_notes(&host, found.map_err(|e| fail(format!("{function}: {e}")))?)
+    with_notes(&host, found.map_err(|e| fail(format!("{function}: {e}")))?, None, None)
 }
 
 /// A tensor as it is, an array of ints as one.

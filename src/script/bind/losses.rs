@@ -21,13 +21,15 @@ fn attack(
     epsilon: &Dynamic,
     options: Map,
 ) -> Res<Tensor> {
-    let epsilon = args::number("pgd", epsilon)?;
+    let epsilon = size("pgd: epsilon", epsilon)?;
     let mut options = Options::new("pgd", options);
-    let given = options.has("step_size");
     let wanted = train::AttackOptions {
-        epsilon,
         steps: options.usize("steps", 100, ..)?,
-        step_size: if given { options.float_in("step_size", 0.0, 0.0..)? } else { epsilon / 4.0 },
+        step_size: match options.dynamic("step_size") {
+            Some(given) => size("pgd: option `step_size`", &given)?,
+            None => epsilon.times(0.25),
+        },
+        epsilon,
         start: start(&mut options)?,
         objective: match options.choice("loss", "cross_entropy", &["cross_entropy", "margin"])? {
             "margin" => train::Objective::Margin,
@@ -37,7 +39,20 @@ fn attack(
         stop_early: options.bool("stop_early", true)?,
     };
     options.finish()?;
+    let model = super::model::two_classes("pgd", model)?;
     train::pgd(&model.0, &x.0, &y.0, wanted, &host(context).random).map(Tensor).map_err(candle)
+}
+
+/// A number, or one for each image: a tensor [B] or an array.
+fn size(what: &str, value: &Dynamic) -> Res<train::Size> {
+    if let Some(tensor) = value.clone().try_cast::<Tensor>() {
+        let read = || tensor.0.detach().to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        return read().map(train::Size::Each).map_err(candle);
+    }
+    match value.as_array_ref() {
+        Ok(array) => args::numbers(what, &array).map(train::Size::Each),
+        Err(_) => args::number(what, value).map(train::Size::All),
+    }
 }
 
 /// Where an attack begins: `start`, `streams`, or `random_start`.

@@ -16,6 +16,7 @@ mod objects;
 mod operators;
 mod optimizers;
 mod precision;
+mod printing;
 mod random;
 mod records;
 mod run;
@@ -68,4 +69,5 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     run::register(engine);
     records::register(engine);
     show::register(engine);
+    printing::register(engine);
 }

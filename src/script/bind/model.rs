@@ -8,6 +8,7 @@ use crate::data::hub::HubFile;
 use crate::nn::{self, Sequential};
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
+use crate::script::signatures::short_type;
 use crate::script::suggest;
 use candle_core::DType;
 use rhai::plugin::*;
@@ -53,7 +54,7 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
         .into_iter()
         .enumerate()
         .map(|(i, layer)| {
-            let kind = layer.type_name();
+            let kind = short_type(layer.type_name());
             let spec = layer.try_cast::<LayerSpec>().map(|s| s.0);
             spec.ok_or_else(|| fail(format!("sequential: element {i} of the list is one {kind}, no layer")))
         })
@@ -64,9 +65,24 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
 
 /// A network that checkpoints hold from now on.
 fn made(host: &Host, model: Sequential) -> Model {
-    let model = Rc::new(model);
+    let model = Rc::new(model.computed_in(&host.precision));
     host.objects.borrow_mut().model(&model);
     Model(model)
+}
+
+/// A network with one logit as one of two classes; others as they are.
+pub(super) fn two_classes(op: &str, model: &Model) -> Res<Model> {
+    if model.0.output() != [1] {
+        return Ok(model.clone());
+    }
+    let two = model.0.two_classes().map_err(candle)?;
+    two.map(|two| Model(Rc::new(two))).ok_or_else(|| {
+        fail(format!(
+            "{op}: the network has one logit, which is two classes by its sign where a linear layer gives it; here the last layer is {}: \
+             end the network with linear(1), or linear(2)",
+            model.0.layers().last().map_or(String::new(), |layer| layer.spec.describe())
+        ))
+    })
 }
 
 #[export_module]
@@ -130,8 +146,12 @@ mod model {
         model.0.parameter(name).map(|v| Tensor(v.as_tensor().clone())).ok_or_else(unknown)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn set_param(model: &mut Model, name: &str, value: Tensor) -> Res<()> {
-        let Some(var) = model.0.parameter(name) else { return Err(fail(format!("set_param: no parameter `{name}`"))) };
+    pub fn set_param(context: NativeCallContext, model: &mut Model, name: &str, value: Tensor) -> Res<()> {
+        let Some(var) = model.0.parameter(name) else {
+            let names = || model.0.parameters().iter().map(|(n, _)| n.as_str());
+            let rest = suggest::hint_and_list(name, "parameters", names);
+            return Err(fail(format!("set_param: no parameter `{name}`{rest}")));
+        };
         if value.0.dims() != var.dims() {
             return Err(fail(format!(
                 "set_param: `{name}` has shape {:?}, the value {:?}",
@@ -139,12 +159,26 @@ mod model {
                 value.0.dims()
             )));
         }
-        let set = || var.set(&value.0.detach().to_dtype(var.dtype())?);
-        set().map_err(candle)
+        if value.0.track_op() && !value.0.is_variable() {
+            // An average of weights means the numbers alone; a weight that is computed from others does not.
+            host(&context).note_once(
+                "note: set_param takes the numbers of a value that is computed from parameters; no gradient flows through it. \
+                 x.detach() says that this is meant",
+            );
+        }
+        args::finite(&format!("set_param: the value for `{name}`"), &value.0)?;
+        // A number of a wider type may lie beyond this one's.
+        let value = value.0.detach().to_dtype(var.dtype()).map_err(candle)?;
+        args::finite(&format!("set_param: the value for `{name}`, as {},", var.dtype().as_str()), &value)?;
+        var.set(&value).map_err(candle)
     }
     #[rhai_fn(pure)]
     pub fn frozen(model: &mut Model) -> Model {
         Model(Rc::new(model.0.frozen()))
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn two_classes(model: &mut Model) -> Res<Model> {
+        super::two_classes("two_classes", model)
     }
     #[rhai_fn(name = "to_dtype", pure, return_raw)]
     pub fn model_to_dtype(context: NativeCallContext, model: &mut Model, dtype: &str) -> Res<Model> {

@@ -3,11 +3,13 @@
 //! With a number, and under a minus sign, whole-numbered tensors (masks, labels) are taken as f32: `1 - mask` is a mask.
 
 use super::args;
+use super::host::host;
 use super::tensor_ops::float;
 use super::types::Tensor;
+use crate::compute::precision::products_in;
 use crate::script::error::{Res, candle, fail};
 use candle_core::Tensor as Candle;
-use rhai::{Engine, FLOAT, INT};
+use rhai::{Engine, FLOAT, INT, NativeCallContext};
 
 /// Register all operators.
 pub fn register(engine: &mut Engine) {
@@ -21,10 +23,11 @@ pub fn register(engine: &mut Engine) {
     both(engine, ">=", Candle::broadcast_ge, |t, x| t.ge(x), |x, t| t.le(x));
     engine
         .register_fn("-", |t: Tensor| -> Res<Tensor> { float(&t.0).and_then(|t| t.neg()).map(Tensor).map_err(candle) });
-    engine.register_fn("@", |a: Tensor, b: Tensor| -> Res<Tensor> {
+    engine.register_fn("@", |context: NativeCallContext, a: Tensor, b: Tensor| -> Res<Tensor> {
         if let (Some(&rows), Some(&columns)) = (a.0.dims().iter().rev().nth(1), b.0.dims().last()) {
             args::room("`@`", &[rows, columns])?;
         }
+        products_in(host(&context).precision.get());
         a.0.broadcast_matmul(&b.0).map(Tensor).map_err(candle)
     });
     for op in ["==", "!="] {

@@ -3,9 +3,11 @@
 use super::args;
 use super::host::host;
 use super::types::{Gradients, Model, Optimizer, Tensor, int};
+use crate::compute::precision::products_in;
 use crate::nn::Sequential;
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
+use crate::script::signatures::short_type;
 use crate::train::{self, OptimizerKind};
 use candle_core::Var;
 use rhai::plugin::*;
@@ -30,7 +32,7 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
         }
         return Ok((model.0.parameters().to_vec(), Some(model.0)));
     }
-    let kind = target.type_name();
+    let kind = short_type(target.type_name());
     let Some(array) = target.try_cast::<Array>() else {
         return Err(fail(format!("{op}: a model or an array of parameters is wanted, got one {kind}")));
     };
@@ -70,7 +72,8 @@ fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options:
 }
 
 /// One step, and the thresholds of a model back to where the bounds hold.
-fn stepped(o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>) -> Res<()> {
+fn stepped(context: &NativeCallContext, o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>) -> Res<()> {
+    products_in(host(context).precision.get());
     step(&mut o.0.borrow_mut()).map_err(candle)?;
     o.1.as_ref().map_or(Ok(()), |m| m.project_thresholds()).map_err(candle)
 }
@@ -94,17 +97,17 @@ mod optimizer {
         made(&context, "sgd", target, options)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn step(o: &mut Optimizer, loss: Tensor) -> Res<()> {
-        stepped(o, |o| o.step(&loss.0, None))
+    pub fn step(context: NativeCallContext, o: &mut Optimizer, loss: Tensor) -> Res<()> {
+        stepped(&context, o, |o| o.step(&loss.0, None))
     }
     #[rhai_fn(name = "step", pure, return_raw)]
-    pub fn step_lr(o: &mut Optimizer, loss: Tensor, lr: Dynamic) -> Res<()> {
+    pub fn step_lr(context: NativeCallContext, o: &mut Optimizer, loss: Tensor, lr: Dynamic) -> Res<()> {
         let lr = args::number("step", &lr)?;
-        stepped(o, |o| o.step(&loss.0, Some(lr)))
+        stepped(&context, o, |o| o.step(&loss.0, Some(lr)))
     }
     #[rhai_fn(name = "step", pure, return_raw)]
-    pub fn step_gradients(o: &mut Optimizer, gradients: Gradients) -> Res<()> {
-        stepped(o, |o| o.apply(&gradients.0, None))
+    pub fn step_gradients(context: NativeCallContext, o: &mut Optimizer, gradients: Gradients) -> Res<()> {
+        stepped(&context, o, |o| o.apply(&gradients.0, None))
     }
     #[rhai_fn(get = "steps", pure)]
     pub fn steps(o: &mut Optimizer) -> INT {

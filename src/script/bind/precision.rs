@@ -1,7 +1,7 @@
 //! What a GPU multiplies in.
 
 use super::host::host;
-use crate::compute::precision::{self, Precision};
+use crate::compute::precision::Precision;
 use crate::script::error::{Res, fail};
 use rhai::plugin::*;
 use rhai::{Engine, NativeCallContext};
@@ -16,7 +16,7 @@ mod choice {
     pub fn precision(context: NativeCallContext, name: &str) -> Res<()> {
         let chosen: Precision = name.parse().map_err(|e: String| fail(e))?;
         let host = host(&context);
-        precision::set(chosen);
+        host.precision.set(chosen);
         host.run.set_precision(chosen, host.device.is_cuda()).map_err(fail)
     }
 }

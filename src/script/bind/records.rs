@@ -3,6 +3,7 @@
 use super::host::host;
 use crate::run::records::{self, Row};
 use crate::script::error::{Res, fail};
+use crate::script::signatures::short_type;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::cell::RefCell;
@@ -30,7 +31,7 @@ fn row(op: &str, map: &Map) -> Res<Row> {
         let value = rhai::serde::from_dynamic::<serde_json::Value>(value).map_err(|_| {
             fail(format!(
                 "{op}: `{name}` is one {}; a row holds numbers, texts, truth values and ()",
-                value.type_name()
+                short_type(value.type_name())
             ))
         })?;
         row.insert(name.to_string(), value);
@@ -52,6 +53,7 @@ mod records_api {
         // Another version may come to another verdict.
         header.insert("program".into(), concat!("workbench ", env!("CARGO_PKG_VERSION")).into());
         let opened = records::Records::open(&folder, header).map_err(fail)?;
+        host(&context).run.keeps_records(&folder).map_err(fail)?;
         Ok(Records(Rc::new(RefCell::new(opened))))
     }
     #[rhai_fn(return_raw)]
@@ -78,7 +80,7 @@ mod records_api {
     pub fn add(records: &mut Records, rows: Array, timing: Map) -> Res<()> {
         let list = |value: &Dynamic| match value.read_lock::<Map>() {
             Some(map) => row("add", &map),
-            None => Err(fail(format!("add: a row is a map, got one {}", value.type_name()))),
+            None => Err(fail(format!("add: a row is a map, got one {}", short_type(value.type_name())))),
         };
         let rows = rows.iter().map(list).collect::<Res<Vec<_>>>()?;
         records.0.borrow_mut().add(rows, &row("add", &timing)?).map_err(fail)

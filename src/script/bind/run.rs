@@ -7,6 +7,7 @@ use super::types::{Model, Split, Tensor, int};
 use crate::compute::interrupt;
 use crate::run::{Run, Value};
 use crate::script::error::{Res, candle, fail, interrupted};
+use crate::script::signatures::short_type;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::rc::Rc;
@@ -63,7 +64,7 @@ fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: O
 
 fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
     let Ok(array) = row.as_array_ref() else {
-        return Err(fail(format!("{op}: a row is an array, got one {}", row.type_name())));
+        return Err(fail(format!("{op}: a row is an array, got one {}", short_type(row.type_name()))));
     };
     Ok(array.iter().map(ToString::to_string).collect())
 }
@@ -122,6 +123,10 @@ mod run_api {
     #[rhai_fn(pure, return_raw)]
     pub fn result(run: &mut Rc<Run>, result: Map) -> Res<()> {
         run.result(json::json("run.result", &Dynamic::from(result))?).map_err(fail)
+    }
+    #[rhai_fn(get = "recorded", pure)]
+    pub fn recorded(run: &mut Rc<Run>) -> bool {
+        run.is_recorded()
     }
     #[rhai_fn(pure, return_raw)]
     pub fn path(run: &mut Rc<Run>, file: &str) -> Res<String> {

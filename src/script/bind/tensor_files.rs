@@ -3,6 +3,7 @@
 use super::host::host;
 use super::types::Tensor;
 use crate::compute::files;
+use crate::script::signatures::short_type;
 use crate::script::error::{Res, candle, fail};
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
@@ -18,7 +19,7 @@ mod tensor_files {
         let path = host(&context).access.write("save_tensors", path).map_err(fail)?;
         let mut list = vec![];
         for (name, value) in tensors {
-            let kind = value.type_name();
+            let kind = short_type(value.type_name());
             let tensor = value.try_cast::<Tensor>();
             let tensor = tensor.ok_or_else(|| fail(format!("save_tensors: `{name}` is one {kind}, no tensor")))?;
             list.push((name.to_string(), tensor.0.detach()));

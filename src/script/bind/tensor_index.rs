@@ -2,6 +2,7 @@
 
 use super::args;
 use super::types::{Tensor, int};
+use crate::script::signatures::short_type;
 use crate::script::error::{Res, candle, fail};
 use candle_core::{DType, Tensor as Candle};
 use rhai::plugin::*;
@@ -60,7 +61,7 @@ fn several(t: &mut Tensor, entries: Array) -> Res<Tensor> {
         if let Some(r) = range.or(inclusive) {
             result = part(&mut result, axis, r.start, r.end)?;
         } else if !entry.is_unit() {
-            return Err(fail(format!("an index is an int, a range or (), got one {}", entry.type_name())));
+            return Err(fail(format!("an index is an int, a range or (), got one {}", short_type(entry.type_name()))));
         }
         axis += 1;
     }
@@ -73,7 +74,7 @@ pub fn indices(op: &str, t: &Candle, list: &Dynamic) -> Res<Candle> {
         return index.0.to_dtype(DType::U32).map_err(candle);
     }
     let Ok(array) = list.as_array_ref() else {
-        return Err(fail(format!("{op}: indices are an array of ints or a tensor, got one {}", list.type_name())));
+        return Err(fail(format!("{op}: indices are an array of ints or a tensor, got one {}", short_type(list.type_name()))));
     };
     let wanted = args::shape(op, &array)?.into_iter().map(|i| i as u32).collect::<Vec<_>>();
     Candle::new(wanted, t.device()).map_err(candle)

@@ -1,12 +1,14 @@
 //! Methods of tensors: element by element, reductions, shapes, types, autograd.
 
 use super::args;
+use super::host::host;
 use super::types::{Gradients, Tensor, int};
 use crate::compute::device;
+use crate::compute::precision::products_in;
 use crate::script::error::{Res, candle, fail};
 use candle_core::{D, DType, Tensor as Candle, Var};
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, FLOAT, INT};
+use rhai::{Array, Dynamic, Engine, FLOAT, INT, NativeCallContext};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
@@ -257,13 +259,14 @@ mod ops {
         Var::from_tensor(&t.0.detach()).map(|v| Tensor(v.as_tensor().clone())).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn backward(t: &mut Tensor) -> Res<Gradients> {
+    pub fn backward(context: NativeCallContext, t: &mut Tensor) -> Res<Gradients> {
         if t.0.elem_count() != 1 {
             let shape = t.0.dims();
             return Err(fail(format!(
                 "backward: one number is wanted, the tensor has shape {shape:?}; use sum() or mean()"
             )));
         }
+        products_in(host(&context).precision.get());
         t.0.backward().map(|g| Gradients(Rc::new(g))).map_err(candle)
     }
     #[rhai_fn(pure)]

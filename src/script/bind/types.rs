@@ -82,10 +82,6 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Dataset>("Dataset")
         .register_type_with_name::<Split>("Split")
         .register_type_with_name::<Batch>("Batch");
-    shown(engine, |t: &Tensor| match t.0.elem_count() {
-        1 => format!("{}", t.0),
-        _ => format!("{}", t.0.detach()),
-    });
     shown(engine, |s: &LayerSpec| s.0.describe());
     shown(engine, |l: &Layer| {
         format!("layer {}: {}, {:?} -> {:?}", l.0.index, l.0.spec.describe(), l.0.input, l.0.output)

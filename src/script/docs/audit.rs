@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 type Key = (String, usize, String);
 
 /// How values print is seen, not called.
-const UNSEEN: [&str; 2] = ["to_string", "to_debug"];
+const UNSEEN: [&str; 4] = ["to_string", "to_debug", "print", "debug"];
 
 /// One line for each thing that is missing.
 pub fn missing(engine: &Engine, docs: &Docs) -> Vec<String> {

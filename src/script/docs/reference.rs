@@ -6,6 +6,7 @@ pub const PAGES: &[(&str, &str)] = &[
     ("certificates", include_str!("../../../docs/reference/certificates.d.rhai")),
     ("data", include_str!("../../../docs/reference/data.d.rhai")),
     ("drawings", include_str!("../../../docs/reference/drawings.d.rhai")),
+    ("language", include_str!("../../../docs/reference/language.d.rhai")),
     ("networks", include_str!("../../../docs/reference/networks.d.rhai")),
     ("runs", include_str!("../../../docs/reference/runs.d.rhai")),
     ("tensor_operations", include_str!("../../../docs/reference/tensor_operations.d.rhai")),

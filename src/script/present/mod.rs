@@ -4,6 +4,8 @@ mod bounds;
 mod tables;
 mod tensor;
 
+pub use tensor::one_line;
+
 use super::bind::{Layer, Model, Region, SpectralNorm, Tensor, values};
 use super::error::Res;
 use super::signatures::short_type;

@@ -6,7 +6,7 @@ use crate::script::bind::{images, values};
 use crate::script::error::{Res, candle};
 use crate::show::picture::pictures;
 use crate::show::{Screen, clipped, distribution, short};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// Tensors of at most so many values are shown whole.
 const SMALL: usize = 100;
@@ -28,6 +28,22 @@ pub fn brief(tensor: &Tensor) -> String {
         Ok(all) if all.len() == 1 => format!("{} {}", head(tensor), short(all[0])),
         Ok(all) => format!("{}{}", head(tensor), range(&all)),
         Err(_) => head(tensor),
+    }
+}
+
+/// The tensor in a sentence: the number of one that holds one, else what it is like.
+pub fn one_line(tensor: &Tensor) -> String {
+    let number = || -> candle_core::Result<String> {
+        let one = tensor.detach().flatten_all()?.get(0)?;
+        Ok(match one.dtype() {
+            DType::F64 => one.to_scalar::<f64>()?.to_string(),
+            kind if kind.is_float() => one.to_dtype(DType::F32)?.to_scalar::<f32>()?.to_string(),
+            _ => one.to_dtype(DType::I64)?.to_scalar::<i64>()?.to_string(),
+        })
+    };
+    match tensor.elem_count() {
+        1 => number().unwrap_or_else(|_| brief(tensor)),
+        _ => brief(tensor),
     }
 }
 

@@ -1,0 +1,73 @@
+//! Command lines that do a run again, or go on with it: every word that is needed, quoted for a shell.
+
+use super::run_json::Record;
+use crate::compute::files::{quoted, quoted_path};
+use std::path::Path;
+
+/// The run once more, from its beginning.
+pub fn again(record: &Record) -> String {
+    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
+    for (key, value) in &record.overrides {
+        words.extend(["--set".into(), quoted(&format!("{key}={value}"))]);
+    }
+    words.extend(record.flags.iter().map(|word| quoted(word)));
+    words.extend(["--seed".into(), record.seed.to_string(), "--threads".into(), record.threads.to_string()]);
+    words.extend(["--device".into(), quoted(&record.device)]);
+    words.join(" ")
+}
+
+/// The run in `folder` from its last checkpoint. Settings, seed, threads and device are in its record; what `--set` named to be
+/// read or fetched has to be named again, since a record grants nothing.
+pub fn goes_on(record: &Record, folder: &Path) -> String {
+    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
+    words.extend(["--resume".into(), quoted_path(folder)]);
+    words.extend(record.flags.iter().map(|word| quoted(word)));
+    for (_, value) in &record.overrides {
+        for word in value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"')) {
+            let flag = match word {
+                word if word.starts_with("hf://") => "--allow-fetch",
+                word if !word.is_empty() && Path::new(word).exists() => "--allow-read",
+                _ => continue,
+            };
+            if !record.flags.iter().any(|known| known == word) {
+                words.extend([flag.to_string(), quoted(word)]);
+            }
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_is_there_and_names_are_quoted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let weights = folder.path().join("my weights");
+        std::fs::write(&weights, "").expect("written");
+        let record = Record {
+            script: "my net.rhai".into(),
+            overrides: vec![("weights".into(), weights.display().to_string()), ("lr".into(), "1e-3".into())],
+            flags: ["--data-dir", "/the data", "--max-calls", "80"].map(String::from).to_vec(),
+            device: "cpu".into(),
+            seed: 3,
+            threads: 2,
+            ..Record::default()
+        };
+        let path = weights.display();
+        assert_eq!(
+            again(&record),
+            format!(
+                "workbench run 'my net.rhai' --set 'weights={path}' --set lr=1e-3 --data-dir '/the data' --max-calls 80 --seed 3 \
+                 --threads 2 --device cpu"
+            )
+        );
+        assert_eq!(
+            goes_on(&record, Path::new("runs/a b")),
+            format!(
+                "workbench run 'my net.rhai' --resume 'runs/a b' --data-dir '/the data' --max-calls 80 --allow-read '{path}'"
+            )
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! What people write who come from another language, and how it is written here: a sentence each, in place of "not found".
+
+use super::error::{Res, fail};
+use rhai::{Dynamic, Engine, FLOAT, INT, Map, Module};
+use std::any::TypeId;
+
+/// The sentence for a call of `name` with so many arguments, which does not exist.
+pub fn instead(name: &str, arguments: usize) -> Option<&'static str> {
+    Some(match (name, arguments) {
+        ("range", 1) => "a range has two ends: `0..n`, or range(0, n)",
+        ("print", 2..) => "`print` takes one text: print(`${a} ${b}`)",
+        ("enumerate", _) => "`for (x, i) in list` counts along",
+        ("str", 1) => "a value becomes text in back-quotes: `${x}`",
+        ("int", 1) => "x.to_int() cuts off, x.round().to_int() rounds",
+        ("float", 1) => "x.to_float() makes a float of a whole number",
+        ("format", _) => "text is put together in back-quotes: `eps ${eps}`; fixed(x, 3) has three digits",
+        ("dict", _) => "a map is written #{ key: value }",
+        ("list", _) => "an array is written [a, b], and a range is gone over by `for i in 0..n`",
+        _ => return None,
+    })
+}
+
+/// The sentence for a call of what is a variable.
+pub fn called_variable(name: &str) -> String {
+    format!("`{name}` is a variable: if it holds a network, write {name}.forward(x); if a closure, {name}.call(x)")
+}
+
+/// For `for x in` a map.
+pub const NO_MAP: &str = "`for` goes over no map; go over its keys or values: `for key in map.keys()`, `for x in map.values()`";
+
+/// For `for x in` a number.
+pub const NO_NUMBER: &str = "`for` goes over no number; a range of whole numbers is written `0..n`: `for i in 0..n`";
+
+/// `for x in` what has no elements: the error says what there is to go over.
+pub fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    let mut refuse = |kind: TypeId, message: &'static str| {
+        module.set_iter_result(kind, move |_: Dynamic| {
+            Box::new(std::iter::once(Err(fail(message)))) as Box<dyn Iterator<Item = Res<Dynamic>>>
+        });
+    };
+    refuse(TypeId::of::<Map>(), NO_MAP);
+    refuse(TypeId::of::<INT>(), NO_NUMBER);
+    refuse(TypeId::of::<FLOAT>(), NO_NUMBER);
+    engine.register_global_module(module.into());
+}
