@@ -62,7 +62,7 @@ fn every_shape() -> Result<()> {
                 let channels = [1, 3, 16, 17, 5, 33, 40, 2][n % 8];
                 let out = [1, 16, 33, 3, 48, 7, 64][n % 7];
                 let size = ([7, 16, 5, 11, 32][n % 5], [9, 16, 17, 8, 1, 33][n % 6]);
-                let window = Window { stride, padding };
+                let window = Window::new(stride, padding);
                 compare(
                     &Case { batch: 1 + n % 3, channels: (channels, out), size, kernel: (kh, kw), window },
                     &random,
@@ -84,7 +84,7 @@ fn few_channels() -> Result<()> {
             let (few, many) = ([1, 2, 3, 5, 8][(n + kernel.0) % 5], [1, 4, 7, 32, 33, 18][(n + kernel.1) % 6]);
             let channels = if n % 3 == 1 { (many, few) } else { (few, many) };
             let padding = n % kernel.0.min(kernel.1);
-            let (size, window) = ((kernel.0 + 3 * n, width), Window { stride: 1, padding });
+            let (size, window) = ((kernel.0 + 3 * n, width), Window::new(1, padding));
             compare(&Case { batch: 1 + n, channels, size, kernel, window }, &random)?;
             count += 1;
         }
@@ -110,7 +110,7 @@ fn common_shapes() -> Result<()> {
         (64, 64, 4, 2, 0, 64),
         (256, 256, 4, 2, 0, 12),
     ] {
-        let window = Window { stride, padding };
+        let window = Window::new(stride, padding);
         compare(&Case { batch: 11, channels: (i, o), size: (side, side), kernel: (k, k), window }, &random)?;
     }
     Ok(())

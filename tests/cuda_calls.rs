@@ -109,3 +109,51 @@ fn engines_are_measured_once() {
     assert!(convolutions() > 1, "measured again");
     assert_eq!(std::fs::read_to_string(&choices).unwrap().lines().count(), text.lines().count());
 }
+
+/// Whatever training computes in: what is evaluated, attacked or chosen as the best is computed in f32, in the loop and after it.
+#[test]
+fn evaluations_compute_in_f32() {
+    if !there() {
+        return;
+    }
+    let script = r#"
+        import "std/evaluate" as evaluate;
+        import "std/certify" as certify;
+        import "std/local_lip" as lip;
+        let way = settings(#{ way: "f32", train: false });
+        precision(way.way);
+        let data = dataset("digits", #{ train_limit: 8, validation: 4, test_limit: 4 });
+        let model = sequential(data.shape, [conv2d(4, 3, #{ padding: 1 }), relu_theta(1.0), conv2d(4, 3), relu(), flatten(), linear(10)]);
+        if way.train {
+            let optimizer = adam(model);
+            for batch in data.train.batches(4) { optimizer.step(cross_entropy(model.forward(batch.x), batch.y)); }
+        }
+        let x = data.test.images([0, 1]);
+        let y = data.test.labels([0, 1]);
+        run.best(model, data.validation, 1.0);
+        evaluate::report(model, data.test, 0.1, #{ steps: 2 });
+        evaluate::report(model, data.validation, 0.1, #{ steps: 2, bound: "global" });
+        pgd(model, x, y, 0.1, #{ steps: 2 });
+        print(certify::radius_of(certify::prepare(model, "estimate"), data.test.images([0]), data.test.labels([0])));
+        let frozen = model.frozen();
+        worst_logits(frozen, lip::bounds(frozen, x, 0.1, fresh_vectors(frozen, 2), 2), y);
+    "#;
+    for (way, train) in [("tf32", false), ("bf16", false), ("bf16", true)] {
+        let folder = Folder::new(&[("main.rhai", script)]);
+        let account = folder.path().join("account");
+        let (way_set, train_set) = (format!("way={way}"), format!("train={train}"));
+        let mut command = folder.command(&["run", "main.rhai", "--device", "cuda", "--set", &way_set, "--set", &train_set]);
+        let told = folder.shown(&command.env("SOFTWARE_GPU_TRACE", &account).output().unwrap());
+        assert!(told.ends_with("exit code 0"), "{told}");
+        let text = std::fs::read_to_string(account).unwrap();
+        let computed = |kind: &str, other: bool| {
+            let lines = text.lines().filter(|line| line.starts_with(kind));
+            lines.filter(|line| line.split('\t').any(|word| ["tf32", "bf16"].contains(&word)) == other).count()
+        };
+        for kind in ["convolution", "product"] {
+            assert!(computed(kind, false) > 0, "{kind}: {text}");
+            // The training's own are in what was chosen, so the choice was made.
+            assert_eq!(computed(kind, true) > 0, train, "{way}, training: {train}: {kind}");
+        }
+    }
+}

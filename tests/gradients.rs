@@ -50,7 +50,7 @@ fn convolutions() {
     for (size, kernel, stride, padding) in
         [((5, 6), (3, 3), 1, 1), ((7, 5), (4, 2), 2, 1), ((6, 9), (1, 3), 3, 0), ((4, 4), (4, 4), 2, 3)]
     {
-        let window = Window { stride, padding };
+        let window = Window::new(stride, padding);
         let (x, w) = (draw(&random, &[3, 2, size.0, size.1]), draw(&random, &[4, 2, kernel.0, kernel.1]));
         let y = draw(&random, conv2d(&x, &w, window).unwrap().dims());
         check("conv2d", &random, &[x.clone(), w.clone()], |t| conv2d(&t[0], &t[1], window));

@@ -22,9 +22,9 @@ fn the_published_attack(g: &Golden) {
     close(&format!("{} pgd/ce_sum at the start", g.name), &sum_of_losses(&x), &truth.narrow(0, 0, 1).unwrap(), 1e-5);
     for steps in [1, 5] {
         let options = AttackOptions {
-            epsilon,
+            epsilon: epsilon.into(),
             steps,
-            step_size: epsilon / 4.0,
+            step_size: (epsilon / 4.0).into(),
             start: workbench::train::Start::Center,
             objective: workbench::train::Objective::CrossEntropy,
             clip: true,

@@ -5,7 +5,7 @@ use super::common::random_net_on;
 use super::{CPU, gap};
 use candle_core::{DType, Tensor};
 use workbench::compute::random::Generator;
-use workbench::train::attack::{AttackOptions, Objective, Start, pgd};
+use workbench::train::attack::{AttackOptions, Objective, Size, Start, pgd};
 
 #[test]
 fn attacks() {
@@ -16,9 +16,10 @@ fn attacks() {
     let y = Tensor::new(&[0u32, 1, 0, 1], &CPU).unwrap();
     for (epsilon, clip) in [(0.3, true), (2.0, false)] {
         let options = || AttackOptions {
-            epsilon,
+            epsilon: Size::All(epsilon),
             steps: 6,
-            step_size: epsilon / 3.0,
+            // One for each is the same as one for all.
+            step_size: Size::Each(vec![epsilon / 3.0; 4]),
             start: Start::Center,
             objective: Objective::CrossEntropy,
             clip,

@@ -19,7 +19,7 @@ use common::values;
 use std::path::PathBuf;
 use std::process::Command;
 use workbench::compute::kernels::Source;
-use workbench::compute::precision::{self, Precision};
+use workbench::compute::precision::{Chosen, Precision};
 use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 
@@ -79,10 +79,18 @@ fn check(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tens
 
 /// Run `work` in the order that convolutions have under TF32.
 fn as_for_tensor_cores<R>(work: impl FnOnce() -> R) -> R {
-    precision::set(Precision::Tf32);
+    chosen().set(Precision::Tf32);
     let found = work();
-    precision::set(Precision::F32);
+    chosen().set(Precision::F32);
     found
+}
+
+/// What the networks of these tests are told to multiply in.
+fn chosen() -> Chosen {
+    thread_local! {
+        static CHOSEN: Chosen = Chosen::changing();
+    }
+    CHOSEN.with(Chosen::clone)
 }
 
 /// The GPU, where there is one: then everything is checked on it too.
@@ -100,7 +108,7 @@ fn nvcc() -> Option<PathBuf> {
 }
 
 fn layer(input: &[usize], spec: LayerSpec, random: &Generator) -> Sequential {
-    Sequential::new(input, &[spec], DType::F64, &CPU, random).unwrap()
+    Sequential::new(input, &[spec], DType::F64, &CPU, random).unwrap().computed_in(&chosen())
 }
 
 fn layers(random: &Generator) -> Vec<Sequential> {

@@ -1,6 +1,6 @@
 //! Ball and box through layers and what lies behind them.
 
-use super::{CPU, check, draw, layers};
+use super::{CPU, check, chosen, draw, layers};
 use candle_core::{DType, Tensor};
 use workbench::bounds::Region;
 use workbench::compute::random::Generator;
@@ -90,7 +90,7 @@ fn regions_through_several_layers() {
         (vec![6], 2, vec![linear(1100), clipped, linear(3)]),
     ];
     for (input, batch, specs) in cases {
-        let model = Sequential::new(&input, &specs, DType::F64, &CPU, &random).unwrap();
+        let model = Sequential::new(&input, &specs, DType::F64, &CPU, &random).unwrap().computed_in(&chosen());
         let x = draw(&random, &[&[batch], input.as_slice()].concat());
         let radius = (draw(&random, &[batch]).abs().unwrap() * 0.3).unwrap();
         let parameters: Vec<Tensor> = model.parameters().iter().map(|(_, v)| v.as_tensor().copy().unwrap()).collect();

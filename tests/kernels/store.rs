@@ -2,7 +2,7 @@
 
 use super::common::emulation::on_the_host;
 use super::common::values;
-use super::{CPU, as_for_tensor_cores, gap};
+use super::{CPU, as_for_tensor_cores, chosen, gap};
 use candle_core::{DType, Tensor};
 use half::f16;
 use workbench::bounds::{Arithmetic, PowerOptions};
@@ -79,7 +79,7 @@ fn a_store_in_the_other_order() {
     let random = Generator::new(15);
     let specs = [LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }, LayerSpec::Flatten];
     let specs = [&specs[..], &[LayerSpec::Linear { features: 2, bias: true }]].concat();
-    let model = Sequential::new(&[3, 5, 6], &specs, DType::F32, &CPU, &random).unwrap();
+    let model = Sequential::new(&[3, 5, 6], &specs, DType::F32, &CPU, &random).unwrap().computed_in(&chosen());
     for dtype in [DType::F16, DType::F32] {
         let options = VectorsOptions { dtype, layers: None, fresh: false, memory: None };
         let filled = || {

@@ -5,7 +5,7 @@ use super::common::values;
 use super::{CPU, draw, gap, gpu};
 use candle_core::{DType, Tensor};
 use workbench::compute::order::{self, Order};
-use workbench::compute::precision::{self, Precision};
+use workbench::compute::precision::Precision;
 use workbench::compute::random::Generator;
 
 #[test]
@@ -46,7 +46,7 @@ fn convolutions_by_tensor_cores() {
     let shapes =
         [((3, 9, 8), 16, 3, 1, 1), ((16, 8, 8), 32, 4, 2, 1), ((5, 7, 6), 6, 3, 1, 0), ((1, 28, 28), 8, 3, 1, 1)];
     for ((inputs, h, width), outputs, kernel, stride, padding) in shapes {
-        let window = Window { stride, padding };
+        let window = Window::new(stride, padding);
         let (x, w) = (draw(&random, &[3, inputs, h, width]), draw(&random, &[outputs, inputs, kernel, kernel]));
         let y = draw(&random, conv2d(&x, &w, window).unwrap().dims());
         let size = (h, width);
@@ -60,7 +60,7 @@ fn convolutions_by_tensor_cores() {
             order::turned(&t, Order::Planes, order).unwrap()
         };
         for (chosen, tolerance) in [(Precision::F32, 1e-5), (Precision::Tf32, 2e-3), (Precision::Bf16, 2e-2)] {
-            precision::set(chosen);
+            let window = window.computed_in(chosen);
             for order in [Order::Planes, Order::Last] {
                 let [x, w, y] = [&x, &w, &y].map(|t| there(t, order));
                 let into = conv_ordered::input(order, &y, &w, window, size).unwrap().zeros_like().unwrap();
@@ -84,6 +84,5 @@ fn convolutions_by_tensor_cores() {
                 }
             }
         }
-        precision::set(Precision::F32);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::common::emulation::on_the_host;
 use super::common::{Lab, random_net_on, tensor_of, values};
-use super::{CPU, as_for_tensor_cores, draw, gap};
+use super::{CPU, as_for_tensor_cores, chosen, draw, gap};
 use candle_core::{DType, Tensor, Var};
 use std::rc::Rc;
 use workbench::compute::random::Generator;
@@ -85,7 +85,7 @@ fn a_trajectory_of_training() {
     "#;
     let random = Generator::new(9);
     for _ in 0..4 {
-        let net = random_net_on(&random, &CPU);
+        let net = random_net_on(&random, &CPU).computed_in(&chosen());
         let classes = net.output()[0] as u32;
         let x = random.uniform(0.0, 1.0, [&[12], net.input()].concat(), DType::F64, &CPU).unwrap();
         let y = Tensor::new((0..12u32).map(|i| i % classes).collect::<Vec<_>>(), &CPU).unwrap();
