@@ -2,7 +2,7 @@
 
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
-use crate::script::{output, suggest};
+use crate::script::{lexical, output, suggest};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,9 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
         (file(Path::new(from), &path)?, from.to_string())
     };
     let head = if from.starts_with("std/") { module_head(&stem, from, &origin) } else { script_head(&stem, &origin) };
-    let whole = format!("{head}{}", text.trim_start_matches('\u{feff}'));
+    // The head's lines end as the script's do.
+    let head = if text.contains("\r\n") { head.replace('\n', "\r\n") } else { head };
+    let whole = head + text.as_str();
     let mut options = OpenOptions::new();
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
@@ -73,13 +75,12 @@ fn file(from: &Path, to: &Path) -> Result<String, String> {
             suggest::hint_and_list(&shown, "scripts", names)
         ));
     }
-    let text = std::fs::read_to_string(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
+    let text = crate::text::read(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
     let folder = |path: &Path| {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parent.canonicalize().ok()
     };
-    let imports = text.lines().filter_map(|line| line.trim_start().strip_prefix("import \""));
-    let beside = imports.filter_map(|rest| rest.split('"').next()).find(|name| !name.starts_with("std/"));
+    let beside = lexical::imports(&text).into_iter().find(|name| !name.starts_with("std/"));
     match beside.filter(|_| folder(from) != folder(to)) {
         Some(module) => Err(format!(
             "new: {} imports \"{module}\" from its own folder, which a copy elsewhere does not find; make the copy there: \

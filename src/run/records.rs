@@ -10,6 +10,7 @@
 //! leaves the same files as one that was not, timings aside.
 
 use crate::compute::files::replace;
+use crate::text::plain_bytes;
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -46,10 +47,11 @@ impl Records {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => vec![],
             Err(e) => return Err(failed(&path, &e)),
         };
+        let there = plain_bytes(&there);
         // A header that was cut off is as good as none.
         if !there.contains(&b'\n') {
             let line = format!("{}\n", json!({ "header": header }));
-            if !line.as_bytes().starts_with(&there) {
+            if !line.as_bytes().starts_with(there) {
                 return Err(format!("records: {} is no file of records; give another folder", path.display()));
             }
             replace(&path, line.as_bytes()).map_err(|e| failed(&path, &e))?;
@@ -139,7 +141,8 @@ fn failed(path: &Path, why: &dyn std::fmt::Display) -> String {
 /// The header, the whole rows, and where header and each row end.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Row, Vec<Row>, Vec<u64>), String> {
     let (mut header, mut rows, mut ends) = (None, vec![], vec![]);
-    let mut at = 0;
+    // Ends count from the first byte of the file.
+    let mut at = bytes.len() - plain_bytes(bytes).len();
     // What follows the last line end was cut off.
     while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n') {
         let line = &bytes[at..at + length];
@@ -197,6 +200,13 @@ mod tests {
             records.add(rows[done..].to_vec(), &Row::new()).expect("written");
             assert_eq!(std::fs::read(folder.join("records.jsonl")).expect("read"), expected, "cut at {cut}");
         }
+        // Edited on Windows: with a mark, and other ends of lines.
+        let windows = format!("\u{feff}{}", String::from_utf8_lossy(&expected).replace('\n', "\r\n"));
+        std::fs::write(whole.join("records.jsonl"), &windows).expect("written");
+        assert_eq!(read(&whole).expect("read"), (header.clone(), rows.clone()));
+        let mut records = Records::open(&whole, header.clone()).expect("opened");
+        records.truncate(2).and_then(|()| records.add(rows[2..].to_vec(), &Row::new())).expect("written");
+        assert_eq!(read(&whole).expect("read"), (header.clone(), rows));
         let other = Records::open(&whole, row(json!({ "eps": 0.6, "kind": "rigorous" }))).map(|_| ());
         assert!(other.is_err_and(|e| e.contains("its eps is 0.5, this one's is 0.6")));
         std::fs::write(whole.join("records.jsonl"), b"hello\n").expect("written");
