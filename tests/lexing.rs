@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 use rhai::Token as Rhai;
+use workbench::script::lexical;
+use workbench::script::report::end_before;
+use workbench::show::highlight::painted;
 use workbench::text::tokens::{Kind, Token, code, tokens};
 
 /// The first letter of its kind and the text of each token, an open one with `...`.
@@ -152,9 +155,56 @@ fn tokens_stand_where_rhai_has_them() {
 /// Text made of what is hard: quotes, braces, comments, marks, letters that take several bytes.
 fn hard() -> impl Strategy<Value = String> {
     let parts = prop::sample::select(vec![
-        "\"", "'", "`", "${", "{", "}", "#{", "# {", "#\"", "\"#", "##", "\\", "/*", "*/", "//", "///", "//!", "/**",
-        "\n", "\r", "\r\n", " ", "_", "a", "fn", "1", "0x", "1.", "..", "e+", "-", "!i", "!in", "::", "|", "@", "$",
-        "é", "字", "\u{feff}", "\0", "\\x", "\\u12", "(*",
+        "\"",
+        "'",
+        "`",
+        "${",
+        "{",
+        "}",
+        "#{",
+        "# {",
+        "#\"",
+        "\"#",
+        "##",
+        "\\",
+        "/*",
+        "*/",
+        "//",
+        "///",
+        "//!",
+        "/**",
+        "\n",
+        "\r",
+        "\r\n",
+        " ",
+        "_",
+        "a",
+        "fn",
+        "fn f(a) {",
+        "import",
+        ":",
+        "(",
+        ")",
+        "let",
+        "1",
+        "0x",
+        "1.",
+        "..",
+        "e+",
+        "-",
+        "!i",
+        "!in",
+        "::",
+        "|",
+        "@",
+        "$",
+        "é",
+        "字",
+        "\u{feff}",
+        "\0",
+        "\\x",
+        "\\u12",
+        "(*",
     ]);
     prop::collection::vec(parts, 0..24).prop_map(|parts| parts.concat())
 }
@@ -176,6 +226,23 @@ proptest! {
     fn any_text_is_tokens_and_white_space(text in hard(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         check(&text);
         check(&String::from_utf8_lossy(&bytes));
+    }
+}
+
+proptest! {
+    /// What asks about source takes any text and changes nothing it was not asked to.
+    #[test]
+    fn any_text_can_be_asked_about(text in hard()) {
+        prop_assert_eq!(&lexical::replaced(&text, "a", "a"), &text);
+        prop_assert_eq!(&lexical::without_functions(&text, |_, _| false), &text);
+        prop_assert!(lexical::without_functions(&text, |_, _| true).len() <= text.len());
+        prop_assert_eq!(lexical::lines(&text).len(), text.lines().count());
+        prop_assert_eq!(&painted(&text, |_| false, |_, part| part.to_string()), &text);
+        let words = [lexical::declared(&text), lexical::map_keys(&text)].concat();
+        prop_assert!(words.iter().all(|word| text.contains(word)));
+        prop_assert!(lexical::definitions(&text).iter().all(|found| text.contains(found.name)));
+        prop_assert!(end_before(&text, usize::MAX, 1).is_none_or(|(line, _)| line <= text.lines().count().max(1)));
+        let _ = (lexical::imports(&text), lexical::last(&text), lexical::ends_with_function(&text));
     }
 }
 

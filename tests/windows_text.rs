@@ -86,6 +86,11 @@ fn the_prompt_reads_a_file_of_inputs_and_loads_scripts() {
     assert_eq!(folder.feed("\u{feff}:type 1"), "int\n\nexit code 0");
     assert_eq!(folder.feed("\u{feff}"), "exit code 0");
     assert!(folder.feed("\u{feff}relo(1)").contains("prompt:1:1"));
+    // What was saved from here may be written over, also after such an editor has touched it.
+    folder.feed("let x = 1;\n:save kept\n");
+    let kept = folder.path().join("kept.rhai");
+    std::fs::write(&kept, windows(&std::fs::read_to_string(&kept).unwrap())).unwrap();
+    assert!(folder.feed("let x = 2;\n:save kept\n").contains("saved as kept.rhai"));
 }
 
 #[test]

@@ -138,6 +138,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_an_end(head in "[\"'`#${}/*\\\\\r\na_é1.:(),\\[]{0,16}") {
+            if let Some(cursor) = Cursor::behind(&head) {
+                assert_eq!(&head[cursor.start..], cursor.typed);
+                let _ = (cursor.options_of(), cursor.value(), cursor.module());
+            }
+            let _ = Call::opened(&head);
+        }
+    }
+
     #[test]
     fn calls_and_their_options_are_found() {
         let options =

@@ -155,7 +155,8 @@ pub fn without_functions(text: &str, leave_out: impl Fn(&str, usize) -> bool) ->
     let (all, code) = (tokens(text), code(text));
     let (mut out, mut done) = (String::new(), 0);
     for at in 0..code.len() {
-        let Some((found, open)) = definition(&code, at) else { continue };
+        // In text that is no Rhai one may stand in another.
+        let Some((found, open)) = definition(&code, at).filter(|_| code[at].start >= done) else { continue };
         let Some(end) = end_of_block(&code[open..]).filter(|_| leave_out(found.name, found.arity)) else { continue };
         let before = all.partition_point(|token| token.start < code[at].start);
         let kept = |token: &Token| !token.is_doc_comment() && !is(token, "private");
