@@ -1,7 +1,7 @@
 //! A research workbench for certifiably robust neural networks.
 //!
 //! Rust holds what must be fast or exact; Rhai scripts (`stdlib/`, `scripts/`) hold what a researcher varies. From the
-//! ground up: `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each uses only what
+//! ground up: `text`, `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each uses only what
 //! comes before it (`tests/layering.rs` keeps it so).
 
 pub mod bounds;
@@ -14,4 +14,5 @@ pub mod report;
 pub mod run;
 pub mod script;
 pub mod show;
+pub mod text;
 pub mod train;

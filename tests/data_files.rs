@@ -65,6 +65,20 @@ fn a_manifest_by_path_loads_the_files_beside_it() {
 }
 
 #[test]
+fn a_manifest_may_be_saved_as_on_windows() {
+    let dir = synthetic();
+    let text = format!("\u{feff}{}", manifest(255).replace('\n', "\r\n"));
+    put(dir.path(), "my.yaml", text.as_bytes());
+    assert_eq!(labels(&load(dir.path()).unwrap().train), [0, 1, 2, 2, 1, 0]);
+    put(dir.path(), "my.yaml", text.replace("name:", "nmae:").as_bytes());
+    assert_says(load(dir.path()), &["my.yaml", "line 1, column 1", "unknown field `nmae`"]);
+    put(dir.path(), "my.yaml", text.replace("name: w", "name: ../w").as_bytes());
+    assert_says(load(dir.path()), &["line 1, column 7", "plain name"]);
+    put(dir.path(), "my.yaml", b"\xff\xfen\0a\0");
+    assert_says(load(dir.path()), &["my.yaml", "UTF-16 text; save it as UTF-8"]);
+}
+
+#[test]
 fn values_are_exact_quotients() {
     let dir = synthetic();
     let bytes: Vec<u8> = (0..36).map(|i| i * 7).collect();
@@ -296,7 +310,8 @@ const HALVES: &str = "  train: { size: 2, file: rows.csv }\n  test: { size: 2, f
 #[test]
 fn rows_are_split_by_position() {
     // The last line may end or not, and lines may end as on Windows.
-    for rows in ["0,1,0\n2,3,1\n4,5,0\n16,7,1\n", "0,1,0\r\n2,3,1\r\n4,5,0\r\n16,7,1"] {
+    let windows = "\u{feff}0,1,0\r\n2,3,1\r\n4,5,0\r\n16,7,1\r\n";
+    for rows in ["0,1,0\n2,3,1\n4,5,0\n16,7,1\n", "0,1,0\r\n2,3,1\r\n4,5,0\r\n16,7,1", windows] {
         let data = csv(rows, HALVES).unwrap();
         let scaled = |v: &[f64]| v.iter().map(|v| v / 16.0).collect::<Vec<_>>();
         assert_eq!(values(&data.train.images(&[0, 1]).unwrap()), scaled(&[0.0, 1.0, 2.0, 3.0]));
@@ -319,6 +334,12 @@ fn broken_rows() {
     refused("0,1,0\n2,3,1\n4,5,0\n", &["expected 4 rows", "found 3"]);
     refused("0,1,0\n2,3,1\n4,5,0\n6,7,1\n8,9,1\n", &["expected 4 rows", "found more"]);
     refused("", &["empty", "4 rows"]);
+    refused("\u{feff}", &["empty", "4 rows"]);
+    refused("\u{feff}0,x,0\n", &["line 1", "column 2", "`x`"]);
+    refused("0,1,0\n\u{feff}2,3,1\n4,5,0\n6,7,1\n", &["line 2", "column 1"]);
+    // The longest row there can be, and one byte more.
+    let longest = "\u{feff}0,1,00000000\r\n2,3,1\n4,5,0\n6,7,1\n";
+    csv(longest, HALVES).map(|_| ()).unwrap();
     refused(&"1".repeat(100_000), &["line 1", "longer than"]);
 
     let missing = csv("0,1,0\n2,3,0\n4,5,0\n6,7,1\n", HALVES);

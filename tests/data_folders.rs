@@ -48,6 +48,19 @@ fn the_first_of_every_class_then_the_second() {
 }
 
 #[test]
+fn lists_may_be_saved_as_on_windows() {
+    let dir = toy();
+    for file in ["classes.txt", "val/list.txt"] {
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap().replace('\n', "\r\n");
+        put(dir.path(), file, format!("\u{feff}{text}").as_bytes());
+    }
+    let data = load(dir.path()).unwrap();
+    assert_eq!(labels(&data.train), TRAIN.map(|(_, label)| label));
+    assert_eq!((shades(&data.test), labels(&data.test)), (vec![101, 102, 103, 110], vec![2, 1, 0, 0]));
+    assert_refused("classes.txt", b"\xef\xbb\xbfape\r\n../bee\r\n", &["line 2", "`../bee`"]);
+}
+
+#[test]
 fn split_by_class_folders_without_subfolders() {
     let dir = toy();
     let manifest = pictures::MANIFEST.replace(", subfolder: images, annotations: list.txt", "");

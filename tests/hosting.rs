@@ -489,6 +489,59 @@ exit code 0
 }
 
 #[test]
+fn the_last_value_is_meant_in_code_only() {
+    let folder = Folder::new(&[]);
+    let input = r##"20 + 1
+`_ is ${_} ${ `or ${_ + 1}` } _`
+21;
+#"_ "_" \"# + '_' + "_\
+  _" // _
+1; // the last one is not shown;
+_
+[2].map(|x| x * _)[0]; // ;
+_ + 40 // shown;
+`;`
+switch _ { "_" => 1, _ => _ + `_` }
+/* a comment
+   that goes on /* inside
+*/ another, with a ` and a " */
+_
+5;
+[
+  _ | 2,
+  `${_}
+_`.len()
+]
+"##;
+    insta::assert_snapshot!(folder.feed(input), @r#"
+21
+"_ is 21 or 22 _"
+"_ \"_\" \\___"
+1
+42
+";"
+";_"
+";_"
+[7, 3]
+
+exit code 0
+"#);
+}
+
+#[test]
+fn an_open_string_or_comment_ends_with_its_input() {
+    let folder = Folder::new(&[]);
+    let input =
+        "`open\n\n/* /* open\n\n/// Half of it.\nfn half_of(a) {\n  a / 2\n}\nhalf_of(8)\n?half_of\nfn sqrt(a) { a }\n";
+    let output = folder.feed(input);
+    for part in ["4\n", "half_of(a)", "Half of it.", "the string is not closed", "prompt:1:1", "hidden", "prompt:10:4"]
+    {
+        assert!(output.contains(part), "{part}: {output}");
+    }
+    assert!(output.ends_with("error: 2 of 6 inputs failed\nexit code 1"), "{output}");
+}
+
+#[test]
 fn a_failed_input_does_not_stop_the_prompt_but_its_exit_code_tells() {
     let folder = Folder::new(&[]);
     insta::assert_snapshot!(folder.feed("let x = 1;\nfn bad_one(a) {\n  a + nope_at_all\n}\nbad_one(x)\nlet y = (1 +\n\nx"), @r"

@@ -2,17 +2,21 @@
 
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
-use crate::script::{output, suggest};
+use crate::script::{lexical, output, suggest};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// The text of that name in a list of the program's own.
+fn built_in(list: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    list.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
 
 /// Write `name`.rhai, a copy of `from`: a script of the program, a module of std, or a file.
 pub fn make(name: &str, from: &str) -> Result<(), String> {
     let path = target(name)?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
-    let built_in = |list: &[(&str, &'static str)], name: &str| list.iter().find(|(n, _)| *n == name).map(|(_, t)| *t);
     let plain = from.strip_suffix(".rhai").unwrap_or(from);
     // A file in a folder of that name is a file.
     let module = from.strip_prefix("std/").filter(|_| !Path::new(from).is_file());
@@ -31,7 +35,9 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
         (file(Path::new(from), &path)?, from.to_string())
     };
     let head = if module.is_some() { module_head(&stem, from, &origin) } else { script_head(&stem, &origin) };
-    let whole = format!("{head}{}", text.trim_start_matches('\u{feff}'));
+    // The head's lines end as the script's do.
+    let head = if text.contains("\r\n") { head.replace('\n', "\r\n") } else { head };
+    let whole = head + text.as_str();
     let mut options = OpenOptions::new();
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
@@ -75,13 +81,16 @@ fn file(from: &Path, to: &Path) -> Result<String, String> {
             suggest::hint_and_list(&shown, "scripts", names)
         ));
     }
-    let text = std::fs::read_to_string(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
+    let text = crate::text::read(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
     let folder = |path: &Path| {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parent.canonicalize().ok()
     };
-    let imports = text.lines().filter_map(|line| line.trim_start().strip_prefix("import \""));
-    let beside = imports.filter_map(|rest| rest.split('"').next()).find(|name| !name.starts_with("std/"));
+    let ours = |import: &str| {
+        let module = import.strip_prefix("std/").map(|module| module.trim_end_matches(".rhai"));
+        module.is_some_and(|module| built_in(stdlib(), module).is_some())
+    };
+    let beside = lexical::imports(&text).into_iter().find(|import| !ours(import));
     match beside.filter(|_| folder(from) != folder(to)) {
         Some(module) => Err(format!(
             "new: {} imports \"{module}\" from its own folder, which a copy elsewhere does not find; make the copy there: \

@@ -1,5 +1,5 @@
 //! CSV of images: one image per line, its values (whole numbers from 0 to the manifest's `scale`, in CHW order) and then
-//! its label, separated by commas; no header, no quotes, no blank lines.
+//! its label, separated by commas; no header, no quotes, no blank lines. A byte order mark before the first is skipped.
 
 use super::error::{Error, Result};
 use super::file_error::FileError;
@@ -7,6 +7,7 @@ use super::idx::Raw;
 use super::manifest::Manifest;
 use super::read::Input;
 use crate::compute::interrupt;
+use crate::text::MARK;
 use std::io::{BufRead, BufReader, Read};
 
 /// Read rows `first..first + size` of `input`, which has to hold exactly `rows` rows; all of them are checked.
@@ -22,7 +23,12 @@ pub fn load(manifest: &Manifest, first: usize, size: usize, rows: usize, input: 
             return Err(Error::Interrupted);
         }
         line.clear();
-        if reader.by_ref().take(longest + 1).read_until(b'\n', &mut line).map_err(|e| input.failed(e))? == 0 {
+        let room = longest + 1 + MARK.len() as u64;
+        reader.by_ref().take(room).read_until(b'\n', &mut line).map_err(|e| input.failed(e))?;
+        if row == 0 && line.starts_with(MARK.as_bytes()) {
+            line.drain(..MARK.len());
+        }
+        if line.is_empty() {
             break;
         }
         let fail = |message| FileError::Row { file: input.shown(), line: row + 1, message };

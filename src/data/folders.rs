@@ -11,6 +11,7 @@ use super::picture;
 use super::read::Input;
 use super::split_files;
 use crate::compute::interrupt;
+use crate::text;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -212,8 +213,8 @@ fn lines(input: &Input) -> Result<Vec<String>> {
     if bytes.len() as u64 > LIST_BYTES {
         return Err(fail(format!("longer than {LIST_BYTES} bytes; is this a list?")).into());
     }
-    let text = String::from_utf8(bytes).map_err(|e| fail(format!("not UTF-8 text: {e}")))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    let text = text::utf8(bytes).map_err(fail)?;
+    Ok(text::plain(&text).lines().map(str::to_owned).collect())
 }
 
 /// Names in the order of the numbers in them: `a_2` before `a_10`. Equal numbers with more leading zeros come later.

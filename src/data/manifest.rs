@@ -7,6 +7,7 @@ use super::digest;
 use super::error::{Error, Result};
 use super::file_error::FileError;
 pub use super::manifest_keys::{Columns, Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};
+use crate::text;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -179,5 +180,5 @@ fn read(path: &Path) -> Result<String> {
     if bytes.len() as u64 > MANIFEST_BYTES {
         return Err(fail(format!("longer than {MANIFEST_BYTES} bytes; is this a manifest?")));
     }
-    String::from_utf8(bytes).map_err(|e| fail(format!("not UTF-8 text: {e}")))
+    text::utf8(bytes).map(|text| text::plain(&text).to_string()).map_err(fail)
 }

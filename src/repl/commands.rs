@@ -99,7 +99,7 @@ fn variables(session: &Session) -> String {
 fn save(session: &Session, file: &str) -> Result<(), Failure> {
     let path = Path::new(file);
     let path = if path.extension().is_none() { path.with_extension("rhai") } else { path.to_path_buf() };
-    if path.exists() && !std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(SAVED)) {
+    if path.exists() && !crate::text::read(&path).is_ok_and(|text| text.starts_with(SAVED)) {
         return Err(Failure::bare(format!(
             ":save: {} is there already and was not saved from the prompt; give another name",
             path.display()

@@ -1,9 +1,11 @@
 //! What Tab offers: commands, names for `?`, functions and variables, methods of a value, functions of a module, option
 //! names inside `#{`, keys of a map, data sets, modules and files inside a string.
 
+use super::cursor::{Call, Cursor, is_dot};
 use crate::script::docs::{Docs, Entry, Form, Kind};
 use crate::script::session::Session;
 use crate::script::signatures::Native;
+use crate::text::tokens::{self, Token};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -50,19 +52,9 @@ fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic()) && !name.starts_with("index$") && !name.starts_with("set$")
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// Where the word before `position` begins, and what it may become, in alphabetical order.
+/// Where what is typed before `position` begins, and what it may become, in alphabetical order.
 pub fn complete(session: &Session, vocabulary: &Vocabulary, line: &str, position: usize) -> (usize, Vec<String>) {
     let head = &line[..position];
-    let start = head.rfind(|c| !is_word(c)).map_or(0, |i| i + head[i..].chars().next().map_or(1, char::len_utf8));
-    let (before, word) = head.split_at(start);
-    let matching = |names: BTreeSet<String>| {
-        let found: Vec<String> = names.into_iter().filter(|name| name.starts_with(word) && name != word).collect();
-        (start, once(found))
-    };
     if head.starts_with(':') && !head.contains(char::is_whitespace) {
         let commands = super::commands::COMMANDS.iter().map(|(name, _)| name.to_string());
         return (0, commands.filter(|name| name.starts_with(head)).collect());
@@ -70,14 +62,23 @@ pub fn complete(session: &Session, vocabulary: &Vocabulary, line: &str, position
     if let Some(path) = head.strip_prefix(":load ").or_else(|| head.strip_prefix(":save ")) {
         return (position - path.len(), files(path, ".rhai"));
     }
-    if let Some(quote) = open_quote(head) {
-        return (quote + 1, in_string(session, &head[..quote], &head[quote + 1..]));
+    let Some(cursor) = Cursor::behind(head) else { return (position, vec![]) };
+    if cursor.in_string {
+        return (cursor.start, in_string(session, &cursor));
     }
-    if let Some(alias) = before.strip_suffix("::") {
-        return matching(of_module(session, alias.rsplit(|c| !is_word(c)).next().unwrap_or("")));
+    let word = cursor.typed;
+    let mut names = offered(session, vocabulary, head, &cursor);
+    names.retain(|name| name.starts_with(word) && name != word);
+    (cursor.start, once(names.into_iter().collect()))
+}
+
+/// Names that fit the place of a word.
+fn offered(session: &Session, vocabulary: &Vocabulary, head: &str, cursor: &Cursor) -> BTreeSet<String> {
+    if let Some(alias) = cursor.module() {
+        return of_module(session, alias);
     }
-    if let Some(value) = before.strip_suffix('.').filter(|value| !value.ends_with(['.'])) {
-        return matching(of_value(session, vocabulary, value));
+    if let Some(value) = cursor.value() {
+        return of_value(session, vocabulary, value);
     }
     if head.starts_with('?') {
         let docs = session.docs();
@@ -85,13 +86,13 @@ pub fn complete(session: &Session, vocabulary: &Vocabulary, line: &str, position
         names.extend(docs.host_entries().flat_map(Entry::names).map(str::to_string));
         names.extend(vocabulary.types.iter().cloned());
         names.extend(session.modules().into_iter().map(|(alias, _)| format!("{alias}::")));
-        return matching(names);
+        return names;
     }
-    if let Some(options) = options(session, before) {
-        return matching(options);
+    if let Some(options) = cursor.options_of().and_then(|call| options(session, &call)) {
+        return options;
     }
-    if word.is_empty() {
-        return (start, vec![]);
+    if cursor.typed.is_empty() {
+        return BTreeSet::new();
     }
     let mut names: BTreeSet<String> = vocabulary.functions().collect();
     names.extend(session.functions().into_iter().map(|shown| shown.split('(').next().unwrap_or("").to_string() + "("));
@@ -99,7 +100,7 @@ pub fn complete(session: &Session, vocabulary: &Vocabulary, line: &str, position
     names.extend(session.constants());
     names.extend(session.modules().into_iter().map(|(alias, _)| format!("{alias}::")));
     names.extend(KEYWORDS.map(str::to_string));
-    matching(names)
+    names
 }
 
 /// `f()` goes where `f(` is offered too.
@@ -111,39 +112,22 @@ fn once(names: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// The place of the quote of a string that is not closed.
-fn open_quote(head: &str) -> Option<usize> {
-    let (mut open, mut escaped) = (None, false);
-    for (i, c) in head.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if open.is_some() => escaped = true,
-            '"' => open = if open.is_some() { None } else { Some(i) },
-            _ => {}
-        }
-    }
-    open
-}
-
 /// What a string may hold, by what stands before it.
-fn in_string(session: &Session, before: &str, text: &str) -> Vec<String> {
-    let before = before.trim_end();
+fn in_string(session: &Session, cursor: &Cursor) -> Vec<String> {
+    let text = cursor.typed;
     let with = |names: Vec<String>| names.into_iter().filter(|name| name.starts_with(text)).collect::<Vec<_>>();
-    if before.ends_with("dataset(") {
+    if let Some(["dataset", "("]) = cursor.last() {
         let mut found = with(Session::data_sets().into_iter().map(str::to_string).collect());
         found.extend(files(text, "").into_iter().filter(|_| text.contains('/')));
         return found;
     }
-    if before.ends_with("import") {
+    if let Some(["import"]) = cursor.last() {
         let mut found = with(session.loader().std_names().into_iter().map(|name| format!("std/{name}")).collect());
         let scripts = files(text, ".rhai").into_iter();
         found.extend(scripts.map(|file| file.trim_end_matches(".rhai").to_string()));
         return found;
     }
-    if let Some(call) =
-        before.strip_suffix("param(").and_then(|b| b.strip_suffix('.').or_else(|| b.strip_suffix(".set_")))
-    {
-        let name = call.rsplit(|c| !is_word(c)).next().unwrap_or("");
+    if let Some([name, ".", "param" | "set_param", "("]) = cursor.last() {
         let model = session.variables().into_iter().find(|(known, ..)| known == name).map(|(_, value, _)| value);
         if let Some(model) = model.and_then(|value| value.try_cast::<crate::script::bind::Model>()) {
             return with(model.0.parameters().iter().map(|(name, _)| name.clone()).collect());
@@ -190,78 +174,56 @@ fn of_module(session: &Session, alias: &str) -> BTreeSet<String> {
 }
 
 /// Members of what stands before the dot: a variable's type is known, of anything else it may be any.
-fn of_value(session: &Session, vocabulary: &Vocabulary, before: &str) -> BTreeSet<String> {
-    let name = before.rsplit(|c| !is_word(c)).next().unwrap_or("");
-    let alone = !before[..before.len() - name.len()].ends_with('.');
-    if name == "run" && alone {
-        return vocabulary.members(session.docs(), Some("Run"));
-    }
-    let found = session.variables().into_iter().find(|(known, ..)| known == name && alone);
-    let Some((_, value, _)) = found else {
+fn of_value(session: &Session, vocabulary: &Vocabulary, value: &[Token]) -> BTreeSet<String> {
+    let Some((last, before)) = value.split_last() else { return BTreeSet::new() };
+    let members = |kind: Option<&str>| vocabulary.members(session.docs(), kind);
+    match last.kind {
+        tokens::Kind::Text | tokens::Kind::Continued => {
+            members(Some(if last.text.starts_with('\'') { "char" } else { "string" }))
+        }
+        tokens::Kind::Sign if last.text.ends_with([')', ']']) => members(None),
+        tokens::Kind::Word => {
+            let alone = !before.last().is_some_and(|token| is_dot(token) || token.text == "::");
+            let known = |(name, ..): &(String, rhai::Dynamic, bool)| name == last.text;
+            if last.text == "run" && alone {
+                return members(Some("Run"));
+            }
+            let Some((_, value, _)) = session.variables().into_iter().find(known).filter(|_| alone) else {
+                return members(None);
+            };
+            let mut found = members(Some(&session.kind(&value)));
+            if let Ok(map) = value.as_map_ref() {
+                found.extend(map.keys().map(|key| key.to_string()));
+            }
+            found
+        }
         // After a number or an operator there is nothing to offer.
-        let value = !name.starts_with(|c: char| c.is_ascii_digit()) && before.ends_with([')', ']']) || is_name(name);
-        return if value { vocabulary.members(session.docs(), None) } else { BTreeSet::new() };
-    };
-    let mut members = vocabulary.members(session.docs(), Some(&session.kind(&value)));
-    if let Ok(map) = value.as_map_ref() {
-        members.extend(map.keys().map(|key| key.to_string()));
+        _ => BTreeSet::new(),
     }
-    members
 }
 
-/// Option names, where `before` ends inside the `#{` of a call, at the place of a key.
-fn options(session: &Session, before: &str) -> Option<BTreeSet<String>> {
-    let open = innermost(before, '{', '}').filter(|at| before[..*at].ends_with('#'))?;
-    let inside = &before[open + 1..];
-    if !inside.trim_end().is_empty() && !inside.trim_end().ends_with(',') {
-        return None;
-    }
-    let outside = before[..open].trim_end_matches('#');
-    let call = innermost(outside, '(', ')')?;
-    let path = outside[..call].rsplit(|c: char| !is_word(c) && c != ':').next()?;
-    let (alias, name) = path.rsplit_once("::").unwrap_or(("", path));
-    let docs = session.docs();
-    let file = session.modules().into_iter().find(|(known, _)| known == alias).map(|(_, file)| file);
-    let entries: Vec<&Entry> = match file {
-        Some(file) => docs.page(&file)?.entries.iter().collect(),
-        None => docs.host_entries().collect(),
-    };
-    let of_name = entries.into_iter().filter(|entry| entry.names().contains(&name));
+/// Option names of the function that is called.
+fn options(session: &Session, call: &Call) -> Option<BTreeSet<String>> {
+    let of_name = entries(session, call.alias)?.into_iter().filter(|entry| entry.names().contains(&call.name));
     Some(of_name.flat_map(|entry| &entry.options).map(|option| format!("{}: ", option.name)).collect())
 }
 
-/// The place of the last bracket that is not closed.
-fn innermost(text: &str, open: char, close: char) -> Option<usize> {
-    let mut depth = 0;
-    text.char_indices().rev().find_map(|(i, c)| {
-        if c == close {
-            depth += 1;
-        } else if c == open {
-            if depth == 0 {
-                return Some(i);
-            }
-            depth -= 1;
-        }
-        None
-    })
+/// What is described of the module under `alias`, or without one of the host. None where the module has no page.
+fn entries<'s>(session: &'s Session, alias: &str) -> Option<Vec<&'s Entry>> {
+    let docs = session.docs();
+    match session.modules().into_iter().find(|(known, _)| known == alias) {
+        Some((_, file)) => Some(docs.page(&file)?.entries.iter().collect()),
+        None => alias.is_empty().then(|| docs.host_entries().collect()),
+    }
 }
 
 /// The signature to show behind `name(`.
 pub fn signature(session: &Session, head: &str) -> Option<String> {
-    let call = head.strip_suffix('(')?;
-    let path = call.rsplit(|c: char| !is_word(c) && c != ':').next()?;
-    let (alias, name) = path.rsplit_once("::").unwrap_or(("", path));
-    let method = call[..call.len() - path.len()].ends_with('.');
-    let docs = session.docs();
-    let file = session.modules().into_iter().find(|(known, _)| known == alias).map(|(_, file)| file);
-    let entries: Vec<&Entry> = match file {
-        Some(file) => docs.page(&file)?.entries.iter().collect(),
-        None if alias.is_empty() => docs.host_entries().collect(),
-        None => return None,
-    };
-    let forms = entries.into_iter().flat_map(|entry| &entry.forms).filter(|form| form.name == name);
-    let form = forms.filter(|form| method != form.owner().is_empty()).max_by_key(|form| form.parameters.len())?;
-    let skipped = usize::from(method);
+    let call = Call::opened(head)?;
+    let forms = entries(session, call.alias)?.into_iter().flat_map(|entry| &entry.forms);
+    let fitting = forms.filter(|form| form.name == call.name && call.method != form.owner().is_empty());
+    let form = fitting.max_by_key(|form| form.parameters.len())?;
+    let skipped = usize::from(call.method);
     let names: Vec<&str> = form.parameters.iter().skip(skipped).map(|(name, _)| name.as_str()).collect();
     Some(format!("{})", names.join(", ")))
 }
@@ -320,12 +282,36 @@ mod tests {
             ("load_model(\"Car", "Cargo.toml"),
             ("run.ep", "epochs("),
             ("relu", "relu_theta("),
+            ("f('\"', theta_", "theta_max"),
+            ("f(#\"a \" b\"#, theta_", "theta_max"),
+            ("`eps ${theta_", "theta_max"),
+            ("`a ${ `b ${own_", "own_one("),
+            ("f(`\"`, own_", "own_one("),
+            ("dataset(`ci", "cifar10"),
+            ("dataset( /* which */ #\"ci", "cifar10"),
+            ("conv2d(3, '}', #{ str", "stride: "),
+            ("conv2d(3, \"#{\", #{ str", "stride: "),
+            ("\"abc\".spl", "split("),
+            ("`${1}`.spl", "split("),
+            ("cfg?.ep", "epochs"),
+            ("f(\n  // don't\n  own_", "own_one("),
         ] {
             let (start, names) = offered(line);
             assert!(names.iter().any(|name| name == wanted), "{line}: {names:?}");
             assert!(wanted.starts_with(&line[start..]), "{line}: {start}");
         }
-        for line in ["", "1.", "nothing::x", "cfg.zz"] {
+        for line in [
+            "",
+            "1.",
+            "nothing::x",
+            "cfg.zz",
+            "// own_",
+            "/* /* */ own_",
+            "`${1} own_",
+            "1own_",
+            "\"a\\\"; own_",
+            "#\"own_",
+        ] {
             assert!(offered(line).1.is_empty(), "{line}: {:?}", offered(line));
         }
     }
@@ -336,6 +322,9 @@ mod tests {
         assert_eq!(signature(&session, "let x = conv2d(").as_deref(), Some("channels, kernel, options)"));
         assert_eq!(signature(&session, "net.set_param(").as_deref(), Some("name, value)"));
         assert_eq!(signature(&session, "lip::box(").as_deref(), Some("model, x, eps)"));
-        assert_eq!(signature(&session, "(").as_deref(), None);
+        assert_eq!(signature(&session, "`${lip::box(").as_deref(), Some("model, x, eps)"));
+        for head in ["(", "\"conv2d(", "// conv2d(", "`conv2d(", "lip::conv2d(", "no::box("] {
+            assert_eq!(signature(&session, head), None, "{head}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod complete;
+mod cursor;
 mod editor;
 mod help;
 mod piped;

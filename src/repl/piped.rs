@@ -3,17 +3,22 @@
 use super::{Outcome, evaluate};
 use crate::script::report::{Failure, FailureKind, Report};
 use crate::script::session::Session;
+use crate::text::MARK;
 use std::io::BufRead;
 
 /// Evaluate standard input, input by input. One that fails does not stop the next, but the end is a failure.
 pub fn run(mut session: Session) -> Result<(), Failure> {
     let (mut input, mut failed, mut total) = (String::new(), 0, 0);
+    // A file may begin with it.
+    let mut mark = MARK;
     let mut lines = std::io::stdin().lock().lines();
     loop {
         let line = lines.next().transpose().map_err(|e| Failure::bare(format!("cannot read standard input: {e}")))?;
         let ended = line.is_none();
-        let forced = ended || line.as_deref() == Some("");
-        input += &line.unwrap_or_default();
+        let line = line.unwrap_or_default();
+        let line = line.strip_prefix(std::mem::take(&mut mark)).unwrap_or(&line);
+        let forced = ended || line.is_empty();
+        input += line;
         input.push('\n');
         if !forced && !input.starts_with([':', '?']) && session.is_incomplete(&input) {
             continue;

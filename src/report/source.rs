@@ -3,6 +3,7 @@
 use crate::run::{Record, hex};
 use crate::show::escaped;
 use crate::show::highlight::{Part, painted};
+use crate::text::plain;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path};
 
@@ -27,7 +28,7 @@ fn one(folder: &Path, name: &str, sum: &str) -> String {
         "<details><summary><code>{}</code>{}</summary>\n<pre><code>{}</code></pre>\n</details>\n",
         escaped(name),
         escaped(&note),
-        coloured(&text)
+        coloured(plain(&text))
     )
 }
 
@@ -54,5 +55,5 @@ fn coloured(text: &str) -> String {
         Part::Comment => format!("<i>{}</i>", escaped(text)),
         _ => escaped(text),
     };
-    text.lines().map(|line| painted(line, |_| false, paint)).collect::<Vec<_>>().join("\n")
+    painted(&text.lines().collect::<Vec<_>>().join("\n"), |_| false, paint)
 }

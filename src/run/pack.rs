@@ -11,6 +11,7 @@
 //! only then can anything be written. The same run makes the same bytes.
 
 use super::run_json::{self, Record};
+use crate::text::plain_bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,7 +200,7 @@ impl Pack {
             let bytes = read_checked(&mut archive, name, entry, keep).map_err(&refused)?;
             if keep {
                 let wrong = |e: serde_json::Error| refused(format!("run.json is damaged or of another version: {e}"));
-                record = Some(serde_json::from_slice::<Record>(&bytes).map_err(wrong)?);
+                record = Some(serde_json::from_slice::<Record>(plain_bytes(&bytes)).map_err(wrong)?);
             }
         }
         let record = record.ok_or_else(|| refused("it holds no run.json".into()))?;

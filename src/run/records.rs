@@ -11,6 +11,7 @@
 //! leaves the same files as one that was not, timings aside. Version 0.1 had the header in the first line, `{"header": {...}}`.
 
 use crate::compute::files::replace;
+use crate::text::plain_bytes;
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -60,6 +61,7 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
     let (head, lines) = (there("records.json")?, there("records.jsonl")?);
     let path = folder.join("records.jsonl");
     let lines = lines.unwrap_or_default();
+    let text = plain_bytes(&lines);
     // The header in the first line, as version 0.1 wrote it, and the rows behind it.
     let old = |mut rows: Vec<Row>, mut ends: Vec<u64>| {
         let header = if rows.is_empty() { None } else { rows.remove(0).remove("header") };
@@ -71,15 +73,15 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
     };
     let Some(head) = head else {
         const BEGINNING: &[u8] = b"{\"header\":";
-        let begins = lines.starts_with(BEGINNING) || BEGINNING.starts_with(&lines);
+        let begins = text.starts_with(BEGINNING) || BEGINNING.starts_with(text);
         // A header that was cut off is as good as none.
-        if begins && !lines.contains(&b'\n') {
+        if begins && !text.contains(&b'\n') {
             return Ok(None);
         }
         let (rows, ends) = parse(&path, &lines)?;
         return old(rows, ends);
     };
-    let Ok(Value::Object(header)) = serde_json::from_slice(&head) else {
+    let Ok(Value::Object(header)) = serde_json::from_slice(plain_bytes(&head)) else {
         let path = folder.join("records.json");
         let path = path.display();
         return Err(format!("records: {path} is damaged or no header of records; give another folder, or remove that one"));
@@ -195,8 +197,9 @@ fn failed(path: &Path, why: &dyn std::fmt::Display) -> String {
 
 /// The whole lines, and where the first begins and each ends.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Row>, Vec<u64>), String> {
-    let (mut rows, mut ends) = (vec![], vec![0]);
-    let mut at = 0;
+    // Ends count from the first byte of the file.
+    let mut at = bytes.len() - plain_bytes(bytes).len();
+    let (mut rows, mut ends) = (vec![], vec![at as u64]);
     // What follows the last line end was cut off.
     while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n') {
         let line = &bytes[at..at + length];
@@ -257,6 +260,13 @@ mod tests {
         std::fs::write(root.path().join("cut0true/records.jsonl"), &old).expect("written");
         std::fs::remove_file(root.path().join("cut0true/records.json")).expect("removed");
         assert_eq!(read(&root.path().join("cut0true")), Ok((header.clone(), rows.clone())), "an old one is read as it is");
+        // Edited on Windows: with a mark, and other ends of lines.
+        let windows = format!("\u{feff}{}", String::from_utf8_lossy(&expected).replace('\n', "\r\n"));
+        std::fs::write(whole.join("records.jsonl"), &windows).expect("written");
+        assert_eq!(read(&whole).expect("read"), (header.clone(), rows.clone()));
+        let mut records = Records::open(&whole, header.clone()).expect("opened");
+        records.truncate(2).and_then(|()| records.add(rows[2..].to_vec(), &Row::new())).expect("written");
+        assert_eq!(read(&whole).expect("read"), (header.clone(), rows));
         let other = Records::open(&whole, row(json!({ "eps": 0.6, "kind": "rigorous" }))).map(|_| ());
         assert!(other.is_err_and(|e| e.contains("its eps is 0.5, this one's is 0.6")));
         std::fs::write(whole.join("records.jsonl"), b"hello\n").expect("written");

@@ -103,7 +103,7 @@ impl Rows {
 
 /// The rows of whole epochs in a run's folder; lines that are cut off are left out.
 pub fn epochs(folder: &Path) -> Vec<Map<String, Value>> {
-    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap_or_default();
+    let text = crate::text::read(&folder.join("metrics.jsonl")).unwrap_or_default();
     let rows = text.lines().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
     rows.filter(|row| row.get("window").and_then(Value::as_str) == Some("epoch")).collect()
 }

@@ -137,7 +137,7 @@ impl Record {
     /// The record in the folder of a run.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path)
+        let text = crate::text::read(&path)
             .map_err(|e| format!("{} is no folder of a run: {}: {e}", folder.display(), path.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
     }

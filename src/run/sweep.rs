@@ -102,7 +102,7 @@ impl Sweep {
     /// The sweep in `folder`.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path)
+        let text = crate::text::read(&path)
             .map_err(|e| format!("{} is no folder of a sweep: {}: {e}", folder.display(), path.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
     }

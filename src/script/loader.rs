@@ -13,6 +13,7 @@ use super::refused;
 use super::stdlib::Modules;
 use super::suggest;
 use crate::run::Arithmetic;
+use crate::text::{plain, utf8};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ pub struct State {
     /// The folders that imports may reach: the current one, or those of the scripts.
     roots: Vec<PathBuf>,
     constants: Scope<'static>,
+    /// The sources, byte for byte.
     texts: BTreeMap<String, Rc<str>>,
     parsed: BTreeMap<String, Rc<AST>>,
     /// The same file by two paths is one file: its first name counts.
@@ -224,6 +226,7 @@ impl Loader {
 
     /// `text` compiled, after what reads in two ways has been refused.
     fn compiled(&self, engine: &Engine, known: &Scope, text: &str) -> Res<AST> {
+        let text = plain(text);
         match self.arithmetic() {
             Arithmetic::Fractions => refused::check(engine, text)?,
             Arithmetic::Whole => {}
@@ -265,7 +268,7 @@ impl Loader {
         let mut fresh = vec![];
         for file in files {
             let text = self.read(&file).map_err(|message| (file.clone(), fail(message)))?;
-            if self.text(&file).as_ref() != Some(&text) {
+            if self.state.borrow().texts.get(&file) != Some(&text) {
                 fresh.push((file, text));
             }
         }
@@ -336,11 +339,12 @@ impl Loader {
             return Err(format!("cannot read {shown}: it has {size} bytes; a script has at most {MAX_SOURCE}"));
         }
         let bytes = std::fs::read(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
-        String::from_utf8(bytes).map(Into::into).map_err(|_| format!("cannot read {shown}: it is not UTF-8 text"))
+        utf8(bytes).map(Into::into).map_err(|what| format!("cannot read {shown}: it is {what}"))
     }
 
     /// The main script and all that it has imported so far, under the paths that a run's folder gives them: `source/` and
-    /// below it the paths from the script's own folder, `stdlib/` for the modules of std.
+    /// below it the paths from the script's own folder, `stdlib/` for the modules of std. Byte for byte, so that their checksums
+    /// are those of the files.
     pub fn closure(&self) -> Vec<(String, String)> {
         let state = self.state.borrow();
         let root = state.roots.first().cloned().unwrap_or_default();
@@ -368,7 +372,7 @@ impl Loader {
 
     /// The source of `shown`, if it was loaded.
     pub fn text(&self, shown: &str) -> Option<Rc<str>> {
-        self.state.borrow().texts.get(shown).cloned()
+        self.state.borrow().texts.get(shown).map(unmarked)
     }
 
     /// The parsed form of `shown`, if it was loaded.
@@ -378,8 +382,14 @@ impl Loader {
 
     /// Every source loaded so far, by the name shown, in alphabetical order.
     pub fn sources(&self) -> Vec<(String, Rc<str>)> {
-        self.state.borrow().texts.iter().map(|(name, text)| (name.clone(), text.clone())).collect()
+        self.state.borrow().texts.iter().map(|(name, text)| (name.clone(), unmarked(text))).collect()
     }
+}
+
+/// A text as lines and columns count in it: without a byte order mark.
+fn unmarked(text: &Rc<str>) -> Rc<str> {
+    let plain = plain(text);
+    if plain.len() == text.len() { text.clone() } else { plain.into() }
 }
 
 /// The first clash as an error at its place.

@@ -42,7 +42,7 @@ impl Session {
 
     fn eval_input(&mut self, input: &str) -> Res<Option<String>> {
         let value = self.evaluate(input)?;
-        let hidden = value.is_unit() || input.trim_end().ends_with(';');
+        let hidden = value.is_unit() || lexical::last(input) == Some(";");
         if let Some(typed) = self.typed.last_mut() {
             typed.shown = !hidden;
         }
@@ -50,12 +50,21 @@ impl Session {
     }
 
     fn evaluate(&mut self, input: &str) -> Res<Dynamic> {
-        let input = lexical::replaced(input, "_", LAST);
-        let before = self.transcript.matches('\n').count();
+        let mut input = lexical::replaced(input, "_", LAST);
+        // Rhai lets a comment end with the text. Here the next input would become a part of it.
+        while lexical::ends_in_block_comment(&input) {
+            input += " */";
+        }
+        let (start, before) = (self.transcript.len(), self.transcript.matches('\n').count());
         self.transcript += input.trim_end();
         self.transcript.push('\n');
         let padded = format!("{}{input}", "\n".repeat(before));
-        let ast = self.loader.parse_input(&self.engine, PROMPT, &self.transcript, &padded, &self.scope)?;
+        let parsed = self.loader.parse_input(&self.engine, PROMPT, &self.transcript, &padded, &self.scope);
+        let ast = parsed.inspect_err(|_| {
+            // Its open string must not swallow what is typed next; the lines still count.
+            let lines = self.transcript.split_off(start).matches('\n').count();
+            self.transcript += &"\n".repeat(lines);
+        })?;
         let typed = Typed::of(&ast, input.trim());
         let value = self.run_in_scope(&ast)?;
         self.typed.push(typed);

@@ -1,6 +1,6 @@
 //! What a user is shown when something is wrong: a message, the place with its line and a caret, and notes.
 
-use super::lexical;
+use crate::text::tokens::code;
 use codespan_reporting::diagnostic::{Diagnostic, Label};
 use codespan_reporting::files::SimpleFile;
 use codespan_reporting::term::{self, termcolor::Buffer};
@@ -67,7 +67,7 @@ impl Report {
 /// The bytes of the word or sign at a place; at the end of a line, of its last character.
 fn span(text: &str, line: usize, column: usize) -> Range<usize> {
     let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
-    let this = text[start..].split('\n').next().unwrap_or("");
+    let this = text[start..].lines().next().unwrap_or("");
     let offset = this.char_indices().nth(column.saturating_sub(1)).map_or(this.len(), |(i, _)| i);
     let rest = &this[offset..];
     let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
@@ -77,8 +77,7 @@ fn span(text: &str, line: usize, column: usize) -> Range<usize> {
 
 /// The place just behind the last word or sign before `place`: where a forgotten `;` belongs.
 pub fn end_before(text: &str, line: usize, column: usize) -> Option<(usize, usize)> {
-    let last = lexical::pieces(text).into_iter().take_while(|p| (p.line, p.column) < (line, column)).last()?;
-    Some((last.line, last.column + last.text.chars().count() - 1))
+    Some(code(text).into_iter().take_while(|t| (t.line, t.column) < (line, column)).last()?.last_place())
 }
 
 /// Why a script ended before its end.
@@ -150,6 +149,14 @@ mod tests {
         assert_eq!(&text[span(text, 1, 13)], "(");
         assert_eq!(&text[span(text, 2, 4)], "");
         assert_eq!(&text[span(text, 9, 9)], "");
-        assert_eq!(end_before("let x = 3 // three\nlet", 2, 1), Some((1, 9)));
+        for (text, place) in [
+            ("let x = 3 // three\nlet", (1, 9)),
+            ("let x = \"a b\"\nlet", (1, 13)),
+            ("f() /* one\ntwo */\nlet", (1, 3)),
+            ("let x = `a\n b` /* ; */\nlet", (2, 3)),
+        ] {
+            assert_eq!(end_before(text, 1 + text.matches('\n').count(), 1), Some(place), "{text}");
+        }
+        assert_eq!(end_before("// nothing\nlet", 2, 1), None);
     }
 }

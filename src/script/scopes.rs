@@ -1,7 +1,7 @@
 //! Which variables of a script a function does not see: those of the statements around it. For the message about them, so it
 //! reads texts that do not parse.
 
-use super::lexical::pieces;
+use crate::text::tokens::code;
 
 /// A variable or constant of a script's own statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,29 +15,29 @@ pub struct Outer {
 
 /// If `line` and `column` lie in a function, and `name` is declared outside of all functions: where.
 pub fn outer(text: &str, name: &str, line: usize, column: usize) -> Option<Outer> {
-    let pieces = pieces(text);
+    let tokens = code(text);
     let mut declared = None;
     let mut within = None;
     let mut i = 0;
-    while i < pieces.len() {
-        match pieces[i].text {
+    while i < tokens.len() {
+        match tokens[i].text {
             "fn" => {
-                let open = (i..pieces.len()).find(|&k| pieces[k].text == "{").unwrap_or(pieces.len());
+                let open = (i..tokens.len()).find(|&k| tokens[k].text == "{").unwrap_or(tokens.len());
                 let mut depth = 0_i32;
-                let close = (open..pieces.len()).find(|&k| {
-                    depth += i32::from(pieces[k].text == "{") - i32::from(pieces[k].text == "}");
+                let close = (open..tokens.len()).find(|&k| {
+                    depth += i32::from(tokens[k].text == "{") - i32::from(tokens[k].text == "}");
                     depth == 0
                 });
-                let close = close.unwrap_or(pieces.len().saturating_sub(1));
-                let place = |k: usize| pieces.get(k).map(|p| (p.line, p.column));
+                let close = close.unwrap_or(tokens.len().saturating_sub(1));
+                let place = |k: usize| tokens.get(k).map(|p| (p.line, p.column));
                 if place(i) <= Some((line, column)) && Some((line, column)) <= place(close) {
-                    let head = (i + 1..open).take_while(|&k| pieces[k].text != "(").last();
-                    within = head.map(|k| pieces[k].text.to_string());
+                    let head = (i + 1..open).take_while(|&k| tokens[k].text != "(").last();
+                    within = head.map(|k| tokens[k].text.to_string());
                 }
                 i = close;
             }
-            word @ ("let" | "const") if pieces.get(i + 1).is_some_and(|p| p.text == name) => {
-                declared = declared.or(Some((word == "const", pieces[i + 1].line)));
+            word @ ("let" | "const") if tokens.get(i + 1).is_some_and(|p| p.text == name) => {
+                declared = declared.or(Some((word == "const", tokens[i + 1].line)));
             }
             _ => {}
         }
@@ -60,5 +60,10 @@ mod tests {
         assert_eq!(found("own", 5, 1), None);
         assert_eq!(found("nowhere", 3, 27), None);
         assert_eq!(outer("fn f() { x", "x", 1, 10), None);
+        // In a template, behind one, and not in a text.
+        let text = "let x = 1; fn f() { `a ${x} } {`; x } let y = \"fn g() {\"; x";
+        assert_eq!(outer(text, "x", 1, 26).map(|o| o.function), Some("f".into()));
+        assert_eq!(outer(text, "x", 1, 35).map(|o| o.function), Some("f".into()));
+        assert_eq!(outer(text, "x", 1, 61), None);
     }
 }

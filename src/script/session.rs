@@ -6,8 +6,10 @@ use super::docs::Docs;
 use super::error::Res;
 use super::explain::explain;
 use super::guard::guarded;
+use super::lexical;
 use super::limits::Limits;
 use super::loader::{Fetch, Loader};
+use super::prompt::LAST;
 use super::recording::Recording;
 use super::report::{Failure, FailureKind, Report};
 use super::settings::Overrides;
@@ -221,8 +223,14 @@ impl Session {
         failure
     }
 
-    /// Does `input` stop in the middle: an open bracket, an open string, half an expression?
+    /// Does `input` stop in the middle: an open bracket, an open string or comment, half an expression?
     pub fn is_incomplete(&self, input: &str) -> bool {
+        // Rhai takes an open comment for one that ends with the text, and wants a function behind what describes one.
+        if lexical::ends_in_block_comment(input) || lexical::ends_with_doc_comment(input) {
+            return true;
+        }
+        // `_` alone is no name to Rhai.
+        let input = &lexical::replaced(input, "_", LAST);
         let Err(error) = self.engine.compile(input) else { return false };
         match error.err_type() {
             ParseErrorType::UnexpectedEOF | ParseErrorType::BadInput(LexError::UnterminatedString) => true,

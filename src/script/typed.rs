@@ -24,7 +24,7 @@ impl Typed {
         let functions: Vec<_> = functions.map(|f| (f.name.to_string(), f.params.len())).collect();
         let expression = functions.is_empty()
             && matches!(ast.statements(), [Stmt::Expr(..) | Stmt::FnCall(..)])
-            && !text.ends_with(';');
+            && lexical::last(text) != Some(";");
         Self { text: text.to_string(), functions, expression, shown: false }
     }
 
@@ -47,13 +47,14 @@ pub fn script(inputs: &[Typed]) -> String {
         if own.is_empty() {
             continue;
         }
-        let used = inputs.get(i + 1).is_some_and(|next| lexical::pieces(&next.text).iter().any(|p| p.text == LAST));
-        let closed = if own.contains("//") { format!("{own}\n") } else { own.to_string() };
+        let used = inputs.get(i + 1).is_some_and(|next| lexical::names(&next.text, LAST));
+        // What is put behind it must not become a part of its comment.
+        let closed = if lexical::ends_in_line_comment(own) { format!("{own}\n") } else { own.to_string() };
         text += &match (input.expression, input.shown, used) {
             (true, true, true) => format!("let {LAST} = {closed};\nprint({LAST});"),
             (true, _, true) => format!("let {LAST} = {closed};"),
             (true, true, false) => format!("print({closed});"),
-            _ if own.ends_with([';', '}']) => own.to_string(),
+            _ if lexical::last(own) == Some(";") || lexical::ends_with_function(own) => own.to_string(),
             _ => format!("{closed};"),
         };
         text.push('\n');
@@ -93,5 +94,28 @@ mod tests {
              // the double\n;\nprint(last_value);\nprint(last_value + 1);\nx + 1;\nfn other() { 1 } x;\n"
         );
         assert!(rhai::Engine::new().run(&text).is_ok());
+    }
+
+    #[test]
+    fn signs_in_strings_and_comments_close_nothing() {
+        for (inputs, wanted) in [
+            (&[("let m = #{ a: 1 }", false), ("m.a", true)][..], "let m = #{ a: 1 };\nprint(m.a);\n"),
+            (&[("let x = 2 // two;", false), ("x", true)], "let x = 2 // two;\n;\nprint(x);\n"),
+            (&[("let x = `;`", false), ("x; // shown", false)], "let x = `;`;\nx; // shown\n"),
+            (
+                &[("\"a//b\"", true), ("`${last_value}`", true)],
+                "let last_value = \"a//b\";\nprint(last_value);\nprint(`${last_value}`);\n",
+            ),
+            (&[("1", true), ("`last_value`", true)], "print(1);\nprint(`last_value`);\n"),
+            (
+                &[("let f = |x| { x }", false), ("for i in 0..2 { f.call(i) }", false), ("1", true)],
+                "let f = |x| { x };\nfor i in 0..2 { f.call(i) };\nprint(1);\n",
+            ),
+            (&[("/// One.\nfn f() { `}` }", false), ("/// Two.\nfn f() { 2 }", false)], "/// Two.\nfn f() { 2 }\n"),
+        ] {
+            let text = saved(inputs);
+            assert_eq!(text.split_once("\n\n").unwrap().1, wanted);
+            assert!(rhai::Engine::new().run(&text).is_ok(), "{text}");
+        }
     }
 }

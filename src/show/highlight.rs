@@ -1,4 +1,6 @@
-//! Colours of what is typed: keywords, strings, numbers, comments, known functions.
+//! Colours of code: keywords, strings, numbers, comments, known functions.
+
+use crate::text::tokens::{Kind, tokens};
 
 const KEYWORDS: [&str; 23] = [
     "let", "const", "fn", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return",
@@ -17,9 +19,9 @@ pub enum Part {
     Other,
 }
 
-/// The line with ANSI colours; `known` tells whether a word is the name of a function.
-pub fn highlight(line: &str, known: impl Fn(&str) -> bool) -> String {
-    painted(line, known, |part, text| match part {
+/// What is typed, with ANSI colours; `known` tells whether a word is the name of a function.
+pub fn highlight(code: &str, known: impl Fn(&str) -> bool) -> String {
+    painted(code, known, |part, text| match part {
         Part::Comment => format!("\x1b[2m{text}\x1b[0m"),
         Part::Text => format!("\x1b[32m{text}\x1b[0m"),
         Part::Number => format!("\x1b[33m{text}\x1b[0m"),
@@ -31,61 +33,36 @@ pub fn highlight(line: &str, known: impl Fn(&str) -> bool) -> String {
 }
 
 /// The code with every part as `paint` has it.
-pub fn painted(line: &str, known: impl Fn(&str) -> bool, paint: impl Fn(Part, &str) -> String) -> String {
+pub fn painted(code: &str, known: impl Fn(&str) -> bool, paint: impl Fn(Part, &str) -> String) -> String {
     let mut out = String::new();
-    let mut rest = line;
-    while let Some(first) = rest.chars().next() {
-        let (length, style) = match first {
-            '/' if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), Part::Comment),
-            '"' | '`' => (string(rest, first), Part::Text),
-            c if c.is_ascii_digit() => (number(rest), Part::Number),
-            c if c.is_alphabetic() || c == '_' => {
-                let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-                let word = &rest[..length];
-                let style = match () {
-                    () if KEYWORDS.contains(&word) => Part::Keyword,
-                    () if rest[length..].starts_with('(') && known(word) => Part::Function,
-                    () => Part::Other,
-                };
-                (length, style)
-            }
-            ':' | '?' if out.is_empty() => (rest.find(char::is_whitespace).unwrap_or(rest.len()), Part::Command),
-            c => (c.len_utf8(), Part::Other),
+    let mut done = 0;
+    // A command of the prompt is no Rhai.
+    if code.starts_with([':', '?']) {
+        done = code.find(char::is_whitespace).unwrap_or(code.len());
+        out += &paint(Part::Command, &code[..done]);
+    }
+    let rest = &code[done..];
+    let mut end = 0;
+    for token in tokens(rest) {
+        let part = match token.kind {
+            Kind::Comment => Part::Comment,
+            Kind::Text | Kind::Continued => Part::Text,
+            Kind::Number => Part::Number,
+            Kind::Word if KEYWORDS.contains(&token.text) => Part::Keyword,
+            Kind::Word if rest[token.end()..].starts_with('(') && known(token.text) => Part::Function,
+            Kind::Word | Kind::Sign => Part::Other,
         };
-        let (part, after) = rest.split_at(length);
-        out += &paint(style, part);
-        rest = after;
+        for (part, text) in [(Part::Other, &rest[end..token.start]), (part, token.text)] {
+            if !text.is_empty() {
+                out += &paint(part, text);
+            }
+        }
+        end = token.end();
+    }
+    if end < rest.len() {
+        out += &paint(Part::Other, &rest[end..]);
     }
     out
-}
-
-/// The length of the string that `text` begins with, to its end if it is not closed.
-fn string(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (i, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quote == '"' => escaped = true,
-            c if c == quote => return i + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// The length of a number; of `1..5` only the 1.
-fn number(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let exponent_sign = matches!(bytes[i], b'+' | b'-') && i > 0 && matches!(bytes[i - 1], b'e' | b'E');
-        let point = bytes[i] == b'.' && bytes.get(i + 1).is_some_and(u8::is_ascii_digit);
-        if !(bytes[i].is_ascii_alphanumeric() || bytes[i] == b'_' || point || exponent_sign) {
-            break;
-        }
-        i += 1;
-    }
-    i
 }
 
 #[cfg(test)]
@@ -96,11 +73,7 @@ mod tests {
     fn nothing_but_colours_is_added() {
         let line = "let a = conv2d(1e-3, \"x\\\"y\") + foo(2..5) // ä\n`z`";
         let painted = highlight(line, |word| word == "conv2d");
-        let mut plain = painted.clone();
-        for code in ["\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[36m", "\x1b[0m"] {
-            plain = plain.replace(code, "");
-        }
-        assert_eq!(plain, line);
+        assert_eq!(plain(&painted), line);
         for part in [
             "\x1b[35mlet\x1b[0m",
             "\x1b[36mconv2d\x1b[0m",
@@ -111,5 +84,44 @@ mod tests {
         ] {
             assert!(painted.contains(part), "{part}: {painted:?}");
         }
+    }
+
+    fn plain(painted: &str) -> String {
+        let codes = ["\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[36m", "\x1b[0m"];
+        codes.iter().fold(painted.to_string(), |text, code| text.replace(code, ""))
+    }
+
+    /// The parts of a kind.
+    fn parts(code: &str, wanted: Part) -> String {
+        let paint = |part: Part, text: &str| if part == wanted { format!("{text}\n") } else { String::new() };
+        painted(code, |word| word == "f", paint).trim_end().to_string()
+    }
+
+    #[test]
+    fn strings_and_comments_have_their_colour_to_their_end() {
+        for (code, text) in [
+            (r##"let a = #"x " y"# + b"##, r##"#"x " y"#"##),
+            ("f('\"') + a", "'\"'"),
+            ("`a ${b + `c`} d` + e", "`a $\n`c`\n d`"),
+            ("\"a \\\n let b\" + c", "\"a \\\n let b\""),
+            ("f(\"let a", "\"let a"),
+            ("f(`a\n let", "`a\n let"),
+            (":time f(\"a\")", "\"a\""),
+        ] {
+            assert_eq!(parts(code, Part::Text), text);
+            assert_eq!(plain(&highlight(code, |word| word == "f")), code);
+        }
+        assert_eq!(
+            parts("a /* let /* \" */ 1 */ + 1\n/// x\n//! y", Part::Comment),
+            "/* let /* \" */ 1 */\n/// x\n//! y"
+        );
+        assert_eq!(parts("a /* let\n b", Part::Comment), "/* let\n b");
+        assert_eq!(parts("1_000 + 0xff - 1..=2 + a1 + 2.max(3)", Part::Number), "1_000\n0xff\n1\n2\n2\n3");
+        assert_eq!(parts("f(1) + `${f(2)}` + \"f(\" + f // f(", Part::Function), "f\nf");
+        assert_eq!(parts("let a = `let ${if b { 1 }}`;", Part::Keyword), "let\nif");
+        assert_eq!(
+            [parts(":load a.rhai", Part::Command), parts("?f", Part::Command), parts("a ? b", Part::Command)],
+            [":load", "?f", ""]
+        );
     }
 }

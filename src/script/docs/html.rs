@@ -183,8 +183,8 @@ impl Site<'_> {
             };
             format!("<span class=\"{class}\">{}</span>", escaped(text))
         };
-        let lines: Vec<String> = text.lines().map(|line| painted(line, known, paint)).collect();
-        format!("<pre><code>{}</code></pre>\n", lines.join("\n"))
+        let text = text.lines().collect::<Vec<_>>().join("\n");
+        format!("<pre><code>{}</code></pre>\n", painted(&text, known, paint))
     }
 
     fn markdown(&self, text: &str) -> String {

@@ -18,12 +18,13 @@
 //! description. In a module, functions of one name do.
 
 use super::page::{Choice, Entry, Form, Kind, Page};
+use crate::script::lexical;
 
 const LABELS: [&str; 5] = ["Options:", "Shapes:", "Values:", "Errors:", "Example:"];
 
 /// The page that `text` holds.
 pub fn parse(name: &str, text: &str) -> Page {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = lexical::lines(text);
     let mut page = Page { name: name.to_string(), about: vec![], entries: vec![] };
     let mut comment: Vec<&str> = vec![];
     let mut about: Vec<&str> = vec![];
@@ -254,5 +255,13 @@ op -(Tensor) -> Tensor;
         assert_eq!(page.entries[0].example, "f(1, 2)\n\nf(3, 4)");
         assert_eq!(page.entries[0].code, [2..3, 9..12]);
         assert_eq!(page.entries[1].lacks().len(), 4);
+    }
+
+    #[test]
+    fn what_looks_like_a_function_in_a_string_or_a_comment_is_none() {
+        let text = "/*\nfn old() { 1 }\n*/\n/// One.\nfn f() {\n    `\n}\nfn g() { 1 }\n`\n}\nfn h() { 1 }\n";
+        let page = parse("m", text);
+        assert_eq!(page.entries.iter().map(Entry::names).collect::<Vec<_>>(), [["f"], ["h"]]);
+        assert_eq!(page.entries[0].code.first(), Some(&(5..11)));
     }
 }
