@@ -11,6 +11,8 @@ mod git;
 pub mod kept;
 mod lock;
 mod metrics;
+pub mod names;
+pub mod outcome;
 mod overhead;
 pub mod pack;
 mod parquet;

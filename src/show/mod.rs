@@ -1,6 +1,7 @@
 //! How things look to a person: the screen's width and colours, distributions, curves and pictures drawn in text, plots in
 //! files. Knows nothing of scripts.
 
+mod axis;
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
@@ -9,6 +10,7 @@ pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod screen;
+mod shapes;
 pub mod table;
 
 pub use curve::{Series, curve};
