@@ -69,7 +69,7 @@ fn a_sweep_has_a_page_with_its_plan_means_plots_and_points() {
         "<dt>lr</dt><dd>1e-2</dd>",
         "<dt>seeds</dt><dd>0, 1</dd>",
         // What varies is a column, what does not is none; the best mean is marked.
-        "<tr><th>a</th><th>note</th><th>seeds</th><th>clean (&lt;u&gt;net&lt;/u&gt;, eps 0.1)</th>",
+        "<tr><th>a</th><th>note</th><th>seeds</th><th>clean (eps 0.1, &lt;u&gt;net&lt;/u&gt;)</th>",
         "<td>plain</td><td>2</td><td>25.50 ± 0.71 %</td><td>0.5 ± 0</td>",
         "<td>plain</td><td>2</td><td><mark>50.50 ± 0.71 %</mark></td><td><mark>0.25 ± 0</mark></td>",
         "<td>3</td><td>plain</td><td>0</td><td>–</td>",
@@ -85,7 +85,7 @@ fn a_sweep_has_a_page_with_its_plan_means_plots_and_points() {
     assert!(folder.path().join("s/point-01/report.html").is_file(), "links lead somewhere");
     // A plot for each result over the numeric setting, curves of all points, also of those that failed.
     for (file, series, drawn) in [
-        ("clean_u_net_u_eps_0.1_by_a", 2, "circle"),
+        ("clean_eps_0.1_u_net_u_by_a", 2, "circle"),
         ("curve_loss", 6, "polyline"),
         ("curve_val_certified_0.1", 6, "polyline"),
     ] {
@@ -158,7 +158,7 @@ fn runs_are_compared_on_a_page_in_per_cent_with_their_curves() {
     let told = folder.run(&["compare", "one", "two", "--html", "c.html"]);
     ends(&told, 0);
     let cells = |line: &str| line.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect::<Vec<_>>().join("|");
-    assert!(told.lines().any(|line| cells(line) == "clean (<u>net</u>, eps 0.1)|25.00 %|50.00 %"), "{told}");
+    assert!(told.lines().any(|line| cells(line) == "clean (eps 0.1, <u>net</u>)|25.00 %|50.00 %"), "{told}");
     let page = read(&folder, "c.html");
     harmless(&page);
     for text in [

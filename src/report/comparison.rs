@@ -32,7 +32,7 @@ pub fn comparison(runs: &[Kept]) -> Result<String, String> {
         [] => "<p>No results and no epochs to compare.</p>\n".into(),
         results => format!(
             "{}<p class=\"note\">Marked is the best of a line: the lowest of losses, errors, bounds and times, the highest of \
-             anything else.</p>\n",
+             anything else; of learning rates and the like, none.</p>\n",
             cells(&head("result"), &results.iter().map(marked).collect::<Vec<_>>(), "numbers")
         ),
     };

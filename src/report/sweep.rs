@@ -13,6 +13,7 @@ use crate::run::sweep::{Set, Sweep};
 use crate::run::{Kept, duration};
 use crate::show::escaped;
 use crate::show::plot::{Plot, TOLD_APART};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,28 +99,25 @@ fn means(sweep: &Sweep, outcomes: &[Outcome]) -> String {
         return "<p>No point has come to a result.</p>\n".into();
     }
     let varying = sweep.varying();
-    let mut sets: Vec<&Set> = vec![];
-    for outcome in outcomes {
-        if !sets.contains(&&outcome.point.set) {
-            sets.push(&outcome.point.set);
-        }
-    }
+    // The seeds of a combination follow each other.
+    let sets: Vec<&[Outcome]> = outcomes.chunk_by(|a, b| a.point.set == b.point.set).collect();
+    let of: HashMap<(&str, &Set), &Spread> = found.iter().map(|one| ((one.result.as_str(), &one.set), one)).collect();
     let columns: Vec<Vec<Cell>> = names
         .iter()
         .map(|name| {
-            let of = |set: &Set| found.iter().find(|spread| spread.result == *name && spread.set == *set);
-            let own: Vec<Option<&Spread>> = sets.iter().map(|set| of(set)).collect();
+            let own: Vec<Option<&Spread>> =
+                sets.iter().map(|set| of.get(&(*name, &set[0].point.set)).copied()).collect();
             let marks = best(name, &own.iter().map(|spread| spread.map(|spread| spread.mean)).collect::<Vec<_>>());
             let cell = |spread: &Option<&Spread>| spread.map_or("–".into(), mean);
             own.iter().map(cell).zip(marks).map(|(text, best)| Cell { best, ..text.into() }).collect()
         })
         .collect();
-    let seeds = |set: &Set| outcomes.iter().filter(|o| o.point.set == *set && o.is_finished()).count().to_string();
+    let seeds = |set: &[Outcome]| set.iter().filter(|outcome| outcome.is_finished()).count().to_string();
     let keys = varying.iter().map(|at| sweep.settings[*at].0.clone());
     let head: Vec<String> =
         keys.chain(["seeds".to_string()]).chain(names.iter().map(|name| name.to_string())).collect();
-    let row = |(i, set): (usize, &&Set)| {
-        let values = varying.iter().map(|at| set[*at].1.as_str().into());
+    let row = |(i, set): (usize, &&[Outcome])| {
+        let values = varying.iter().map(|at| set[0].point.set[*at].1.as_str().into());
         values.chain([seeds(set).into()]).chain(columns.iter().map(|column| column[i].clone())).collect()
     };
     let rows: Vec<Vec<Cell>> = sets.iter().enumerate().map(row).collect();
@@ -129,7 +127,7 @@ fn means(sweep: &Sweep, outcomes: &[Outcome]) -> String {
         if meaning.is_empty() { String::new() } else { format!("<div class=\"meaning\">{}</div>\n", list(&meaning)) };
     format!(
         "{}<p class=\"note\">Mean ± standard deviation over the seeds of the points that are finished. Marked is the best mean of \
-         a result: the lowest of losses, errors, bounds and times, the highest of anything else.</p>\n{meaning}",
+         a result: the lowest of losses, errors, bounds and times, the highest of anything else; of learning rates and the like, none.</p>\n{meaning}",
         cells(&head, &rows, "numbers results")
     )
 }

@@ -1,7 +1,6 @@
 //! What the points of a sweep came to: a row for each in `sweep.csv`, mean and spread over the seeds in `summary.csv`.
 
 use super::csv::csv;
-use super::format::ORDER;
 use super::kept::Kept;
 use super::names::is_share;
 use super::run_json::{self, Status};
@@ -12,6 +11,12 @@ use std::path::Path;
 pub const POINTS: &str = "sweep.csv";
 /// The file with means and spreads.
 pub const SUMMARY: &str = "summary.csv";
+
+/// The order of results; others follow.
+const FIRST: [&str; 4] = ["clean", "accuracy", "pgd", "certified"];
+
+/// So many rows of epochs are kept in memory for all points together; those of longer curves are thinned.
+const ROWS: usize = 200_000;
 
 /// A point and what has become of it.
 #[derive(Debug)]
@@ -28,8 +33,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What has become of `point` in the folder of a sweep.
-    fn of(point: Point, sweep: &Path) -> Self {
+    /// What has become of `point` in the folder of a sweep. Keeps about `most` rows of its epochs.
+    fn of(point: Point, sweep: &Path, most: usize) -> Self {
         let folder = point.folder(sweep);
         let said = last_error(&folder.with_extension("txt"));
         if !folder.join(run_json::FILE).is_file() {
@@ -39,10 +44,11 @@ impl Outcome {
         }
         match Kept::open(&folder) {
             Err(damaged) => Self { point, status: "damaged".into(), run: None, results: vec![], said: Some(damaged) },
-            Ok(run) => {
+            Ok(mut run) => {
                 let results = if run.record.status == Status::Finished { run.results() } else { vec![] };
                 // What was said before the point went on is over.
                 let said = said.filter(|_| run.record.status == Status::Failed);
+                run.epochs = thinned(run.epochs, most);
                 Self { point, status: run.status(), results, said, run: Some(run) }
             }
         }
@@ -61,7 +67,16 @@ impl Outcome {
 
 /// What has become of every point of the sweep in `folder`.
 pub fn outcomes(sweep: &Sweep, folder: &Path) -> Result<Vec<Outcome>, String> {
-    Ok(sweep.points()?.into_iter().map(|point| Outcome::of(point, folder)).collect())
+    let points = sweep.points()?;
+    let most = ROWS / points.len().max(1);
+    Ok(points.into_iter().map(|point| Outcome::of(point, folder, most)).collect())
+}
+
+/// At most about `most` of the rows, the last among them.
+fn thinned<T>(rows: Vec<T>, most: usize) -> Vec<T> {
+    let every = rows.len().div_ceil(most.max(1)).max(1);
+    let last = rows.len().saturating_sub(1);
+    rows.into_iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).map(|(_, row)| row).collect()
 }
 
 /// The last error in the text of what a point printed.
@@ -71,7 +86,7 @@ pub fn last_error(log: &Path) -> Option<String> {
     text.lines().rev().find(|line| line.starts_with("error: ")).map(String::from)
 }
 
-/// The names of all results: accuracies as everywhere, others in the order in which they turn up.
+/// The names of all results: accuracies, then others in the order in which they turn up.
 pub fn result_names(outcomes: &[Outcome]) -> Vec<&str> {
     let mut names: Vec<&str> = vec![];
     for (name, _) in outcomes.iter().flat_map(|outcome| &outcome.results) {
@@ -79,9 +94,8 @@ pub fn result_names(outcomes: &[Outcome]) -> Vec<&str> {
             names.push(name);
         }
     }
-    names.sort_by_key(|name| {
-        ORDER.iter().position(|known| name.split(" (").next() == Some(known)).unwrap_or(ORDER.len())
-    });
+    let place = |name: &str| FIRST.iter().position(|known| name.split(" (").next() == Some(known));
+    names.sort_by_key(|name| place(name).unwrap_or(FIRST.len()));
     names
 }
 
@@ -196,6 +210,13 @@ mod tests {
         let found = &of(&[1.0, 2.0, 3.0])[0];
         assert_eq!((found.mean, found.spread, found.seeds, found.is_share), (2.0, Some(1.0), 3, false));
         assert_eq!((of(&[0.5])[0].spread, of(&[0.5])[0].is_share), (None, true));
+    }
+
+    #[test]
+    fn many_rows_are_thinned_and_few_are_not() {
+        assert_eq!(thinned((0..10).collect(), 4), [0, 3, 6, 9]);
+        assert_eq!(thinned((0..11).collect(), 4), [0, 3, 6, 9, 10]);
+        assert_eq!((thinned(vec![1, 2], 4), thinned(vec![0; 0], 0)), (vec![1, 2], vec![]));
     }
 
     #[test]

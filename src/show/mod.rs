@@ -6,7 +6,6 @@ pub mod curve;
 pub mod distribution;
 pub mod highlight;
 mod html;
-pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod screen;
