@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// As many plots are seen at once; the others are folded up.
-const SHOWN: usize = 12;
+const SHOWN: usize = 24;
 
 /// All plots, with the names of their files.
 pub fn plots(sweep: &Sweep, outcomes: &[Outcome]) -> Vec<(String, Plot)> {
