@@ -101,6 +101,49 @@ fn a_certified_method_logs_bounds_losses_and_varying_neurons() {
     }
 }
 
+/// Names as people choose them. None of them is a kind that the report knows by heart, all are drawn.
+#[test]
+fn every_number_that_was_logged_is_drawn_and_shares_are_in_per_cent() {
+    let script = r#"
+for epoch in run.epochs(2, "net") {
+    run.log(#{ "val/certified 0.1": 0.25, "certified@36/255": 0.125, val_acc: 0.5, "validation/clean accuracy": 0.75, lr: 1e-3,
+               my_metric: 12.5 + epoch, "grad/conv": 0.5, "grad/linear": 0.75, "../<b>": 1e6, "test_loss": 0.5 });
+}
+"#;
+    let folder = Folder::new(&[("main.rhai", script)]);
+    let output = folder.run(&["run", "main.rhai", "--into", "run"]);
+    ends(&output, 0);
+    assert!(output.contains("certified@36/255 12.5 % (estimate)") && output.contains("val_acc 50.0 %"), "{output}");
+    let mut files: Vec<String> = std::fs::read_dir(folder.path().join("run/plots"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["accuracies.svg", "b.svg", "grad.svg", "losses.svg", "lr.svg", "my_metric.svg"]);
+    let page = read(&folder, "run/report.html");
+    let plot = |file: &str| read(&folder, &format!("run/plots/{file}.svg"));
+    for (file, names) in [
+        ("accuracies", &["certified@36/255", "val_acc", "val certified 0.1", "validation clean accuracy"][..]),
+        ("grad", &["conv", "linear"]),
+        ("losses", &["test_loss"]),
+        ("lr", &["lr", "0.001"]),
+        ("my_metric", &["my_metric"]),
+        ("b", &["&lt;b&gt;"]),
+    ] {
+        for name in names {
+            assert!(plot(file).lines().any(|line| line.trim().ends_with(name)), "{name} in {file}");
+            assert!(page.lines().any(|line| line.trim().ends_with(name)), "{name} on the page");
+        }
+    }
+    for cells in ["<td>val/certified 0.1</td><td>25.0 %</td>", "<td>certified@36/255</td><td>12.5 %</td>"] {
+        assert!(page.contains(cells), "{cells}");
+    }
+    assert!(page.contains("<td>lr</td><td>0.001</td>") && !page.contains("<b>&quot;"), "{page}");
+    assert!(read(&folder, "run/metrics.csv").contains(",0.125,"), "files keep shares");
+    let listed = folder.run(&["runs", "."]);
+    assert!(listed.contains("75.0 %     25.0 %"), "the last of a kind: {listed}");
+}
+
 #[test]
 fn a_run_that_failed_or_was_killed_has_a_page_too() {
     let folder = folder();

@@ -104,7 +104,7 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
-    /// Write what a person reads about a run: plots and report.html, one file for any browser, in the run's folder.
+    /// Write what a person reads about a run or a sweep: plots and report.html, one file for any browser, in its folder.
     Report(ReportArguments),
     /// Data sets: what is there, fetching, checking, showing.
     Data {
@@ -270,10 +270,10 @@ pub struct SweepArguments {
     pub permissions: Permissions,
 }
 
-/// Which run, and where its report goes.
+/// Which run or sweep, and where its report goes.
 #[derive(Args, Clone, Debug)]
 pub struct ReportArguments {
-    /// The run's folder. The run may be under way, or may have been killed.
+    /// The folder of the run or the sweep, which may be under way, or may have been killed.
     pub run: PathBuf,
     /// Write the page to this file only, and leave the folder as it is.
     #[arg(long, value_name = "FILE")]

@@ -2,10 +2,12 @@
 
 use crate::compute::files;
 use crate::repl::terminal;
+use crate::report;
 use crate::run::duration;
 use crate::run::kept::{Kept, Line, compare as lines};
+use crate::run::names::{is_certified, is_clean, is_share, per_cent};
 use crate::script::output;
-use crate::show::{page, table};
+use crate::show::table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,24 +25,25 @@ pub fn list(folder: &Path) -> Result<(), String> {
         output::line(&format!("no runs in {}", folder.display()));
         return Ok(());
     }
-    let head = ["run", "status", "epoch", "time", "clean %", "certified %"].map(String::from);
+    let head = ["run", "status", "epoch", "time", "clean", "certified"].map(String::from);
+    let shares = |run: &Kept| [last(run, "clean", is_clean), last(run, "certified", is_certified)];
     let row = |run: &Kept| {
         let epoch = run.epoch().map_or(String::new(), |(label, epoch)| format!("{label} {epoch}").trim().to_string());
         let time = duration(Duration::from_secs_f64(run.record.seconds.max(0.0)));
         let path = run.path.display().to_string();
-        [vec![path, run.status(), epoch, time], ["clean", "certified"].map(|name| last(run, name)).to_vec()].concat()
+        [vec![path, run.status(), epoch, time], shares(run).to_vec()].concat()
     };
     show(&head, &runs.iter().map(row).collect::<Vec<_>>());
     Ok(())
 }
 
-/// The share called `name` among what the run stated last, in per cent.
-fn last(run: &Kept, name: &str) -> String {
-    let is =
-        |found: &str| found == name || found.starts_with(&format!("{name} (")) || found.ends_with(&format!(" {name}"));
+/// The last share called `name` among what the run stated or logged, else the last of its kind.
+fn last(run: &Kept, name: &str, is_kind: fn(&str) -> bool) -> String {
     let results = run.results();
-    let found = results.iter().rev().find(|(found, _)| is(found));
-    found.map_or("-".into(), |(_, share)| format!("{:.1}", 100.0 * share))
+    let shares = || results.iter().rev().filter(|(found, value)| is_share(found, &[*value]));
+    let exact = shares().find(|(found, _)| found == name || found.starts_with(&format!("{name} (")));
+    let found = exact.or_else(|| shares().find(|(found, _)| is_kind(found)));
+    found.map_or("-".into(), |(_, share)| per_cent(*share, 1))
 }
 
 /// Show in what `paths` differ, and write it as a page to `html` if that is wanted.
@@ -66,13 +69,7 @@ pub fn compare(paths: &[PathBuf], html: Option<&Path>) -> Result<(), String> {
         show(&head("result"), &rows(&results));
     }
     if let Some(path) = html {
-        let title = format!("{} runs compared", runs.len());
-        let body = format!(
-            "<h2>What differs</h2>\n{}<h2>Results</h2>\n{}",
-            page::table(&head("setting"), &stood),
-            page::table(&head("result"), &rows(&results))
-        );
-        files::replace(path, page::page(&title, &body).as_bytes())
+        files::replace(path, report::comparison(&runs)?.as_bytes())
             .map_err(|e| format!("compare: {}: {e}", path.display()))?;
         output::line(&format!("written: {}", path.display()));
     }

@@ -1,13 +1,16 @@
 //! `workbench sweep`: every point is a `workbench run` in a process of its own, so that one that fails takes no other along;
-//! resumable as a whole; mean and spread over the seeds at the end.
+//! resumable as a whole; mean and spread over the seeds, tables and a page at the end.
 
 use super::arguments::{HostArguments, SweepArguments};
 use super::{end, signals};
 use crate::compute::{interrupt, threads};
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
-use crate::run::sweep::{Point, Spread, Sweep, spreads};
-use crate::run::{RunFolder, csv, duration};
+use crate::report;
+use crate::run::names::{number, per_cent};
+use crate::run::outcome::{Outcome, POINTS, SUMMARY, Spread, last_error, outcomes, spreads};
+use crate::run::sweep::{Point, Sweep};
+use crate::run::{RunFolder, duration};
 use crate::script::output;
 use crate::script::report::{Failure, FailureKind};
 use crate::show::table;
@@ -29,15 +32,21 @@ pub fn run(what: &SweepArguments, host: HostArguments) -> Result<ExitCode, Strin
     let wanted: Vec<&Point> = points.iter().filter(|point| !point.is_finished(&folder)).collect();
     output::line(&format!("{}: {} points, {} to run", folder.display(), points.len(), wanted.len()));
     let failed = all(&sweep, &wanted, &folder, what, &host)?;
-    let told = tell(&spreads(&points, &folder), &folder);
-    let finished = points.iter().filter(|point| point.is_finished(&folder)).count();
+    let outcomes = outcomes(&sweep, &folder)?;
+    tell(&sweep, &outcomes);
+    let written = report::write_sweep(&sweep, &outcomes, &folder);
+    if written.is_ok() {
+        let file = |name: &str| folder.join(name).display().to_string();
+        output::line(&format!("written: {}, {}, {}", file(report::FILE), file(POINTS), file(SUMMARY)));
+    }
+    let finished = outcomes.iter().filter(|outcome| outcome.is_finished()).count();
     output::line(&format!("{finished} of {} points finished, {}", points.len(), duration(begun.elapsed())));
     let again = format!("workbench sweep --resume {}", folder.display());
     if interrupt::requested() {
         terminal::complain(&format!("interrupted; go on with: {again}"));
         return Ok(end(Err(Failure { kind: FailureKind::Interrupted, reports: vec![] })));
     }
-    told?;
+    written?;
     if failed > 0 {
         let message = format!("{failed} points failed; what each said is in its .txt file; once mended: {again}");
         return Ok(end(Err(Failure::bare(message))));
@@ -158,7 +167,8 @@ fn all(
                     let took = duration(job.begun.elapsed());
                     output::line(&format!("{}  {how}, {took}  {}", job.point.name, job.point.describe()));
                     if how == "failed" {
-                        why(&job.point.folder(folder).with_extension("txt")).iter().for_each(|line| output::line(line));
+                        let said = last_error(&job.point.folder(folder).with_extension("txt"));
+                        said.iter().for_each(|line| output::line(&format!("    {line}")));
                     }
                 }
             }
@@ -199,12 +209,6 @@ fn begin(sweep: &Sweep, point: &Point, folder: &Path, host: &HostArguments) -> R
     command.spawn().map_err(failed)
 }
 
-/// The last error that a point has told.
-fn why(log: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(log).ok()?;
-    text.lines().rev().find(|line| line.starts_with("error: ")).map(|line| format!("    {line}"))
-}
-
 /// Ask a run to stop.
 fn stop(child: &mut Child) {
     #[cfg(unix)]
@@ -216,36 +220,27 @@ fn stop(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The table of means and spreads; all of it as sweep.csv.
-fn tell(found: &[Spread], folder: &Path) -> Result<(), String> {
-    let Some(first) = found.first() else { return Ok(()) };
-    let mut sorted: Vec<&Spread> = vec![];
-    for spread in found {
-        if !sorted.iter().any(|s| s.result == spread.result) {
-            sorted.extend(found.iter().filter(|s| s.result == spread.result));
-        }
+/// The table of means and spreads.
+fn tell(sweep: &Sweep, outcomes: &[Outcome]) {
+    let found = spreads(outcomes);
+    if found.is_empty() {
+        return;
     }
-    let varies = |at: usize| found.iter().any(|spread| spread.set[at].1 != first.set[at].1);
-    let all: Vec<usize> = (0..first.set.len()).collect();
-    let varying: Vec<usize> = all.iter().copied().filter(|at| varies(*at)).collect();
-    let head = |keys: &[usize]| {
-        let keys = keys.iter().map(|at| first.set[*at].0.clone()).collect();
-        [vec!["result".to_string()], keys, ["mean", "spread", "seeds"].map(String::from).to_vec()].concat()
+    let varying = sweep.varying();
+    let keys = varying.iter().map(|at| sweep.settings[*at].0.clone()).collect();
+    let head = [vec!["result".to_string()], keys, ["mean", "spread", "seeds"].map(String::from).to_vec()].concat();
+    let row = |one: &Spread| {
+        let text = |x: f64| if one.is_share { per_cent(x, 2) } else { number(x) };
+        let values = varying.iter().map(|at| one.set[*at].1.clone()).collect();
+        let numbers = [text(one.mean), one.spread.map_or("-".into(), text), one.seeds.to_string()];
+        [vec![one.result.clone()], values, numbers.to_vec()].concat()
     };
-    let row = |spread: &Spread, keys: &[usize], number: &dyn Fn(f64) -> String| {
-        let values = keys.iter().map(|at| spread.set[*at].1.clone()).collect();
-        let deviation = spread.spread.map_or("-".into(), number);
-        [vec![spread.result.clone()], values, vec![number(spread.mean), deviation, spread.seeds.to_string()]].concat()
-    };
-    let is_zero = |result: &str| found.iter().filter(|s| s.result == result).all(|s| s.mean == 0.0);
-    let (zero, shown): (Vec<&Spread>, Vec<&Spread>) = sorted.iter().partition(|spread| is_zero(&spread.result));
-    let rows: Vec<_> = shown.iter().map(|spread| row(spread, &varying, &|x| format!("{x:.4}"))).collect();
+    let is_zero = |result: &str| found.iter().filter(|one| one.result == result).all(|one| one.mean == 0.0);
+    let (zero, shown): (Vec<&Spread>, Vec<&Spread>) = found.iter().partition(|one| is_zero(&one.result));
     output::line("");
-    table(&head(&varying), &rows, terminal::screen()).iter().for_each(|line| output::line(line));
-    let note = if zero.is_empty() { "" } else { "; results that are 0 everywhere are in sweep.csv only" };
+    table(&head, &shown.into_iter().map(row).collect::<Vec<_>>(), terminal::screen())
+        .iter()
+        .for_each(|line| output::line(line));
+    let note = if zero.is_empty() { "" } else { "; results that are 0 everywhere are in summary.csv only" };
     output::line(&format!("spread: standard deviation over the seeds{note}"));
-    let exact: Vec<_> = sorted.iter().map(|spread| row(spread, &all, &|x| x.to_string())).collect();
-    csv(&folder.join("sweep.csv"), &head(&all), &exact)?;
-    output::line(&format!("written: {}", folder.join("sweep.csv").display()));
-    Ok(())
 }

@@ -1,102 +1,88 @@
-//! The plots of a run, from the means over its epochs: losses, accuracies, local and global bound, shares of varying neurons;
-//! as in Figures 2 and 3 of Huang et al. 2021. One curve for each loop and metric; what was never logged has none.
+//! The plots of a run, from the means over its epochs: losses, accuracies, local and global bound, shares of varying neurons,
+//! as in Figures 2 and 3 of Huang et al. 2021, then all else that was logged. One curve for each loop and metric.
 
-use super::words::is_share;
+use super::groups::{Group, Metric, groups, named};
 use crate::show::Series;
-use crate::show::plot::{Drawing, Plot};
+use crate::show::plot::{Drawing, Plot, TOLD_APART};
 use serde_json::{Map, Value};
 
-type Rows = [Map<String, Value>];
+/// The means over the epochs of a run.
+pub type Rows = [Map<String, Value>];
 
-/// One plot: its file, what it shows, its y axis, is that logarithmic, and the name of a metric's curve, if it belongs here.
-struct Kind {
-    file: &'static str,
-    title: &'static str,
-    y_label: &'static str,
-    log_y: bool,
-    curve: fn(&str) -> Option<String>,
-}
-
-const KINDS: [Kind; 5] = [
-    Kind { file: "losses", title: "Loss", y_label: "loss", log_y: false, curve: loss },
-    Kind {
-        file: "accuracies",
-        title: "Accuracy (certified: estimate)",
-        y_label: "% of the images",
-        log_y: false,
-        curve: accuracy,
-    },
-    Kind { file: "bounds", title: "Lipschitz bound (estimate)", y_label: "bound", log_y: true, curve: bound },
-    Kind { file: "varying", title: "Neurons that vary", y_label: "% of all", log_y: false, curve: varying },
-    Kind { file: "varying_layers", title: "Neurons that vary, by layer", y_label: "%", log_y: false, curve: layer },
-];
-
-fn loss(metric: &str) -> Option<String> {
-    if metric == "loss" { Some("trained on".into()) } else { metric.strip_prefix("loss/").map(String::from) }
-}
-
-fn accuracy(metric: &str) -> Option<String> {
-    let is = is_share(metric) && !metric.starts_with("varying/");
-    is.then(|| metric.replace('/', " "))
-}
-
-fn bound(metric: &str) -> Option<String> {
-    metric.strip_prefix("bound/").map(String::from)
-}
-
-fn varying(metric: &str) -> Option<String> {
-    (metric == "varying/all").then(|| "all layers".into())
-}
-
-fn layer(metric: &str) -> Option<String> {
-    metric.strip_prefix("varying/").filter(|name| *name != "all").map(String::from)
-}
+/// The size of a plot without its names: small, so that its letters can be read on a narrow screen.
+pub const SIZE: (u32, u32) = (470, 300);
 
 /// The plots that have something to show, with the names of their files.
-pub fn plots(rows: &Rows) -> Vec<(&'static str, Plot)> {
-    KINDS.iter().filter_map(|kind| Some((kind.file, plot(rows, kind)?))).collect()
+pub fn plots(rows: &Rows) -> Vec<(String, Plot)> {
+    let loops = in_order(rows.iter().map(label));
+    let mut metrics = in_order(rows.iter().flat_map(|row| names(row)));
+    // Layer 10 behind layer 9.
+    metrics.sort_by_key(|metric| (metric.chars().filter(char::is_ascii_digit).count(), metric.to_string()));
+    let values = |name: &&str| rows.iter().filter_map(|row| number(row, name)).collect();
+    let metrics: Vec<Metric> =
+        metrics.iter().map(|name| Metric { name: (*name).into(), values: values(name) }).collect();
+    named(groups(&metrics).iter().flat_map(|group| parts(group, series(rows, &loops, group))))
 }
 
-fn plot(rows: &Rows, kind: &Kind) -> Option<Plot> {
-    let loops = in_order(rows.iter().map(label));
+/// The curves of one group, loop by loop.
+fn series(rows: &Rows, loops: &[&str], group: &Group) -> Vec<Series> {
     let mut series = vec![];
-    for name in &loops {
-        let own: Vec<_> = rows.iter().filter(|row| label(row) == *name).collect();
-        let mut metrics = in_order(own.iter().flat_map(|row| row.keys().map(String::as_str)));
-        // Layer 10 behind layer 9.
-        metrics.sort_by_key(|metric| (metric.chars().filter(char::is_ascii_digit).count(), metric.to_string()));
-        for metric in metrics {
-            let Some(curve) = (kind.curve)(metric) else { continue };
-            let scale = if is_share(metric) { 100.0 } else { 1.0 };
-            let point = |row: &&Map<String, Value>| Some((number(row, "epoch")?, scale * number(row, metric)?));
-            let points: Vec<_> = own.iter().filter_map(point).filter(|p| !kind.log_y || p.1 > 0.0).collect();
+    for name in loops {
+        for (metric, curve) in &group.metrics {
+            let scale = if group.shares { 100.0 } else { 1.0 };
+            let own = rows.iter().filter(|row| label(row) == *name);
+            let points = own.filter_map(|row| Some((number(row, "epoch")?, scale * number(row, metric)?)));
+            let points: Vec<_> = points.filter(|p| !group.log_y || p.1 > 0.0).collect();
             if !points.is_empty() {
-                let name = if loops.len() > 1 { format!("{name}: {curve}") } else { curve };
+                let name = if loops.len() > 1 { format!("{name}: {curve}") } else { curve.clone() };
                 series.push(Series { name: name.trim_start_matches(": ").into(), points });
             }
         }
     }
-    (!series.is_empty()).then(|| Plot {
-        title: kind.title.into(),
-        x_label: "epoch".into(),
-        y_label: kind.y_label.into(),
-        log_y: kind.log_y,
-        drawing: Drawing::Line,
-        size: (620, 340),
-        names_beside: true,
-        series,
-    })
+    series
 }
 
-fn number(row: &Map<String, Value>, key: &str) -> Option<f64> {
+/// One plot, or several where there are more curves than colours.
+fn parts(group: &Group, series: Vec<Series>) -> Vec<(String, Plot)> {
+    let count = series.len().div_ceil(TOLD_APART);
+    let part = |(i, series): (usize, &[Series])| {
+        let (file, title) = match i {
+            0 if count == 1 => (group.file.clone(), group.title.clone()),
+            i => (group.file.clone(), format!("{}, {} of {count}", group.title, i + 1)),
+        };
+        let plot = Plot {
+            title,
+            x_label: "epoch".into(),
+            y_label: group.y_label.into(),
+            log_x: false,
+            log_y: group.log_y,
+            drawing: Drawing::Line,
+            size: SIZE,
+            names_below: true,
+            series: series.to_vec(),
+        };
+        (file, plot)
+    };
+    series.chunks(TOLD_APART).enumerate().map(part).collect()
+}
+
+/// The names of the metrics in a row.
+pub fn names(row: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let logged = row.iter().filter(|(name, value)| !crate::run::RESERVED.contains(&name.as_str()) && value.is_number());
+    logged.map(|(name, _)| name.as_str())
+}
+
+pub fn number(row: &Map<String, Value>, key: &str) -> Option<f64> {
     row.get(key)?.as_f64()
 }
 
-fn label(row: &Map<String, Value>) -> &str {
+/// The loop that a row is of.
+pub fn label(row: &Map<String, Value>) -> &str {
     row.get("loop").and_then(Value::as_str).unwrap_or("")
 }
 
-fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// Each name once.
+pub fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = vec![];
     for name in names {
         if !found.contains(&name) {
@@ -123,7 +109,7 @@ mod tests {
             json!({ "loop": "robust", "epoch": 2, "loss": 2.5, "clean": 0.5, "bound/local": 4.0, "bound/global": 9.0 }),
         ]);
         let plots = plots(&rows);
-        let names: Vec<_> = plots.iter().map(|(file, _)| *file).collect();
+        let names: Vec<_> = plots.iter().map(|(file, _)| file.as_str()).collect();
         assert_eq!(names, ["losses", "accuracies", "bounds"]);
         let series = |i: usize| -> Vec<_> { plots[i].1.series.iter().map(|s| (&*s.name, s.points.clone())).collect() };
         assert_eq!(series(1), [("plain: clean", vec![(1.0, 50.0)]), ("robust: clean", vec![(1.0, 25.0), (2.0, 50.0)])]);
@@ -137,7 +123,17 @@ mod tests {
         let rows = rows(&[json!({ "loop": "x", "epoch": 1, "varying/layer 10": 0.5, "varying/layer 2": 1.0 })]);
         let found = plots(&rows);
         let names: Vec<_> = found[0].1.series.iter().map(|s| &*s.name).collect();
-        assert_eq!((found[0].0, &*names), ("varying_layers", &["layer 2", "layer 10"][..]));
+        assert_eq!((&*found[0].0, &*names), ("varying_layers", &["layer 2", "layer 10"][..]));
         assert!(plots(&[]).is_empty());
+    }
+
+    #[test]
+    fn no_two_curves_of_a_plot_have_one_colour() {
+        let mut row = Map::from_iter([("epoch".to_string(), json!(1))]);
+        row.extend((0..25).map(|i| (format!("varying/layer {i}"), json!(0.5))));
+        let found = plots(&[row]);
+        let files: Vec<_> = found.iter().map(|(file, plot)| (file.as_str(), plot.series.len())).collect();
+        assert_eq!(files, [("varying_layers", 9), ("varying_layers_2", 9), ("varying_layers_3", 7)]);
+        assert_eq!(found[1].1.title, "Neurons that vary, by layer, 2 of 3");
     }
 }

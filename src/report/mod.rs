@@ -1,30 +1,62 @@
-//! What a person reads about a run: plots as SVG, and one page, `report.html`, that needs neither a network nor a script.
+//! What a person reads about a run, a sweep or several runs: plots as SVG, and one page that needs neither a network nor a
+//! script.
 //!
-//! Everything is made from the files in the run's folder, so it can be made again at any time, of a run that is under way or
-//! was killed too.
+//! Everything is made from the files in the folder of the run or the sweep, so it can be made again at any time, of a run that
+//! is under way or was killed too.
 
+mod comparison;
 mod curves;
+mod dependence;
+mod frame;
+mod groups;
 mod page;
 mod sections;
 mod source;
+mod sweep;
+mod tables;
+mod together;
 mod words;
 
 use crate::compute::files::replace_unsynced;
 use crate::run::epochs;
+use crate::run::outcome::{self, Outcome, outcomes};
+use crate::run::sweep::{Sweep, is_sweep};
 use crate::show::plot::{Format, Plot};
 use std::path::Path;
 
-pub use page::page;
+pub use comparison::comparison;
 
-/// The page's name in the run's folder.
+/// The page's name in the folder of the run or the sweep.
 pub const FILE: &str = "report.html";
 
-/// Write the plots and the page into the run's folder.
-pub fn write(folder: &Path) -> Result<(), String> {
-    for (name, plot) in curves::plots(&epochs(folder)) {
-        put(&folder.join("plots").join(format!("{name}.svg")), &drawn(&plot)?)?;
+/// The page about the run or the sweep in `folder`. With `links` it leads to files beside it, so it must lie in the folder.
+pub fn page(folder: &Path, links: bool) -> Result<String, String> {
+    if !is_sweep(folder) {
+        return page::page(folder);
     }
-    put(&folder.join(FILE), page(folder)?.as_bytes())
+    let plan = Sweep::read(folder)?;
+    sweep::page(&plan, &outcomes(&plan, folder)?, folder, links)
+}
+
+/// Write the plots and the page into the folder of a run or a sweep; of a sweep the tables too.
+pub fn write(folder: &Path) -> Result<(), String> {
+    if is_sweep(folder) {
+        let plan = Sweep::read(folder)?;
+        return write_sweep(&plan, &outcomes(&plan, folder)?, folder);
+    }
+    write_plots(folder, &curves::plots(&epochs(folder)))?;
+    put(&folder.join(FILE), page::page(folder)?.as_bytes())
+}
+
+/// Write the tables, plots and the page of the sweep in `folder`, whose points came to `outcomes`.
+pub fn write_sweep(plan: &Sweep, outcomes: &[Outcome], folder: &Path) -> Result<(), String> {
+    outcome::write(plan, outcomes, folder)?;
+    write_plots(folder, &sweep::plots(plan, outcomes))?;
+    put(&folder.join(FILE), sweep::page(plan, outcomes, folder, true)?.as_bytes())
+}
+
+fn write_plots(folder: &Path, plots: &[(String, Plot)]) -> Result<(), String> {
+    plots.iter().try_for_each(|(name, plot)| put(&folder.join("plots").join(format!("{name}.svg")), &drawn(plot)?))
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {

@@ -1,28 +1,23 @@
 //! `report.html`: what was run, what it came to, and how to do it again.
 
+use super::curves;
+use super::frame::{document, figures, name};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
-use super::{curves, drawn};
 use crate::run::{Record, Status, duration, epochs, is_under_way};
 use crate::show::escaped;
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::Duration;
 
-const STYLE: &str = include_str!("style.css");
-
 /// The page about the run in `folder`.
 pub fn page(folder: &Path) -> Result<String, String> {
     let record = Record::read(folder)?;
     let rows = epochs(folder);
-    let title = format!("{} – {}", record.main, name(folder));
-    let mut plots = String::new();
-    for (_, plot) in curves::plots(&rows) {
-        plots += &format!("<figure class=\"wide\">{}</figure>\n", String::from_utf8_lossy(&drawn(&plot)?));
-    }
+    let drawn = curves::plots(&rows);
     let sections = [
         ("Results", results(&record)),
-        ("Curves", if plots.is_empty() { plots } else { format!("<div class=\"plots\">\n{plots}</div>\n") }),
+        ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
         ("The last epochs", last_epochs(&rows)),
         ("Settings", settings(&record)),
         ("Where and when", environment(&record)),
@@ -30,27 +25,9 @@ pub fn page(folder: &Path) -> Result<String, String> {
         ("To run it again", reproduce(&record)),
         ("Script and modules", sources(folder, &record)),
     ];
-    let section = |(head, text): &(&str, String)| format!("<section>\n<h2>{head}</h2>\n{text}</section>\n");
-    let body: String = sections.iter().filter(|(_, text)| !text.is_empty()).map(section).collect();
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{}</h1>\n<p class=\"lead\">{}</p>\n{body}\
-         <footer>Made by workbench {} from the folder {}.</footer>\n</main>\n</body>\n</html>\n",
-        escaped(&title),
-        escaped(&record.main),
-        lead(folder, &record, &rows),
-        env!("CARGO_PKG_VERSION"),
-        escaped(&name(folder)),
-    ))
-}
-
-/// The run's own name, also where the folder is given as `.`.
-fn name(folder: &Path) -> String {
-    let full = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    full.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let (own, lead) = (name(folder), lead(folder, &record, &rows));
+    let title = format!("{} – {own}", record.main);
+    Ok(document(&title, &record.main, &lead, &sections, &format!("from the folder {own}")))
 }
 
 /// How the run stands, in a sentence or two.

@@ -1,5 +1,6 @@
 //! The sections of the page: tables of what `run.json` and the metrics say.
 
+use super::tables::{list, table};
 use super::words::{definitions, value};
 use crate::run::{RESERVED, Record, Setting, Sitting, commands, duration};
 use crate::show::escaped;
@@ -11,26 +12,6 @@ const LAST: usize = 5;
 
 /// The order of columns of results; others follow.
 const ORDER: [&str; 8] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "certified"];
-
-/// A table; cells are escaped here. The first column is text, the others are numbers if `numbers`.
-fn table(head: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
-    let line = |cells: Vec<&str>, tag: &str| {
-        // Checksums and addresses may be broken anywhere, short words may not.
-        let class = |cell: &str| if cell.chars().count() > 40 { " class=\"long\"" } else { "" };
-        let cell = |cell: &&str| format!("<{tag}{}>{}</{tag}>", class(cell), escaped(cell));
-        let cells: String = cells.iter().map(cell).collect();
-        format!("<tr>{cells}</tr>\n")
-    };
-    let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect(), "td")).collect();
-    let class = if numbers { " class=\"numbers\"" } else { "" };
-    format!("<div class=\"wide\"><table{class}>\n{}{body}</table></div>\n", line(head.to_vec(), "th"))
-}
-
-/// Names and values, one under the other.
-fn list(pairs: &[(String, String)]) -> String {
-    let line = |(name, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
-    format!("<dl>\n{}</dl>\n", pairs.iter().map(line).collect::<String>())
-}
 
 /// What the script stated, and the best weights by validation.
 pub fn results(record: &Record) -> String {

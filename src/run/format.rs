@@ -1,5 +1,6 @@
 //! Numbers and durations as a person reads them.
 
+use super::names::{is_certified, is_share, per_cent};
 use std::time::Duration;
 
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`.
@@ -15,10 +16,10 @@ pub fn duration(d: Duration) -> String {
 
 /// A logged value: shares as percentages, the rest with four significant digits.
 pub fn metric(name: &str, value: f64) -> String {
-    if SHARES.contains(&name) {
+    if is_share(name, &[value]) {
         // What is certified in training rests on a few power iterations: never without saying so.
-        let kind = if name == "certified" { " (estimate)" } else { "" };
-        return format!("{name} {:.1} %{kind}", 100.0 * value);
+        let kind = if is_certified(name) { " (estimate)" } else { "" };
+        return format!("{name} {}{kind}", per_cent(value, 1));
     }
     let digits = match value.abs() {
         v if v == 0.0 || !v.is_finite() => return format!("{name} {value}"),
@@ -29,9 +30,6 @@ pub fn metric(name: &str, value: f64) -> String {
     };
     format!("{name} {value:.digits$}")
 }
-
-/// Names whose values are shares of samples.
-const SHARES: [&str; 4] = ["clean", "pgd", "certified", "accuracy"];
 
 /// The order in which values are shown; others follow by name.
 pub const ORDER: [&str; 9] = ["loss", "clean", "accuracy", "pgd", "certified", "eps", "epsilon", "kappa", "lr"];
@@ -46,6 +44,8 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(7500)), "2 h 05 min");
         assert_eq!(metric("certified", 0.6123), "certified 61.2 % (estimate)");
+        assert_eq!(metric("val_acc", 0.5), "val_acc 50.0 %");
+        assert_eq!(metric("certified@36/255", 0.25), "certified@36/255 25.0 % (estimate)");
         assert_eq!(metric("loss", 0.51234), "loss 0.5123");
         assert_eq!(metric("lr", 5e-6), "lr 5.00e-6");
     }

@@ -1,6 +1,7 @@
 //! Runs as they lie on the disk, in a folder or in a pack: what they were, how they stand, what they came to.
 
 use super::lock::is_under_way;
+use super::names::compared;
 use super::pack::{Pack, is_pack};
 use super::rows;
 use super::run_json::{self, Record, Status};
@@ -63,7 +64,7 @@ impl Kept {
                     Ok(run) => runs.push(run),
                     Err(message) => problems.push(message),
                 }
-            } else if path.join(super::sweep::FILE).is_file() {
+            } else if super::sweep::is_sweep(&path) {
                 let (inside, wrong) = Self::all(&path)?;
                 runs.extend(inside);
                 problems.extend(wrong);
@@ -133,7 +134,8 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f
         for row in epochs {
             let label = row.get("loop").and_then(Value::as_str).unwrap_or_default();
             for (name, value) in row.iter().filter(|(name, _)| !rows::RESERVED.contains(&name.as_str())) {
-                value.as_f64().into_iter().for_each(|value| add((format!("{label} {name}").trim().to_string(), value)));
+                let name = if label.is_empty() { name.clone() } else { format!("{name} ({label})") };
+                value.as_f64().into_iter().for_each(|value| add((name.clone(), value)));
             }
         }
     }
@@ -153,15 +155,6 @@ fn flat(result: &Map<String, Value>) -> Vec<(String, f64)> {
         .filter_map(|(name, value)| Some((name, value.as_f64()?)))
         .map(|(name, value)| (if of.is_empty() { name.clone() } else { format!("{name} ({of})") }, value))
         .collect()
-}
-
-/// A number to compare by eye.
-pub fn number(value: f64) -> String {
-    let text = format!("{value:.6}");
-    match value.abs() {
-        x if x != 0.0 && !(1e-4..1e7).contains(&x) => format!("{value:.4e}"),
-        _ => text.trim_end_matches('0').trim_end_matches('.').to_string(),
-    }
 }
 
 /// Each name of `of` once, with the value that every run has for it.
@@ -184,7 +177,8 @@ fn lines(runs: &[Kept], of: impl Fn(&Kept) -> Vec<(String, String)>) -> Vec<Line
 /// Settings in which `runs` differ; results side by side.
 pub fn compare(runs: &[Kept]) -> (Vec<Line>, Vec<Line>) {
     let settings = lines(runs, Kept::settings).into_iter().filter(Line::differs).collect();
-    let results = |run: &Kept| run.results().into_iter().map(|(name, value)| (name, number(value))).collect();
+    let results =
+        |run: &Kept| run.results().into_iter().map(|(name, value)| (name.clone(), compared(&name, value))).collect();
     (settings, lines(runs, results))
 }
 
@@ -216,11 +210,6 @@ mod tests {
             values: values.map(|v| v.map(String::from)).to_vec(),
         };
         assert_eq!(settings, [line("lr", [Some("0.1"), Some("0.2")]), line("new", [None, Some("2")])]);
-        assert_eq!(results, [line("clean (eps 0.5, n)", [Some("0.25"), None])]);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!([0.0, 0.5, 1e-7, 123456.75, -3.0].map(number), ["0", "0.5", "1.0000e-7", "123456.75", "-3"]);
+        assert_eq!(results, [line("clean (eps 0.5, n)", [Some("25.00 %"), None])]);
     }
 }

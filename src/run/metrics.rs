@@ -3,6 +3,7 @@
 //! twice: over the epoch and over a window of batches.
 
 use super::format::{ORDER, metric};
+use super::names::group;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,10 +80,11 @@ impl Metrics {
         Ok(None)
     }
 
-    /// `loss 0.51  clean 93.1 %  ...` of what has been read back. Names with a `/` are for the record alone.
+    /// `loss 0.51  clean 93.1 %  ...` of what has been read back. Names of a group, as `loss/robust`, are for the
+    /// record alone.
     pub fn line(&self) -> String {
         let place = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
-        let mut names: Vec<_> = self.epoch.keys().filter(|name| !name.contains('/')).collect();
+        let mut names: Vec<_> = self.epoch.keys().filter(|name| group(name).is_none()).collect();
         names.sort_by_key(|n| (place(n), (*n).clone()));
         names.iter().map(|name| metric(name, self.epoch[*name].value())).collect::<Vec<_>>().join("  ")
     }

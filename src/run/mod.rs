@@ -14,6 +14,8 @@ pub mod kept;
 mod learning;
 mod lock;
 mod metrics;
+pub mod names;
+pub mod outcome;
 mod overhead;
 pub mod pack;
 mod parquet;

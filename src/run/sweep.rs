@@ -1,8 +1,7 @@
 //! A sweep: one script, every combination of some settings, and several seeds; each point is a run of its own. `sweep.json`
 //! holds the plan, so that a sweep that was stopped goes on with the points that are not finished.
 
-use super::kept::Kept;
-use super::run_json::{Record, Status};
+use super::run_json::{self, Record, Status};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -115,6 +114,18 @@ impl Sweep {
     }
 }
 
+impl Sweep {
+    /// The settings that take more than one value, by their place among all.
+    pub fn varying(&self) -> Vec<usize> {
+        (0..self.settings.len()).filter(|at| self.settings[*at].1.len() > 1).collect()
+    }
+}
+
+/// Is it the folder of a sweep? A run may write a file of that name into its own.
+pub fn is_sweep(folder: &Path) -> bool {
+    folder.join(FILE).is_file() && !folder.join(run_json::FILE).is_file()
+}
+
 impl Point {
     /// Its folder in the sweep's.
     pub fn folder(&self, sweep: &Path) -> PathBuf {
@@ -131,40 +142,6 @@ impl Point {
         let set = self.set.iter().map(|(key, value)| format!("{key}={value}"));
         set.chain([format!("seed {}", self.seed)]).collect::<Vec<_>>().join(" ")
     }
-}
-
-/// A result of one combination over its seeds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spread {
-    pub set: Set,
-    pub result: String,
-    pub mean: f64,
-    /// The standard deviation of the seeds around their mean (n - 1); nothing of a single one.
-    pub spread: Option<f64>,
-    pub seeds: usize,
-}
-
-/// Mean and spread of every result, over the seeds of each combination; in the order of the points.
-pub fn spreads(points: &[Point], sweep: &Path) -> Vec<Spread> {
-    let mut found: Vec<(Set, String, Vec<f64>)> = vec![];
-    for point in points.iter().filter(|point| point.is_finished(sweep)) {
-        let Ok(run) = Kept::open(&point.folder(sweep)) else { continue };
-        for (result, value) in run.results() {
-            match found.iter_mut().find(|(set, name, _)| *set == point.set && *name == result) {
-                Some((.., values)) => values.push(value),
-                None => found.push((point.set.clone(), result, vec![value])),
-            }
-        }
-    }
-    found.into_iter().map(|(set, result, values)| spread(set, result, &values)).collect()
-}
-
-fn spread(set: Set, result: String, values: &[f64]) -> Spread {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let square = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
-    let spread = (values.len() > 1).then(|| (square / (n - 1.0)).sqrt());
-    Spread { set, result, mean, spread, seeds: values.len() }
 }
 
 #[cfg(test)]
@@ -199,12 +176,5 @@ mod tests {
             (12, "a=2 b=2 seed 2", "point-01")
         );
         assert!(Sweep { seeds: (0..5000).collect(), ..sweep }.points().is_err());
-    }
-
-    #[test]
-    fn the_spread_is_that_of_a_sample() {
-        let found = spread(vec![], "x".into(), &[1.0, 2.0, 3.0]);
-        assert_eq!((found.mean, found.spread, found.seeds), (2.0, Some(1.0), 3));
-        assert_eq!(spread(vec![], "x".into(), &[4.0]).spread, None);
     }
 }

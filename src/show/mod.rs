@@ -1,14 +1,15 @@
 //! How things look to a person: the screen's width and colours, distributions, curves and pictures drawn in text, plots in
 //! files. Knows nothing of scripts.
 
+mod axis;
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
 mod html;
-pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod screen;
+mod shapes;
 pub mod table;
 
 pub use curve::{Series, curve};

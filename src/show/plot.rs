@@ -1,15 +1,14 @@
 //! Plots as files: lines, points or bars over labelled axes, SVG or PNG by the file's ending. plotters draws; the font is in
 //! the program, so that a plot looks the same everywhere.
 
+use super::axis::{Axis, span};
 use super::curve::Series;
-use super::distribution;
 use super::screen::short;
+use super::shapes::Shapes;
+use super::table::clipped;
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
-use std::ops::Range;
 use std::sync::Once;
 
 /// What the values are drawn as.
@@ -17,6 +16,10 @@ use std::sync::Once;
 pub enum Drawing {
     /// Lines through the points.
     Line,
+    /// Lines through the points, a new one after each point that is not finite: curves of several runs.
+    Lines,
+    /// The points, and a line through the means of those with one x: values of several seeds.
+    Means,
     /// The points.
     Points,
     /// Bars of a histogram of the values y.
@@ -32,14 +35,16 @@ pub struct Plot {
     pub x_label: String,
     /// Beside the y axis; may be empty.
     pub y_label: String,
-    /// Is the y axis logarithmic? Values that are not above 0 are left out then.
+    /// Is the x axis logarithmic? Points that are not above 0 are left out then.
+    pub log_x: bool,
+    /// Is the y axis logarithmic?
     pub log_y: bool,
     /// How the values are drawn.
     pub drawing: Drawing,
-    /// Width and height in pixels.
+    /// Width and height in pixels, without names below.
     pub size: (u32, u32),
-    /// Do the names stand beside the plot? Else they lie on it.
-    pub names_beside: bool,
+    /// Do the names stand below the plot? Else they lie on it.
+    pub names_below: bool,
     /// The values.
     pub series: Vec<Series>,
 }
@@ -63,8 +68,14 @@ impl Format {
     }
 }
 
-/// The bins of a histogram.
-const BINS: usize = 30;
+/// A name below the plot: the number of its series, where it stands, its text.
+type Name = (usize, (u32, u32), String);
+/// The height of a line of names, the width of a letter at the most, the air beside them.
+const LINE: u32 = 20;
+const LETTER: u32 = 8;
+const MARGIN: u32 = 16;
+/// How many lines have colours of their own.
+pub const TOLD_APART: usize = COLOURS.len();
 /// Colours that are told apart with every kind of colour vision (Okabe and Ito).
 const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
@@ -86,16 +97,17 @@ impl Plot {
             // Fails only for bytes that are no font.
             let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
         });
-        let (width, height) = self.size;
+        let names = self.names_below();
+        let (width, height) = (self.size.0, self.size.1 + names.last().map_or(0, |(_, (_, y), _)| y + LINE));
         match format {
             Format::Svg => {
                 let mut text = String::new();
-                self.draw(&SVGBackend::with_string(&mut text, self.size).into_drawing_area())?;
+                self.draw(&SVGBackend::with_string(&mut text, (width, height)).into_drawing_area(), &names)?;
                 Ok(text.into_bytes())
             }
             Format::Png => {
                 let mut bytes = vec![0; 3 * width as usize * height as usize];
-                self.draw(&BitMapBackend::with_buffer(&mut bytes, self.size).into_drawing_area())?;
+                self.draw(&BitMapBackend::with_buffer(&mut bytes, (width, height)).into_drawing_area(), &names)?;
                 let image = image::RgbImage::from_raw(width, height, bytes).ok_or("the picture has a wrong size")?;
                 let mut out = std::io::Cursor::new(vec![]);
                 image.write_to(&mut out, image::ImageFormat::Png).map_err(|e| e.to_string())?;
@@ -104,36 +116,42 @@ impl Plot {
         }
     }
 
-    /// The points that are drawn: finite, and of a logarithmic axis the logarithms.
-    fn points(&self, series: &Series) -> Vec<(f64, f64)> {
-        let height = |y: f64| if self.log_y { y.log10() } else { y };
-        let points = series.points.iter().map(|(x, y)| (*x, height(*y)));
-        points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+    /// What is drawn; of a logarithmic axis the logarithms.
+    fn shapes(&self, series: &Series) -> Shapes {
+        let place = |value: f64, log: bool| if log { value.log10() } else { value };
+        let points = series.points.iter().map(|(x, y)| (place(*x, self.log_x), place(*y, self.log_y)));
+        Shapes::of(self.drawing, &points.collect::<Vec<_>>())
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    /// Draw it all, with `names` below.
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, names: &[Name]) -> Result<(), String> {
         let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("the plot cannot be drawn: {e}");
-        let drawn: Vec<Vec<(f64, f64)>> = self.series.iter().map(|s| self.points(s)).collect();
+        let shapes: Vec<Shapes> = self.series.iter().map(|series| self.shapes(series)).collect();
+        let points = || shapes.iter().flat_map(Shapes::points);
         let bars = self.drawing == Drawing::Histogram;
-        let shapes: Vec<Vec<(f64, f64)>> =
-            if bars { drawn.iter().map(|points| outline(points)).collect() } else { drawn };
-        let (x, y) = (span(&shapes, |p| p.0, 0.0), span(&shapes, |p| p.1, 0.04));
+        let air = if self.drawing == Drawing::Means { 0.06 } else { 0.0 };
+        let (x, y) = (span(points().map(|p| p.0), air), span(points().map(|p| p.1), 0.04));
         let y = if bars { 0.0..y.end } else { y };
         area.fill(&WHITE).map_err(fail)?;
-        let named = self.series.iter().any(|s| !s.name.is_empty());
-        let beside = if named && self.names_beside { Some(self.beside()) } else { None };
-        let (area, names) = area.split_horizontally(self.size.0.saturating_sub(beside.unwrap_or(0)));
+        let (area, below) = area.split_vertically(self.size.1);
         let mut builder = ChartBuilder::on(&area);
         builder.margin(14).x_label_area_size(46).y_label_area_size(66);
         if !self.title.is_empty() {
-            builder.caption(&self.title, ("sans-serif", 20));
+            // Smaller where it would not fit, then cut.
+            let length = self.title.chars().count().max(1) as u32;
+            let size = (self.size.0 * 20 / (11 * length)).clamp(14, 20);
+            builder.caption(clipped(&self.title, (self.size.0 * 20 / (11 * size)) as usize), ("sans-serif", size));
         }
-        let whole = shapes.iter().flatten().all(|p| p.0.fract() == 0.0);
-        let x_labels = if whole && !bars { ((x.end - x.start).min(10.0) as usize + 1).max(2) } else { 11 };
-        let numbers = if self.log_y { of_logarithms(&y) } else { None };
-        let mut chart = builder.build_cartesian_2d(x, Axis { range: y.into(), numbers }).map_err(fail)?;
-        let log = self.log_y;
-        let tick = move |y: &f64| if log { short(10f64.powf(*y)) } else { short(*y) };
+        let whole = points().all(|p| p.0.fract() == 0.0);
+        let most = (self.size.0 as usize / 65).clamp(2, 11);
+        let x_labels = if whole && !bars { (x.end - x.start).min(10.0) as usize + 1 } else { most }.clamp(2, most + 1);
+        let axis = |range, log, most| if log { Axis::of_logarithms(range, most) } else { Axis::new(range) };
+        let mut x_axis = axis(x, self.log_x, most);
+        if self.drawing == Drawing::Means {
+            x_axis = x_axis.with_numbers_at(points().map(|p| p.0).collect());
+        }
+        let mut chart = builder.build_cartesian_2d(x_axis, axis(y, self.log_y, 10)).map_err(fail)?;
+        let tick = |log: bool| move |value: &f64| short(if log { 10f64.powf(*value) } else { *value });
         chart
             .configure_mesh()
             .max_light_lines(0)
@@ -143,37 +161,30 @@ impl Plot {
             .x_labels(x_labels)
             .x_desc(&self.x_label)
             .y_desc(&self.y_label)
-            .x_label_formatter(&|x| short(*x))
-            .y_label_formatter(&tick)
+            .x_label_formatter(&tick(self.log_x))
+            .y_label_formatter(&tick(self.log_y))
             .draw()
             .map_err(fail)?;
-        for (i, (series, points)) in self.series.iter().zip(shapes).enumerate() {
+        for (i, (series, drawn)) in self.series.iter().zip(shapes).enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
             let name = series.name.clone();
             let legend = move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled());
-            let anno = match self.drawing {
-                // A line through one point would be nothing.
-                Drawing::Line if points.len() == 1 => {
-                    chart.draw_series(points.into_iter().map(|p| Circle::new(p, 3, colour.filled())))
-                }
-                Drawing::Line => chart.draw_series(LineSeries::new(points, colour.stroke_width(2))),
-                Drawing::Points => chart.draw_series(points.into_iter().map(|p| Circle::new(p, 3, colour.filled()))),
-                Drawing::Histogram => {
-                    chart.draw_series(std::iter::once(Polygon::new(points, colour.mix(0.55).filled())))
-                }
-            }
-            .map_err(fail)?;
+            let areas = drawn.areas.into_iter().map(|area| Polygon::new(area, colour.mix(0.55).filled()));
+            chart.draw_series(areas).map_err(fail)?;
+            let lines = drawn.lines.into_iter().map(|line| PathElement::new(line, colour.stroke_width(2)));
+            chart.draw_series(lines).map_err(fail)?;
+            let dots = drawn.dots.into_iter().map(|dot| Circle::new(dot, 3, colour.filled()));
+            let anno = chart.draw_series(dots).map_err(fail)?;
             if !name.is_empty() {
                 anno.label(name).legend(legend);
             }
         }
-        if beside.is_some() {
-            for (i, series) in self.series.iter().enumerate() {
-                let (y, colour) = (40 + 20 * i as i32, COLOURS[i % COLOURS.len()]);
-                names.draw(&Rectangle::new([(0, y), (14, y + 8)], colour.filled())).map_err(fail)?;
-                names.draw(&Text::new(series.name.clone(), (20, y - 2), ("sans-serif", 13))).map_err(fail)?;
-            }
-        } else if named {
+        for (i, (x, y), name) in names {
+            let (x, y, colour) = (*x as i32, *y as i32, COLOURS[i % COLOURS.len()]);
+            below.draw(&Rectangle::new([(x, y), (x + 14, y + 8)], colour.filled())).map_err(fail)?;
+            below.draw(&Text::new(name.clone(), (x + 20, y - 2), ("sans-serif", 13))).map_err(fail)?;
+        }
+        if !self.names_below && self.series.iter().any(|series| !series.name.is_empty()) {
             chart
                 .configure_series_labels()
                 .background_style(WHITE.mix(0.85))
@@ -186,84 +197,22 @@ impl Plot {
         area.present().map_err(fail)
     }
 
-    /// The width of the names beside the plot.
-    fn beside(&self) -> u32 {
-        let longest = self.series.iter().map(|s| s.name.chars().count()).max().unwrap_or(0) as u32;
-        (34 + 8 * longest).min(self.size.0 / 2)
-    }
-}
-
-/// The outline of a histogram of the heights of `points`.
-fn outline(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let values: Vec<f64> = points.iter().map(|p| p.1).collect();
-    let Some(all) = distribution::summary(&values) else { return vec![] };
-    let (low, width) =
-        if all.high > all.low { (all.low, (all.high - all.low) / BINS as f64) } else { (all.low - 0.5, 1.0) };
-    let counts = distribution::counts(&values, if all.high > all.low { BINS } else { 1 });
-    let mut corners = vec![(low, 0.0)];
-    for (i, n) in counts.iter().enumerate() {
-        let (left, right) = (low + width * i as f64, low + width * (i + 1) as f64);
-        corners.extend([(left, *n as f64), (right, *n as f64)]);
-    }
-    corners.push((low + width * counts.len() as f64, 0.0));
-    corners
-}
-
-/// An axis that may say where its numbers stand.
-struct Axis {
-    range: RangedCoordf64,
-    numbers: Option<Vec<f64>>,
-}
-
-impl Ranged for Axis {
-    type FormatOption = DefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        self.range.map(value, limit)
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        match &self.numbers {
-            None => self.range.key_points(hint),
-            // No lines between those that have numbers.
-            Some(_) if hint.weight().allow_light_points() => vec![],
-            Some(numbers) => numbers.clone(),
+    /// The names below the plot, in as many lines as they take.
+    fn names_below(&self) -> Vec<Name> {
+        let (left, right) = (MARGIN, self.size.0.saturating_sub(MARGIN).max(MARGIN + 34));
+        let (mut names, mut x, mut y) = (vec![], left, 4);
+        let series = self.series.iter().enumerate().filter(|(_, series)| self.names_below && !series.name.is_empty());
+        for (i, series) in series {
+            let name = clipped(&series.name, ((right - left - 20) / LETTER) as usize);
+            let width = 20 + LETTER * name.chars().count() as u32;
+            if x > left && x + width > right {
+                (x, y) = (left, y + LINE);
+            }
+            names.push((i, (x, y), name));
+            x += width + 16;
         }
+        names
     }
-
-    fn range(&self) -> Range<f64> {
-        self.range.range()
-    }
-}
-
-/// Where a logarithmic axis has its numbers: at powers of ten, and at 2 and 5 times these or at all their multiples where the
-/// range is short. None if it is too short for two of them.
-fn of_logarithms(range: &Range<f64>) -> Option<Vec<f64>> {
-    let multiples: &[f64] = match range.end - range.start {
-        width if width > 8.0 => return None,
-        width if width > 3.0 => &[1.0],
-        width if width > 1.0 => &[1.0, 2.0, 5.0],
-        _ => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
-    };
-    let powers = range.start.floor() as i32..=range.end.floor() as i32;
-    let points: Vec<f64> = powers
-        .flat_map(|power| multiples.iter().map(move |m| f64::from(power) + m.log10()))
-        .filter(|point| range.contains(point))
-        .collect();
-    (points.len() > 1).then_some(points)
-}
-
-/// The range of one coordinate with some air; never empty.
-fn span(shapes: &[Vec<(f64, f64)>], of: impl Fn(&(f64, f64)) -> f64, air: f64) -> Range<f64> {
-    let all: Vec<f64> = shapes.iter().flatten().map(of).collect();
-    let Some(all) = distribution::summary(&all) else { return 0.0..1.0 };
-    let width = all.high - all.low;
-    if width > 0.0 {
-        return all.low - air * width..all.high + air * width;
-    }
-    let around = all.low.abs().max(1.0) * 0.5;
-    all.low - around..all.high + around
 }
 
 #[cfg(test)]
@@ -275,10 +224,11 @@ mod tests {
             title: "accuracy".into(),
             x_label: "epsilon".into(),
             y_label: "%".into(),
+            log_x: false,
             log_y: false,
             drawing,
             size: (320, 240),
-            names_beside: false,
+            names_below: false,
             series: vec![Series { name: "certified".into(), points }],
         }
     }
@@ -286,7 +236,7 @@ mod tests {
     #[test]
     fn plots_are_drawn_in_both_formats() {
         let points = vec![(0.0, 1.0), (0.1, 0.5), (0.2, f64::NAN), (0.3, 0.1)];
-        for drawing in [Drawing::Line, Drawing::Points, Drawing::Histogram] {
+        for drawing in [Drawing::Line, Drawing::Lines, Drawing::Means, Drawing::Points, Drawing::Histogram] {
             let plot = plot(drawing, points.clone());
             let svg = String::from_utf8(plot.render(Format::Svg).unwrap()).unwrap();
             for word in ["<svg", "accuracy", "epsilon", "certified"] {
@@ -311,14 +261,23 @@ mod tests {
     #[test]
     fn odd_values_make_no_trouble() {
         for points in [vec![], vec![(1.0, 1.0)], vec![(0.0, 1e300), (1.0, -1e300)], vec![(0.0, f64::INFINITY)]] {
-            for log_y in [false, true] {
-                let plot = Plot { log_y, ..plot(Drawing::Line, points.clone()) };
+            for (log, drawing) in [(false, Drawing::Line), (true, Drawing::Lines), (true, Drawing::Means)] {
+                let plot = Plot { log_x: log, log_y: log, ..plot(drawing, points.clone()) };
                 plot.render(Format::Svg).unwrap();
             }
         }
-        let beside = Plot { names_beside: true, ..plot(Drawing::Line, vec![(1.0, 1.0)]) };
-        let svg = String::from_utf8(beside.render(Format::Svg).unwrap()).unwrap();
+        let below = Plot { names_below: true, ..plot(Drawing::Line, vec![(1.0, 1.0)]) };
+        let svg = String::from_utf8(below.render(Format::Svg).unwrap()).unwrap();
         assert!(svg.contains("certified") && svg.contains("<circle"), "one point is seen: {svg}");
+        let long =
+            Plot { title: "t".repeat(400), series: vec![Series { name: "n".repeat(400), points: vec![] }], ..below };
+        let svg = String::from_utf8(long.render(Format::Svg).unwrap()).unwrap();
+        assert!(svg.contains("nn…") && svg.contains("tt…"), "what is too long says so: {svg}");
+        let series: Vec<Series> = (0..9).map(|i| Series { name: format!("setting {i}"), points: vec![] }).collect();
+        let many = Plot { series, ..long };
+        let names = many.names_below();
+        assert_eq!((names[1].1, names[2].1, names[8].1), ((124, 4), (16, 24), (16, 84)), "two fit beside each other");
+        assert!(String::from_utf8(many.render(Format::Svg).unwrap()).unwrap().contains("height=\"344\""));
         assert_eq!((Format::of("a.b.PNG"), Format::of("svg")), (Some(Format::Png), None));
     }
 }

@@ -85,6 +85,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
         title: text(&mut options, "title")?,
         x_label: text(&mut options, "x_label")?,
         y_label: text(&mut options, "y_label")?,
+        log_x: false,
         log_y: options.bool("log_y", false)?,
         drawing: match options.choice("kind", "line", &["line", "points", "histogram"])? {
             "points" => Drawing::Points,
@@ -92,7 +93,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
             _ => Drawing::Line,
         },
         size: (options.usize("width", 800, 160..=4000)? as u32, options.usize("height", 500, 120..=4000)? as u32),
-        names_beside: false,
+        names_below: false,
         series: series("plot", x, y)?,
     };
     options.finish()?;

@@ -1,0 +1,50 @@
+//! The page about several runs beside each other: in what they differ, what they came to, how they learnt.
+
+use super::frame::{document, figures};
+use super::tables::{Cell, cells};
+use super::together::{self, Bundle};
+use crate::run::Kept;
+use crate::run::kept::{Line, compare};
+use crate::run::names::best;
+use crate::show::escaped;
+
+/// The page about `runs`.
+pub fn comparison(runs: &[Kept]) -> Result<String, String> {
+    let (settings, results) = compare(runs);
+    let head = |first: &str| -> Vec<String> {
+        std::iter::once(first.to_string()).chain(runs.iter().map(|run| run.name.clone())).collect()
+    };
+    let row = |line: &Line| -> Vec<Cell> {
+        let values = line.values.iter().map(|value| value.clone().unwrap_or("–".into()).into());
+        std::iter::once(line.name.as_str().into()).chain(values).collect()
+    };
+    let mut differ: Vec<Vec<Cell>> = settings.iter().map(row).collect();
+    differ.push([Cell::from("status")].into_iter().chain(runs.iter().map(|run| run.status().into())).collect());
+    let all: Vec<Vec<(String, f64)>> = runs.iter().map(Kept::results).collect();
+    let marked = |line: &Line| {
+        let value = |run: &Vec<(String, f64)>| run.iter().find(|(name, _)| *name == line.name).map(|(_, value)| *value);
+        let marks = best(&line.name, &all.iter().map(value).collect::<Vec<_>>());
+        let mut cells = row(line);
+        cells.iter_mut().skip(1).zip(marks).for_each(|(cell, best)| cell.best = best);
+        cells
+    };
+    let results = match results.as_slice() {
+        [] => "<p>No results and no epochs to compare.</p>\n".into(),
+        results => format!(
+            "{}<p class=\"note\">Marked is the best of a line: the lowest of losses, errors, bounds and times, the highest of \
+             anything else; of learning rates and the like, none.</p>\n",
+            cells(&head("result"), &results.iter().map(marked).collect::<Vec<_>>(), "numbers")
+        ),
+    };
+    let bundles: Vec<Bundle> =
+        runs.iter().map(|run| Bundle { name: run.name.clone(), runs: vec![&run.epochs] }).collect();
+    let curves = together::curves(&bundles);
+    let sections = [
+        ("What differs", cells(&head("setting"), &differ, "")),
+        ("Results", results),
+        ("Learning curves", figures(curves.iter().map(|(_, plot)| plot))?),
+    ];
+    let title = format!("{} runs compared", runs.len());
+    let names: Vec<String> = runs.iter().map(|run| escaped(&run.name)).collect();
+    Ok(document(&title, &title, &names.join(", "), &sections, "from the folders or packs of the runs"))
+}
