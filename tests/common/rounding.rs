@@ -50,6 +50,14 @@ impl Spread {
         Self { truth, allowed }
     }
 
+    /// Of these results, one after the other, allow none less than those before it.
+    pub fn never_less(&mut self, results: std::ops::Range<usize>) {
+        for i in results.skip(1) {
+            let before = self.allowed[i - 1].clone();
+            self.allowed[i].iter_mut().zip(before).for_each(|(allowed, before)| *allowed = allowed.max(before));
+        }
+    }
+
     /// The distances of another run's result number `i`, as parts of what is allowed.
     pub fn ratios(&self, i: usize, found: &Tensor) -> Vec<f64> {
         let part = |(off, allowed): (f64, &f64)| if off == 0.0 { 0.0 } else { off / allowed };

@@ -12,10 +12,11 @@ on_each_net!(the_published_attack);
 /// Steps of the reference.
 const STEPS: usize = 5;
 
-/// What `attack` gives, and the reference's name for it.
-pub const RESULTS: [&str; 4] = ["x_adv_step1", "x_adv_step5", "logits_step5", "ce_sum"];
+/// Where `attack` has what the reference gives.
+pub const RESULTS: [(usize, &str); 4] =
+    [(0, "x_adv_step1"), (STEPS - 1, "x_adv_step5"), (2 * STEPS - 1, "logits_step5"), (2 * STEPS, "ce_sum")];
 
-/// The points after the first and the last step, the logits there, and the sum of the losses before and after each step.
+/// The points after each step, the logits there, and the sums of the losses before and after each step.
 pub fn attack(model: &Sequential, g: &Golden, step_size: f64) -> Result<Vec<Tensor>> {
     let (x, y) = (g.get("x").to_dtype(model.dtype())?, g.labels());
     let mut points = vec![x.clone()];
@@ -35,7 +36,17 @@ pub fn attack(model: &Sequential, g: &Golden, step_size: f64) -> Result<Vec<Tens
     let logits = points.iter().map(|x| model.forward(x)).collect::<Result<Vec<_>>>()?;
     let sums = logits.iter().map(|logits| losses::cross_entropies(logits, &y)?.sum_all()?.reshape((1, 1)));
     let sums = Tensor::cat(&sums.collect::<Result<Vec<_>>>()?, 1)?;
-    Ok(vec![points[1].clone(), points[STEPS].clone(), logits[STEPS].clone(), sums])
+    Ok([&points[1..], &logits[1..], &[sums]].concat())
+}
+
+/// Where attacks in f32 may lead. What a draw loses at one step it may have back at the next, when a neuron has crossed its kink
+/// a step early; another program need not, as one that splits the gradient of a tie in half. So a later point may lie as far
+/// off as an earlier one.
+pub fn spread(model: &Sequential, g: &Golden) -> Spread {
+    let mut spread = Spread::of(model, |model| attack(model, g, EPSILON / 4.0));
+    spread.never_less(0..STEPS);
+    spread.never_less(STEPS..2 * STEPS);
+    spread
 }
 
 /// The radius of the ball.
@@ -46,8 +57,8 @@ pub const EPSILON: f64 = 0.5;
 fn the_published_attack(g: &Golden) {
     let model = g.model(DType::F64);
     assert_eq!(g.wide("pgd/eps").to_vec1::<f64>().unwrap(), [EPSILON]);
-    let spread = Spread::of(&model, |model| attack(model, g, EPSILON / 4.0));
-    for (i, key) in RESULTS.iter().enumerate() {
+    let spread = spread(&model, g);
+    for (i, key) in RESULTS {
         let stored = g.wide(&format!("pgd/{key}"));
         spread.check(&format!("{} pgd/{key}", g.name), i, &stored.reshape(spread.truth[i].shape()).unwrap());
     }

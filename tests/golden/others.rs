@@ -1,13 +1,13 @@
 //! The tolerances on nets that they were not made on: of the same kinds as the golden ones, drawn anew, with f64 as the truth.
 //! `WORKBENCH_CASES` nets of each kind, 2 unless it says otherwise; `--nocapture` shows how much of a tolerance errors take.
 
-use super::attack::{EPSILON, RESULTS, attack, notices_a_wrong_step};
+use super::attack::{EPSILON, RESULTS, attack, notices_a_wrong_step, spread};
 use super::bf16;
 use super::leading::{Leading, leading, of_layer};
 use super::truth::algorithm_1;
 use crate::common::golden::{Golden, gradients_of, uniform};
 use crate::common::lanczos::Vectors;
-use crate::common::rounding::{SINGLE, Spread};
+use crate::common::rounding::SINGLE;
 use crate::common::{entry, masked_matrices, values};
 use candle_core::{DType, Tensor};
 use nalgebra::{DVector, SymmetricEigen};
@@ -45,15 +45,15 @@ fn attacks_in_f32() {
     let mut all: [Vec<f64>; 4] = Default::default();
     for g in small_nets() {
         let model = g.model(DType::F64);
-        let spread = Spread::of(&model, |model| attack(model, &g, EPSILON / 4.0));
+        let spread = spread(&model, &g);
         let single = attack(&g.model(DType::F32), &g, EPSILON / 4.0).unwrap();
-        for (i, (key, found)) in RESULTS.iter().zip(&single).enumerate() {
-            spread.check(&format!("{} {key}", g.name), i, found);
-            all[i].extend(spread.ratios(i, found));
+        for ((i, key), all) in RESULTS.into_iter().zip(&mut all) {
+            spread.check(&format!("{} {key}", g.name), i, &single[i]);
+            all.extend(spread.ratios(i, &single[i]));
         }
         notices_a_wrong_step(&spread, &model, &g);
     }
-    RESULTS.iter().zip(all).for_each(|(key, ratios)| report(key, ratios));
+    RESULTS.iter().zip(all).for_each(|((_, key), ratios)| report(key, ratios));
 }
 
 /// bf16 iterations leave sigma no lower than rounding may.
