@@ -146,7 +146,7 @@ fn power_iteration_in_every_arithmetic() -> Result<()> {
         let map = Masked { layer: one, columns: Some(&columns), rows: Some(&rows) };
         let narrow = start.to_dtype(DType::F32)?;
         let norms = by_lanczos(one, 5, Some(&columns), Some(&rows)).values;
-        let norms: Vec<[f64; 2]> = norms.into_iter().map(|pair| pair.map(f64::sqrt)).collect();
+        let norms: Vec<[f64; 2]> = norms.into_iter().map(|[first, second, _]| [first.sqrt(), second.sqrt()]).collect();
         for iterations in [1, 2, 40] {
             let run = |layer, arithmetic| {
                 let options = PowerOptions { iterations, tolerance: None, arithmetic };

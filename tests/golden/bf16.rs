@@ -78,7 +78,7 @@ pub fn ratios(g: &Golden) -> Vec<f64> {
 fn two_norms(double: &Layer, map: &Masked, batch: usize) -> Vec<[f64; 2]> {
     if double.input_len() > 200 {
         let found = by_lanczos(map.layer, batch, map.columns, map.rows);
-        return found.values.iter().map(|values| values.map(f64::sqrt)).collect();
+        return found.values.iter().map(|[first, second, _]| [first.sqrt(), second.sqrt()]).collect();
     }
     let of = |matrix: DMatrix<f64>| {
         let mut norms: Vec<f64> = matrix.singular_values().iter().copied().collect();

@@ -154,10 +154,10 @@ fn decomposed(layer: &Layer, _: &Layer, batch: usize, columns: Option<&Tensor>, 
         let vector = |at: usize| (w.transpose() * eigen.eigenvectors.column(at)).normalize();
         first.extend(vector(order[0]).iter());
         second.extend(vector(order[1]).iter());
-        values.push([0, 1].map(|which| eigen.eigenvalues[order[which]]));
+        values.push([0, 1, 2].map(|which| eigen.eigenvalues[order[which]]));
     }
     let tensor = |list: Vec<f64>| Tensor::from_vec(list, shape.clone(), &crate::common::device()).unwrap();
-    Vectors { first: tensor(first), second: tensor(second), values, residual: vec![1e-15; batch] }
+    Vectors { first: tensor(first), second: tensor(second), values, residuals: vec![[1e-15; 2]; batch] }
 }
 
 /// The sine of the angle between the vectors of each sample.
