@@ -5,6 +5,7 @@ mod common;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
+use common::rounding::Spread;
 use workbench::bounds::Region;
 use workbench::compute::channels::add_channels;
 use workbench::compute::clip::{clip, larger, smaller};
@@ -34,9 +35,11 @@ struct Case {
 }
 
 impl Case {
-    fn of(&self, dtype: DType) -> Result<Self> {
+    /// The same on another network, in its number type.
+    fn on(&self, model: &Sequential) -> Result<Self> {
+        let dtype = model.dtype();
         Ok(Self {
-            model: self.model.to_dtype(dtype)?,
+            model: model.to_dtype(dtype)?,
             parts: self.parts.iter().map(|p| Var::from_tensor(&p.to_dtype(dtype)?)).collect::<Result<_>>()?,
             weights: self.weights.iter().map(|w| w.to_dtype(dtype)).collect::<Result<_>>()?,
         })
@@ -59,6 +62,12 @@ impl Case {
         let parameters = self.model.parameters().iter().map(|(name, var)| (name.clone(), var));
         own.chain(parameters).map(|(name, var)| (name, store.get(var.as_tensor()).unwrap().clone())).collect()
     }
+}
+
+/// Gradients by sample, where they are of samples.
+fn by_sample(gradients: Vec<(String, Tensor)>) -> Result<Vec<Tensor>> {
+    let of_samples = |name: &str, t: &Tensor| name.starts_with("part") && t.rank() > 1;
+    gradients.iter().map(|(name, t)| if of_samples(name, t) { Ok(t.clone()) } else { t.reshape((1, ())) }).collect()
 }
 
 fn distance(a: &Tensor, truth: &Tensor) -> f64 {
@@ -91,20 +100,38 @@ fn one_operation_is_the_composition() -> Result<()> {
         let radius = (draw(&[batch])?.abs()? * (input.iter().product::<usize>() as f64).sqrt())?;
         let out = [&[batch], model.output()].concat();
         let weights = vec![draw(&out)?, draw(&out)?, draw(&out)?, draw(&[batch])?];
-        let parts = [center, lower, upper, radius].iter().map(Var::from_tensor).collect::<Result<_>>()?;
+        // Numbers that f32 can hold.
+        let narrow = |t: &Tensor| t.to_dtype(DType::F32)?.to_dtype(DType::F64);
+        let model = model.to_dtype(DType::F32)?.to_dtype(DType::F64)?;
+        let weights = weights.iter().map(narrow).collect::<Result<_>>()?;
+        let parts =
+            [center, lower, upper, radius].iter().map(|t| Var::from_tensor(&narrow(t)?)).collect::<Result<_>>()?;
         let double = Case { model, parts, weights };
         let (truth, store) = double.run(composed)?;
         let slopes = double.gradients(&store);
-        for (dtype, values, gradients) in [(DType::F64, 1e-12, 1e-11), (DType::F32, 2e-5, 1e-3)] {
-            let case = double.of(dtype)?;
+        // Values are sums, of up to 2101 terms. Gradients also go to the one or the other of two ends, and in f32 not always to
+        // the same where they lie close: how much that may be is measured.
+        let spread = Spread::of(&double.model, |model| {
+            let case = double.on(model)?;
+            by_sample(case.gradients(&case.run(composed)?.1))
+        });
+        for (dtype, values) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let case = double.on(&double.model.to_dtype(dtype)?)?;
             let (found, store) = case.run(at_once)?;
             for (i, (found, truth)) in found.iter().zip(&truth).enumerate() {
                 let off = distance(found, truth);
                 assert!(off < values, "{dtype:?}, {input:?} to {out:?}: value {i} is off by {off:e}");
             }
-            for ((name, found), (_, truth)) in case.gradients(&store).iter().zip(&slopes) {
+            let gradients = case.gradients(&store);
+            if dtype == DType::F32 {
+                for (i, found) in by_sample(gradients)?.iter().enumerate() {
+                    spread.check(&format!("{input:?} to {out:?}: gradient of {}", slopes[i].0), i, found);
+                }
+                continue;
+            }
+            for ((name, found), (_, truth)) in gradients.iter().zip(&slopes) {
                 let off = distance(found, truth);
-                assert!(off < gradients, "{dtype:?}, {input:?} to {out:?}: gradient of {name} is off by {off:e}");
+                assert!(off < 1e-11, "{dtype:?}, {input:?} to {out:?}: gradient of {name} is off by {off:e}");
             }
         }
     }

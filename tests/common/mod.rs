@@ -1,12 +1,15 @@
 //! What several tests share: an engine with tensors in its scope, comparisons, random networks; golden files, the program.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod bf16;
 pub mod data;
 pub mod emulation;
 pub mod golden;
 pub mod hub;
+pub mod lanczos;
 pub mod parquet;
 pub mod program;
+pub mod rounding;
 
 use candle_core::{DType, Device, Tensor};
 use rhai::{Dynamic, Engine, Scope};
@@ -121,6 +124,21 @@ pub fn dense(layer: &workbench::nn::Layer) -> nalgebra::DMatrix<f64> {
     let columns = layer.apply(&unit.reshape([&[n], layer.input.as_slice()].concat()).unwrap()).unwrap();
     let rows = columns.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
     nalgebra::DMatrix::from_fn(rows[0].len(), n, |i, j| rows[j][i])
+}
+
+/// The matrices of a layer's map under the masks of each sample of a batch.
+pub fn masked_matrices(
+    layer: &workbench::nn::Layer,
+    batch: usize,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+) -> Vec<nalgebra::DMatrix<f64>> {
+    let matrix = dense(layer);
+    let (m, n) = matrix.shape();
+    let mask = |t: Option<&Tensor>, len: usize| t.map_or(vec![1.0; batch * len], values);
+    let (rows, columns) = (mask(rows, m), mask(columns, n));
+    let cut = |b: usize| nalgebra::DMatrix::from_fn(m, n, |i, j| rows[b * m + i] * matrix[(i, j)] * columns[b * n + j]);
+    (0..batch).map(cut).collect()
 }
 
 /// The values of a tensor as one list of f64.

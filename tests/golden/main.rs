@@ -23,6 +23,7 @@ macro_rules! on_each_net {
 mod attack;
 mod bf16;
 mod leading;
+mod others;
 mod step;
 mod trajectory;
 mod truth;

@@ -11,7 +11,9 @@ on_each_net!(the_published_training_step);
 on_each_net!(the_published_boxes_and_masks);
 on_each_net!(the_published_gradients);
 
-/// Two power iterations from the start vectors, boxes cut behind activations, one clip-and-enlarge iteration.
+/// Two power iterations from the start vectors, boxes cut behind activations, one clip-and-enlarge iteration. In f32 a mask's
+/// decision within rounding of its edge may be the other one, which is what a norm of few rows feels: norms are compared
+/// under the reference's masks, and our own masks with those.
 struct Walk {
     regions: Vec<Region>,
     /// Affine layers with their unmasked norms, and the reference's vectors: of a linear layer in the output space.
@@ -33,6 +35,12 @@ fn published_walk(g: &Golden, model: &Sequential) -> Result<Walk> {
     let mut region = Region::around(&x, &(&ones * g.number("eps"))?, false)?;
     let mut columns: Option<Tensor> = None;
     let (mut regions, mut globals, mut locals, mut masks, mut lipschitz) = (vec![], vec![], vec![], vec![], ones);
+    let taken = |own: &Option<Tensor>, index| match own {
+        Some(own) if dtype == DType::F32 => {
+            g.varying("train", index).expect("a golden mask").reshape(own.shape()).map(Some)
+        }
+        own => Ok(own.clone()),
+    };
     let two = PowerOptions { iterations: 2, tolerance: None, arithmetic: Arithmetic::Own };
     for (i, layer) in layers.iter().enumerate() {
         if layer.is_affine() {
@@ -51,18 +59,20 @@ fn published_walk(g: &Golden, model: &Sequential) -> Result<Walk> {
             region = region.affine(layer, &global)?;
             globals.push((i, global, vector));
             let next = &model.layers()[i + 1];
-            let rows = if next.is_activation() && !next.is_maxmin() { varying(next, &region)? } else { None };
+            let own = if next.is_activation() && !next.is_maxmin() { varying(next, &region)? } else { None };
+            let rows = taken(&own, i)?;
             let u = g.get(&format!("u_init/{i}")).to_dtype(dtype)?;
             let local = spectral_norm(layer, &u, columns.as_ref(), rows.as_ref(), two)?;
             lipschitz = (lipschitz * &local.sigma)?;
             locals.push((i, local.sigma, local.u.unit()?));
-            masks.extend(rows.clone().map(|rows| (i, rows)));
+            masks.extend(own.map(|own| (i, own)));
             columns = rows;
         } else {
             region = region.activation(layer, layer.is_activation())?;
             if layer.is_maxmin() {
-                columns = varying(layer, &region)?;
-                masks.extend(columns.clone().map(|m| (i, m)));
+                let own = varying(layer, &region)?;
+                columns = taken(&own, i)?;
+                masks.extend(own.map(|own| (i, own)));
             } else if !layer.is_activation() {
                 columns = columns.map(|c| c.flatten_from(1)).transpose()?;
             }
@@ -90,8 +100,9 @@ impl Walk {
 }
 
 fn the_published_training_step(g: &Golden) {
-    // In f64 to 1e-10, the reference's own iterations in the same order but for sums. In f32 to the rounding of sums over
-    // up to 9216 products, and of masks within it: 3.5e-6 in 8C2F. Radii are products of up to nine norms.
+    // In f64 to 1e-10, the reference's own iterations in the same order but for sums. In f32 to the rounding of sums of n
+    // products, sqrt(n) u as a random walk, 5.7e-6 for the 9216 of 8C2F: two iterations are few, so nothing hangs on how close
+    // singular values lie. Radii are products of up to nine norms.
     for (dtype, setting, tolerance) in [(DType::F64, "train64", 1e-10), (DType::F32, "train", 1e-5)] {
         let (model, y) = (g.model(dtype), g.labels());
         let walk = published_walk(g, &model).unwrap();
@@ -121,9 +132,13 @@ fn the_published_training_step(g: &Golden) {
             check(&format!("sparse_loss/{filed}"), &loss, 20.0 * tolerance);
         }
         for (form, worst) in [("bcp", &walk.worst), ("gloro", &gloro)] {
-            let failed: Vec<f64> = values(&losses::correct(worst, &y).unwrap()).iter().map(|ok| 1.0 - ok).collect();
             let key = format!("{setting}/robust_error_flag_{form}");
-            assert_eq!(failed, values(&g.get(&key)), "{} {key}", g.name);
+            let size = values(worst).iter().fold(0.0, |m: f64, x| if x.is_finite() { m.max(x.abs()) } else { m });
+            for (margin, failed) in values(&losses::margins(worst, &y).unwrap()).iter().zip(values(&g.get(&key))) {
+                // A margin within the tolerance of its two logits says nothing.
+                let told = margin.abs() > 2.0 * 20.0 * tolerance * size;
+                assert!(!told || (*margin <= 0.0) == (failed == 1.0), "{} {key}: margin {margin:e}", g.name);
+            }
         }
     }
 }

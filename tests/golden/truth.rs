@@ -1,10 +1,13 @@
 //! Algorithm 1 as the scripts have it, converged, against exact spectral norms; and the gradient of the whole loss.
 
-use super::leading::{Leading, leading, of_layer};
-use crate::common::golden::{Golden, activations, same_direction};
-use crate::common::{Lab, entry};
+use super::leading::{Leading, Starts, leading, of_layer};
+use crate::common::golden::{Golden, activations, gradients_of, same_direction};
+use crate::common::rounding::draws;
+use crate::common::{Lab, entry, relative_gap};
 use candle_core::{DType, Tensor};
 use rhai::{Dynamic, Map};
+use std::cell::LazyCell;
+use std::rc::Rc;
 use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::nn::Sequential;
 use workbench::script::bind;
@@ -13,21 +16,32 @@ on_each_net!(algorithm_1_meets_the_truth);
 on_each_net!(norms_of_the_published_masks);
 
 /// Power iteration from drawn vectors takes the small nets to 1e-10. The real nets have close singular values, and 20,000
-/// iterations of 8C2F take hours: there the start vectors come from Lanczos' method, and a few iterations finish them.
+/// iterations of 8C2F take hours: there the start vectors come from Lanczos' method, which also tells how low it leaves a
+/// norm, and an iteration finishes them.
 const SMALL: PowerOptions = PowerOptions { iterations: 20_000, tolerance: Some(1e-11), arithmetic: Arithmetic::Own };
-/// What that leaves of the norms of the real nets: the residual is 3e-6 of an eigenvalue, a norm is its root, and the error
-/// of an eigenvalue is well below its residual. Measured: 1.2e-7 (6C2F, clipped MaxMin), 4e-9 (8C2F).
-const NEAR: f64 = 1e-6;
-const FINISH: PowerOptions = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
+const FINISH: PowerOptions = PowerOptions { iterations: 1, tolerance: None, arithmetic: Arithmetic::Own };
+/// To how much the truth is one: its norms come from Lanczos' method too, to 1e-10 of an eigenvalue.
+const TRUTH: f64 = 1e-10;
 
 fn algorithm_1_meets_the_truth(g: &Golden) {
-    let starts = if g.is_tiny() { Leading::default() } else { leading(g) };
-    let fine = if g.is_tiny() { 1e-10 } else { NEAR };
-    for (dtype, tolerance) in [(DType::F64, fine), (DType::F32, 1e-5)] {
-        let model = g.model(dtype);
-        let found = algorithm_1(g, &model, &starts);
-        let check = |key: &str, truth: &str, allowed: f64| {
-            g.check(&format!("oracle/{truth}"), &entry(&found, key), allowed);
+    let starts = if g.is_tiny() { Leading::default() } else { leading(g, of_layer) };
+    println!("{}: Lanczos' method leaves norms low by {:.1e} at most", g.name, starts.low());
+    let (double, as_found) = (g.model(DType::F64), starts.as_found());
+    let exact = algorithm_1(g, &double, &as_found);
+    // In f32 a mask's decision within rounding of its edge may be the other one. Where a value is off by more than rounding,
+    // what such decisions may do to it is measured.
+    let shaken =
+        LazyCell::new(|| draws(&double).map(|net| algorithm_1(g, &Rc::new(net), &as_found)).collect::<Vec<_>>());
+    for (dtype, tolerance) in [(DType::F64, TRUTH + starts.low()), (DType::F32, 1e-5)] {
+        let model = if dtype == DType::F64 { double.clone() } else { g.model(dtype) };
+        let found = if dtype == DType::F64 { exact.clone() } else { algorithm_1(g, &model, &as_found) };
+        let check = |key: &str, truth: &str, mut allowed: f64| {
+            let (name, got) = (format!("oracle/{truth}"), entry(&found, key));
+            if dtype == DType::F32 && g.gap(&name, &got) > allowed {
+                let off = shaken.iter().map(|shaken| relative_gap(&entry(shaken, key), &entry(&exact, key)));
+                allowed += 2.0 * off.fold(0.0, f64::max);
+            }
+            g.check(&name, &got, allowed);
         };
         for layer in model.layers().iter().filter(|l| l.is_affine() && l.index + 1 < model.layers().len()) {
             let i = layer.index;
@@ -62,15 +76,16 @@ fn algorithm_1_meets_the_truth(g: &Golden) {
             g.check_mask("oracle", *filed, &entry(&found, &key));
         }
         boxes(g, &model, &found, 10.0 * tolerance);
-        gradients(g, &model, &found);
+        let moved = (!g.is_tiny()).then(|| algorithm_1(g, &model, &starts.turned()));
+        gradients(g, &model, &found, moved.as_ref());
     }
 }
 
 /// Run the script's Algorithm 1, from the given start vectors where there are any.
-fn algorithm_1(g: &Golden, model: &std::rc::Rc<Sequential>, starts: &Leading) -> Dynamic {
+pub fn algorithm_1(g: &Golden, model: &Rc<Sequential>, starts: &Starts) -> Dynamic {
     let (mut lab, y) = (Lab::new(), g.labels());
     let power = match (g.is_tiny(), model.dtype()) {
-        (false, _) => "#{ iterations: 3 }",
+        (false, _) => "#{ iterations: 1 }",
         (true, DType::F64) => "#{ iterations: 20000, tolerance: 1e-11 }",
         (true, _) => "#{ iterations: 20000, tolerance: 1e-6 }",
     };
@@ -81,7 +96,8 @@ fn algorithm_1(g: &Golden, model: &std::rc::Rc<Sequential>, starts: &Leading) ->
     lab.model("model", model).tensor("x", &g.get("x").to_dtype(model.dtype()).unwrap()).tensor("y", &y);
     lab.set("eps", g.number("eps").into());
     lab.set("partial", g.has("oracle/local_lip_partial").into());
-    lab.set("locals", listed(&starts.locals)).set("globals", listed(&starts.globals));
+    let (globals, locals) = starts;
+    lab.set("locals", listed(locals)).set("globals", listed(globals));
     lab.run(&format!(
         r#"
         import "std/local_lip" as lip;
@@ -153,7 +169,11 @@ fn boxes(g: &Golden, model: &Sequential, found: &Dynamic, tolerance: f64) {
 
 /// Gradients at the exact singular vectors: computed in f64, stored in f32. `opt1000`: worst logits to convergence, which
 /// the exact ones must meet; the others take one clip-and-enlarge iteration.
-fn gradients(g: &Golden, model: &Sequential, found: &Dynamic) {
+///
+/// A norm's gradient is linear in the error of its vectors, whose square is the norm's: where singular values lie close it is
+/// the vectors that limit it. `moved` is what the same gives with the vectors turned as far as they may be wrong. The small
+/// nets, whose vectors have converged, meet the f32 in which the truth is stored.
+fn gradients(g: &Golden, model: &Sequential, found: &Dynamic, moved: Option<&Dynamic>) {
     let mut compared = 0;
     for (loss, prefix) in [
         ("bcp", "grad_oracle_opt1000_env"),
@@ -166,9 +186,16 @@ fn gradients(g: &Golden, model: &Sequential, found: &Dynamic) {
             continue; // Plain ReLU has no golden sparsity loss, the real nets have no opt1000 and not all a GloRo loss.
         }
         compared += 1;
-        // A norm's gradient is linear in the vectors' error, whose square is the norm's: 2e-5 in 8C2F. The small nets
-        // meet the f32 in which the truth is stored.
-        g.check_gradients(prefix, model, &entry(found, loss), if g.is_tiny() { 1e-6 } else { 1e-4 });
+        let gradients = gradients_of(model, &entry(found, loss));
+        let moved = moved.map(|moved| gradients_of(model, &entry(moved, loss)));
+        let mut shares = vec![];
+        for (i, (name, gradient)) in gradients.iter().enumerate() {
+            let other = moved.as_ref().map_or(gradient, |moved| &moved[i].1);
+            shares.push(g.check_near(&format!("{prefix}/{name}"), gradient, other));
+        }
+        // Most parameters are biases and thresholds, which no vector turns: an error of a ten-thousandth shows there.
+        shares.sort_by(f64::total_cmp);
+        assert!(shares[shares.len() / 2] < 1e-4, "{} {prefix}: the tolerance is blunt: {shares:?}", g.name);
     }
     assert!(compared >= if g.is_tiny() { 4 } else { 1 }, "{}: {compared} gradients compared", g.name);
 }
@@ -193,9 +220,10 @@ fn norms_of_the_published_masks(g: &Golden) {
             let start = g.wide(&format!("u_init/{i}"));
             let (columns_now, rows_now) = (columns.as_ref(), rows.as_ref());
             let (start, power, tolerance) = if g.is_tiny() {
-                (start, SMALL, 1e-10)
+                (start, SMALL, TRUTH)
             } else {
-                (of_layer(&single.layers()[i], start.dims()[0], columns_now, rows_now), FINISH, NEAR)
+                let found = of_layer(layer, &single.layers()[i], start.dims()[0], columns_now, rows_now);
+                (found.first.clone(), FINISH, TRUTH + found.low())
             };
             let found = spectral_norm(layer, &start, columns_now, rows_now, power).unwrap();
             g.check(&format!("exact/{setting}_sigma_local/{i}"), &found.sigma, tolerance);

@@ -2,17 +2,21 @@
 
 use super::common::emulation::on_the_host;
 use super::common::random_net_on;
+use super::common::rounding::Spread;
 use super::{CPU, gap};
 use candle_core::{DType, Tensor};
 use workbench::compute::random::Generator;
+use workbench::nn::Sequential;
 use workbench::train::attack::{AttackOptions, Objective, Size, Start, pgd};
 
 #[test]
 fn attacks() {
     let random = Generator::new(7);
-    let model = random_net_on(&random, &CPU);
+    // Weights and images that f32 can hold.
+    let narrow = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_dtype(DType::F64).unwrap();
+    let model = random_net_on(&random, &CPU).to_dtype(DType::F32).unwrap().to_dtype(DType::F64).unwrap();
     let shape = [&[4], model.input()].concat();
-    let x = random.uniform(0.0, 1.0, shape, DType::F64, &CPU).unwrap();
+    let x = narrow(&random.uniform(0.0, 1.0, shape, DType::F64, &CPU).unwrap());
     let y = Tensor::new(&[0u32, 1, 0, 1], &CPU).unwrap();
     for (epsilon, clip) in [(0.3, true), (2.0, false)] {
         let options = || AttackOptions {
@@ -25,14 +29,13 @@ fn attacks() {
             clip,
             stop_early: false,
         };
-        let truth = pgd(&model, &x, &y, options(), &Generator::new(1)).unwrap();
-        for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-4)] {
-            let model = model.to_dtype(dtype).unwrap();
-            let x = x.to_dtype(dtype).unwrap();
-            let Some(found) = on_the_host(|| pgd(&model, &x, &y, options(), &Generator::new(1)).unwrap()) else {
-                return;
-            };
-            assert!(gap(&found, &truth) < tolerance, "{dtype:?}: {:.1e}", gap(&found, &truth));
-        }
+        let run = |model: &Sequential| pgd(model, &x.to_dtype(model.dtype())?, &y, options(), &Generator::new(1));
+        // In f64 far below what any decision could tell; in f32 as near as kinks and short gradients let this net.
+        let Some(found) = on_the_host(|| run(&model).unwrap()) else { return };
+        let spread = Spread::of(&model, |model| Ok(vec![run(model)?]));
+        assert!(gap(&found, &spread.truth[0]) < 1e-10, "{:.1e}", gap(&found, &spread.truth[0]));
+        let single = model.to_dtype(DType::F32).unwrap();
+        let Some(found) = on_the_host(|| run(&single).unwrap()) else { return };
+        spread.check("attack in f32", 0, &found);
     }
 }
