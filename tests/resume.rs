@@ -612,7 +612,18 @@ fn shipped_scripts_can_be_interrupted_at_any_batch() {
     let functions: BTreeSet<String> =
         asts.iter().flat_map(|(_, ast)| ast.iter_functions().map(|f| f.name.to_string())).collect();
     let functions = functions.into_iter().filter(|name| !name.starts_with("anon$")).collect();
-    let session = Session::new(Config::default());
+    let session = Session::new(Config {
+        device: candle_core::Device::Cpu,
+        seed: 0,
+        threads: 1,
+        data_dir: None,
+        overrides: Default::default(),
+        script: None,
+        recording: Default::default(),
+        source: Default::default(),
+        allowed: Default::default(),
+        limits: Default::default(),
+    });
     let purity = Purity::new(session.engine(), functions);
     assert!(asts.len() > 20, "{}", asts.len());
     for (path, ast) in &asts {

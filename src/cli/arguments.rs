@@ -205,6 +205,9 @@ pub struct RunArguments {
     /// Numbers may be written as 0.1, 1e-3 or 36/255, arrays as [1, 2].
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// The same as a sweep has recorded it: what it names is not granted.
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    pub set_recorded: Vec<String>,
     /// Go on with the run in this folder, from its last good checkpoint, with its settings, seed and threads.
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,

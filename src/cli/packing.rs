@@ -1,5 +1,6 @@
 //! `workbench pack` and `workbench unpack`: a run as one file, and back.
 
+use crate::compute::files::quoted_path;
 use crate::compute::memory;
 use crate::run::pack::{EXTENSION, Pack, pack as write};
 use crate::script::output;
@@ -15,7 +16,7 @@ pub fn pack(run: &Path, into: Option<&Path>) -> Result<(), String> {
     }
     let bytes = write(run, &to)?;
     output::line(&format!("{}: {}", to.display(), memory::describe(bytes)));
-    output::line(&format!("run it with: workbench run {0}, or exactly as it was: workbench replay {0}", to.display()));
+    output::line(&format!("run it with: workbench run {0}, or exactly as it was: workbench replay {0}", quoted_path(&to)));
     Ok(())
 }
 

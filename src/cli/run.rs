@@ -5,7 +5,8 @@ use super::origin::Origin;
 use super::permissions::Permissions;
 use super::{Started, end, start};
 use crate::repl::terminal;
-use crate::run::{Options, Record, kept};
+use crate::data::hub::HubFile;
+use crate::run::{Options, Record, commands, kept};
 use crate::script::output;
 use crate::script::recording::Recording;
 use crate::script::session::Session;
@@ -20,7 +21,16 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
     let mut overrides = Overrides::parse(&what.set)?;
     let mut given = what.script.clone();
     let goes_on = what.resume.as_deref().map(Record::read).transpose()?;
+    // What is recorded grants nothing.
+    overrides.complete(Overrides::parse(&what.set_recorded)?.given());
     if let Some(old) = &goes_on {
+        if given.is_none() && HubFile::is_address(&old.script) {
+            return Err(format!(
+                "--resume: the run's script is recorded as {}, and what is recorded grants nothing; if you mean it, name it: {}",
+                old.script,
+                commands::goes_on(old, what.resume.as_deref().unwrap_or(Path::new("")))
+            ));
+        }
         given.get_or_insert_with(|| PathBuf::from(&old.script));
         same_as_before(old, what, &mut host)?;
         overrides.complete(&old.overrides);

@@ -2,7 +2,9 @@
 //! resumable as a whole; mean and spread over the seeds, tables and a page at the end.
 
 use super::arguments::{HostArguments, SweepArguments};
+use super::run::words;
 use super::{end, signals};
+use crate::compute::files::quoted;
 use crate::compute::{interrupt, threads};
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
@@ -10,9 +12,10 @@ use crate::report;
 use crate::run::names::{number, per_cent};
 use crate::run::outcome::{Outcome, POINTS, SUMMARY, Spread, last_error, outcomes, spreads};
 use crate::run::sweep::{Point, Sweep};
-use crate::run::{RunFolder, duration};
+use crate::run::{RunFolder, commands, duration};
 use crate::script::output;
 use crate::script::report::{Failure, FailureKind};
+use crate::script::shipped;
 use crate::show::table;
 use std::ffi::OsString;
 use std::fs::File;
@@ -24,7 +27,7 @@ use std::time::{Duration, Instant};
 pub fn run(what: &SweepArguments, host: HostArguments) -> Result<ExitCode, String> {
     signals::install();
     let (folder, sweep) = match &what.resume {
-        Some(folder) => (folder.clone(), goes_on(folder, &host)?),
+        Some(folder) => (folder.clone(), goes_on(folder, what, &host)?),
         None => plan(what, &host)?,
     };
     let points = sweep.points()?;
@@ -41,7 +44,7 @@ pub fn run(what: &SweepArguments, host: HostArguments) -> Result<ExitCode, Strin
     }
     let finished = outcomes.iter().filter(|outcome| outcome.is_finished()).count();
     output::line(&format!("{finished} of {} points finished, {}", points.len(), duration(begun.elapsed())));
-    let again = format!("workbench sweep --resume {}", folder.display());
+    let again = commands::sweep_goes_on(&sweep, &folder);
     if interrupt::requested() {
         terminal::complain(&format!("interrupted; go on with: {again}"));
         return Ok(end(Err(Failure { kind: FailureKind::Interrupted, reports: vec![] })));
@@ -70,9 +73,9 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
         return Err("sweep: nothing varies; give --set KEY=VALUE,VALUE or --seeds N".into());
     }
     // Every point would say so.
-    let is_script = script.extension().is_some_and(|extension| extension == "rhai");
-    if is_script && !HubFile::is_address(&script.to_string_lossy()) && !script.is_file() {
-        return Err(format!("sweep: there is no script {}", script.display()));
+    let is_there = HubFile::is_address(&script.to_string_lossy()) || shipped::find(script).is_some() || script.exists();
+    if !is_there {
+        return Err(shipped::missing(script));
     }
     let first = host.seed.unwrap_or(0);
     let all = host.threads.unwrap_or_else(threads::usual);
@@ -82,7 +85,7 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
         seeds: (0..u64::from(what.seeds.unwrap_or(1))).map(|i| first + i).collect(),
         device: host.device.clone().unwrap_or("cpu".into()),
         threads: (all / what.jobs as usize).max(1),
-        arguments: what.permissions.arguments().iter().map(|a| a.to_string_lossy().into_owned()).collect(),
+        arguments: words(&what.permissions, host),
     };
     sweep.points()?;
     let folder = match &what.into {
@@ -104,9 +107,18 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
     Ok((folder, sweep))
 }
 
-/// The sweep in `folder`; threads and device are those it began with.
-fn goes_on(folder: &Path, host: &HostArguments) -> Result<Sweep, String> {
+/// The sweep in `folder`; threads and device are those it began with. What it may touch is what this command line says.
+fn goes_on(folder: &Path, what: &SweepArguments, host: &HostArguments) -> Result<Sweep, String> {
     let sweep = Sweep::read(folder)?;
+    let fetched = HubFile::is_address(&sweep.script);
+    if fetched && !what.permissions.allow_fetch.iter().any(|start| sweep.script.starts_with(start.as_str())) {
+        return Err(format!(
+            "sweep: the script of {} is recorded as {}, and what is recorded grants nothing; if you mean it, add --allow-fetch {}",
+            folder.display(),
+            sweep.script,
+            quoted(&sweep.script)
+        ));
+    }
     if host.seed.is_some()
         || host.threads.is_some_and(|n| n != sweep.threads)
         || host.device.as_ref().is_some_and(|d| *d != sweep.device)
@@ -139,7 +151,7 @@ fn all(
     loop {
         while jobs.len() < what.jobs as usize && !interrupt::requested() {
             let Some(point) = waiting.next() else { break };
-            let child = begin(sweep, point, folder, host)?;
+            let child = begin(sweep, point, folder, what, host)?;
             jobs.push(Job { point, child, begun: Instant::now() });
         }
         if jobs.is_empty() {
@@ -178,7 +190,13 @@ fn all(
 }
 
 /// Begin a point, or go on with it. What it prints goes into a file beside its folder.
-fn begin(sweep: &Sweep, point: &Point, folder: &Path, host: &HostArguments) -> Result<Child, String> {
+fn begin(
+    sweep: &Sweep,
+    point: &Point,
+    folder: &Path,
+    what: &SweepArguments,
+    host: &HostArguments,
+) -> Result<Child, String> {
     let own = point.folder(folder);
     let failed = |e: std::io::Error| format!("sweep: {}: {e}", own.display());
     let mut arguments: Vec<OsString> = vec!["run".into(), sweep.script.clone().into()];
@@ -192,12 +210,13 @@ fn begin(sweep: &Sweep, point: &Point, folder: &Path, host: &HostArguments) -> R
         }
         add("--into", own.as_os_str());
         add("--seed", point.seed.to_string().as_ref());
-        point.set.iter().for_each(|(key, value)| add("--set", format!("{key}={value}").as_ref()));
+        // What was given when the sweep began, and is now read from its folder, grants nothing.
+        let flag = if what.resume.is_some() { "--set-recorded" } else { "--set" };
+        point.set.iter().for_each(|(key, value)| add(flag, format!("{key}={value}").as_ref()));
     }
     add("--threads", sweep.threads.to_string().as_ref());
     add("--device", sweep.device.as_ref());
-    host.data_dir.iter().for_each(|path| add("--data-dir", path.as_os_str()));
-    arguments.extend(sweep.arguments.iter().map(OsString::from));
+    arguments.extend(words(&what.permissions, host).into_iter().map(OsString::from));
     let mut log = File::options();
     let log = log.create(true).append(true).open(own.with_extension("txt")).map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;

@@ -1,5 +1,6 @@
 //! `workbench new`: a copy of a script, with a head that says what it is a variant of and what to do with it.
 
+use crate::compute::files::quoted_path;
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
 use crate::script::{lexical, output, suggest};
@@ -51,7 +52,7 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
         return Err(failed(e));
     }
     output::line(&format!("{} is a copy of {origin}", path.display()));
-    let path = path.display();
+    let path = quoted_path(&path);
     output::line(&match module.is_some() {
         true => format!("import it with: import \"{stem}\" as {stem};"),
         false => format!("next: workbench check {path}, then workbench run {path}"),
@@ -96,8 +97,8 @@ fn file(from: &Path, to: &Path) -> Result<String, String> {
             "new: {} imports \"{module}\" from its own folder, which a copy elsewhere does not find; make the copy there: \
              workbench new {} --from {}",
             from.display(),
-            from.with_file_name(to.file_stem().unwrap_or_default()).display(),
-            from.display()
+            quoted_path(&from.with_file_name(to.file_stem().unwrap_or_default())),
+            quoted_path(from)
         )),
         None => Ok(text),
     }

@@ -16,6 +16,7 @@ use super::locate::{Located, locate, locate_in};
 use super::manifest::{Manifest, Sha256};
 use super::parquet::{self, Columns};
 use super::{Options, split_files, store};
+use crate::compute::files::quoted;
 use std::path::{Path, PathBuf};
 
 /// Where a data set is.
@@ -85,7 +86,7 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
         let message = if built_in {
             "comes with the program; there is nothing to fetch".into()
         } else {
-            let asked = &manifest.asked;
+            let asked = quoted(&manifest.asked);
             let home = manifest.homepage.as_ref().map(|h| format!(" from {h}")).unwrap_or_default();
             format!(
                 "its manifest names no place on the hub; get its files{home}, then `workbench data import {asked} PATH`"

@@ -5,7 +5,7 @@ use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::manifest::{Manifest, is_path};
 use super::read::Input;
-use crate::compute::files::cache_folder;
+use crate::compute::files::{cache_folder, quoted};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +107,7 @@ fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Lo
     }
     let file = files.first().copied().unwrap_or_default().to_owned();
     let dataset = manifest.name.as_str().to_owned();
-    let fetch = manifest.hub.as_ref().map(|_| format!(", or download it: workbench data fetch {}", manifest.asked));
+    let fetch = manifest.hub.as_ref().map(|_| format!(", or download it: workbench data fetch {}", quoted(&manifest.asked)));
     Err(Error::NotFound { dataset, file, looked, fetch: fetch.unwrap_or_default() })
 }
 

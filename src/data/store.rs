@@ -11,7 +11,7 @@ use super::load::Loader;
 use super::locate::Located;
 use super::manifest::{Format, Manifest, PlainName, Sha256};
 use super::{digest, split_files};
-use crate::compute::files;
+use crate::compute::files::{self, quoted};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -41,7 +41,7 @@ pub fn fetched(manifest: &Manifest) -> Result<Option<[Decoded; 2]>> {
                 let why = if let Err(Unusable::Damaged(why)) = other { why } else { "it is of another data set" };
                 let (name, file) = (manifest.name.as_str(), path.display());
                 let how = if manifest.hub.is_some() { "fetch" } else { "import" };
-                let asked = &manifest.asked;
+                let asked = quoted(&manifest.asked);
                 let message = format!("{file} is damaged: {why}; make it again with `workbench data {how} {asked}`");
                 Err(Error::Store { dataset: name.into(), message })
             }

@@ -1,5 +1,6 @@
 //! Commands of the prompt: `:vars`, `:type`, `:time`, `:load`, `:reload`, `:save`, `:device`, `:quit`.
 
+use crate::compute::files::quoted_path;
 use crate::run::duration;
 use crate::script::output;
 use crate::script::report::{Failure, FailureKind};
@@ -108,6 +109,6 @@ fn save(session: &Session, file: &str) -> Result<(), Failure> {
     let text = session.script();
     crate::compute::files::replace(&path, text.as_bytes())
         .map_err(|e| Failure::bare(format!(":save: cannot write {}: {e}", path.display())))?;
-    output::line(&format!("saved as {}; workbench run {0} runs it", path.display()));
+    output::line(&format!("saved as {}; workbench run {} runs it", path.display(), quoted_path(&path)));
     Ok(())
 }

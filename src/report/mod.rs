@@ -7,6 +7,7 @@
 mod comparison;
 mod curves;
 mod dependence;
+mod drawings;
 mod frame;
 mod groups;
 mod page;

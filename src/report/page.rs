@@ -1,6 +1,7 @@
 //! `report.html`: what was run, what it came to, and how to do it again.
 
 use super::curves;
+use super::drawings::drawings;
 use super::frame::{document, figures, name};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
@@ -16,7 +17,7 @@ pub fn page(folder: &Path) -> Result<String, String> {
     let rows = epochs(folder);
     let drawn = curves::plots(&rows);
     let sections = [
-        ("Results", results(&record)),
+        ("Results", format!("{}{}", results(&record), drawings(folder, &record))),
         ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
         ("The last epochs", last_epochs(&rows)),
         ("Settings", settings(&record)),

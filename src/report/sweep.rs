@@ -6,11 +6,12 @@ use super::frame::{document, figures, name};
 use super::groups::named;
 use super::tables::{Cell, cells, list};
 use super::together::{self, Bundle};
-use super::words::{definitions, quoted};
+use super::words::definitions;
+use crate::compute::files::quoted;
 use crate::run::names::{best, is_share, number, per_cent};
 use crate::run::outcome::{Outcome, Spread, result_names, spreads};
 use crate::run::sweep::{Set, Sweep};
-use crate::run::{Kept, duration};
+use crate::run::{Kept, commands, duration};
 use crate::show::escaped;
 use crate::show::plot::{Plot, TOLD_APART};
 use std::collections::HashMap;
@@ -217,15 +218,7 @@ fn said(outcomes: &[Outcome], link: &dyn Fn(String) -> Option<String>) -> String
     if lines.is_empty() { lines } else { format!("<h3>What failed points said</h3>\n{lines}") }
 }
 
-/// The command line. The seeds follow each other from the first.
+/// The command line.
 fn again(sweep: &Sweep) -> String {
-    let mut words = vec!["workbench".to_string(), "sweep".into(), quoted(&sweep.script)];
-    for (key, values) in &sweep.settings {
-        words.extend(["--set".into(), quoted(&format!("{key}={}", values.join(",")))]);
-    }
-    words.extend(["--seeds".into(), sweep.seeds.len().to_string()]);
-    words.extend(["--seed".into(), sweep.seeds.first().copied().unwrap_or(0).to_string()]);
-    words.extend(["--threads".into(), sweep.threads.to_string(), "--device".into(), quoted(&sweep.device)]);
-    words.extend(sweep.arguments.iter().map(|word| quoted(word)));
-    format!("<pre><code>{}</code></pre>\n", escaped(&words.join(" ")))
+    format!("<pre><code>{}</code></pre>\n", escaped(&commands::sweep_again(sweep)))
 }

@@ -1,6 +1,7 @@
 //! Command lines that do a run again, or go on with it: every word that is needed, quoted for a shell.
 
 use super::run_json::Record;
+use super::sweep::Sweep;
 use crate::compute::files::{quoted, quoted_path};
 use std::path::Path;
 
@@ -22,19 +23,53 @@ pub fn goes_on(record: &Record, folder: &Path) -> String {
     let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
     words.extend(["--resume".into(), quoted_path(folder)]);
     words.extend(record.flags.iter().map(|word| quoted(word)));
-    for (_, value) in &record.overrides {
+    words.extend(allowances(record.overrides.iter().map(|(_, value)| value.as_str()), &record.flags));
+    words.join(" ")
+}
+
+/// The sweep once more. The seeds follow each other from the first.
+pub fn sweep_again(sweep: &Sweep) -> String {
+    let mut words = vec!["workbench".to_string(), "sweep".into(), quoted(&sweep.script)];
+    for (key, values) in &sweep.settings {
+        words.extend(["--set".into(), quoted(&format!("{key}={}", values.join(",")))]);
+    }
+    words.extend(["--seeds".into(), sweep.seeds.len().to_string()]);
+    words.extend(["--seed".into(), sweep.seeds.first().copied().unwrap_or(0).to_string()]);
+    words.extend(["--threads".into(), sweep.threads.to_string(), "--device".into(), quoted(&sweep.device)]);
+    words.extend(sweep.arguments.iter().map(|word| quoted(word)));
+    words.join(" ")
+}
+
+/// The points of the sweep in `folder` that are not finished.
+pub fn sweep_goes_on(sweep: &Sweep, folder: &Path) -> String {
+    let mut words = vec!["workbench".to_string(), "sweep".into(), "--resume".into(), quoted_path(folder)];
+    words.extend(sweep.arguments.iter().map(|word| quoted(word)));
+    let values = sweep.settings.iter().flat_map(|(_, values)| values).chain([&sweep.script]);
+    words.extend(allowances(values.map(String::as_str).filter(|value| *value != sweep.script || is_address(value)), &sweep.arguments));
+    words.join(" ")
+}
+
+/// Flags for what `values` name to be read or fetched, unless `flags` have them.
+fn allowances<'a>(values: impl Iterator<Item = &'a str>, flags: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = vec![];
+    for value in values {
         for word in value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"')) {
             let flag = match word {
-                word if word.starts_with("hf://") => "--allow-fetch",
+                word if is_address(word) => "--allow-fetch",
                 word if !word.is_empty() && Path::new(word).exists() => "--allow-read",
                 _ => continue,
             };
-            if !record.flags.iter().any(|known| known == word) {
+            let known = flags.iter().any(|known| known == word) || words.contains(&quoted(word));
+            if !known {
                 words.extend([flag.to_string(), quoted(word)]);
             }
         }
     }
-    words.join(" ")
+    words
+}
+
+fn is_address(word: &str) -> bool {
+    word.starts_with("hf://")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::arithmetic::Arithmetic;
 use super::checkpoint::hex;
+use crate::compute::files::quoted_path;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -148,10 +149,10 @@ impl Record {
             let path = folder.join(name);
             let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             if hex(&Sha256::digest(&bytes)) != *sum {
-                let path = path.display();
+                let (path, from) = (path.display(), quoted_path(&path));
                 return Err(format!(
                     "{path} has changed since it was run, so the folder no longer holds what was run; put it back, or make a \
-                     variant of it: workbench new NAME --from {path}"
+                     variant of it: workbench new NAME --from {from}"
                 ));
             }
         }

@@ -1,0 +1,71 @@
+//! Drawings that a script made with `plot`, in the page itself: as images, in which nothing runs and which fetch nothing.
+
+use crate::run::Record;
+use crate::show::escaped;
+use std::fmt::Write;
+use std::path::{Component, Path};
+
+/// No drawing of ours is as large; a larger file is named only.
+const LARGEST: u64 = 4 << 20;
+
+/// The drawings of the run in `folder`, and where the records of its evaluations are.
+pub fn drawings(folder: &Path, record: &Record) -> String {
+    let mut text = String::new();
+    for name in &record.drawings {
+        let shown = escaped(name);
+        text += &match image(folder, name) {
+            Some(source) => format!("<figure class=\"wide\"><img alt=\"{shown}\" src=\"{source}\"></figure>\n"),
+            None => format!("<p>Drawing: <code>{shown}</code>.</p>\n"),
+        };
+    }
+    for name in &record.records {
+        text += &format!("<p>A record for each image: <code>{}</code>.</p>\n", escaped(name));
+    }
+    text
+}
+
+/// The drawing as an address that holds it, if it is a file in the folder itself.
+fn image(folder: &Path, name: &str) -> Option<String> {
+    let path = Path::new(name);
+    let inside = path.extension().is_some_and(|kind| kind == "svg")
+        && path.components().all(|part| matches!(part, Component::Normal(_)));
+    let file = folder.join(path);
+    let plain = file.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
+    let bytes = std::fs::read(file).ok().filter(|_| inside && plain)?;
+    let mut address = String::from("data:image/svg+xml,");
+    for byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'=' | b':' | b'/' | b'.' | b',' | b'-' | b'_' | b';' => {
+                address.push(char::from(byte));
+            }
+            // To a text nothing fails to be written.
+            _ => drop(write!(address, "%{byte:02X}")),
+        }
+    }
+    Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawings_of_the_folder_are_in_the_page_and_others_are_not() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = root.path().join("run");
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::write(folder.join("a b.svg"), "<svg a=\"1\">é</svg>").expect("written");
+        std::fs::write(root.path().join("other.svg"), "<svg/>").expect("written");
+        let record = Record {
+            drawings: ["a b.svg", "../other.svg", "gone.svg", "x\"y.txt"].map(String::from).to_vec(),
+            records: vec!["records".into()],
+            ..Record::default()
+        };
+        let text = drawings(&folder, &record);
+        assert_eq!(text.matches("<img").count(), 1, "{text}");
+        assert!(text.contains("src=\"data:image/svg+xml,%3Csvg a=%221%22%3E%C3%A9%3C/svg%3E\""), "{text}");
+        for named in ["../other.svg", "gone.svg", "x&quot;y.txt", "<code>records</code>"] {
+            assert!(text.contains(named), "{named}: {text}");
+        }
+    }
+}
