@@ -67,10 +67,9 @@ function counts(word) {
 
 // The passages that fit a query, the best first.
 function search(query) {
-  const all = query.toLowerCase().split(/[^\p{L}\p{N}']+/u).filter((word) => word);
-  const said = all.filter((word) => !SEARCH.small.includes(word));
+  const said = query.toLowerCase().split(/[^\p{L}\p{N}']+/u).filter((word) => word && !SEARCH.small.includes(word));
   const wanted = [], scores = new Map();
-  for (const word of said.length ? said : all) {
+  for (const word of said) {
     const known = counts(stem(word)).size > 0, found = known ? stem(word) : nearest(stem(word));
     if (!found) continue;
     wanted.push(found);

@@ -49,6 +49,8 @@ const ASKED: &[(&str, &[&str])] = &[
     ("my own data set", &["guide networks: Data"]),
     ("validate_every", &["validation, validate_every: settings of"]),
     ("hyperparameters", &["settings"]),
+    ("lip bounds", &["lip::bounds"]),
+    ("tensor reshape", &["Tensor.reshape"]),
 ];
 
 fn titles(index: &Index, query: &str) -> Vec<String> {
@@ -155,8 +157,10 @@ fn the_command_takes_names_and_words() {
     assert!(near.starts_with("`conv2` is no name; did you mean `conv2d`?\n\nconv2d\n"), "{near}");
     let ema = folder.run(&["doc", "ema"]);
     assert!(ema.starts_with("`ema` is no name; it is found here:\n\nguide training: Average the weights\n"), "{ema}");
-    let nothing = folder.run(&["doc", "xqzjkwv"]);
-    assert_eq!(nothing, "error: nothing is known about `xqzjkwv`\nexit code 1");
+    for nothing in ["xqzjkwv", "how to"] {
+        let said = format!("error: nothing is known about `{nothing}`\nexit code 1");
+        assert_eq!(folder.run(&["doc", nothing]), said);
+    }
 }
 
 /// `workbench doc guide/training` is the chapter: its headings, its prose, its code.

@@ -142,7 +142,7 @@ fn every_summary_is_a_whole_sentence() {
         assert!(!summary.ends_with('.') || !abbreviations.contains(&last) && !initial, "{summary}");
         // Of any kind, for [low, high) is half open.
         let count = |any: &[char]| summary.matches(any).count();
-        assert!(count(&['`']) % 2 == 0 && count(&['(', '[', '{']) == count(&[')', ']', '}']), "{summary}");
+        assert!(count(&['`']).is_multiple_of(2) && count(&['(', '[', '{']) == count(&[')', ']', '}']), "{summary}");
     }
     let of = |name: &str| {
         let entry = docs.pages.iter().flat_map(|page| &page.entries).find(|entry| entry.names().contains(&name));
@@ -205,7 +205,7 @@ fn the_html_carries_the_index() {
     assert_eq!(titles, wanted.map(|passage| passage.title.as_str()).collect::<Vec<_>>());
     for (term, places) in data["terms"].as_object().expect("terms") {
         let places: Vec<usize> = places.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-        assert!(!places.is_empty() && places.len() % 2 == 0, "{term}");
+        assert!(!places.is_empty() && places.len().is_multiple_of(2), "{term}");
         for pair in places.chunks(2) {
             assert!(pair[0] < passages.len() && pair[1] > 0, "{term}");
             // The same count as in the terminal.

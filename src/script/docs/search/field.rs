@@ -21,6 +21,8 @@ pub enum Field {
     Text,
     /// What a thing belongs to.
     Owner,
+    /// What is written before a name: `lip::`, `Tensor.`.
+    Qualifier,
     /// Errors and examples.
     Code,
 }
@@ -52,6 +54,7 @@ impl Field {
             // Said again it counts more, but not as much again.
             Field::Text => 2.0 * (1.0 + 0.5 * f64::from(times).ln()).min(2.0),
             Field::Owner => 1.5,
+            Field::Qualifier => 4.0,
             Field::Code => 0.7,
         }
     }

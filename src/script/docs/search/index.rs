@@ -115,15 +115,13 @@ impl Index {
     }
 }
 
-/// The words of a query that say something; all of them where none does.
+/// The words of a query that say something.
 fn spoken(query: &str) -> Vec<String> {
-    let all: Vec<String> = query
+    query
         .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-        .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
-        .collect();
-    let said: Vec<String> = all.iter().filter(|word| !words::SMALL.contains(&word.as_str())).cloned().collect();
-    if said.is_empty() { all } else { said }
+        .filter(|word| !word.is_empty() && !words::SMALL.contains(&word.as_str()))
+        .collect()
 }
 
 /// The terms of a passage, and what each counts for it.

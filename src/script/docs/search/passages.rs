@@ -71,7 +71,8 @@ fn of_entry(entry: &Entry, page: &Page) -> Passage {
     let mut texts: Vec<(Field, String)> =
         names.iter().map(|name| (Field::Name(names.len()), name.to_string())).collect();
     texts.extend([
-        (Field::Owner, format!("{owner} {} {}", page.name, page.alias())),
+        (Field::Owner, format!("{owner} {}", page.name)),
+        (Field::Qualifier, first.clone()),
         (Field::Summary, entry.summary().to_string()),
         (Field::Begin, entry.summary().split_whitespace().take(4).collect::<Vec<_>>().join(" ")),
         (Field::Text, entry.about.join("\n")),
