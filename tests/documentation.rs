@@ -125,6 +125,40 @@ fn every_option_is_named() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// No summary ends where an abbreviation does, or inside of brackets or code.
+#[test]
+fn every_summary_is_a_whole_sentence() {
+    let docs = Docs::new();
+    let entries = docs.pages.iter().flat_map(|page| &page.entries);
+    let mut shown: Vec<String> = entries.map(|entry| entry.summary().to_string()).collect();
+    shown.extend(docs.pages.iter().map(|page| page.title().to_string()));
+    shown.extend(docs.index().passages.iter().map(|passage| passage.summary.clone()));
+    assert!(shown.len() > 300, "{}", shown.len());
+    let abbreviations = ["Eq", "Eqs", "al", "e.g", "i.e", "Fig", "Figs", "vs", "cf", "Sec", "No", "no", "pp", "Thm"];
+    for summary in &shown {
+        assert!(!summary.is_empty());
+        let last = summary.trim_end_matches('.').rsplit([' ', '(', '[']).next().unwrap_or("");
+        let initial = last.len() == 1 && last.chars().all(char::is_uppercase);
+        assert!(!summary.ends_with('.') || !abbreviations.contains(&last) && !initial, "{summary}");
+        // Of any kind, for [low, high) is half open.
+        let count = |any: &[char]| summary.matches(any).count();
+        assert!(count(&['`']).is_multiple_of(2) && count(&['(', '[', '{']) == count(&[')', ']', '}']), "{summary}");
+    }
+    let of = |name: &str| {
+        let entry = docs.pages.iter().flat_map(|page| &page.entries).find(|entry| entry.names().contains(&name));
+        entry.unwrap_or_else(|| panic!("{name}")).summary().to_string()
+    };
+    for (name, end) in [
+        ("sparsity", "for a neuron to be constant."),
+        ("gloro_logits", "(Leino et al. 2021)."),
+        ("relu_theta", "max(min(x, theta), 0)."),
+        ("varying", "have a width above 0."),
+        ("conv2d", "with a square kernel."),
+    ] {
+        assert!(of(name).ends_with(end), "{name}: {}", of(name));
+    }
+}
+
 /// Every link of the HTML leads somewhere, every function of the host and the stdlib is on a page.
 #[test]
 fn the_html_is_whole() {
@@ -132,20 +166,58 @@ fn the_html_is_whole() {
     let files = workbench::script::docs::html::files(&docs);
     let text = |name: &str| files.iter().find(|(file, _)| file == name).map(|(_, text)| text.as_str());
     for (file, page) in files.iter().filter(|(file, _)| file.ends_with(".html")) {
-        for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let links = page.split("href=\"").skip(1).chain(page.split("src=\"").skip(1));
+        for link in links.filter_map(|rest| rest.split('"').next()) {
             let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
             if target.starts_with("http") {
                 continue;
             }
-            let found = text(target).unwrap_or_else(|| panic!("{file}: {link}"));
+            let found = if target.is_empty() { Some(page.as_str()) } else { text(target) };
+            let found = found.unwrap_or_else(|| panic!("{file}: {link}"));
             assert!(anchor.is_empty() || found.contains(&format!("id=\"{anchor}\"")), "{file}: {link}");
         }
         assert!(!page.contains("```") && page.contains("</html>"), "{file}");
+    }
+    for address in docs.index().passages.iter().filter_map(|passage| passage.address.as_deref()) {
+        let (file, anchor) = address.split_once('#').unwrap_or((address, ""));
+        let found = text(file).unwrap_or_else(|| panic!("{address}"));
+        let id = anchor.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        assert!(anchor.is_empty() || found.contains(&format!("id=\"{id}\"")), "{address}");
     }
     let names = text("names.html").expect("the index");
     for name in ["worst_logits", "Tensor.reshape", "lip::bounds", "probe::where_lost"] {
         assert!(names.contains(&format!(">{name}<")), "{name}");
     }
+}
+
+/// What the search field of the HTML reads: every word leads to places that are there, and what can be found in the terminal
+/// and has a page can be found in the HTML.
+#[test]
+fn the_html_carries_the_index() {
+    let docs = Docs::new();
+    let index = docs.index();
+    let script = index.script();
+    let text = script.strip_prefix("const SEARCH = ").and_then(|text| text.trim_end().strip_suffix(';'));
+    let data: serde_json::Value = serde_json::from_str(text.expect("one constant")).expect("JSON");
+    let passages = data["passages"].as_array().expect("passages");
+    let titles: Vec<&str> = passages.iter().filter_map(|passage| passage[0].as_str()).collect();
+    let wanted = index.passages.iter().filter(|passage| passage.address.is_some());
+    assert_eq!(titles, wanted.map(|passage| passage.title.as_str()).collect::<Vec<_>>());
+    for (term, places) in data["terms"].as_object().expect("terms") {
+        let places: Vec<usize> = places.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        assert!(!places.is_empty() && places.len().is_multiple_of(2), "{term}");
+        for pair in places.chunks(2) {
+            assert!(pair[0] < passages.len() && pair[1] > 0, "{term}");
+            // The same count as in the terminal.
+            let passage = &passages[pair[0]];
+            let same = |(place, count): &(usize, u32)| {
+                index.passages[*place].title == passage[0].as_str().unwrap() && *count as usize == pair[1]
+            };
+            assert!(index.terms[term].iter().any(same), "{term}");
+        }
+    }
+    let files = workbench::script::docs::html::files(&docs);
+    assert!(files.iter().any(|(name, text)| name == "search_index.js" && *text == script));
 }
 
 /// The definitions for editors: every form is declared once, with its comment; what comes before `;` is balanced.

@@ -30,6 +30,7 @@ Examples:
   workbench report runs/2026-01-31-my_net-k3x9a           plots and a page about the run, report.html
   workbench check my_net.rhai                             find misspelt names, run nothing
   workbench doc lip::bounds                               what it does, its shapes and options
+  workbench doc weight decay                              where the documentation speaks of it
   workbench repl my_net.rhai                              run it, then go on at the prompt
   workbench data fetch cifar10                            download it once, checked to the last pixel
   workbench                                               a prompt; type `help` there
@@ -123,15 +124,15 @@ pub enum Command {
         #[command(flatten)]
         permissions: Permissions,
     },
-    /// What a function, a type or a module does; without a name, what there is.
+    /// What a function, a type or a module does; where words are found; without any, what there is.
     Doc {
-        /// A name: conv2d, Tensor, Tensor.reshape, lip::bounds, std/probe.
-        name: Option<String>,
+        /// A name: conv2d, Tensor, Tensor.reshape, lip::bounds, std/probe, guide/training; or words to look for.
+        words: Vec<String>,
         /// Write the reference and the guide as static HTML into this folder.
-        #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "definitions"])]
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["words", "definitions"])]
         html: Option<PathBuf>,
         /// Write .d.rhai files for an editor's Rhai language server into this folder.
-        #[arg(long, value_name = "DIR", conflicts_with = "name")]
+        #[arg(long, value_name = "DIR", conflicts_with = "words")]
         definitions: Option<PathBuf>,
     },
     /// Check the names in a script and in all it imports, without running anything.

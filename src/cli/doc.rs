@@ -2,13 +2,14 @@
 
 use crate::compute::files;
 use crate::repl::terminal;
+use crate::script::docs::answer::{Asked, answer};
 use crate::script::docs::{self, Docs};
 use crate::script::output;
 use crate::script::report::Failure;
 use std::path::Path;
 
-/// Show what `name` means, or all there is; or write one of the two folders.
-pub fn run(name: Option<&str>, html: Option<&Path>, definitions: Option<&Path>) -> Result<(), Failure> {
+/// Show what a name means, where words are found, or all there is; or write one of the two folders.
+pub fn run(words: &[String], html: Option<&Path>, definitions: Option<&Path>) -> Result<(), Failure> {
     let docs = Docs::new();
     let screen = terminal::screen();
     if let Some(folder) = html {
@@ -17,15 +18,14 @@ pub fn run(name: Option<&str>, html: Option<&Path>, definitions: Option<&Path>) 
     if let Some(folder) = definitions {
         return write(folder, &docs::definitions::files(&docs), "workbench.d.rhai");
     }
-    let Some(name) = name else {
-        output::line(&docs::terminal::overview(&docs, screen));
-        return Ok(());
+    let query = words.join(" ");
+    let query = query.trim();
+    let text = match docs.find(query, |_| None) {
+        _ if query.is_empty() => docs::terminal::overview(&docs, screen),
+        Some(found) => docs::terminal::found(&found, &docs, screen),
+        None => answer(&docs.index(), query, &docs.hint(query), Asked::CommandLine, screen).map_err(Failure::bare)?,
     };
-    let found = docs.find(name, |_| None);
-    let Some(found) = found else {
-        return Err(Failure::bare(format!("nothing is known about `{name}`{}", docs.hint(name))));
-    };
-    output::line(&docs::terminal::found(&found, &docs, screen));
+    output::line(&text);
     Ok(())
 }
 

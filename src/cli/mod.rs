@@ -115,8 +115,8 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             start(host.threads)?;
             Ok(data::run(&what, host.data_dir.as_deref()))
         }
-        Some(Command::Doc { name, html, definitions }) => {
-            Ok(end(doc::run(name.as_deref(), html.as_deref(), definitions.as_deref())))
+        Some(Command::Doc { words, html, definitions }) => {
+            Ok(end(doc::run(&words, html.as_deref(), definitions.as_deref())))
         }
         Some(Command::Repl { script, set, permissions }) => {
             let threads = start(host.threads)?;

@@ -1,5 +1,6 @@
 //! `?name`, `??name` and `help`: the documentation at the prompt.
 
+use crate::script::docs::answer::{Asked, answer};
 use crate::script::docs::{Entry, Found, terminal};
 use crate::script::session::Session;
 use crate::script::suggest;
@@ -11,6 +12,7 @@ Type Rhai: a value is shown, variables, functions and imports stay.
   import \"std/probe\" as probe;    a module
   _                               the last value, also as last_value
   ?conv2d  ?lip::bounds  ?Tensor  what a name means; ??lip::bounds its source
+  ?weight decay                   where the documentation speaks of it
   help                            this, and what there is
 An open bracket continues on the next line; an empty line ends the input anyway. Tab completes names,
 options, settings, data sets, modules and files. Ctrl-C drops the input or stops what runs, and everything
@@ -40,7 +42,7 @@ fn fitted(line: &str, width: usize) -> Vec<String> {
     crate::show::Screen { width, colours: false }.wrap(line, indent)
 }
 
-/// What `?name` says, or `??name`; an error says what was perhaps meant.
+/// What `?name` says, or `??name`; where it is no name, where its words are found, or an error.
 pub fn about(session: &Session, query: &str) -> Result<String, String> {
     let with_source = query.starts_with('?');
     let name = query.trim_start_matches('?').trim().trim_end_matches(';').trim_end_matches("()").trim();
@@ -76,7 +78,7 @@ pub fn about(session: &Session, query: &str) -> Result<String, String> {
     let variables = session.variables();
     let hint = suggest::nearest(name, variables.iter().map(|(name, ..)| name.as_str()));
     let hint = hint.map_or_else(|| docs.hint(name), |near| format!("; did you mean `{near}`?"));
-    Err(format!("nothing is known about `{name}`{hint}"))
+    answer(&docs.index(), name, &hint, Asked::Prompt, screen)
 }
 
 /// A function typed here, or of a module of the user's.

@@ -1,6 +1,7 @@
 //! What a name means: a function, a method, a property, a type, a module, a page.
 
 use super::Docs;
+use super::guide::{self, Chapter};
 use super::page::{Choice, Entry, Form, Page};
 use crate::script::suggest;
 
@@ -13,11 +14,15 @@ pub enum Found<'a> {
     Page(&'a Page),
     /// A type, with what its values can do.
     Type(String, Vec<&'a Entry>),
+    /// A chapter of the guide.
+    Chapter(Chapter),
+    /// The guide, with all its chapters.
+    Guide,
 }
 
 impl Docs {
-    /// What `name` means: `conv2d`, `Tensor.reshape`, `Tensor`, `lip::bounds`, `std/local_lip`, `bounds`. `path` turns the
-    /// name before `::` into a page's, where the session knows it.
+    /// What `name` means: `conv2d`, `Tensor.reshape`, `Tensor`, `lip::bounds`, `std/local_lip`, `bounds`, `guide/training`.
+    /// `path` turns the name before `::` into a page's, where the session knows it.
     pub fn find(&self, name: &str, path: impl Fn(&str) -> Option<String>) -> Option<Found<'_>> {
         if let Some((alias, name)) = name.rsplit_once("::") {
             let page = path(alias).and_then(|path| self.page(&path)).or_else(|| self.module(alias))?;
@@ -40,6 +45,12 @@ impl Docs {
         }
         if let Some(page) = path(name).and_then(|path| self.page(&path)).or_else(|| self.module(name)) {
             return Some(Found::Page(page));
+        }
+        if let Some(chapter) = guide::chapter(name) {
+            return Some(Found::Chapter(chapter));
+        }
+        if name == "guide" {
+            return Some(Found::Guide);
         }
         // A function of the stdlib without its module.
         let anywhere = |page: &&Page| page.is_module();

@@ -13,6 +13,107 @@ pub const CHAPTERS: &[(&str, &str)] = &[
     ("9_sharing", include_str!("../../../docs/guide/9_sharing.md")),
 ];
 
+/// One chapter of the guide.
+#[derive(Clone, Copy, Debug)]
+pub struct Chapter {
+    /// The name of its file, without `.md`.
+    pub file: &'static str,
+    /// Its Markdown.
+    pub text: &'static str,
+}
+
+/// What stands under one heading.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// The heading, without `#`.
+    pub heading: String,
+    /// 1 for the chapter's own heading.
+    pub level: usize,
+    /// The Markdown below it.
+    pub text: String,
+}
+
+/// The chapters, in order.
+pub fn chapters() -> impl Iterator<Item = Chapter> {
+    CHAPTERS.iter().map(|(file, text)| Chapter { file, text })
+}
+
+/// The chapter of this name: `guide/training`, or that of its file.
+pub fn chapter(name: &str) -> Option<Chapter> {
+    let bare = name.strip_prefix("guide/").unwrap_or(name);
+    chapters().find(|chapter| chapter.file == bare || name == chapter.name())
+}
+
+impl Chapter {
+    /// What it is called where its number does not matter: `guide/training`.
+    pub fn name(&self) -> String {
+        format!("guide/{}", self.file.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_'))
+    }
+
+    /// Its heading.
+    pub fn title(&self) -> &'static str {
+        self.text.lines().next().unwrap_or("").trim_start_matches("# ")
+    }
+
+    /// Its page in the HTML.
+    pub fn address(&self) -> String {
+        format!("guide_{}.html", self.file)
+    }
+
+    /// Its parts, each with its heading.
+    pub fn sections(&self) -> Vec<Section> {
+        let mut found: Vec<Section> = vec![];
+        let mut fenced = false;
+        for line in self.text.lines() {
+            fenced ^= line.starts_with("```");
+            let level = line.chars().take_while(|c| *c == '#').count();
+            if !fenced && level > 0 {
+                let heading = line[level..].trim().to_string();
+                found.push(Section { heading, level, text: String::new() });
+            } else if let Some(section) = found.last_mut() {
+                section.text += line;
+                section.text.push('\n');
+            }
+        }
+        found
+    }
+}
+
+impl Section {
+    /// The name that a link to it has.
+    pub fn anchor(&self) -> String {
+        let words: Vec<String> = self
+            .heading
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        words.join("-")
+    }
+
+    /// Its prose, paragraph by paragraph, and its code.
+    pub fn prose_and_code(&self) -> (Vec<String>, String) {
+        let (mut prose, mut code, mut fenced, mut fresh) = (Vec::<String>::new(), String::new(), false, true);
+        for line in self.text.lines() {
+            if line.starts_with("```") {
+                (fenced, fresh) = (!fenced, true);
+            } else if fenced || line.starts_with("    ") {
+                code += line;
+                code.push('\n');
+            } else if line.is_empty() {
+                fresh = true;
+            } else if let Some(last) = prose.last_mut().filter(|_| !fresh) {
+                last.push(' ');
+                *last += line;
+            } else {
+                prose.push(line.to_string());
+                fresh = false;
+            }
+        }
+        (prose, code)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +128,23 @@ mod tests {
         files.sort();
         let table: Vec<&str> = CHAPTERS.iter().map(|(name, _)| *name).collect();
         assert_eq!(table, files, "src/script/docs/guide.rs lists the files of docs/guide/ in order");
+    }
+
+    #[test]
+    fn a_chapter_is_made_of_sections() {
+        let text = "# One\n\nSome\ntext.\n\n```rhai\n# no heading\n```\n\nMore.\n\n## Two `x`, three\n\nLast.\n";
+        let chapter = Chapter { file: "4_a_name", text };
+        let [one, two] = &chapter.sections()[..] else { panic!("two sections") };
+        assert_eq!((chapter.name().as_str(), chapter.title()), ("guide/a_name", "One"));
+        assert_eq!(one.prose_and_code(), (vec!["Some text.".into(), "More.".into()], "# no heading\n".into()));
+        assert_eq!((two.level, two.anchor().as_str(), two.text.as_str()), (2, "two-x-three", "\nLast.\n"));
+    }
+
+    #[test]
+    fn chapters_are_found_by_name_and_by_file() {
+        for name in ["guide/training", "guide/4_training", "4_training"] {
+            assert_eq!(chapter(name).map(|chapter| chapter.file), Some("4_training"), "{name}");
+        }
+        assert!(chapter("training").is_none(), "the reference has a page of that name");
     }
 }

@@ -1,8 +1,10 @@
-//! The documentation: one set of pages that `?name`, `workbench doc`, the HTML reference, completion and the check read.
+//! The documentation: one set of pages that `?name`, `workbench doc`, its search, the HTML reference, completion and
+//! the check read.
 //!
 //! Host functions are described in `docs/reference/*.d.rhai`, beside nothing else; functions of the stdlib, and of anybody's
 //! modules, by the comments above them. Both have the same form (see [`parse`]), and [`audit`] says what is missing.
 
+pub mod answer;
 pub mod audit;
 pub mod definitions;
 mod find;
@@ -11,12 +13,15 @@ pub mod html;
 pub mod page;
 mod parse;
 mod reference;
+pub mod search;
+pub mod sentence;
 pub mod terminal;
 
 pub use find::Found;
 pub use page::{Entry, Form, Kind, Page};
 pub use parse::parse;
 
+use super::shipped::shipped;
 use super::stdlib::{Modules, stdlib};
 
 /// All pages that come with the program.
@@ -37,6 +42,11 @@ impl Docs {
         let host = reference::PAGES.iter().map(|(name, text)| parse(name, text));
         let modules = modules.iter().map(|(name, text)| parse(&format!("std/{name}"), text));
         Self { pages: host.chain(modules).collect() }
+    }
+
+    /// The index of all that can be found in these pages, the guide and the scripts that come with the program.
+    pub fn index(&self) -> search::Index {
+        search::Index::new(self, shipped())
     }
 
     /// The pages of the host.

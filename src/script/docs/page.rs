@@ -1,5 +1,6 @@
 //! A page of the documentation: what it is about, and an entry for each function or group of functions.
 
+use super::sentence::first_sentence;
 use std::ops::Range;
 
 /// One page: a topic of the host, or a module.
@@ -27,9 +28,19 @@ impl Page {
         }
     }
 
+    /// Its page in the HTML.
+    pub fn address(&self) -> String {
+        format!("{}.html", self.name.replace('/', "_"))
+    }
+
+    /// Where a name stands on that page.
+    pub fn address_of(&self, name: &str) -> String {
+        format!("{}#{name}", self.address())
+    }
+
     /// The heading: the first paragraph's first sentence.
     pub fn title(&self) -> &str {
-        self.about.first().map_or(self.name.as_str(), String::as_str)
+        self.about.first().map_or(self.name.as_str(), |text| first_sentence(text))
     }
 }
 
@@ -147,8 +158,7 @@ impl Entry {
 
     /// What it does, in one line.
     pub fn summary(&self) -> &str {
-        let text = self.about.first().map_or("", String::as_str);
-        text.find(". ").map_or(text, |end| &text[..=end])
+        first_sentence(self.about.first().map_or("", String::as_str))
     }
 
     /// What the description lacks.

@@ -135,7 +135,7 @@ fn option(options: &mut Vec<Choice>, line: &str) {
 }
 
 /// Lines to paragraphs: joined up to a blank line; lists and indented blocks keep their lines.
-fn paragraphs(lines: &[&str]) -> Vec<String> {
+pub(super) fn paragraphs(lines: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = vec![];
     let (mut fresh, mut fenced) = (true, false);
     for line in lines {

@@ -2,7 +2,9 @@
 
 use super::Docs;
 use super::find::Found;
+use super::guide::{Chapter, chapters};
 use super::page::{Entry, Page};
+use super::parse::paragraphs;
 use crate::show::Screen;
 
 /// What was found under a name.
@@ -12,6 +14,8 @@ pub fn found(found: &Found, docs: &Docs, screen: Screen) -> String {
             entries.iter().map(|entry| self::entry(entry, docs, screen)).collect::<Vec<_>>().join("\n\n")
         }
         Found::Page(page) => self::page(page, screen),
+        Found::Chapter(chapter) => self::chapter(chapter, screen),
+        Found::Guide => guide(screen).join("\n"),
         Found::Type(name, entries) => {
             let mut lines = vec![screen.bold(name), String::new()];
             for entry in entries {
@@ -92,39 +96,69 @@ pub fn page(page: &Page, screen: Screen) -> String {
     lines.join("\n")
 }
 
+/// A chapter of the guide.
+fn chapter(chapter: &Chapter, screen: Screen) -> String {
+    let mut lines: Vec<String> = vec![];
+    for section in chapter.sections() {
+        lines.extend([screen.bold(&section.heading), String::new()]);
+        for paragraph in paragraphs(&section.text.lines().collect::<Vec<_>>()) {
+            match paragraph.strip_prefix("```") {
+                Some(fenced) => lines.extend(snippet(fenced, screen)),
+                None => lines.extend(block(&paragraph, screen)),
+            }
+            lines.push(String::new());
+        }
+    }
+    lines.join("\n").trim_end().to_string()
+}
+
+/// A block of code behind its fence, whose first line names the language.
+fn snippet(fenced: &str, screen: Screen) -> Vec<String> {
+    let code = fenced.lines().skip(1).filter(|line| !line.starts_with("```"));
+    code.map(|line| if line.is_empty() { String::new() } else { screen.code(&format!("    {line}")) }).collect()
+}
+
 /// All pages, a line each.
 pub fn overview(docs: &Docs, screen: Screen) -> String {
-    let mut lines = vec![screen.bold("Functions that are always there"), String::new()];
-    let wide = docs.pages.iter().map(|page| page.name.len()).max().unwrap_or(0);
-    let mut modules = false;
-    for page in &docs.pages {
-        if page.is_module() && !modules {
-            modules = true;
-            lines.extend([String::new(), screen.bold("Modules to import"), String::new()]);
-        }
-        let about = first_sentence(page.title());
-        if screen.width < 70 {
-            lines.push(screen.code(&format!("  {}", page.name)));
-            lines.extend(screen.wrap(about, 4));
-            continue;
-        }
-        let text = screen.wrap(about, wide + 4);
-        for (i, line) in text.iter().enumerate() {
-            let name = if i == 0 { format!("  {:<wide$}  ", page.name) } else { String::new() };
-            let rest = if i == 0 { &line[wide + 4..] } else { line };
-            lines.push(format!("{}{rest}", screen.code(&name)));
-        }
+    let mut lines = guide(screen);
+    for (heading, modules) in [("Functions that are always there", false), ("Modules to import", true)] {
+        let pages = docs.pages.iter().filter(|page| page.is_module() == modules);
+        let pages: Vec<(String, &str)> = pages.map(|page| (page.name.clone(), page.title())).collect();
+        lines.push(String::new());
+        lines.extend(list(heading, &pages, screen));
     }
     lines.join("\n")
 }
 
-fn first_sentence(text: &str) -> &str {
-    text.find(". ").map_or(text, |end| &text[..=end])
+/// The chapters of the guide, a line each.
+fn guide(screen: Screen) -> Vec<String> {
+    let chapters: Vec<(String, &str)> = chapters().map(|chapter| (chapter.name(), chapter.title())).collect();
+    list("The guide", &chapters, screen)
+}
+
+/// Names with what they are about, below a heading.
+fn list(heading: &str, names: &[(String, &str)], screen: Screen) -> Vec<String> {
+    /// Room for the longest name.
+    const WIDE: usize = 18;
+    let mut lines = vec![screen.bold(heading), String::new()];
+    for (name, about) in names {
+        if screen.width < 70 {
+            lines.push(screen.code(&format!("  {name}")));
+            lines.extend(screen.wrap(about, 4));
+            continue;
+        }
+        for (i, line) in screen.wrap(about, WIDE + 4).iter().enumerate() {
+            let name = if i == 0 { format!("  {name:<WIDE$}  ") } else { String::new() };
+            let rest = if i == 0 { &line[WIDE + 4..] } else { line };
+            lines.push(format!("{}{rest}", screen.code(&name)));
+        }
+    }
+    lines
 }
 
 /// A paragraph: wrapped, but for code and lists, which keep their lines.
 fn block(paragraph: &str, screen: Screen) -> Vec<String> {
-    if !paragraph.contains('\n') {
+    if !paragraph.contains('\n') && !paragraph.starts_with("    ") {
         return screen.wrap(paragraph, 0);
     }
     let lines = paragraph.lines().filter(|line| !line.starts_with("```"));
