@@ -86,7 +86,7 @@ fn gradients_by_vectors_of_lanczos() {
             let of = |map| gradients_of(&model, &entry(map, loss));
             for (((name, got), (_, moved)), (_, exact)) in of(&got).iter().zip(of(&moved)).zip(of(&exact)) {
                 let [got, moved, exact] = [got, &moved, &exact].map(values);
-                let (off, allowed) = near(&got, &moved, &exact);
+                let (off, allowed) = near(&got, std::slice::from_ref(&moved), &exact);
                 // Those that no vector turns would hide the others in what is reported.
                 if got != moved || off > allowed {
                     gradients.push((format!("{} {loss} {name}", g.name), off / allowed));
