@@ -74,7 +74,7 @@ fn gradients_by_vectors_of_lanczos() {
         let (found, truth) = (leading(&g, of_layer), leading(&g, decomposed));
         let pairs = |l: Leading| l.globals.into_iter().chain(l.locals).map(|(_, v)| v).collect::<Vec<_>>();
         let run = |starts| algorithm_1(&g, &model, &starts);
-        let (moved, got, exact) = (run(found.turned()), run(found.as_found()), run(truth.as_found()));
+        let (moved, got, exact) = (found.turned().map(run), run(found.as_found()), run(truth.as_found()));
         let low = found.low() + 1e-12;
         for layer in model.layers().iter().filter(|l| l.is_affine() && l.index + 1 < model.layers().len()) {
             for key in [format!("local{}", layer.index), format!("global{}", layer.index)] {
@@ -84,11 +84,12 @@ fn gradients_by_vectors_of_lanczos() {
         }
         for loss in ["sparse", "bcp", "gloro"] {
             let of = |map| gradients_of(&model, &entry(map, loss));
-            for (((name, got), (_, moved)), (_, exact)) in of(&got).iter().zip(of(&moved)).zip(of(&exact)) {
-                let [got, moved, exact] = [got, &moved, &exact].map(values);
-                let (off, allowed) = near(&got, std::slice::from_ref(&moved), &exact);
+            let moved = moved.each_ref().map(of);
+            for (i, ((name, got), (_, exact))) in of(&got).iter().zip(of(&exact)).enumerate() {
+                let (got, moved) = (values(got), moved.each_ref().map(|moved| values(&moved[i].1)));
+                let (off, allowed) = near(&got, &moved, &values(&exact));
                 // Those that no vector turns would hide the others in what is reported.
-                if got != moved || off > allowed {
+                if moved.iter().any(|moved| *moved != got) || off > allowed {
                     gradients.push((format!("{} {loss} {name}", g.name), off / allowed));
                 }
             }
@@ -149,7 +150,7 @@ fn middle(turn: u64) -> Golden {
 /// The leading vectors by a dense decomposition of W W^T, without the rows that are masked, which decompositions stumble over.
 fn decomposed(layer: &Layer, _: &Layer, batch: usize, columns: Option<&Tensor>, rows: Option<&Tensor>) -> Vectors {
     let shape = [&[batch], layer.input.as_slice()].concat();
-    let (mut first, mut second, mut values) = (vec![], vec![], vec![]);
+    let (mut found, mut values) = ([vec![], vec![], vec![]], vec![]);
     for w in masked_matrices(layer, batch, columns, rows) {
         let open: Vec<usize> = (0..w.nrows()).filter(|i| w.row(*i).norm() > 0.0).collect();
         let w = w.select_rows(&open);
@@ -157,12 +158,12 @@ fn decomposed(layer: &Layer, _: &Layer, batch: usize, columns: Option<&Tensor>, 
         let mut order: Vec<usize> = (0..open.len()).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
         let vector = |at: usize| (w.transpose() * eigen.eigenvectors.column(at)).normalize();
-        first.extend(vector(order[0]).iter());
-        second.extend(vector(order[1]).iter());
+        found.iter_mut().zip(&order).for_each(|(found, at)| found.extend(vector(*at).iter()));
         values.push([0, 1, 2].map(|which| eigen.eigenvalues[order[which]]));
     }
     let tensor = |list: Vec<f64>| Tensor::from_vec(list, shape.clone(), &crate::common::device()).unwrap();
-    Vectors { first: tensor(first), second: tensor(second), values, residuals: vec![[1e-15; 2]; batch] }
+    let [first, second, third] = found.map(tensor);
+    Vectors { first, second, third, values, residuals: vec![[1e-15; 2]; batch] }
 }
 
 /// The sine of the angle between the vectors of each sample.
