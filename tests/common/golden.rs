@@ -209,7 +209,7 @@ impl Golden {
     }
 }
 
-fn norm(list: &[f64]) -> f64 {
+pub fn norm(list: &[f64]) -> f64 {
     list.iter().map(|a| a * a).sum::<f64>().sqrt()
 }
 

@@ -5,7 +5,7 @@ use super::attack::{EPSILON, RESULTS, attack, notices_a_wrong_step, spread};
 use super::bf16;
 use super::leading::{Leading, leading, of_layer};
 use super::truth::algorithm_1;
-use crate::common::golden::{Golden, gradients_of, near, uniform};
+use crate::common::golden::{Golden, gradients_of, near, norm, uniform};
 use crate::common::lanczos::Vectors;
 use crate::common::{entry, masked_matrices, values};
 use candle_core::{DType, Tensor};
@@ -88,6 +88,8 @@ fn gradients_by_vectors_of_lanczos() {
             for (i, ((name, got), (_, exact))) in of(&got).iter().zip(of(&exact)).enumerate() {
                 let (got, moved) = (values(got), moved.each_ref().map(|moved| values(&moved[i].1)));
                 let (off, allowed) = near(&got, &moved, &values(&exact));
+                let size = norm(&got);
+                assert!(allowed <= 1e-3 * size, "{} {loss} {name}: a gradient off by a thousandth passes", g.name);
                 // Those that no vector turns would hide the others in what is reported.
                 if moved.iter().any(|moved| *moved != got) || off > allowed {
                     gradients.push((format!("{} {loss} {name}", g.name), off / allowed));
