@@ -41,8 +41,8 @@ pub enum Arithmetic {
     #[default]
     Own,
     /// bf16 products summed in f32, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
-    /// own type elsewhere. Vectors are rounded to 8 bits on the way: sigma ends within some 1e-4 of f32's, up to 7e-4 below
-    /// where singular values lie close and neither has converged (`benches/NOTES.md`).
+    /// own type elsewhere. Weights and vectors are rounded to 8 bits on the way: how far from f32's sigma ends hangs on how
+    /// close singular values lie (a bound in `tests/common/bf16.rs`, what was measured in `benches/NOTES.md`).
     Bf16,
 }
 

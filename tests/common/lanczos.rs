@@ -25,7 +25,7 @@ use workbench::nn::Layer;
 const RESIDUAL: f64 = 3e-6;
 
 /// Steps at most, of two vectors. The error falls with exp(-4 steps sqrt(g)), of power iteration with exp(-2 steps p).
-const STEPS: usize = 300;
+const STEPS: usize = 400;
 
 /// Leading right singular vectors of a masked layer, one per sample.
 pub struct Vectors {

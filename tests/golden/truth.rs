@@ -206,9 +206,9 @@ fn gradients(g: &Golden, model: &Sequential, found: &Dynamic, moved: &[Dynamic])
             let others: Vec<&Tensor> = others.iter().map(|other| &other[i].1).collect();
             shares.push(g.check_near(&format!("{prefix}/{name}"), gradient, &others));
         }
-        // Most parameters are biases and thresholds, which no vector turns: an error of a ten-thousandth shows there.
-        shares.sort_by(f64::total_cmp);
-        assert!(shares[shares.len() / 2] < 1e-4, "{} {prefix}: the tolerance is blunt: {shares:?}", g.name);
+        // No vector turns the last layer's gradients by much, whatever the net: an error of a hundred-thousandth shows there.
+        let sharpest = shares.into_iter().fold(f64::INFINITY, f64::min);
+        assert!(sharpest < 1e-5, "{} {prefix}: the tolerance is blunt, {sharpest:e} at best", g.name);
     }
     assert!(compared >= if g.is_tiny() { 4 } else { 1 }, "{}: {compared} gradients compared", g.name);
 }
