@@ -142,7 +142,8 @@ fn evaluations_compute_in_f32() {
         let folder = Folder::new(&[("main.rhai", script)]);
         let account = folder.path().join("account");
         let (way_set, train_set) = (format!("way={way}"), format!("train={train}"));
-        let mut command = folder.command(&["run", "main.rhai", "--device", "cuda", "--set", &way_set, "--set", &train_set]);
+        let mut command =
+            folder.command(&["run", "main.rhai", "--device", "cuda", "--set", &way_set, "--set", &train_set]);
         let told = folder.shown(&command.env("SOFTWARE_GPU_TRACE", &account).output().unwrap());
         assert!(told.ends_with("exit code 0"), "{told}");
         let text = std::fs::read_to_string(account).unwrap();

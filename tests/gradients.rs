@@ -145,6 +145,7 @@ fn losses_of_logits() {
 #[test]
 fn spectral_norms() {
     let random = Generator::new(5);
+    let mut checked = 0;
     for _ in 0..8 {
         let net = random_net(&random);
         for layer in net.layers().iter().filter(|l| l.weight().is_some()) {
@@ -166,16 +167,24 @@ fn spectral_norms() {
                 var.set(&(&start + (&direction * h).unwrap()).unwrap()).unwrap();
                 norm().sigma.sum_all().unwrap().detach().to_scalar::<f64>().unwrap()
             };
-            let expected = (at(1e-6) - at(-1e-6)) / 2e-6;
+            let slope = |h: f64| (at(h) - at(-h)) / (2.0 * h);
+            // Where the second singular value lies close a norm bends, and differences are off by an eighth of what the two
+            // steps differ by. Vectors that have not converged have no such slope.
+            let (expected, wide) = (slope(1e-6), slope(3e-6));
             var.set(&start).unwrap();
+            if !found.converged.iter().all(|c| *c) {
+                continue;
+            }
+            checked += 1;
             let got = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
             assert!(
-                (got - expected).abs() <= 1e-5 * expected.abs().max(1.0),
+                (got - expected).abs() <= 2e-6 * expected.abs().max(1.0) + (expected - wide).abs(),
                 "{}: {got} against {expected}",
                 layer.spec.describe()
             );
         }
     }
+    assert!(checked > 8, "{checked} layers checked");
 }
 
 /// The whole loss through Algorithm 1 as scripts have it, vectors converged, away from kinks: gradients in every parameter.

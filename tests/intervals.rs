@@ -99,7 +99,7 @@ fn one_operation_is_the_composition() -> Result<()> {
         // Radii such that now the ball cuts the box, now not.
         let radius = (draw(&[batch])?.abs()? * (input.iter().product::<usize>() as f64).sqrt())?;
         let out = [&[batch], model.output()].concat();
-        let weights = vec![draw(&out)?, draw(&out)?, draw(&out)?, draw(&[batch])?];
+        let weights = [draw(&out)?, draw(&out)?, draw(&out)?, draw(&[batch])?];
         // Numbers that f32 can hold.
         let narrow = |t: &Tensor| t.to_dtype(DType::F32)?.to_dtype(DType::F64);
         let model = model.to_dtype(DType::F32)?.to_dtype(DType::F64)?;

@@ -47,7 +47,10 @@ fn masked_norms_are_those_of_a_dense_svd() {
                 if matches!(layer.spec, LayerSpec::Normalize { .. }) {
                     assert!(sigma >= truth * (1.0 - 1e-12), "{what}: {sigma} below {truth}");
                 } else {
-                    assert!((sigma - truth).abs() <= 1e-7 * truth.max(1e-9), "{what}: {sigma} against {truth}");
+                    // Values closer together than one by the number of iterations are not told apart; the norm is then low by
+                    // some log / 4n.
+                    let close = if found.converged[b] { 1e-7 } else { 1e-4 };
+                    assert!((sigma - truth).abs() <= close * truth.max(1e-9), "{what}: {sigma} against {truth}");
                 }
                 checked += 1;
             }

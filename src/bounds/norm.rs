@@ -15,11 +15,11 @@ use super::power_passes::Start;
 use super::{power_cpu, power_device, power_passes, power_tensor};
 use crate::compute::conv::conv2d_weight_scaled;
 use crate::compute::conv_ordered;
-use crate::compute::precision::matmul;
 use crate::compute::fused::passes::{Norms, envelope as scaled};
 use crate::compute::fused::rows;
 use crate::compute::kernels::{self, differentiable};
 use crate::compute::order::{self, Order};
+use crate::compute::precision::matmul;
 use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
@@ -42,8 +42,8 @@ pub enum Arithmetic {
     #[default]
     Own,
     /// bf16 products summed in f32, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
-    /// own type elsewhere. Vectors are rounded to 8 bits on the way: sigma ends within some 1e-4 of f32's, up to 7e-4 below
-    /// where singular values lie close and neither has converged (`benches/NOTES.md`).
+    /// own type elsewhere. Weights and vectors are rounded to 8 bits on the way: how far from f32's sigma ends hangs on how
+    /// close singular values lie (a bound in `tests/common/bf16.rs`, what was measured in `benches/NOTES.md`).
     Bf16,
 }
 
@@ -195,9 +195,7 @@ fn envelope(layer: &Layer, u: &SingularVectors, v: &SingularVectors, g: &Tensor)
         (Operation::Linear { .. }, None) if kernels::serve(&v) => {
             matmul(&rows::scale_samples(&v, g)?.t()?, &u, precision)
         }
-        (Operation::Linear { .. }, None) => {
-            matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision)
-        }
+        (Operation::Linear { .. }, None) => matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision),
         // None of these has a weight to differentiate by.
         (
             Operation::AvgPool2d { .. }

@@ -16,7 +16,10 @@ pub fn pack(run: &Path, into: Option<&Path>) -> Result<(), String> {
     }
     let bytes = write(run, &to)?;
     output::line(&format!("{}: {}", to.display(), memory::describe(bytes)));
-    output::line(&format!("run it with: workbench run {0}, or exactly as it was: workbench replay {0}", quoted_path(&to)));
+    output::line(&format!(
+        "run it with: workbench run {0}, or exactly as it was: workbench replay {0}",
+        quoted_path(&to)
+    ));
     Ok(())
 }
 

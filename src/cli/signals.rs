@@ -14,7 +14,9 @@ pub fn install() {
         }
         interrupt::request();
         if interrupt::held() {
-            crate::compute::output::note("interrupted: this batch is finished, then a checkpoint is written; Ctrl-C again ends at once");
+            crate::compute::output::note(
+                "interrupted: this batch is finished, then a checkpoint is written; Ctrl-C again ends at once",
+            );
         }
     };
     // Only a second handler can fail; then the first one is as good.

@@ -22,7 +22,9 @@ impl Split {
             [n, features] => (n, features),
             _ => {
                 let shape = images.dims();
-                return Err(fail(format!("samples have the shape {shape:?}; expected images [n, C, H, W] or vectors [n, F]")));
+                return Err(fail(format!(
+                    "samples have the shape {shape:?}; expected images [n, C, H, W] or vectors [n, F]"
+                )));
             }
         };
         check_dtype(images.dtype())?;
@@ -69,7 +71,9 @@ impl Dataset {
         if train.sample_shape() != test.sample_shape() {
             let (test_shape, train_shape) = (test.sample_shape(), train.sample_shape());
             let message = match train.is_flat() || test.is_flat() {
-                true => format!("its samples are {test_shape:?}, the training samples {train_shape:?}; both must be alike"),
+                true => {
+                    format!("its samples are {test_shape:?}, the training samples {train_shape:?}; both must be alike")
+                }
                 false => format!(
                     "its images are {test_shape:?}, the training images {train_shape:?} (channels, height, width); both must be \
                      alike"

@@ -115,7 +115,10 @@ impl HubFile {
                 sleep(PAUSE)?;
             } else {
                 attempt += 1;
-                crate::compute::output::note(&format!("{self}: {}; trying again ({attempt} of {ATTEMPTS})", problem.message));
+                crate::compute::output::note(&format!(
+                    "{self}: {}; trying again ({attempt} of {ATTEMPTS})",
+                    problem.message
+                ));
                 sleep(pause)?;
                 pause *= 2;
             }

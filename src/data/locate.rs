@@ -107,7 +107,8 @@ fn search(manifest: &Manifest, files: &[&str], folders: &[PathBuf]) -> Result<Lo
     }
     let file = files.first().copied().unwrap_or_default().to_owned();
     let dataset = manifest.name.as_str().to_owned();
-    let fetch = manifest.hub.as_ref().map(|_| format!(", or download it: workbench data fetch {}", quoted(&manifest.asked)));
+    let fetch =
+        manifest.hub.as_ref().map(|_| format!(", or download it: workbench data fetch {}", quoted(&manifest.asked)));
     Err(Error::NotFound { dataset, file, looked, fetch: fetch.unwrap_or_default() })
 }
 

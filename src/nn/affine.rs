@@ -14,7 +14,9 @@ impl Layer {
         match &self.operation {
             Operation::Conv2d { weight, window, .. } => conv2d(x, weight, self.window(window)),
             Operation::Linear { weight, .. } => matmul(x, &weight.t()?, self.precision.get()),
-            Operation::AvgPool2d { weight, window } => each_channel(x, &self.output, |x| conv2d(x, weight, self.window(window))),
+            Operation::AvgPool2d { weight, window } => {
+                each_channel(x, &self.output, |x| conv2d(x, weight, self.window(window)))
+            }
             Operation::Normalize { scale, .. } => x.broadcast_mul(scale),
             Operation::Flatten
             | Operation::Relu
@@ -32,9 +34,9 @@ impl Layer {
                 conv2d_input(y, weight, self.window(window), (self.input[1], self.input[2]))
             }
             Operation::Linear { weight, .. } => matmul(y, weight, self.precision.get()),
-            Operation::AvgPool2d { weight, window } => {
-                each_channel(y, &self.input, |y| conv2d_input(y, weight, self.window(window), (self.input[1], self.input[2])))
-            }
+            Operation::AvgPool2d { weight, window } => each_channel(y, &self.input, |y| {
+                conv2d_input(y, weight, self.window(window), (self.input[1], self.input[2]))
+            }),
             Operation::Normalize { scale, .. } => y.broadcast_mul(scale),
             Operation::Flatten
             | Operation::Relu
@@ -88,9 +90,9 @@ impl Layer {
                 add_channels(y, &bias.unsqueeze(0)?)
             }
             Operation::Normalize { shift, .. } => y.broadcast_add(shift),
-            Operation::Conv2d { bias: None, .. } | Operation::Linear { bias: None, .. } | Operation::AvgPool2d { .. } => {
-                Ok(y.clone())
-            }
+            Operation::Conv2d { bias: None, .. }
+            | Operation::Linear { bias: None, .. }
+            | Operation::AvgPool2d { .. } => Ok(y.clone()),
             Operation::Flatten
             | Operation::Relu
             | Operation::Clip { .. }

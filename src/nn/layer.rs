@@ -69,11 +69,9 @@ impl Layer {
         let find = |name: &str| parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_tensor().clone());
         let get = |name: &str| find(name).ok_or_else(|| candle_core::Error::Msg(format!("layer {index}: no {name}")));
         let operation = match spec {
-            LayerSpec::Conv2d { stride, padding, .. } => Operation::Conv2d {
-                weight: get("weight")?,
-                bias: find("bias"),
-                window: Window::new(*stride, *padding),
-            },
+            LayerSpec::Conv2d { stride, padding, .. } => {
+                Operation::Conv2d { weight: get("weight")?, bias: find("bias"), window: Window::new(*stride, *padding) }
+            }
             LayerSpec::Linear { .. } => Operation::Linear { weight: get("weight")?, bias: find("bias") },
             LayerSpec::Flatten => Operation::Flatten,
             LayerSpec::Relu => Operation::Relu,

@@ -145,7 +145,8 @@ impl Sequential {
             let Some(own) = two.parameter(name) else { continue };
             let value = var.as_tensor().detach();
             // The last layer's row, behind one of zeros.
-            let value = if own.dims() == value.dims() { value } else { Tensor::cat(&[&value.zeros_like()?, &value], 0)? };
+            let value =
+                if own.dims() == value.dims() { value } else { Tensor::cat(&[&value.zeros_like()?, &value], 0)? };
             own.set(&value)?;
         }
         let two = two.computed_in(&self.precision);

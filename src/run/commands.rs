@@ -45,7 +45,10 @@ pub fn sweep_goes_on(sweep: &Sweep, folder: &Path) -> String {
     let mut words = vec!["workbench".to_string(), "sweep".into(), "--resume".into(), quoted_path(folder)];
     words.extend(sweep.arguments.iter().map(|word| quoted(word)));
     let values = sweep.settings.iter().flat_map(|(_, values)| values).chain([&sweep.script]);
-    words.extend(allowances(values.map(String::as_str).filter(|value| *value != sweep.script || is_address(value)), &sweep.arguments));
+    words.extend(allowances(
+        values.map(String::as_str).filter(|value| *value != sweep.script || is_address(value)),
+        &sweep.arguments,
+    ));
     words.join(" ")
 }
 

@@ -81,8 +81,10 @@ mod tests {
     use super::*;
 
     fn found(epochs: &[(f64, f64)], classes: usize) -> String {
-        let epochs: Vec<Epoch> = epochs.iter().map(|(loss, clean)| Epoch { loss: *loss, accuracy: Some(*clean) }).collect();
-        fault(&epochs, Some(classes)).map_or("nothing".into(), |fault| fault.split(':').next().unwrap_or("").to_string())
+        let epochs: Vec<Epoch> =
+            epochs.iter().map(|(loss, clean)| Epoch { loss: *loss, accuracy: Some(*clean) }).collect();
+        fault(&epochs, Some(classes))
+            .map_or("nothing".into(), |fault| fault.split(':').next().unwrap_or("").to_string())
     }
 
     #[test]

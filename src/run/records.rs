@@ -84,7 +84,9 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
     let Ok(Value::Object(header)) = serde_json::from_slice(plain_bytes(&head)) else {
         let path = folder.join("records.json");
         let path = path.display();
-        return Err(format!("records: {path} is damaged or no header of records; give another folder, or remove that one"));
+        return Err(format!(
+            "records: {path} is damaged or no header of records; give another folder, or remove that one"
+        ));
     };
     let (rows, ends) = parse(&path, &lines)?;
     // Somebody was stopped between the two files when an old one became one of today.
@@ -101,7 +103,8 @@ impl Records {
         let path = folder.join("records.jsonl");
         let found = find(folder)?;
         let other = found.as_ref().map(|found| &found.header);
-        let differs = |other: &&Row| other.keys().chain(header.keys()).find(|key| other.get(*key) != header.get(*key)).cloned();
+        let differs =
+            |other: &&Row| other.keys().chain(header.keys()).find(|key| other.get(*key) != header.get(*key)).cloned();
         if let Some((key, other)) = other.and_then(|other| Some((differs(&other)?, other))) {
             let shown = |row: &Row| row.get(&key).map_or("nothing".to_string(), Value::to_string);
             return Err(format!(
@@ -246,7 +249,8 @@ mod tests {
         for (cut, is_old) in cuts {
             let folder = root.path().join(format!("cut{cut}{is_old}"));
             std::fs::create_dir(&folder).expect("made");
-            std::fs::write(folder.join("records.jsonl"), if is_old { &old[..cut] } else { &expected[..cut] }).expect("written");
+            std::fs::write(folder.join("records.jsonl"), if is_old { &old[..cut] } else { &expected[..cut] })
+                .expect("written");
             if !is_old {
                 std::fs::write(folder.join("records.json"), &head).expect("written");
             }
@@ -259,7 +263,11 @@ mod tests {
         }
         std::fs::write(root.path().join("cut0true/records.jsonl"), &old).expect("written");
         std::fs::remove_file(root.path().join("cut0true/records.json")).expect("removed");
-        assert_eq!(read(&root.path().join("cut0true")), Ok((header.clone(), rows.clone())), "an old one is read as it is");
+        assert_eq!(
+            read(&root.path().join("cut0true")),
+            Ok((header.clone(), rows.clone())),
+            "an old one is read as it is"
+        );
         // Edited on Windows: with a mark, and other ends of lines.
         let windows = format!("\u{feff}{}", String::from_utf8_lossy(&expected).replace('\n', "\r\n"));
         std::fs::write(whole.join("records.jsonl"), &windows).expect("written");

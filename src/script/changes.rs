@@ -41,7 +41,8 @@ impl<'a> Changes<'a> {
         }
         ast.walk(&mut |path: &[ASTNode]| {
             if let Some(ASTNode::Stmt(Stmt::Var(variable, ..))) = path.last()
-                && (closure_name(&variable.1).is_some() || matches!(&variable.1, Expr::FnCall(call, _) if call.name == "Fn"))
+                && (closure_name(&variable.1).is_some()
+                    || matches!(&variable.1, Expr::FnCall(call, _) if call.name == "Fn"))
             {
                 found.closures.insert(variable.0.name.to_string());
             }
@@ -86,8 +87,8 @@ impl<'a> Changes<'a> {
         let given = |expr: &Expr| closure_name(expr).is_some_and(|name| self.through_this.contains(&name));
         // A rule that comes in a variable may be any closure of the file.
         let unknown = |expr: &Expr| matches!(expr, Expr::Variable(v, ..) if self.closures.contains(v.1.as_str()));
-        let through_this = call.args.iter().any(given)
-            || !self.through_this.is_empty() && call.args.iter().any(unknown);
+        let through_this =
+            call.args.iter().any(given) || !self.through_this.is_empty() && call.args.iter().any(unknown);
         if call.name == "call" {
             let calls_a_closure = matches!(object, Expr::Variable(v, ..) if self.closures.contains(v.1.as_str()));
             // `x.call(|| this += 1)` calls the closure with `x` as `this`.
@@ -101,7 +102,9 @@ fn changes_this(node: &ASTNode, purity: &Purity) -> bool {
     let is_this = |expr: &Expr| matches!(leftmost(expr), Expr::ThisPtr(..));
     match node {
         ASTNode::Stmt(Stmt::Assignment(assignment)) => is_this(&assignment.1.lhs),
-        ASTNode::Expr(Expr::Dot(parts, ..) | Expr::Index(parts, ..)) => is_this(&parts.lhs) && any_change(&parts.rhs, purity),
+        ASTNode::Expr(Expr::Dot(parts, ..) | Expr::Index(parts, ..)) => {
+            is_this(&parts.lhs) && any_change(&parts.rhs, purity)
+        }
         ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
             purity.may_change_argument(call.name.as_str()) && call.args.first().is_some_and(is_this)
         }

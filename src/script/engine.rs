@@ -1,12 +1,12 @@
 //! The one Rhai engine: its language settings, its limits, and how it stops.
 
 use super::bind::watch;
-use super::{arithmetic, collections, habits};
 use super::error;
 use super::limits::{Limits, memory_message};
 use super::loader::Loader;
 use super::resolver::Resolver;
 use super::signatures::short_type;
+use super::{arithmetic, collections, habits};
 use crate::compute::{interrupt, memory};
 use crate::run::Arithmetic;
 use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
@@ -101,7 +101,9 @@ fn exit(code: &Dynamic) -> Box<rhai::EvalAltResult> {
     match code.as_int() {
         Ok(code @ 0..=255) => error::exit(code as i32),
         Ok(code) => error::fail(format!("exit: the code is {code}; it must lie between 0 and 255")),
-        Err(kind) => error::fail(format!("exit: the code is of type {}; use a whole number between 0 and 255", short_type(kind))),
+        Err(kind) => {
+            error::fail(format!("exit: the code is of type {}; use a whole number between 0 and 255", short_type(kind)))
+        }
     }
 }
 

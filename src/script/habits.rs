@@ -26,7 +26,8 @@ pub fn called_variable(name: &str) -> String {
 }
 
 /// For `for x in` a map.
-pub const NO_MAP: &str = "`for` goes over no map; go over its keys or values: `for key in map.keys()`, `for x in map.values()`";
+pub const NO_MAP: &str =
+    "`for` goes over no map; go over its keys or values: `for key in map.keys()`, `for x in map.values()`";
 
 /// For `for x in` a number.
 pub const NO_NUMBER: &str = "`for` goes over no number; a range of whole numbers is written `0..n`: `for i in 0..n`";

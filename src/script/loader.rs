@@ -263,8 +263,7 @@ impl Loader {
     /// Read every file that was loaded, std left out, and parse anew what has changed since. Returns the names of these.
     /// When one of them is wrong nothing changes but its text, which its error shows.
     pub fn refresh(&self, engine: &Engine) -> Result<Vec<String>, (String, Box<EvalAltResult>)> {
-        let files: Vec<String> =
-            self.state.borrow().parsed.keys().filter(|f| !is_std(f)).cloned().collect();
+        let files: Vec<String> = self.state.borrow().parsed.keys().filter(|f| !is_std(f)).cloned().collect();
         let mut fresh = vec![];
         for file in files {
             let text = self.read(&file).map_err(|message| (file.clone(), fail(message)))?;
@@ -354,9 +353,10 @@ impl Loader {
             let path = real.strip_prefix(&root).ok()?.to_str()?.replace('\\', "/");
             Some((format!("source/{path}"), text.to_string()))
         });
-        let std = state.texts.iter().filter_map(|(shown, text)| {
-            Some((format!("stdlib/{}.rhai", shown.strip_prefix(STD)?), text.to_string()))
-        });
+        let std = state
+            .texts
+            .iter()
+            .filter_map(|(shown, text)| Some((format!("stdlib/{}.rhai", shown.strip_prefix(STD)?), text.to_string())));
         own.chain(std).collect()
     }
 

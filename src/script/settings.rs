@@ -73,7 +73,8 @@ impl Overrides {
     fn named(&self, before: bool) -> Vec<String> {
         let values = self.given.iter().filter(|(key, _)| self.recorded.contains(key) == before);
         let words = |value: &str| {
-            let inside = value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"').to_string());
+            let inside =
+                value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"').to_string());
             inside.chain([value.to_string()]).filter(|word| !word.is_empty()).collect::<Vec<_>>()
         };
         values.flat_map(|(_, value)| words(value)).collect()

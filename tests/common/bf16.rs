@@ -16,14 +16,14 @@
 //!
 //! ```text
 //! c_m = max of sqrt(1 - t) t^m over the eigenvalues t < 1 of B, 0 <= t <= (s_2 / s)^2
-//! sqrt F = 2 e_w sum g_k c_(n-k) + 2 e_v sqrt(sum g_k^2 c_(n-k)^2)
+//! sqrt F = l e_w sum g_k c_(n-k) + l e_v sqrt(sum g_k^2 c_(n-k)^2)
 //! e_w = h / sqrt(3) sqrt(r^2 + c^2) / s        e_v = h sqrt(2 / 3)
 //! ```
 //!
 //! The weights' roundings are the same in each iteration and add up (worst case); within one product they are independent (a
 //! random walk over its terms), so that a vector's image is off by the root of the sum of squares: r and c are the largest
-//! norms of a row and a column. The vectors' roundings are independent from iteration to iteration. The 2: a kernel has as few
-//! as 72 weights, whose errors are not all of the mean size; two standard deviations.
+//! norms of a row and a column. The vectors' roundings are independent from iteration to iteration. l is two
+//! standard deviations, three for kernels of fewer than a thousand weights, whose errors hardly average out.
 
 use super::values;
 use candle_core::{DType, Tensor};
@@ -92,6 +92,8 @@ impl Masked<'_> {
         let largest = |t: Tensor| values(&t.flatten_from(1).unwrap().max(1).unwrap());
         let rows = largest(self.forward(&squared, &masked(ones(&self.layer.input), self.columns)));
         let columns = largest(self.adjoint(&squared, &masked(ones(&self.layer.output), self.rows)));
+        let weights = self.layer.weight().map_or(0, Tensor::elem_count);
+        let deviations = if weights < 1000 { 3.0 } else { 2.0 };
         let one = |(b, [first, second]): (usize, &[f64; 2])| {
             let square = first * first;
             let of_weights = HALF / 3f64.sqrt() * (rows[b] + columns[b]).sqrt() / first;
@@ -104,7 +106,7 @@ impl Masked<'_> {
                 sum += part;
                 squares += part * part;
             }
-            let root = 2.0 * (of_weights * sum + of_vectors * f64::sqrt(squares));
+            let root = deviations * (of_weights * sum + of_vectors * f64::sqrt(squares));
             // Roots of q; it is below 0 by rounding alone.
             let lost = longer * (1.0 - (exact.sigma[b] / first).powi(2)).max(0.0).sqrt();
             let left = |lost: f64| first * (1.0 - lost * lost).max(0.0).sqrt();

@@ -136,36 +136,33 @@ impl Golden {
         got.narrow(0, 0, stored).unwrap()
     }
 
-    /// Compare a value with the golden one, stored in f32, in the Euclidean norm: allowed is twice the distance of `moved`, the
-    /// same value after the change that it is uncertain by, and twice the rounding of f32. Returns what is allowed, as a part.
+    /// Compare a value with the golden one as [`near`] says. Returns what is allowed, as a part.
     #[track_caller]
-    pub fn check_near(&self, key: &str, got: &Tensor, moved: &Tensor) -> f64 {
+    pub fn check_near(&self, key: &str, got: &Tensor, moved: &[&Tensor]) -> f64 {
         let what = format!("{} {key}", self.name);
-        let (got, moved) = (values(got), values(moved));
-        let norm = |list: &[f64]| list.iter().map(|a| a * a).sum::<f64>().sqrt();
-        let apart = |a: &[f64], b: &[f64]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
+        let (got, moved) = (values(got), moved.iter().map(|t| values(t)).collect::<Vec<_>>());
         let holds = |what: &str, off: f64, allowed: f64| {
             println!("{what}: off by {off:.1e}, allowed {allowed:.1e}"); // shown with --nocapture
             assert!(off <= allowed, "{what}: off by {off:.3e}, allowed {allowed:.3e}");
         };
-        let near = |what: &str, got: &[f64], moved: &[f64], truth: &[f64]| {
-            assert_eq!(got.len(), truth.len(), "{what}");
-            let allowed = 2.0 * (apart(got, moved) + SINGLE * norm(truth));
-            holds(what, apart(got, truth), allowed);
+        let whole = |what: &str, got: &[f64], moved: &[Vec<f64>], truth: &[f64]| {
+            let (off, allowed) = near(got, moved, truth);
+            holds(what, off, allowed);
             if allowed == 0.0 { 0.0 } else { allowed / norm(truth) }
         };
         if let Some(truth) = self.tensors.get(key) {
-            return near(&what, &got, &moved, &values(truth));
+            return whole(&what, &got, &moved, &values(truth));
         }
         let (truth, sums) = (values(&self.get(&format!("{key}#sample"))), values(&self.get(&format!("{key}#stat"))));
-        let sample =
-            |list: &[f64]| -> Vec<f64> { (0..truth.len()).map(|k| list[k * 1_000_003 % list.len()]).collect() };
-        let share = near(&format!("{what}#sample"), &sample(&got), &sample(&moved), &truth);
-        let allowed = 2.0 * (apart(&got, &moved) + SINGLE * sums[0]);
-        holds(&format!("{what}, its norm"), (norm(&got) - sums[0]).abs(), allowed);
+        let sample = |list: &[f64]| (0..truth.len()).map(|k| list[k * 1_000_003 % list.len()]).collect::<Vec<_>>();
+        let samples: Vec<_> = moved.iter().map(|list| sample(list)).collect();
+        let share = whole(&format!("{what}#sample"), &sample(&got), &samples, &truth);
+        // Its norm, and its product with a vector.
+        let (_, allowed) = near(&got, &moved, &got);
+        holds(&format!("{what}#stat, norm"), (norm(&got) - sums[0]).abs(), allowed);
         let along = values(&uniform(7, &[got.len()], -1.0, 1.0));
         let product: f64 = got.iter().zip(&along).map(|(a, b)| a * b).sum();
-        holds(&format!("{what}, its product"), (product - sums[1]).abs(), allowed * norm(&along));
+        holds(&format!("{what}#stat, product"), (product - sums[1]).abs(), allowed * norm(&along));
         share
     }
 
@@ -210,6 +207,19 @@ impl Golden {
             self.check(&format!("{prefix}/{name}"), &gradient, tolerance);
         }
     }
+}
+
+pub fn norm(list: &[f64]) -> f64 {
+    list.iter().map(|a| a * a).sum::<f64>().sqrt()
+}
+
+/// How far `got` is from a truth stored in f32, in the Euclidean norm, and how far it may be: four times as far as each of `moved`,
+/// the same after a change as large as its inputs' error, for that is one of many directions; and twice the rounding of f32.
+pub fn near(got: &[f64], moved: &[Vec<f64>], truth: &[f64]) -> (f64, f64) {
+    assert!(moved.iter().all(|moved| moved.len() == got.len()) && got.len() == truth.len());
+    let apart = |other: &[f64]| norm(&got.iter().zip(other).map(|(a, b)| a - b).collect::<Vec<_>>());
+    let moved: f64 = moved.iter().map(|moved| apart(moved)).sum();
+    (apart(truth), 4.0 * moved + 2.0 * SINGLE * norm(truth))
 }
 
 /// The gradients of `loss` in all parameters, by their names.

@@ -25,12 +25,13 @@ use workbench::nn::Layer;
 const RESIDUAL: f64 = 3e-6;
 
 /// Steps at most, of two vectors. The error falls with exp(-4 steps sqrt(g)), of power iteration with exp(-2 steps p).
-const STEPS: usize = 160;
+const STEPS: usize = 400;
 
 /// Leading right singular vectors of a masked layer, one per sample.
 pub struct Vectors {
     pub first: Tensor,
     pub second: Tensor,
+    pub third: Tensor,
     /// The largest eigenvalues of W^T W, the third from above.
     pub values: Vec<[f64; 3]>,
     /// r of the first two.
@@ -58,10 +59,13 @@ impl Vectors {
         self.turns().zip(&self.residuals).map(|((out, _), r)| 0.5 * r[0] * out).fold(0.0, f64::max)
     }
 
-    /// The first vectors turned towards the second ones, as far as they may be.
-    pub fn turned(&self) -> Tensor {
-        let angles = per_sample(&self.numbers(self.angles()), &self.first).unwrap();
-        (&self.first + self.second.broadcast_mul(&angles).unwrap()).unwrap()
+    /// The first vectors turned as far as they may be: towards the second ones, and towards the third ones, every other of a
+    /// batch away from these, so that not all samples' errors cancel in both.
+    pub fn turned(&self) -> [Tensor; 2] {
+        let angles = self.angles();
+        let away = angles.iter().enumerate().map(|(b, angle)| if b % 2 == 0 { *angle } else { -angle }).collect();
+        [(&self.second, angles), (&self.third, away)]
+            .map(|(other, angles)| (&self.first + self.scaled(other, angles)).unwrap())
     }
 
     /// The pair, found in f32, finished by iterations in f64, which also tell how good it is.
@@ -145,22 +149,24 @@ pub fn by_lanczos(layer: &Layer, batch: usize, columns: Option<&Tensor>, rows: O
         let [one, two] = &mut next;
         space.open([&mut one[b], &mut two[b]]);
     }
-    let mut found: Vec<Ritz> = vec![];
+    // A sample that has settled is left as it is.
+    let mut found: Vec<Option<Ritz>> = (0..batch).map(|_| None).collect();
     let steps = STEPS.min(layer.input_len() / 2).max(1);
     for step in 1..=steps {
         let mut images = [gram(&next[0]), gram(&next[1])];
-        for (b, space) in spaces.iter_mut().enumerate() {
+        for (b, (space, found)) in spaces.iter_mut().zip(&mut found).enumerate().filter(|(_, (_, f))| f.is_none()) {
             let [one, two] = &mut images;
             space.extend([next[0][b].clone(), next[1][b].clone()], [&mut one[b], &mut two[b]]);
-        }
-        next = images;
-        if step % 20 == 0 || step == steps {
-            found = spaces.iter().map(Space::largest).collect();
-            if found.iter().all(Ritz::settled) {
-                break;
+            if step % 20 == 0 || step == steps {
+                *found = Some(space.largest()).filter(|ritz| ritz.settled() || step == steps);
             }
         }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+        next = images;
     }
+    let found: Vec<Ritz> = found.into_iter().map(|ritz| ritz.expect("the last step leaves none")).collect();
     let vectors = |which: usize| {
         let all = found.iter().zip(&spaces).flat_map(|(ritz, space)| space.vector(&ritz.weights[which]));
         Tensor::from_vec(all.collect::<Vec<f64>>(), shape.clone(), &device).unwrap()
@@ -168,6 +174,7 @@ pub fn by_lanczos(layer: &Layer, batch: usize, columns: Option<&Tensor>, rows: O
     Vectors {
         first: vectors(0),
         second: vectors(1),
+        third: vectors(2),
         // A Ritz value lies below an eigenvalue, by no more than its residual.
         values: found
             .iter()

@@ -22,9 +22,9 @@ impl Leading {
         self.starts(|v| v.first.clone())
     }
 
-    /// All of them turned as far as they may be wrong.
-    pub fn turned(&self) -> Starts {
-        self.starts(Vectors::turned)
+    /// All of them turned as far as they may be wrong, in two ways.
+    pub fn turned(&self) -> [Starts; 2] {
+        [0, 1].map(|way| self.starts(|v| v.turned()[way].clone()))
     }
 
     fn starts(&self, of: impl Fn(&Vectors) -> Tensor) -> Starts {

@@ -5,9 +5,8 @@ use super::attack::{EPSILON, RESULTS, attack, notices_a_wrong_step, spread};
 use super::bf16;
 use super::leading::{Leading, leading, of_layer};
 use super::truth::algorithm_1;
-use crate::common::golden::{Golden, gradients_of, uniform};
+use crate::common::golden::{Golden, gradients_of, near, norm, uniform};
 use crate::common::lanczos::Vectors;
-use crate::common::rounding::SINGLE;
 use crate::common::{entry, masked_matrices, values};
 use candle_core::{DType, Tensor};
 use nalgebra::{DVector, SymmetricEigen};
@@ -59,20 +58,24 @@ fn attacks_in_f32() {
 /// bf16 iterations leave sigma no lower than rounding may.
 #[test]
 fn sigma_by_bf16_iterations() {
-    report("sigma in bf16", small_nets().flat_map(|g| bf16::ratios(&g)).collect());
+    let ratios = |g: Golden| {
+        bf16::ratios(&g.name, &g.model(DType::F32), &g.get("x").to_dtype(DType::F32).unwrap(), g.number("eps"))
+    };
+    report("sigma in bf16", small_nets().flat_map(ratios).collect());
 }
 
 /// Vectors by Lanczos' method in f32 are no more wrong than they say, and neither are norms and gradients that rest on them.
 #[test]
 fn gradients_by_vectors_of_lanczos() {
     let (mut angles, mut norms, mut gradients) = (vec![], vec![], vec![]);
+    let (mut all, mut blunt) = (0, 0);
     for turn in 1..=cases() {
         let g = middle(turn);
         let model = g.model(DType::F64);
         let (found, truth) = (leading(&g, of_layer), leading(&g, decomposed));
         let pairs = |l: Leading| l.globals.into_iter().chain(l.locals).map(|(_, v)| v).collect::<Vec<_>>();
         let run = |starts| algorithm_1(&g, &model, &starts);
-        let (moved, got, exact) = (run(found.turned()), run(found.as_found()), run(truth.as_found()));
+        let (moved, got, exact) = (found.turned().map(run), run(found.as_found()), run(truth.as_found()));
         let low = found.low() + 1e-12;
         for layer in model.layers().iter().filter(|l| l.is_affine() && l.index + 1 < model.layers().len()) {
             for key in [format!("local{}", layer.index), format!("global{}", layer.index)] {
@@ -82,10 +85,17 @@ fn gradients_by_vectors_of_lanczos() {
         }
         for loss in ["sparse", "bcp", "gloro"] {
             let of = |map| gradients_of(&model, &entry(map, loss));
-            for (((name, got), (_, moved)), (_, exact)) in of(&got).iter().zip(of(&moved)).zip(of(&exact)) {
-                let allowed = 2.0 * (apart(got, &moved) + SINGLE * norm(&exact));
-                let off = apart(got, &exact);
-                gradients.push((format!("{} {loss} {name}", g.name), if off == 0.0 { 0.0 } else { off / allowed }));
+            let moved = moved.each_ref().map(of);
+            for (i, ((name, got), (_, exact))) in of(&got).iter().zip(of(&exact)).enumerate() {
+                let (got, moved) = (values(got), moved.each_ref().map(|moved| values(&moved[i].1)));
+                let (off, allowed) = near(&got, &moved, &values(&exact));
+                // Most would not let a gradient pass that is off by a thousandth.
+                blunt += usize::from(allowed > 1e-3 * norm(&got));
+                all += 1;
+                // Those that no vector turns would hide the others in what is reported.
+                if moved.iter().any(|moved| *moved != got) || off > allowed {
+                    gradients.push((format!("{} {loss} {name}", g.name), off / allowed));
+                }
             }
         }
         for (found, truth) in pairs(found).iter().zip(pairs(truth)) {
@@ -93,7 +103,8 @@ fn gradients_by_vectors_of_lanczos() {
         }
     }
     let worst = gradients.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-    println!("the worst gradient: {worst:?}");
+    println!("the worst gradient: {worst:?}; {blunt} of {all} are blunt");
+    assert!(20 * blunt <= all, "{blunt} of {all} tolerances are blunt");
     for (what, ratios) in [("angles", angles), ("norms", norms), ("gradients", gradients.iter().map(|g| g.1).collect())]
     {
         assert!(ratios.iter().all(|r| *r <= 1.0), "{what}: {ratios:?}");
@@ -144,7 +155,7 @@ fn middle(turn: u64) -> Golden {
 /// The leading vectors by a dense decomposition of W W^T, without the rows that are masked, which decompositions stumble over.
 fn decomposed(layer: &Layer, _: &Layer, batch: usize, columns: Option<&Tensor>, rows: Option<&Tensor>) -> Vectors {
     let shape = [&[batch], layer.input.as_slice()].concat();
-    let (mut first, mut second, mut values) = (vec![], vec![], vec![]);
+    let (mut found, mut values) = ([vec![], vec![], vec![]], vec![]);
     for w in masked_matrices(layer, batch, columns, rows) {
         let open: Vec<usize> = (0..w.nrows()).filter(|i| w.row(*i).norm() > 0.0).collect();
         let w = w.select_rows(&open);
@@ -152,12 +163,12 @@ fn decomposed(layer: &Layer, _: &Layer, batch: usize, columns: Option<&Tensor>, 
         let mut order: Vec<usize> = (0..open.len()).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
         let vector = |at: usize| (w.transpose() * eigen.eigenvectors.column(at)).normalize();
-        first.extend(vector(order[0]).iter());
-        second.extend(vector(order[1]).iter());
+        found.iter_mut().zip(&order).for_each(|(found, at)| found.extend(vector(*at).iter()));
         values.push([0, 1, 2].map(|which| eigen.eigenvalues[order[which]]));
     }
     let tensor = |list: Vec<f64>| Tensor::from_vec(list, shape.clone(), &crate::common::device()).unwrap();
-    Vectors { first: tensor(first), second: tensor(second), values, residuals: vec![[1e-15; 2]; batch] }
+    let [first, second, third] = found.map(tensor);
+    Vectors { first, second, third, values, residuals: vec![[1e-15; 2]; batch] }
 }
 
 /// The sine of the angle between the vectors of each sample.
@@ -168,12 +179,4 @@ fn turned(a: &Tensor, b: &Tensor) -> Vec<f64> {
         (&a - &b * a.dot(&b)).norm()
     };
     rows(a).iter().zip(&rows(b)).map(one).collect()
-}
-
-fn norm(t: &Tensor) -> f64 {
-    values(t).iter().map(|a| a * a).sum::<f64>().sqrt()
-}
-
-fn apart(a: &Tensor, b: &Tensor) -> f64 {
-    norm(&(a - b).unwrap())
 }

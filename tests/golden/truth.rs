@@ -61,7 +61,8 @@ fn algorithm_1_meets_the_truth(g: &Golden) {
         if dtype == DType::F32 {
             continue;
         }
-        // The reference's worst logits are iterated: up to 7e-5 below the exact maximum.
+        // The reference's worst logits are iterated, and end below the exact maximum by up to the root of their constant,
+        // 1e-6, times ||w_j - w_y||: 7e-5 of it measured, at radii of 0.01 and more.
         check("worst", "worst_logits_bcp", 1e-4);
         check("worst_gloro", "worst_logits_gloro", 1e-4);
         check("loss_bcp", "loss/rce_bcp", 1e-4);
@@ -76,8 +77,8 @@ fn algorithm_1_meets_the_truth(g: &Golden) {
             g.check_mask("oracle", *filed, &entry(&found, &key));
         }
         boxes(g, &model, &found, 10.0 * tolerance);
-        let moved = (!g.is_tiny()).then(|| algorithm_1(g, &model, &starts.turned()));
-        gradients(g, &model, &found, moved.as_ref());
+        let turned = starts.turned().into_iter().filter(|_| !g.is_tiny());
+        gradients(g, &model, &found, &turned.map(|starts| algorithm_1(g, &model, &starts)).collect::<Vec<_>>());
     }
 }
 
@@ -95,7 +96,7 @@ pub fn algorithm_1(g: &Golden, model: &Rc<Sequential>, starts: &Starts) -> Dynam
     };
     lab.model("model", model).tensor("x", &g.get("x").to_dtype(model.dtype()).unwrap()).tensor("y", &y);
     lab.set("eps", g.number("eps").into());
-    lab.set("partial", g.has("oracle/local_lip_partial").into());
+    lab.set("partial", g.has("oracle/local_lip_partial").into()).set("small", g.is_tiny().into());
     let (globals, locals) = starts;
     lab.set("locals", listed(locals)).set("globals", listed(globals));
     lab.run(&format!(
@@ -108,12 +109,19 @@ pub fn algorithm_1(g: &Golden, model: &Rc<Sequential>, starts: &Starts) -> Dynam
         let bounds = lip::bounds(model, x, eps, vectors.first(x.len()), {power});
         let worst  = worst_logits(model, bounds, y);
         let once   = worst_logits(model, bounds, y, #{{ method: "clip" }});
+        let once_k = worst_logits(model, bounds, y, #{{ method: "clip", constant: 1e-12 }});
         let result = #{{ logits: bounds.logits, local_lip: bounds.lipschitz, r_local: bounds.radius, worst: worst,
             margin: margins(worst, y), sparse: losses::sparsity_loss(bounds, 1.0),
             loss_ce: cross_entropy(bounds.logits, y), loss_bcp: cross_entropy(worst, y),
             worst_gloro: gloro_logits(bounds.logits, worst, y),
             bcp:      losses::bcp(bounds.logits, worst, y, 0.5), gloro:      losses::gloro(bounds.logits, worst, y),
-            bcp_once: losses::bcp(bounds.logits, once, y, 0.5),  gloro_once: losses::gloro(bounds.logits, once, y) }};
+            bcp_once: losses::bcp(bounds.logits, once, y, 0.5),  gloro_once: losses::gloro(bounds.logits, once, y),
+            bcp_once_k: losses::bcp(bounds.logits, once_k, y, 0.5), gloro_once_k: losses::gloro(bounds.logits, once_k, y) }};
+        if small {{
+            let many = worst_logits(model, bounds, y, #{{ method: "clip", iterations: 1000, constant: 1e-12 }});
+            result.bcp_k   = losses::bcp(bounds.logits, many, y, 0.5);
+            result.gloro_k = losses::gloro(bounds.logits, many, y);
+        }}
         let layers = model.layers;
         if bounds.columns != () {{ result[`columns${{layers.len() - 1}}`] = bounds.columns; }}
         if partial {{
@@ -171,9 +179,10 @@ fn boxes(g: &Golden, model: &Sequential, found: &Dynamic, tolerance: f64) {
 /// the exact ones must meet; the others take one clip-and-enlarge iteration.
 ///
 /// A norm's gradient is linear in the error of its vectors, whose square is the norm's: where singular values lie close it is
-/// the vectors that limit it. `moved` is what the same gives with the vectors turned as far as they may be wrong. The small
-/// nets, whose vectors have converged, meet the f32 in which the truth is stored.
-fn gradients(g: &Golden, model: &Sequential, found: &Dynamic, moved: Option<&Dynamic>) {
+/// the vectors that limit it. `moved` is what the same gives with the vectors turned as far as they may be wrong. And the
+/// reference's iterates have a constant under their square roots, which tells where little is left under one. The small nets,
+/// whose vectors have converged, meet the f32 in which the truth is stored.
+fn gradients(g: &Golden, model: &Sequential, found: &Dynamic, moved: &[Dynamic]) {
     let mut compared = 0;
     for (loss, prefix) in [
         ("bcp", "grad_oracle_opt1000_env"),
@@ -187,15 +196,19 @@ fn gradients(g: &Golden, model: &Sequential, found: &Dynamic, moved: Option<&Dyn
         }
         compared += 1;
         let gradients = gradients_of(model, &entry(found, loss));
-        let moved = moved.map(|moved| gradients_of(model, &entry(moved, loss)));
+        let with_constant = format!("{loss}_k");
+        let known = found.read_lock::<Map>().expect("a map").contains_key(with_constant.as_str());
+        let with_constant = known.then(|| entry(found, &with_constant));
+        let others = moved.iter().map(|moved| entry(moved, loss)).chain(with_constant);
+        let others: Vec<_> = others.map(|loss| gradients_of(model, &loss)).collect();
         let mut shares = vec![];
         for (i, (name, gradient)) in gradients.iter().enumerate() {
-            let other = moved.as_ref().map_or(gradient, |moved| &moved[i].1);
-            shares.push(g.check_near(&format!("{prefix}/{name}"), gradient, other));
+            let others: Vec<&Tensor> = others.iter().map(|other| &other[i].1).collect();
+            shares.push(g.check_near(&format!("{prefix}/{name}"), gradient, &others));
         }
-        // Most parameters are biases and thresholds, which no vector turns: an error of a ten-thousandth shows there.
-        shares.sort_by(f64::total_cmp);
-        assert!(shares[shares.len() / 2] < 1e-4, "{} {prefix}: the tolerance is blunt: {shares:?}", g.name);
+        // No vector turns the last layer's gradients by much, whatever the net: an error of a hundred-thousandth shows there.
+        let sharpest = shares.into_iter().fold(f64::INFINITY, f64::min);
+        assert!(sharpest < 1e-5, "{} {prefix}: the tolerance is blunt, {sharpest:e} at best", g.name);
     }
     assert!(compared >= if g.is_tiny() { 4 } else { 1 }, "{}: {compared} gradients compared", g.name);
 }

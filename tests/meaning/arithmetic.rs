@@ -38,7 +38,12 @@ fn whole_numbers_divide_to_fractions_unless_it_comes_out_even() {
         let at_prompt = Folder::new(&[]).feed(&format!("{expression}\n"));
         assert!(at_prompt.starts_with(&format!("{value}\n")), "{expression}: {at_prompt}");
     }
-    assert_eq!(printed("let a = 3; a /= 2; print(a); let l = [6]; l[0] /= 4; print(l); let m = #{ x: 6 }; m.x /= 3; print(m.x);"), "1.5\n[1.5]\n2");
+    assert_eq!(
+        printed(
+            "let a = 3; a /= 2; print(a); let l = [6]; l[0] /= 4; print(l); let m = #{ x: 6 }; m.x /= 3; print(m.x);"
+        ),
+        "1.5\n[1.5]\n2"
+    );
     // Of a computed value, with a module's and a closure's.
     let folder = Folder::new(&[
         ("main.rhai", "import \"half\" as half; print(half::half_of(3)); print([1, 2, 3].map(|x| x / 2));"),
@@ -116,7 +121,10 @@ fn a_fraction_where_a_whole_number_is_wanted_says_so() {
 
 #[test]
 fn settings_on_the_command_line_divide_as_scripts_do() {
-    let folder = Folder::new(&[("main.rhai", "let c = settings(#{ eps: 0.1, n: 3, list: [0.1] }); print(c.eps); print(c.n); print(c.list);")]);
+    let folder = Folder::new(&[(
+        "main.rhai",
+        "let c = settings(#{ eps: 0.1, n: 3, list: [0.1] }); print(c.eps); print(c.n); print(c.list);",
+    )]);
     let output = folder.run(&["run", "main.rhai", "--set", "eps=36/255", "--set", "n=6/2", "--set", "list=[1/4,2]"]);
     assert!(output.starts_with("0.1411764705882353\n3\n[0.25, 2.0]\n"), "{output}");
     let refused = folder.run(&["run", "main.rhai", "--set", "n=7/2"]);
@@ -140,11 +148,16 @@ fn old_runs_keep_their_arithmetic() {
     let again = folder.run(&["replay", "new"]);
     assert!(again.contains("results are those of new") && !again.contains("note"), "{again}");
     // What version 0.1 wrote names no arithmetic, and divided to whole numbers.
-    let old: String = record.lines().filter(|line| !line.contains("\"arithmetic\"")).map(|line| format!("{line}\n")).collect();
+    let old: String =
+        record.lines().filter(|line| !line.contains("\"arithmetic\"")).map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, old.replace("\"half\": 3.5", "\"half\": 3")).unwrap();
     let again = folder.run(&["replay", "new", "--into", "again"]);
     assert!(again.contains("results are those of new"), "{again}");
-    assert!(again.contains("note: this run was made with the arithmetic of before 0.2") && again.contains("source/main.rhai:1, new/source/main.rhai:3"), "{again}");
+    assert!(
+        again.contains("note: this run was made with the arithmetic of before 0.2")
+            && again.contains("source/main.rhai:1, new/source/main.rhai:3"),
+        "{again}"
+    );
     let record = std::fs::read_to_string(folder.path().join("again/run.json")).unwrap();
     assert!(record.contains("\"arithmetic\": \"whole\""), "{record}");
 }

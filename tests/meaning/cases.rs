@@ -49,7 +49,8 @@ fn the_epoch_that_was_left_is_in_all_places() {
     assert!(read("output.txt").contains("epoch  5/30"));
     let runs = folder.run(&["runs", "."]);
     holds(&runs, &["early", "finished", " 5 "]);
-    let events = std::fs::read(std::fs::read_dir(folder.path().join("early/events")).unwrap().next().unwrap().unwrap().path());
+    let events =
+        std::fs::read(std::fs::read_dir(folder.path().join("early/events")).unwrap().next().unwrap().unwrap().path());
     assert_eq!(events.unwrap().windows(4).filter(|part| part == b"loss").count(), 5);
 }
 
@@ -65,8 +66,19 @@ fn averages_schedules_and_frozen_layers_work() {
 #[test]
 fn an_image_on_the_boundary_is_not_certified() {
     let output = outcome("tie.rhai");
-    holds(&output, &["exact         0.0000      0.0    0.0          0.0", "exact         0.1000      0.0    0.0          0.0"]);
-    holds(&output, &["eps 0: nothing moves", "0.0000      20      0.0    0.0          0.0", "no certified image attacked", "\n0.0\n"]);
+    holds(
+        &output,
+        &["exact         0.0000      0.0    0.0          0.0", "exact         0.1000      0.0    0.0          0.0"],
+    );
+    holds(
+        &output,
+        &[
+            "eps 0: nothing moves",
+            "0.0000      20      0.0    0.0          0.0",
+            "no certified image attacked",
+            "\n0.0\n",
+        ],
+    );
 }
 
 #[test]
@@ -83,7 +95,14 @@ fn a_radius_for_each_image() {
     assert_eq!(lines[5], [3.0, 1.0, 8.0, 8.0]);
     holds(
         &output,
-        &["0.0000     58.3   58.3         58.3", "0.5000     58.3", "8.3", "0.1000     58.3", "53.3", "8.0000     58.3    0.0"],
+        &[
+            "0.0000     58.3   58.3         58.3",
+            "0.5000     58.3",
+            "8.3",
+            "0.1000     58.3",
+            "53.3",
+            "8.0000     58.3    0.0",
+        ],
     );
     holds(&output, &["the radius is -0.1", "the radius is 36/255, of type string; give a number such as 36/255"]);
 }
@@ -105,7 +124,16 @@ fn the_same_function_has_the_same_certificates() {
 #[test]
 fn one_logit_is_two_classes_by_its_sign() {
     let output = outcome("one.rhai");
-    holds(&output, &["binary: [1, 8, 8], 2 classes", "exact         0.1000     66.0", "61.0", "label [0] logit [[-0.24", "radius 0.128"]);
+    holds(
+        &output,
+        &[
+            "binary: [1, 8, 8], 2 classes",
+            "exact         0.1000     66.0",
+            "61.0",
+            "label [0] logit [[-0.24",
+            "radius 0.128",
+        ],
+    );
     for word in ["report:", "pgd:", "radius:"] {
         assert!(!output.contains(word), "{output}");
     }
@@ -114,7 +142,16 @@ fn one_logit_is_two_classes_by_its_sign() {
 #[test]
 fn vectors_are_data_too() {
     let output = outcome("vectors.rhai");
-    holds(&output, &["Model over [5]", "arrays: [5], 5 classes", "arrays: [1, 1, 5]", "Model over [1, 1, 5]", "Model over [5, 1, 1]"]);
+    holds(
+        &output,
+        &[
+            "Model over [5]",
+            "arrays: [5], 5 classes",
+            "arrays: [1, 1, 5]",
+            "Model over [1, 1, 5]",
+            "Model over [5, 1, 1]",
+        ],
+    );
 }
 
 #[test]
@@ -127,7 +164,15 @@ fn a_function_does_not_see_variables_outside_of_it() {
     let folder = folder("outer.rhai");
     for command in ["check", "run"] {
         let output = folder.run(&[command, "outer.rhai"]);
-        holds(&output, &["error: `scaled` does not see the variable `scale` (line 1)", "parameter", "outer.rhai:2:20", "exit code 1"]);
+        holds(
+            &output,
+            &[
+                "error: `scaled` does not see the variable `scale` (line 1)",
+                "parameter",
+                "outer.rhai:2:20",
+                "exit code 1",
+            ],
+        );
     }
 }
 
@@ -146,7 +191,10 @@ fn a_run_finds_its_data_again() {
     holds(&folder.run(&["pack", "first", "--into", "elsewhere/net.workbench"]), &["exit code 0"]);
     for run in ["first", "elsewhere/net.workbench"] {
         let again = folder.run(&["replay", run]);
-        holds(&again, &["epoch 2/2  loss 0.6794", "results are those of", "is read from FOLDER/work/pics, as in the run before"]);
+        holds(
+            &again,
+            &["epoch 2/2  loss 0.6794", "results are those of", "is read from FOLDER/work/pics, as in the run before"],
+        );
     }
     // Other pictures are not those of the run.
     std::fs::rename(folder.path().join("work/pics/test/cat"), folder.path().join("work/pics/test/hen")).unwrap();

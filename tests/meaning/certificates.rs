@@ -46,8 +46,11 @@ fn parameters_are_finite() {
     }
     refused(&format!("{net} m.set_param(\"0.bias\", tensor([1.0, 0.0 / 0.0]));"), "`0.bias` has NaN at place 1");
     // A value that hangs on parameters is taken as numbers, and that is said, once.
-    let note = "note: set_param takes the numbers of a value that is computed from parameters; no gradient flows through it";
-    let output = run("let m = sequential([2], [linear(2)]); for i in 0..3 { m.set_param(\"0.weight\", 0.5 * m.param(\"0.weight\")); }");
+    let note =
+        "note: set_param takes the numbers of a value that is computed from parameters; no gradient flows through it";
+    let output = run(
+        "let m = sequential([2], [linear(2)]); for i in 0..3 { m.set_param(\"0.weight\", 0.5 * m.param(\"0.weight\")); }",
+    );
     assert_eq!(output.matches(note).count(), 1, "{output}");
     let output = run(&format!("{net} m.set_param(\"0.weight\", 0.5 * w);"));
     assert!(!output.contains("note:"), "{output}");
@@ -87,16 +90,35 @@ model.save(\"net.safetensors\");";
 /// Verdicts and radii of the records agree, line by line, and the file says how exact they are.
 #[test]
 fn radii_and_verdicts_agree() {
-    let folder = Folder::new(&[("net.rhai", NET), ("certify.rhai", &script("certify.rhai")), ("evaluate.rhai", &script("evaluate.rhai"))]);
+    let folder = Folder::new(&[
+        ("net.rhai", NET),
+        ("certify.rhai", &script("certify.rhai")),
+        ("evaluate.rhai", &script("evaluate.rhai")),
+    ]);
     assert!(folder.run(&["run", "net.rhai", "--allow-write", "net.safetensors"]).ends_with("exit code 0"));
-    let settings = ["--set", "model=net.safetensors", "--set", "test_limit=60", "--set", "radii=true", "--set", "steps=5", "--set", "falsify=2"];
+    let settings = [
+        "--set",
+        "model=net.safetensors",
+        "--set",
+        "test_limit=60",
+        "--set",
+        "radii=true",
+        "--set",
+        "steps=5",
+        "--set",
+        "falsify=2",
+    ];
     for eps in ["0.05", "0.31", "0.6"] {
         let (into, eps_set) = (format!("certified-{eps}"), format!("eps={eps}"));
-        let output = folder.run(&[["run", "certify.rhai", "--into", &into, "--set", &eps_set].as_slice(), &settings].concat());
+        let output =
+            folder.run(&[["run", "certify.rhai", "--into", &into, "--set", &eps_set].as_slice(), &settings].concat());
         assert!(output.ends_with("exit code 0"), "{output}");
         let read = |name: &str| std::fs::read_to_string(folder.path().join(&into).join(name)).unwrap();
         let header: serde_json::Value = serde_json::from_str(&read("records/records.json")).unwrap();
-        assert!(header["radius_tolerance"].as_f64().unwrap() > 0.0 && header["eps"].as_f64() == eps.parse().ok(), "{header}");
+        assert!(
+            header["radius_tolerance"].as_f64().unwrap() > 0.0 && header["eps"].as_f64() == eps.parse().ok(),
+            "{header}"
+        );
         let (mut certified, rows) = (0, read("records/records.jsonl"));
         let eps: f64 = eps.parse().unwrap();
         let mut keys = None;
@@ -133,7 +155,20 @@ fn radii_and_verdicts_agree() {
         assert!(text.contains(part), "{part}");
     }
     // Evaluations are runs as well.
-    let output = folder.run(&["run", "evaluate.rhai", "--into", "evaluated", "--set", "model=net.safetensors", "--set", "test_limit=60", "--set", "eps=[0.1]", "--set", "steps=5"]);
+    let output = folder.run(&[
+        "run",
+        "evaluate.rhai",
+        "--into",
+        "evaluated",
+        "--set",
+        "model=net.safetensors",
+        "--set",
+        "test_limit=60",
+        "--set",
+        "eps=[0.1]",
+        "--set",
+        "steps=5",
+    ]);
     assert!(output.ends_with("exit code 0"), "{output}");
     let record = std::fs::read_to_string(folder.path().join("evaluated/run.json")).unwrap();
     assert!(record.contains("\"pgd\"") && record.contains("\"status\": \"finished\""), "{record}");

@@ -22,7 +22,18 @@ run.result(#{ a: 1 });";
     let folder = Folder::new(&[("my net.rhai", text), ("data/x", "")]);
     let zero = candle_core::Tensor::zeros(1, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
     zero.write_npy(folder.path().join("my weights.npy")).unwrap();
-    let arguments = ["run", "my net.rhai", "--into", "it's a run", "--set", "note=a $HOME \"b\"", "--set", "weights=my weights.npy", "--set", "list=[1, 2]"];
+    let arguments = [
+        "run",
+        "my net.rhai",
+        "--into",
+        "it's a run",
+        "--set",
+        "note=a $HOME \"b\"",
+        "--set",
+        "weights=my weights.npy",
+        "--set",
+        "list=[1, 2]",
+    ];
     let flags = ["--data-dir", "data", "--max-calls", "80", "--seed", "3", "--threads", "1"];
     let mut command = folder.command(&[&arguments[..], &flags].concat());
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -48,7 +59,8 @@ run.result(#{ a: 1 });";
         .into_iter()
         .fold(line, |line, (from, to)| line.replace(from, to));
     let own = words(&line);
-    for part in ["my net.rhai", "note=a $HOME \"b\"", "weights=my weights.npy", "list=[1, 2]", "--data-dir", "80", "3"] {
+    for part in ["my net.rhai", "note=a $HOME \"b\"", "weights=my weights.npy", "list=[1, 2]", "--data-dir", "80", "3"]
+    {
         assert!(own.iter().any(|word| word == part), "{part} in {line}");
     }
     let once_more = folder.run(&own[1..].iter().map(String::as_str).collect::<Vec<_>>());
@@ -58,7 +70,11 @@ run.result(#{ a: 1 });";
 #[test]
 fn shipped_scripts_run_by_their_names() {
     let folder = Folder::new(&[]);
-    for (name, said) in [("probe_bounds", "exit code 0"), ("scripts/probe_bounds.rhai", "exit code 0"), ("probe_bounds.rhai", "exit code 0")] {
+    for (name, said) in [
+        ("probe_bounds", "exit code 0"),
+        ("scripts/probe_bounds.rhai", "exit code 0"),
+        ("probe_bounds.rhai", "exit code 0"),
+    ] {
         let output = folder.run(&["check", name]);
         assert!(output.ends_with(said), "{name}: {output}");
     }

@@ -57,7 +57,8 @@ fn habits_of_other_languages_are_answered() {
         refused(text, part);
     }
     refused_at_once("let m = sequential([4], [linear(2)]); m(randn([1, 4]));", "m.forward(x)");
-    let at_prompt = Folder::new(&[]).feed("let m = sequential([4], [linear(2)]);\nm(randn([1, 4]))\nfor i in range(10) { }\n");
+    let at_prompt =
+        Folder::new(&[]).feed("let m = sequential([4], [linear(2)]);\nm(randn([1, 4]))\nfor i in range(10) { }\n");
     assert!(at_prompt.contains("m.forward(x)") && at_prompt.contains("0..n"), "{at_prompt}");
 }
 
@@ -74,7 +75,9 @@ fn caught_errors_are_sentences() {
         ("fn_of_mine(0)", "1 / 0 has no value"),
         ("[1].map(|x| x / 0)", "1 / 0 has no value"),
     ] {
-        let text = format!("fn fn_of_mine(x) {{ 1 / x }} try {{ {error}; }} catch (e) {{ print(`caught ${{e}}`); print(e); }}");
+        let text = format!(
+            "fn fn_of_mine(x) {{ 1 / x }} try {{ {error}; }} catch (e) {{ print(`caught ${{e}}`); print(e); }}"
+        );
         let output = printed(&text);
         let lines: Vec<&str> = output.lines().collect();
         assert!(lines.len() == 2 && lines[0] == format!("caught {}", lines[1]), "{error}: {output}");
@@ -128,7 +131,8 @@ let options = #{ steps: 5, random_start: false, stop_early: false };
 let one = pgd(m, x, y, 0.3, options); let each = pgd(m, x, y, [0.3, 0.3, 0.3], options);
 print((one - each).abs().max().item());";
     assert_eq!(printed(text), "0.0");
-    let net = "let m = sequential([4], [linear(2)]); let x = 0.5 * ones([2, 4]); let y = tensor([0, 1]).to_dtype(\"u32\");";
+    let net =
+        "let m = sequential([4], [linear(2)]); let x = 0.5 * ones([2, 4]); let y = tensor([0, 1]).to_dtype(\"u32\");";
     for (radii, part) in [
         ("[0.1]", "epsilon has 1 value"),
         ("tensor([0.1, 0.2, 0.3])", "epsilon has 3 values for 2 images"),
@@ -145,7 +149,8 @@ print((one - each).abs().max().item());";
 
 #[test]
 fn data_of_vectors_train_and_layers_of_images_say_so() {
-    let data = "let x = randn([40, 5]); let y = []; for i in 0..40 { y.push(i % 2); } let d = dataset_from(x, y, x, y);";
+    let data =
+        "let x = randn([40, 5]); let y = []; for i in 0..40 { y.push(i % 2); } let d = dataset_from(x, y, x, y);";
     let text = format!(
         "{data} import \"std/evaluate\" as evaluate;
 let m = sequential(d.shape, [normalize([0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 1.0, 1.0, 1.0, 2.0]), linear(8), relu(), linear(2)]);
@@ -161,7 +166,10 @@ print(d.shape); evaluate::report(m, d.test, 0.1, #{{ steps: 0 }});"
     }
     refused(&format!("{data} sequential(d.shape, [normalize([0.1, 0.2], [1.0, 1.0]), linear(2)]);"), "normalize");
     for options in ["crop: 1", "flip: true", "cutout: 1", "pad: 1", "rotation: 5.0"] {
-        refused(&format!("let x = randn([4, 5]); dataset_from(x, [0, 1, 0, 1], x, [0, 1, 0, 1], #{{ {options} }});"), "image");
+        refused(
+            &format!("let x = randn([4, 5]); dataset_from(x, [0, 1, 0, 1], x, [0, 1, 0, 1], #{{ {options} }});"),
+            "image",
+        );
     }
 }
 

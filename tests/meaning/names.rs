@@ -5,7 +5,8 @@ use crate::{printed, refused, refused_at_once};
 
 const CONSTS: (&str, &str) = ("consts.rhai", "export const RATE = 1000;");
 const OTHER: (&str, &str) = ("other.rhai", "export const RATE = 0.1; fn rate() { 0.1 }");
-const MODULE: (&str, &str) = ("m.rhai", "import \"consts\" as consts;\nfn used(f) { f.call(1) }\nfn own() { consts::RATE }");
+const MODULE: (&str, &str) =
+    ("m.rhai", "import \"consts\" as consts;\nfn used(f) { f.call(1) }\nfn own() { consts::RATE }");
 
 #[test]
 fn a_closure_never_sees_the_aliases_of_who_calls_it() {
@@ -15,7 +16,10 @@ fn a_closure_never_sees_the_aliases_of_who_calls_it() {
         ("import \"m\" as m; import \"other\" as consts; print(m::used(|x| x * consts::rate()));", None),
         ("import \"other\" as consts; import \"m\" as m; fn f(x) { x * consts::RATE } print(m::used(|x| f(x)));", None),
         ("import \"other\" as consts; import \"m\" as m; fn f(x) { x * consts::RATE } print(m::used(f));", None),
-        ("import \"other\" as consts; import \"m\" as m; fn f(x) { x * consts::RATE } print(m::used(Fn(\"f\")));", None),
+        (
+            "import \"other\" as consts; import \"m\" as m; fn f(x) { x * consts::RATE } print(m::used(Fn(\"f\")));",
+            None,
+        ),
         ("import \"m\" as m; fn f() { import \"other\" as consts; m::used(|x| x * consts::RATE) } print(f());", None),
         // Another alias, or one file, or no closure.
         ("import \"m\" as m; import \"other\" as o; print(m::used(|x| x * o::RATE));", Some("0.1")),
@@ -43,7 +47,8 @@ fn a_closure_never_sees_the_aliases_of_who_calls_it() {
 fn equal_closures_of_two_files_are_not_one() {
     let two = |first: &str, second: &str| {
         let main = "import \"m1\" as a; import \"m2\" as b; let f = a::one(); let g = b::two(); print([f.call(1), g.call(1), f.call(1)]);";
-        Folder::new(&[("main.rhai", main), CONSTS, OTHER, ("m1.rhai", first), ("m2.rhai", second)]).run(&["run", "main.rhai"])
+        Folder::new(&[("main.rhai", main), CONSTS, OTHER, ("m1.rhai", first), ("m2.rhai", second)])
+            .run(&["run", "main.rhai"])
     };
     for (first, second) in [
         ("const K = 2;\nfn one() { |x| x * global::K }", "const K = 5;\nfn two() { |x| x * global::K }"),
@@ -55,13 +60,18 @@ fn equal_closures_of_two_files_are_not_one() {
     // What they do hangs on nothing of their files, or they are not equal, or not in the same place.
     assert!(two("fn one() { |x| x + 1 }", "fn two() { |x| x + 1 }").starts_with("[2, 2, 2]\n"));
     assert!(two("fn one() { let k = 2; |x| x * k }", "fn two() { let k = 5; |x| x * k }").starts_with("[2, 5, 2]\n"));
-    assert!(two("const K = 2;\nfn one() { |x| x * global::K }", "const K = 5;\n\nfn two() { |x| x * global::K }").starts_with("[2, 5, 2]\n"));
+    assert!(
+        two("const K = 2;\nfn one() { |x| x * global::K }", "const K = 5;\n\nfn two() { |x| x * global::K }")
+            .starts_with("[2, 5, 2]\n")
+    );
 }
 
 #[test]
 fn sorting_hears_errors_and_knows_no_place_for_nan() {
     let nan = "0.0 / 0.0";
-    for call in ["a.sort()", "a.sort_desc()", "a.order()", "a.order_desc()", "a.sort(|x, y| x - y)", "a.sort_by(|x, y| x - y)"] {
+    for call in
+        ["a.sort()", "a.sort_desc()", "a.order()", "a.order_desc()", "a.sort(|x, y| x - y)", "a.sort_by(|x, y| x - y)"]
+    {
         refused(&format!("let a = [2.0, {nan}, 1.0]; {call};"), "NaN");
     }
     for call in [
@@ -91,7 +101,16 @@ fn sorting_hears_errors_and_knows_no_place_for_nan() {
 
 #[test]
 fn a_change_that_is_lost_is_named() {
-    for body in ["l.push(v);", "l[0] = v;", "l += v;", "l.a = v;", "l.clear(); print(v);", "if v > 1 { l.push(v); }", "for i in 0..v { l.push(i); }", "l.insert(0, v);"] {
+    for body in [
+        "l.push(v);",
+        "l[0] = v;",
+        "l += v;",
+        "l.a = v;",
+        "l.clear(); print(v);",
+        "if v > 1 { l.push(v); }",
+        "for i in 0..v { l.push(i); }",
+        "l.insert(0, v);",
+    ] {
         let text = format!("fn remember(l, v) {{ {body} }}\nlet l = [1]; remember(l, 2);");
         refused_at_once(&text, "`remember` changes `l`, its own copy");
     }
@@ -102,7 +121,10 @@ fn a_change_that_is_lost_is_named() {
         ("fn grow(v) { this.push(v); } let l = [1]; l.grow(2); print(l);", "[1, 2]"),
         ("let l = [1]; let add = |v| l.push(v); add.call(2); print(l);", "[1, 2]"),
         ("fn fill(l) { let own = []; own.push(1); own } print(fill(1));", "[1]"),
-        ("fn raised(m) { m.set_param(\"0.bias\", m.param(\"0.bias\").detach() + 1.0); } let m = sequential([1], [linear(1)]); let b = m.param(\"0.bias\").detach().to_array(); raised(m); print(m.param(\"0.bias\").to_array()[0] - b[0] > 0.9);", "true"),
+        (
+            "fn raised(m) { m.set_param(\"0.bias\", m.param(\"0.bias\").detach() + 1.0); } let m = sequential([1], [linear(1)]); let b = m.param(\"0.bias\").detach().to_array(); raised(m); print(m.param(\"0.bias\").to_array()[0] - b[0] > 0.9);",
+            "true",
+        ),
     ] {
         assert_eq!(printed(text), value, "{text}");
     }

@@ -42,7 +42,10 @@ fn the_last_epoch_is_closed_however_it_is_left() {
         (format!("{head} if e == 2 {{ exit(); }} }}"), "finished"),
         (format!("{head} if e == 2 {{ return; }} }}"), "finished"),
         (format!("{head} if e == 2 {{ break; }} }} print(run.metrics.a);"), "finished"),
-        (format!("fn train() {{ {head} if e == 2 {{ return; }} }} }} train(); run.result(#{{ a: run.metrics.a }});"), "finished"),
+        (
+            format!("fn train() {{ {head} if e == 2 {{ return; }} }} }} train(); run.result(#{{ a: run.metrics.a }});"),
+            "finished",
+        ),
         (format!("fn train() {{ {head} if e == 2 {{ exit(); }} }} }} train();"), "finished"),
         (format!("for i in 0..1 {{ {head} if e == 2 {{ break; }} }} }} run.result(#{{ a: 1 }});"), "finished"),
     ] {
@@ -64,7 +67,8 @@ fn the_last_epoch_is_closed_however_it_is_left() {
 /// A result alone makes a folder; one that nothing is stated in leaves none.
 #[test]
 fn a_script_that_states_results_is_a_run() {
-    let folder = Folder::new(&[("result.rhai", "run.result(#{ clean: 0.5, certified: 0.25 });"), ("quiet.rhai", "print(1);")]);
+    let folder =
+        Folder::new(&[("result.rhai", "run.result(#{ clean: 0.5, certified: 0.25 });"), ("quiet.rhai", "print(1);")]);
     assert!(folder.run(&["run", "quiet.rhai"]).ends_with("exit code 0"));
     assert!(!folder.path().join("runs").exists());
     assert!(folder.run(&["run", "result.rhai", "--set", "x=1"]).ends_with("exit code 1"), "there are no settings");
@@ -104,7 +108,13 @@ print(\"the end\");";
     // So do scripts without epochs, and the other commands.
     for arguments in [&["run", "print.rhai"][..], &["doc"], &["runs", "r"]] {
         std::fs::write(folder.path().join("print.rhai"), "for i in 0..100000 { print(i); }").unwrap();
-        let mut child = folder.command(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = folder
+            .command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::with_capacity(16, child.stdout.take().unwrap());
         lines.read_line(&mut String::new()).unwrap();
         drop(lines);

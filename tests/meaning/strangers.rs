@@ -90,7 +90,10 @@ fn a_data_set_that_a_pack_names_is_not_read_either() {
 #[test]
 fn a_folder_called_std_is_a_folder() {
     let folder = Folder::new(&[
-        ("main.rhai", "import \"std/mine\" as mine; import \"std/schedule\" as schedule; print(mine::twice(4)); print(mine::of_std());"),
+        (
+            "main.rhai",
+            "import \"std/mine\" as mine; import \"std/schedule\" as schedule; print(mine::twice(4)); print(mine::of_std());",
+        ),
         ("std/mine.rhai", "import \"other\" as other; fn twice(x) { other::two() * x } fn of_std() { 1 }"),
         ("std/other.rhai", "fn two() { 2 }"),
         ("sub/main.rhai", "import \"../std/mine\" as mine; print(mine::twice(5));"),
@@ -99,13 +102,15 @@ fn a_folder_called_std_is_a_folder() {
     let sub = folder.run(&["run", "sub/main.rhai"]);
     assert!(sub.starts_with("10\n") || sub.contains("as far as imports reach"), "{sub}");
     // Its files are kept with a run, and the run is repeated from them.
-    std::fs::write(folder.path().join("main.rhai"), "import \"std/mine\" as mine; run.result(#{ a: mine::twice(4) });").unwrap();
+    std::fs::write(folder.path().join("main.rhai"), "import \"std/mine\" as mine; run.result(#{ a: mine::twice(4) });")
+        .unwrap();
     assert!(folder.run(&["run", "main.rhai", "--into", "r"]).ends_with("exit code 0"));
     std::fs::remove_dir_all(folder.path().join("std")).unwrap();
     let again = folder.run(&["replay", "r"]);
     assert!(again.contains("results are those of r"), "{again}");
     // A name that is in both is not guessed.
-    let folder = Folder::new(&[("main.rhai", "import \"std/evaluate\" as e;"), ("std/evaluate.rhai", "fn report(x) { 1 }")]);
+    let folder =
+        Folder::new(&[("main.rhai", "import \"std/evaluate\" as e;"), ("std/evaluate.rhai", "fn report(x) { 1 }")]);
     let output = folder.run(&["run", "main.rhai"]);
     assert!(output.contains("one of the program's") && output.contains("./std/evaluate"), "{output}");
     std::fs::write(folder.path().join("main.rhai"), "import \"./std/evaluate\" as e; print(e::report(1));").unwrap();

@@ -78,7 +78,8 @@ pub fn count(op: &str, what: &str, n: INT) -> Res<usize> {
 
 /// A number, an int taken as a float.
 pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
-    crate::script::options::number(value).map_err(|kind| fail(format!("{op}: a number is wanted, got one {}", short_type(kind))))
+    crate::script::options::number(value)
+        .map_err(|kind| fail(format!("{op}: a number is wanted, got one {}", short_type(kind))))
 }
 
 /// An array of numbers.

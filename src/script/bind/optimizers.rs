@@ -72,7 +72,11 @@ fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options:
 }
 
 /// One step, and the thresholds of a model back to where the bounds hold.
-fn stepped(context: &NativeCallContext, o: &Optimizer, step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>) -> Res<()> {
+fn stepped(
+    context: &NativeCallContext,
+    o: &Optimizer,
+    step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>,
+) -> Res<()> {
     products_in(host(context).precision.get());
     step(&mut o.0.borrow_mut()).map_err(candle)?;
     o.1.as_ref().map_or(Ok(()), |m| m.project_thresholds()).map_err(candle)

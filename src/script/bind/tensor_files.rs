@@ -3,8 +3,8 @@
 use super::host::host;
 use super::types::Tensor;
 use crate::compute::files;
-use crate::script::signatures::short_type;
 use crate::script::error::{Res, candle, fail};
+use crate::script::signatures::short_type;
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
 

@@ -2,8 +2,8 @@
 
 use super::args;
 use super::types::{Tensor, int};
-use crate::script::signatures::short_type;
 use crate::script::error::{Res, candle, fail};
+use crate::script::signatures::short_type;
 use candle_core::{DType, Tensor as Candle};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT};
@@ -74,7 +74,10 @@ pub fn indices(op: &str, t: &Candle, list: &Dynamic) -> Res<Candle> {
         return index.0.to_dtype(DType::U32).map_err(candle);
     }
     let Ok(array) = list.as_array_ref() else {
-        return Err(fail(format!("{op}: indices are an array of ints or a tensor, got one {}", short_type(list.type_name()))));
+        return Err(fail(format!(
+            "{op}: indices are an array of ints or a tensor, got one {}",
+            short_type(list.type_name())
+        )));
     };
     let wanted = args::shape(op, &array)?.into_iter().map(|i| i as u32).collect::<Vec<_>>();
     Candle::new(wanted, t.device()).map_err(candle)
