@@ -15,7 +15,7 @@ pub const SIZE: (u32, u32) = (470, 300);
 /// The plots that have something to show, with the names of their files.
 pub fn plots(rows: &Rows) -> Vec<(String, Plot)> {
     let loops = in_order(rows.iter().map(label));
-    let mut metrics = in_order(rows.iter().flat_map(|row| names(row)));
+    let mut metrics = in_order(rows.iter().flat_map(names));
     // Layer 10 behind layer 9.
     metrics.sort_by_key(|metric| (metric.chars().filter(char::is_ascii_digit).count(), metric.to_string()));
     let values = |name: &&str| rows.iter().filter_map(|row| number(row, name)).collect();

@@ -15,11 +15,14 @@ pub struct Bundle<'a> {
 /// More points than these in one plot make the page heavy, and no eye sees them.
 const POINTS: usize = 20_000;
 
+/// The points of one curve.
+type Points = Vec<(f64, f64)>;
+
 /// A plot for each loop and metric, with the names of their files.
 pub fn curves(bundles: &[Bundle]) -> Vec<(String, Plot)> {
     let rows = || bundles.iter().flat_map(|bundle| &bundle.runs).flat_map(|run| run.iter());
     let loops = in_order(rows().map(label));
-    let logged = in_order(rows().flat_map(|row| names(row)));
+    let logged = in_order(rows().flat_map(names));
     let mut metrics: Vec<&str> = logged.iter().copied().filter(|metric| place(metric).is_some()).collect();
     if metrics.is_empty() {
         metrics = logged;
@@ -44,14 +47,14 @@ fn place(metric: &str) -> Option<usize> {
 }
 
 fn plot(bundles: &[Bundle], name: &str, metric: &str, of: &str) -> Option<Plot> {
-    let lines = |bundle: &Bundle| -> Vec<Vec<(f64, f64)>> {
-        let line = |run: &&Rows| -> Vec<(f64, f64)> {
+    let lines = |bundle: &Bundle| -> Vec<Points> {
+        let line = |run: &&Rows| -> Points {
             let own = run.iter().filter(|row| label(row) == name);
             own.filter_map(|row| Some((number(row, "epoch")?, number(row, metric)?))).collect()
         };
         bundle.runs.iter().map(line).filter(|line| !line.is_empty()).collect()
     };
-    let mut all: Vec<(&str, Vec<Vec<(f64, f64)>>)> = bundles
+    let mut all: Vec<(&str, Vec<Points>)> = bundles
         .iter()
         .map(|bundle| (bundle.name.as_str(), lines(bundle)))
         .filter(|(_, lines)| !lines.is_empty())
@@ -64,10 +67,8 @@ fn plot(bundles: &[Bundle], name: &str, metric: &str, of: &str) -> Option<Plot> 
         line.iter_mut().for_each(|p| p.1 *= if shares { 100.0 } else { 1.0 });
     }
     // What is not finite parts the lines.
-    let series = |(name, lines): (&str, Vec<Vec<(f64, f64)>>)| Series {
-        name: name.into(),
-        points: lines.join(&(f64::NAN, f64::NAN)),
-    };
+    let series =
+        |(name, lines): (&str, Vec<Points>)| Series { name: name.into(), points: lines.join(&(f64::NAN, f64::NAN)) };
     let series: Vec<Series> = all.into_iter().map(series).collect();
     let kind = if is_certified(metric) { ", estimate" } else { "" };
     let (y_label, log_y) = match () {
@@ -89,7 +90,7 @@ fn plot(bundles: &[Bundle], name: &str, metric: &str, of: &str) -> Option<Plot> 
 }
 
 /// At most about `most` of the points, the first and the last among them.
-fn thinned(line: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+fn thinned(line: &[(f64, f64)], most: usize) -> Points {
     let every = line.len().div_ceil(most);
     let last = line.len() - 1;
     line.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).map(|(_, p)| *p).collect()
