@@ -66,7 +66,7 @@ fn look(folder: &Folder, hub: &Hub) -> String {
 #[track_caller]
 fn assert_is_right(folder: &Folder, hub: &Hub) {
     let seen = look(folder, hub);
-    let expected = format!("60 6 [{}.]", pixels(59)[191]);
+    let expected = format!("60 6 {}", pixels(59)[191]);
     assert!(seen.contains(&expected) && seen.ends_with("exit code 0"), "{expected}: {seen}");
 }
 

@@ -78,7 +78,8 @@ fn everything_is_found_by_its_own_words() {
     let mut missed = vec![];
     for passage in index.passages.iter().filter(|passage| passage.address.is_some()) {
         let summary = Some(&passage.summary).filter(|summary| summary.split_whitespace().count() > 3);
-        let title = Some(&passage.title).filter(|title| title.contains(char::is_alphabetic));
+        // `some` and `all` are words of every sentence; each alone is a name.
+        let title = Some(&passage.title).filter(|title| title.contains(char::is_alphabetic) && *title != "some, all");
         for query in [title, summary].into_iter().flatten().filter(|query| docs.find(query, |_| None).is_none()) {
             let found = index.search(query).hits;
             if !found.iter().take(5).any(|hit| hit.more == passage.more || hit.summary == passage.summary) {
@@ -86,6 +87,7 @@ fn everything_is_found_by_its_own_words() {
             }
         }
     }
+    assert!(docs.find("some", |_| None).is_some() && docs.find("all", |_| None).is_some());
     assert!(missed.is_empty(), "{} of {}:\n{}", missed.len(), index.passages.len(), missed.join("\n"));
 }
 

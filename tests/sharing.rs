@@ -240,7 +240,10 @@ fn a_sweep_says_what_is_wrong_with_it() {
     refused(&["--set", "a"], "there is no `=`");
     refused(&["--seeds", "1000", "--set", "a=1,2,3,4,5,6,7,8,9,10,11"], "more than 10000 points");
     let refused = folder.run(&["sweep", "nowhere.rhai", "--seeds", "2"]);
-    assert!(refused.contains("sweep: there is no script nowhere.rhai"), "{refused}");
+    assert!(
+        refused.contains("there is no script nowhere.rhai; the scripts that come with the program are `certify`, "),
+        "{refused}"
+    );
     assert!(!folder.path().join("runs").exists(), "a sweep that cannot be leaves nothing");
 }
 

@@ -4,6 +4,7 @@
 //! `lip::`, and so does what the closure calls. And it knows a closure by its text, line and column: of two that are equal in
 //! two files one runs for the other (tests/hosting.rs keeps watch). [`super::names`] refuses what could go wrong by this.
 
+use super::changes::only;
 use rhai::{AST, ASTNode, Array, Dynamic, Expr, FnCallExpr, Map, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +59,7 @@ impl Callbacks {
         for function in ast.iter_fn_def() {
             let name = function.name.as_str();
             // Functions of one name are taken for one, which can only find too much.
-            let own = ast.clone_functions_only_filtered(|_, _, _, other, _| other == name);
+            let own = only(ast, name, None);
             uses.entry(name).or_insert_with(|| Uses::of(&own));
             if name.starts_with("anon$") {
                 let (line, column) = place(function.body.start_position());
@@ -115,8 +116,10 @@ impl Uses {
     }
 
     fn call(&mut self, call: &FnCallExpr) {
-        self.aliases.extend(call.namespace.path.first().map(|root| root.as_str().to_string()));
-        self.calls.insert(call.name.to_string());
+        match call.namespace.path.first() {
+            Some(root) => drop(self.aliases.insert(root.as_str().to_string())),
+            None => drop(self.calls.insert(call.name.to_string())),
+        }
         self.makes_pointers |= call.name == "Fn" && !matches!(call.args.first(), Some(Expr::StringConstant(..)));
     }
 

@@ -5,7 +5,7 @@
 //!
 //! Found in the text: assignments, and calls of methods that change their object, to variables from outside the loop.
 
-use super::changes::{Change, Changes};
+use super::changes::{Change, Changes, only};
 use super::purity::Purity;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Map, Position, Stmt, StmtBlock};
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ pub fn captured(ast: &AST, purity: &Purity) -> Vec<Carried> {
     });
     let mut changed: Vec<Carried> = vec![];
     for closure in ast.iter_fn_def().filter(|f| f.name.starts_with("anon$")) {
-        let body = ast.clone_functions_only_filtered(|_, _, _, other, _| other == closure.name.as_str());
+        let body = only(ast, &closure.name, None);
         body.walk(&mut |path: &[ASTNode]| {
             changed.extend(path.last().and_then(|node| found.at(node)).map(Carried::from));
             true

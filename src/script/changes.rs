@@ -14,6 +14,14 @@ pub struct Change {
     pub alone: bool,
 }
 
+/// The functions of a file that are called `name`, with that many parameters if it is said. Rhai's own filter of a copy keeps all
+/// where the copy has none yet.
+pub fn only(ast: &AST, name: &str, parameters: Option<usize>) -> AST {
+    let mut own = ast.clone_functions_only();
+    own.retain_functions(|_, _, other, count| other == name && parameters.is_none_or(|wanted| wanted == count));
+    own
+}
+
 /// What has to be known of a file to tell what changes.
 pub struct Changes<'a> {
     purity: &'a Purity,
@@ -29,7 +37,7 @@ impl<'a> Changes<'a> {
         let mut found = Self { purity, through_this: BTreeSet::new(), closures: BTreeSet::new() };
         for closure in ast.iter_fn_def().filter(|f| f.name.starts_with("anon$")) {
             let name = closure.name.as_str();
-            let body = ast.clone_functions_only_filtered(|_, _, _, other, _| other == name);
+            let body = only(ast, name, None);
             let mut changes = false;
             body.walk(&mut |path: &[ASTNode]| {
                 changes |= path.last().is_some_and(|node| changes_this(node, purity));

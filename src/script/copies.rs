@@ -1,7 +1,7 @@
 //! Parameters that a function changes for nothing: Rhai copies arrays, maps, texts and numbers into a function, so what
 //! `fn remember(list, x) { list.push(x); }` does to `list` is gone when it ends.
 
-use super::changes::{Changes, closure_name};
+use super::changes::{Changes, closure_name, only};
 use super::purity::Purity;
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub fn lost(ast: &AST, purity: &Purity) -> Vec<Lost> {
     let mut found = vec![];
     for function in ast.iter_fn_def() {
         let (name, arity) = (function.name.as_str(), function.params.len());
-        let body = ast.clone_functions_only_filtered(|_, _, _, other, count| other == name && count == arity);
+        let body = only(ast, name, Some(arity));
         let own: BTreeSet<&str> = function
             .params
             .iter()

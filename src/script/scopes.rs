@@ -31,7 +31,7 @@ pub fn outer(text: &str, name: &str, line: usize, column: usize) -> Option<Outer
                 let close = close.unwrap_or(tokens.len().saturating_sub(1));
                 let place = |k: usize| tokens.get(k).map(|p| (p.line, p.column));
                 if place(i) <= Some((line, column)) && Some((line, column)) <= place(close) {
-                    let head = (i + 1..open).take_while(|&k| tokens[k].text != "(").last();
+                    let head = (i + 1..open).take_while(|&k| !matches!(tokens[k].text, "(" | "()")).last();
                     within = head.map(|k| tokens[k].text.to_string());
                 }
                 i = close;

@@ -112,9 +112,20 @@ fn key_hint(name: &str, loader: &Loader) -> String {
 /// Rhai gives `Unknown property 'x' - a getter is not registered for type 'T'`.
 fn property_not_found(message: &str, engine: &Engine) -> (String, Vec<String>) {
     let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
-    let [name, kind] = quoted[..] else { return (message.to_string(), vec![]) };
+    let (name, kind, value) = match quoted[..] {
+        [name, kind] => (name, kind, None),
+        // What it was to be set to.
+        [name, kind, value] => (name, kind, Some(value)),
+        _ => return (message.to_string(), vec![]),
+    };
     let kind = short_type(kind);
     let all = natives(engine);
+    if let Some(value) = value {
+        let can_be_read = all.iter().any(|n| n.first == kind && n.name.strip_prefix("get$") == Some(name));
+        let has = if can_be_read { "of a value of type" } else { "is none of a value of type" };
+        let so = if can_be_read { " cannot be set" } else { ", so it cannot be set" };
+        return (format!("the property `{name}` {has} {kind}{so} to a value of type {}", short_type(value)), vec![]);
+    }
     let mut known: Vec<&str> =
         all.iter().filter(|n| n.first == kind).filter_map(|n| n.name.strip_prefix("get$")).collect();
     known.dedup();

@@ -46,6 +46,10 @@ fn attack(
 /// A number, or one for each image: a tensor [B] or an array.
 fn size(what: &str, value: &Dynamic) -> Res<train::Size> {
     if let Some(tensor) = value.clone().try_cast::<Tensor>() {
+        if tensor.0.elem_count() > 1 && tensor.0.rank() != 1 {
+            let dims = tensor.0.dims();
+            return Err(fail(format!("{what}: {dims:?} is not a number, nor one for each image: [B]")));
+        }
         let read = || tensor.0.detach().to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
         return read().map(train::Size::Each).map_err(candle);
     }

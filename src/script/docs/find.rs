@@ -29,7 +29,7 @@ impl Docs {
             let entries: Vec<&Entry> = page.entries.iter().filter(|e| e.names().contains(&name)).collect();
             return (!entries.is_empty()).then_some(Found::Entries(entries));
         }
-        if let Some((owner, name)) = name.split_once('.').filter(|_| !name.contains('/')) {
+        if let Some((owner, name)) = name.split_once('.').filter(|_| !name.contains('/') && !name.starts_with('.')) {
             let has = |entry: &&Entry| entry.forms.iter().any(|form| form.name == name && form.owner() == owner);
             let entries: Vec<&Entry> = self.host_entries().filter(has).collect();
             return (!entries.is_empty()).then_some(Found::Entries(entries));
