@@ -27,7 +27,7 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
     tokens.state.include_comments = true;
     let mut levels = vec![Level::default()];
     let (mut opens_text, mut switch, mut line, mut value_ends, mut case_begins) = (false, false, 0, false, false);
-    while let Some((token, at)) = tokens.next() {
+    for (token, at) in tokens {
         let here = at.line().unwrap_or(0);
         let depth = levels.len() - 1;
         let top = &mut levels[depth];
