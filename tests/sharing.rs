@@ -306,6 +306,13 @@ fn a_script_comes_from_the_hub_with_its_modules_and_is_pinned() {
         record.contains(&format!("\"script\": \"{pinned}\"")) && record.contains("source/parts/net.rhai"),
         "{record}"
     );
+    // A record that names an address is not a wish to fetch it.
+    let told = folder.run(&["run", "--resume", "first"]);
+    assert!(
+        told.contains(&format!("the run's script is recorded as {pinned}")) && told.ends_with("exit code 2"),
+        "{told}"
+    );
+    assert!(told.contains(&format!("run {pinned} --resume first")), "{told}");
     // What a script has read must not leave by the names of modules that it asks for while it runs.
     let told = run("hf://ada/scripts/nets/leak.rhai", "0", "leak");
     assert!(told.contains("module \"secret-42\" not found"), "{told}");

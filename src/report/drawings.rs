@@ -31,7 +31,8 @@ fn image(folder: &Path, name: &str) -> Option<String> {
         && path.components().all(|part| matches!(part, Component::Normal(_)));
     let file = folder.join(path);
     let plain = file.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
-    let bytes = std::fs::read(file).ok().filter(|_| inside && plain)?;
+    // Looked at before it is opened: a pipe would wait for a writer.
+    let bytes = (inside && plain).then(|| std::fs::read(file).ok())??;
     let mut address = String::from("data:image/svg+xml,");
     for byte in bytes {
         match byte {

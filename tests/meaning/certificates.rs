@@ -145,6 +145,7 @@ fn radii_and_verdicts_agree() {
         assert!((100.0 * stated - share.parse::<f64>().unwrap()).abs() < 0.06, "{record}");
         assert!(output.contains(&share) && folder.run(&["runs", "."]).contains(&share), "{share}: {output}");
         assert!(read("report.html").contains(&share) && read("output.txt").contains(&share), "{share}");
+        assert!(read("report.html").contains("A record for each image: <code>records"), "{}", read("report.html"));
     }
     let compared = folder.run(&["compare", "certified-0.05", "certified-0.6"]);
     assert!(compared.contains("certified") && compared.ends_with("exit code 0"), "{compared}");

@@ -63,6 +63,38 @@ fn recorded_settings_grant_no_address() {
     }
 }
 
+/// A sweep that goes on reads its settings from its folder, which somebody else may have made.
+#[test]
+fn a_sweep_that_goes_on_grants_only_what_is_given_now() {
+    let text = "let c = settings(#{ file: \"\", k: 1 });
+if c.file != \"\" { let t = load_npy(c.file); print(`secret ${t.to_array()}`); }
+run.result(#{ a: c.k });";
+    let folder = Folder::new(&[("theirs/main.rhai", text)]);
+    let secret = candle_core::Tensor::full(42f32, 1, &candle_core::Device::Cpu).unwrap();
+    secret.write_npy(folder.path().join("secret.npy")).unwrap();
+    let set = ["--set", "file=secret.npy", "--set", "k=1,2"];
+    let made = folder.run(&[&["sweep", "theirs/main.rhai", "--into", "s"][..], &set].concat());
+    assert!(made.contains("2 of 2 points finished"), "{made}");
+    let said = || std::fs::read_to_string(folder.path().join("s/point-2.txt")).unwrap();
+    for half_done in [false, true] {
+        // The point is to be run anew; or it was begun, and its own record has the setting.
+        let point = folder.path().join("s/point-2");
+        if half_done {
+            let record = std::fs::read_to_string(point.join("run.json")).unwrap();
+            let record = record.replace("\"status\": \"finished\"", "\"status\": \"interrupted\"");
+            std::fs::write(point.join("run.json"), record).unwrap();
+        } else {
+            std::fs::remove_dir_all(point).unwrap();
+        }
+        std::fs::remove_file(folder.path().join("s/point-2.txt")).unwrap();
+        let output = folder.run(&["sweep", "--resume", "s"]);
+        assert!(output.contains("1 of 2 points finished") && !said().contains("secret [42"), "{output}\n{}", said());
+        assert!(output.contains("recorded grants nothing") && output.contains("--allow-read secret.npy"), "{output}");
+        let output = folder.run(&["sweep", "--resume", "s", "--allow-read", "secret.npy"]);
+        assert!(output.contains("2 of 2 points finished") && said().contains("secret [42"), "{output}\n{}", said());
+    }
+}
+
 /// A data set too: that of the run is found again because what it holds is checked; one that the settings merely name is not.
 #[test]
 fn a_data_set_that_a_pack_names_is_not_read_either() {

@@ -103,7 +103,7 @@ fn place(host: &Host, name: &str) -> Res<PathBuf> {
 /// is checked to be the same may be read; another one only if this command line allows it.
 fn before(host: &Host, name: &str) -> Res<Option<PathBuf>> {
     let (places, checked) = host.run.data_places(name);
-    let Some(found) = places.into_iter().find(|place| place.exists()) else { return Ok(None) };
+    let Some(found) = places.into_iter().find(|place| place.is_file() || place.is_dir()) else { return Ok(None) };
     let found = found.canonicalize().unwrap_or(found);
     if checked || host.access.may_read(&found) {
         host.run.note(&format!("note: dataset: {name} is read from {}, as in the run before", found.display()));
