@@ -119,11 +119,16 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             Ok(end(doc::run(&words, html.as_deref(), definitions.as_deref())))
         }
         Some(Command::Repl { script, set, permissions }) => {
+            let origin = script.as_deref().map(origin::Origin::find).transpose()?;
+            if origin.as_ref().is_some_and(|origin| origin.record.is_some()) {
+                return Err("repl: give a script; workbench run goes on from a run or a pack".into());
+            }
             let threads = start(host.threads)?;
-            let started = Started { threads, overrides: Overrides::parse(&set)?, ..Started::default() };
+            let source = origin.as_ref().map(|origin| origin.source.clone()).unwrap_or_default();
+            let started = Started { threads, overrides: Overrides::parse(&set)?, source, ..Started::default() };
             let mut session = started.session(host, &permissions)?;
             session.set_screen(repl::terminal::screen());
-            match script.map_or(Ok(()), |script| session.load_file(&script)) {
+            match origin.as_ref().map_or(Ok(()), |origin| session.load_file(&origin.script)) {
                 // A person stays, with what the script defined before it failed; a pipe has nobody to put it right.
                 Err(failure) if failure.kind == FailureKind::Error && std::io::stdin().is_terminal() => {
                     complain(&failure.render(colours()));

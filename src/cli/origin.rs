@@ -34,8 +34,7 @@ impl Origin {
             let mut pack = Pack::open(given)?;
             let folder = temporary()?;
             pack.unpack(folder.path(), |name| name.starts_with("source/") || name.starts_with("stdlib/"))?;
-            return Self::of_run(given, folder.path(), pack.record)
-                .map(|found| Self { _folder: Some(folder), ..found });
+            return Self::of_run(given, folder.path(), pack.record).map(|found| found.lying_in(folder));
         }
         if given.is_dir() {
             let record = Record::read(given)?;
@@ -57,7 +56,13 @@ impl Origin {
         let script = folder.path().join(format!("{name}.rhai"));
         std::fs::write(&script, text).map_err(|e| format!("{}: {e}", script.display()))?;
         let source = Source { shown: Some(name.into()), ..Source::default() };
-        Ok(Self { script, source, record: None, _folder: Some(folder) })
+        Ok(Self { script, source, record: None, _folder: None }.lying_in(folder))
+    }
+
+    /// The folder is a temporary one, and goes away with the session.
+    fn lying_in(self, folder: TempDir) -> Self {
+        let source = Source { temporary: Some(folder.path().to_path_buf()), ..self.source };
+        Self { source, _folder: Some(folder), ..self }
     }
 
     /// The script and the modules of the run in `folder`, which was `given`.
@@ -107,7 +112,7 @@ impl Origin {
             copy(&found, wanted).map(|_| true)
         };
         let source = Source { fetch: Some(Rc::new(fetch)), shown: Some(pinned.to_string()), ..Source::default() };
-        Ok(Self { script, source, record: None, _folder: Some(folder) })
+        Ok(Self { script, source, record: None, _folder: None }.lying_in(folder))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a script may touch and take, on the command line: `--allow-read`, `--max-memory` and their kin.
 
+use crate::compute::files::path_word;
 use crate::script::access::Allowed;
 use crate::script::limits::Limits;
 use clap::Args;
@@ -71,8 +72,8 @@ impl Permissions {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut out: Vec<OsString> = vec![];
         let mut add = |flag: &str, value: OsString| out.extend([OsString::from(flag), value]);
-        self.allow_read.iter().for_each(|path| add("--allow-read", path.into()));
-        self.allow_write.iter().for_each(|path| add("--allow-write", path.into()));
+        self.allow_read.iter().for_each(|path| add("--allow-read", path_word(path).into()));
+        self.allow_write.iter().for_each(|path| add("--allow-write", path_word(path).into()));
         self.allow_fetch.iter().for_each(|address| add("--allow-fetch", address.into()));
         let numbers = [
             ("--max-calls", self.max_calls.map(|n| n.to_string())),

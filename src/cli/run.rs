@@ -4,6 +4,7 @@ use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
 use super::permissions::Permissions;
 use super::{Started, end, start};
+use crate::compute::files::path_word;
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::{Options, Record, commands, kept};
@@ -55,6 +56,12 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
 
 /// Run a run again and say whether it comes to the same.
 pub fn replay(what: &ReplayArguments, mut host: HostArguments) -> Result<ExitCode, String> {
+    if !what.run.exists() {
+        return Err(format!(
+            "replay: there is no run or pack {}; workbench runs lists those that are there",
+            what.run.display()
+        ));
+    }
     let mut origin = Origin::find(&what.run)?;
     let Some(old) = origin.record.take() else {
         return Err(format!(
@@ -163,7 +170,7 @@ fn flags(what: &RunArguments, host: &HostArguments) -> Vec<String> {
 
 /// What a script may touch and take, and where data is.
 pub(super) fn words(permissions: &Permissions, host: &HostArguments) -> Vec<String> {
-    let data = host.data_dir.iter().flat_map(|folder| ["--data-dir".into(), folder.display().to_string()]);
+    let data = host.data_dir.iter().flat_map(|folder| ["--data-dir".into(), path_word(folder)]);
     let permissions = permissions.arguments().into_iter().map(|word| word.to_string_lossy().into_owned());
     data.chain(permissions).collect()
 }

@@ -4,13 +4,14 @@
 use super::arguments::{HostArguments, SweepArguments};
 use super::run::words;
 use super::{end, signals};
-use crate::compute::files::quoted;
+use crate::compute::files::{path_word, quoted};
 use crate::compute::{interrupt, threads};
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
 use crate::report;
 use crate::run::names::{number, per_cent};
 use crate::run::outcome::{Outcome, POINTS, SUMMARY, Spread, last_error, outcomes, spreads};
+use crate::run::refuse_links_out;
 use crate::run::sweep::{Point, Sweep};
 use crate::run::{RunFolder, commands, duration};
 use crate::script::output;
@@ -109,6 +110,7 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
 
 /// The sweep in `folder`; threads and device are those it began with. What it may touch is what this command line says.
 fn goes_on(folder: &Path, what: &SweepArguments, host: &HostArguments) -> Result<Sweep, String> {
+    refuse_links_out(folder)?;
     let sweep = Sweep::read(folder)?;
     let fetched = HubFile::is_address(&sweep.script);
     if fetched && !what.permissions.allow_fetch.iter().any(|start| sweep.script.starts_with(start.as_str())) {
@@ -199,7 +201,7 @@ fn begin(
 ) -> Result<Child, String> {
     let own = point.folder(folder);
     let failed = |e: std::io::Error| format!("sweep: {}: {e}", own.display());
-    let mut arguments: Vec<OsString> = vec!["run".into(), sweep.script.clone().into()];
+    let mut arguments: Vec<OsString> = vec!["run".into(), path_word(Path::new(&sweep.script)).into()];
     let mut add = |flag: &str, value: &std::ffi::OsStr| arguments.extend([flag.into(), value.to_os_string()]);
     if own.join("run.json").is_file() {
         add("--resume", own.as_os_str());

@@ -17,7 +17,13 @@ pub fn quoted(word: &str) -> String {
 
 /// The same of a path.
 pub fn quoted_path(path: &Path) -> String {
-    quoted(&path.display().to_string())
+    quoted(&path_word(path))
+}
+
+/// A path as a word of a command line, where what begins with a dash is a flag.
+pub fn path_word(path: &Path) -> String {
+    let shown = path.display().to_string();
+    if shown.starts_with('-') { format!("./{shown}") } else { shown }
 }
 
 /// Named tensors of a file.
@@ -133,6 +139,7 @@ mod tests {
     fn a_shell_reads_back_what_was_quoted() {
         assert_eq!(quoted("lr=1e-3"), "lr=1e-3");
         assert_eq!(quoted("a b's"), "'a b'\\''s'");
+        assert_eq!((quoted_path(Path::new("-a b")), quoted_path(Path::new("a-b"))), ("'./-a b'".into(), "a-b".into()));
         assert_eq!((quoted(""), quoted("*.rhai"), quoted("$x")), ("''".into(), "'*.rhai'".into(), "'$x'".into()));
     }
 

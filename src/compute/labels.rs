@@ -12,6 +12,9 @@ pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: us
     if !y.dtype().is_int() {
         bail!("{op}: labels are whole numbers, got {:?}; convert with to_dtype(\"u32\")", y.dtype());
     }
+    if classes == 1 {
+        bail!("{op}: {whose} one logit, which is two classes by its sign; take the network as model.two_classes()");
+    }
     if checked::largest_label(y).is_some_and(|largest| largest < classes as i64) {
         return y.to_dtype(DType::U32);
     }

@@ -21,6 +21,7 @@ mod words;
 use crate::compute::files::replace_unsynced;
 use crate::run::epochs;
 use crate::run::outcome::{self, Outcome, outcomes};
+use crate::run::refuse_links_out;
 use crate::run::sweep::{Sweep, is_sweep};
 use crate::show::plot::{Format, Plot};
 use std::path::Path;
@@ -41,6 +42,7 @@ pub fn page(folder: &Path, links: bool) -> Result<String, String> {
 
 /// Write the plots and the page into the folder of a run or a sweep; of a sweep the tables too.
 pub fn write(folder: &Path) -> Result<(), String> {
+    refuse_links_out(folder)?;
     if is_sweep(folder) {
         let plan = Sweep::read(folder)?;
         return write_sweep(&plan, &outcomes(&plan, folder)?, folder);
@@ -51,6 +53,7 @@ pub fn write(folder: &Path) -> Result<(), String> {
 
 /// Write the tables, plots and the page of the sweep in `folder`, whose points came to `outcomes`.
 pub fn write_sweep(plan: &Sweep, outcomes: &[Outcome], folder: &Path) -> Result<(), String> {
+    refuse_links_out(folder)?;
     outcome::write(plan, outcomes, folder)?;
     write_plots(folder, &sweep::plots(plan, outcomes))?;
     put(&folder.join(FILE), sweep::page(plan, outcomes, folder, true)?.as_bytes())

@@ -2,12 +2,12 @@
 
 use super::run_json::Record;
 use super::sweep::Sweep;
-use crate::compute::files::{quoted, quoted_path};
+use crate::compute::files::{path_word, quoted, quoted_path};
 use std::path::Path;
 
 /// The run once more, from its beginning.
 pub fn again(record: &Record) -> String {
-    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
+    let mut words = vec!["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))];
     for (key, value) in &record.overrides {
         words.extend(["--set".into(), quoted(&format!("{key}={value}"))]);
     }
@@ -20,7 +20,7 @@ pub fn again(record: &Record) -> String {
 /// The run in `folder` from its last checkpoint. Settings, seed, threads and device are in its record; what `--set` named to be
 /// read or fetched has to be named again, since a record grants nothing.
 pub fn goes_on(record: &Record, folder: &Path) -> String {
-    let mut words = vec!["workbench".to_string(), "run".into(), quoted(&record.script)];
+    let mut words = vec!["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))];
     words.extend(["--resume".into(), quoted_path(folder)]);
     words.extend(record.flags.iter().map(|word| quoted(word)));
     words.extend(allowances(record.overrides.iter().map(|(_, value)| value.as_str()), &record.flags));
@@ -29,7 +29,7 @@ pub fn goes_on(record: &Record, folder: &Path) -> String {
 
 /// The sweep once more. The seeds follow each other from the first.
 pub fn sweep_again(sweep: &Sweep) -> String {
-    let mut words = vec!["workbench".to_string(), "sweep".into(), quoted(&sweep.script)];
+    let mut words = vec!["workbench".to_string(), "sweep".into(), quoted_path(Path::new(&sweep.script))];
     for (key, values) in &sweep.settings {
         words.extend(["--set".into(), quoted(&format!("{key}={}", values.join(",")))]);
     }
@@ -56,15 +56,19 @@ pub fn sweep_goes_on(sweep: &Sweep, folder: &Path) -> String {
 fn allowances<'a>(values: impl Iterator<Item = &'a str>, flags: &[String]) -> Vec<String> {
     let mut words: Vec<String> = vec![];
     for value in values {
-        for word in value.trim_matches(['[', ']']).split(',').map(|word| word.trim().trim_matches('"')) {
-            let flag = match word {
-                word if is_address(word) => "--allow-fetch",
-                word if !word.is_empty() && Path::new(word).exists() => "--allow-read",
+        let inside = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap_or(value);
+        // A path may have commas and brackets itself.
+        let parts = inside.split(',').map(|word| word.trim().trim_matches('"'));
+        let named: Vec<&str> = if Path::new(value).exists() { vec![value] } else { parts.collect() };
+        for word in named {
+            let (flag, word) = match word {
+                word if is_address(word) => ("--allow-fetch", word.to_string()),
+                word if !word.is_empty() && Path::new(word).exists() => ("--allow-read", path_word(Path::new(word))),
                 _ => continue,
             };
-            let known = flags.iter().any(|known| known == word) || words.contains(&quoted(word));
+            let known = flags.contains(&word) || words.contains(&quoted(&word));
             if !known {
-                words.extend([flag.to_string(), quoted(word)]);
+                words.extend([flag.to_string(), quoted(&word)]);
             }
         }
     }

@@ -12,7 +12,8 @@ pub(super) fn not_finite(state: &State, batch: usize, name: &str, x: f64) -> Str
 }
 
 pub(super) fn place(state: &State, batch: usize) -> String {
-    format!("{}, batch {batch} of {}", head(state).replace("  ", " "), state.batches)
+    let epoch = head(state).replace("  ", " ");
+    if state.batches == 0 { epoch } else { format!("{epoch}, batch {batch} of {}", state.batches) }
 }
 
 /// `robust epoch  3/20`.

@@ -10,6 +10,7 @@
 //! Nothing in a pack is believed: `Pack::open` reads the list first, then holds every name, size and checksum against it, and
 //! only then can anything be written. The same run makes the same bytes.
 
+use super::links::refuse_links_out;
 use super::run_json::{self, Record};
 use crate::text::plain_bytes;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,7 @@ pub fn is_pack(path: &Path) -> bool {
 
 /// Pack the run in `folder` into the file `to`, which must not be there. Returns its size.
 pub fn pack(folder: &Path, to: &Path) -> Result<u64, String> {
+    refuse_links_out(folder)?;
     let record = Record::read(folder)?;
     let failed = |what: &Path, e: io::Error| format!("pack: {}: {e}", what.display());
     if to.exists() {
@@ -144,18 +146,31 @@ fn plain(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Does the record name its own files, and are these there as it says?
-fn check_record(record: &Record, files: &BTreeMap<String, Entry>) -> Result<(), String> {
-    plain(&record.main).map_err(|why| format!("the script's name `{}` {why}", record.main))?;
+/// Are the script and the modules that the record names below `source/` and `stdlib/`, and is the script among them?
+pub fn own_names(record: &Record) -> Result<(), String> {
+    let inside =
+        |name: &str| !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    if !inside(&record.main) {
+        return Err(format!("the script's name `{}` leads out of the folder", record.main));
+    }
     let main = format!("source/{}", record.main);
     if !record.files.contains_key(&main) {
         return Err(format!("run.json does not list the script, {main}"));
     }
-    for (name, sum) in &record.files {
+    for name in record.files.keys() {
         let script = (name.starts_with("source/") || name.starts_with("stdlib/")) && name.ends_with(".rhai");
-        if !script {
+        if !script || !inside(name) {
             return Err(format!("run.json lists `{name}` among the scripts"));
         }
+    }
+    Ok(())
+}
+
+/// Does the record name its own files, and are these there as it says?
+fn check_record(record: &Record, files: &BTreeMap<String, Entry>) -> Result<(), String> {
+    plain(&record.main).map_err(|why| format!("the script's name `{}` {why}", record.main))?;
+    own_names(record)?;
+    for (name, sum) in &record.files {
         match files.get(name) {
             None => return Err(format!("{name} is missing")),
             Some(entry) if entry.sha256 != *sum => {

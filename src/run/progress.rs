@@ -13,9 +13,9 @@ use super::overhead::Overhead;
 use super::recording::Recorder;
 use super::resuming::Holder;
 use super::state::Position;
-use crate::compute::output;
+use crate::compute::{interrupt, output};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::rc::Weak;
@@ -32,6 +32,8 @@ pub struct Run {
     pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
     pub(super) bar: ProgressBar,
     pub(super) overhead: Overhead,
+    /// A loop over epochs was left before its end, and nothing has happened since.
+    left: Cell<bool>,
 }
 
 impl std::fmt::Debug for Run {
@@ -86,13 +88,18 @@ impl Run {
         let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let (state, recorder, holder) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { folder, state, recorder, holder, bar, overhead: Overhead::default() }
+        Self { folder, state, recorder, holder, bar, overhead: Overhead::default(), left: Cell::default() }
     }
 
     /// Print a line of the script's output to stdout, above the live line. When its reader has gone the run is asked to stop.
     pub fn print(&self, text: &str) {
         self.keep_output(text);
         self.bar.suspend(|| output::line(text));
+        // That nobody reads it can wait for the next place where the run can go on later.
+        let in_epoch = self.state.try_borrow().is_ok_and(|state| state.in_epoch);
+        if output::closed() && in_epoch && self.is_recorded() {
+            interrupt::hold(true);
+        }
     }
 
     /// Show `text` as the live line on a terminal, until something else is shown; nothing anywhere else.
@@ -140,10 +147,46 @@ impl Run {
         Ok(first)
     }
 
+    /// The loop's number in the script, from 1.
+    pub fn loop_number(&self) -> usize {
+        self.state.borrow().index
+    }
+
+    /// Loop `number` was left before its end: by `break`, or by an error. If the script goes on, its last epoch is over.
+    pub fn left(&self, number: usize) {
+        let here = self.state.try_borrow().is_ok_and(|state| state.in_loop && state.index == number);
+        self.left.set(self.left.get() || here);
+    }
+
+    /// Called before every operation of the script.
+    pub fn close_what_was_left(&self) -> Result<(), String> {
+        if self.left.replace(false) { self.leave_loop() } else { Ok(()) }
+    }
+
+    /// The script has failed: nothing goes on after the loop that was left.
+    pub fn give_up(&self) {
+        self.left.set(false);
+    }
+
+    /// Somebody has asked to stop between two epochs: the one before is finished, and the run can go on from there.
+    pub fn stop_before_epoch(&self, epoch: usize) -> Result<(), String> {
+        if !self.state.borrow().in_epoch {
+            return Ok(());
+        }
+        self.finish_epoch()?;
+        self.checkpoint_when(true, |state| Position { epoch, ..position(state) })
+    }
+
     /// Epoch number `epoch`, counted from 0, begins; the one before is finished and shown.
     pub fn begin_epoch(&self, epoch: usize) -> Result<(), String> {
         self.finish_epoch()?;
-        self.checkpoint_if_due(|state| Position { epoch, ..position(state) })?;
+        // The epoch's line may have found that nobody reads it.
+        let at = |state: &State| Position { epoch, ..position(state) };
+        if interrupt::asked() {
+            self.checkpoint_when(true, at)?
+        } else {
+            self.checkpoint_if_due(at)?
+        }
         let at_epoch = self.counters();
         let outside = self.recorder.borrow().carried.clone();
         let mut state = self.state.borrow_mut();
@@ -251,7 +294,7 @@ impl Run {
         }
         state.in_epoch = false;
         state.claimed = false;
-        crate::compute::interrupt::hold(false);
+        interrupt::hold(false);
         read_back(&mut state)?;
         state.last = state.metrics.values();
         state.remember_epoch();

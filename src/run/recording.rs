@@ -7,6 +7,7 @@
 use super::best::BestFiles;
 use super::checkpoint;
 use super::commands;
+use super::links::refuse_links_out;
 use super::lock::lock;
 use super::progress::Run;
 use super::resuming::{Resume, Writing, latest};
@@ -123,6 +124,7 @@ impl Run {
     /// Go on with the run in `folder`, from its last good checkpoint. Nothing in it changes before the script has come to
     /// the checkpoint's loop and everything has been put back.
     pub fn resume(&self, folder: &Path) -> Result<(), String> {
+        refuse_links_out(folder)?;
         self.folder.set(folder.to_path_buf());
         let old = Record::read(folder)?;
         self.recorder.borrow_mut().lock = Some(lock(folder)?);
@@ -318,6 +320,12 @@ impl Run {
             None => from,
         };
         Some(format!("{from}; go on with: {}", commands::goes_on(&recorder.record, &folder)))
+    }
+
+    /// The script has ended with an error or was interrupted: what was said about it, and its first line.
+    pub fn failed_with(&self, said: &str, error: Option<String>) {
+        self.keep_output(said);
+        self.recorder.borrow_mut().record.error = error;
     }
 
     /// The script has ended.

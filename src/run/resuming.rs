@@ -255,7 +255,7 @@ impl Run {
     }
 
     /// Write a checkpoint, unless the last one was too short a time ago for what they cost.
-    fn checkpoint_when(&self, surely: bool, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
+    pub(super) fn checkpoint_when(&self, surely: bool, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
         if !self.is_recorded() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use super::arithmetic::Arithmetic;
 use super::checkpoint::hex;
+use super::links::refuse_links_out;
 use crate::compute::files::quoted_path;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct Record {
     /// Each time somebody ran it, with where that began.
     pub sittings: Vec<Sitting>,
     pub status: Status,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
     pub seconds: f64,
     /// Of these, what went into the record itself: rows, checkpoints, checksums, plots, the report.
     pub recording_seconds: f64,
@@ -145,6 +148,8 @@ impl Record {
 
     /// An error unless the scripts in `folder` are those that were run.
     pub fn check_files(&self, folder: &Path) -> Result<(), String> {
+        refuse_links_out(folder)?;
+        super::pack::own_names(self).map_err(|why| format!("{}: {why}", folder.join(FILE).display()))?;
         for (name, sum) in &self.files {
             let path = folder.join(name);
             let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;

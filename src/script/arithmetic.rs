@@ -32,6 +32,7 @@ pub fn register(engine: &mut Engine) {
     // Rhai answers for plain numbers by itself otherwise, and never looks at what is registered.
     engine.set_fast_operators(false);
     engine.register_fn("/", quotient);
+    engine.register_fn("div", div);
     let int = TypeId::of::<INT>();
     // Rhai's own `/=` would write the whole part; a fraction has to take the variable's place.
     engine.register_raw_fn("/=", [int, int], |_, arguments| {
@@ -40,17 +41,13 @@ pub fn register(engine: &mut Engine) {
         Ok(Dynamic::UNIT)
     });
     engine.register_fn("**", power);
+    whole_numbers_as_floats(engine);
     comparisons(engine);
     for range in ["..", "..="] {
         engine.register_fn(range, move |from: INT, to: FLOAT| no_range(range, &from, &to));
         engine.register_fn(range, move |from: FLOAT, to: INT| no_range(range, &from, &to));
         engine.register_fn(range, move |from: FLOAT, to: FLOAT| no_range(range, &from, &to));
     }
-}
-
-/// What every script has, whichever arithmetic it follows.
-pub fn register_functions(engine: &mut Engine) {
-    engine.register_fn("div", div);
 }
 
 /// The two numbers' order, exactly: 2^53 + 1 is not the float 2^53.
@@ -93,6 +90,50 @@ fn power(a: INT, b: INT) -> Res<Dynamic> {
         .ok_or_else(|| fail(format!("`**`: {a} ** {b} is too large for a whole number; write {a}.0 ** {b}")))
 }
 
+type OfOne = fn(FLOAT) -> FLOAT;
+type OfTwo = fn(FLOAT, FLOAT) -> FLOAT;
+
+/// A quotient that comes out even is a whole number, so what floats have whole numbers have too.
+fn whole_numbers_as_floats(engine: &mut Engine) {
+    for name in ["floor", "ceiling", "round", "int"] {
+        engine.register_fn(name, |n: INT| n);
+    }
+    engine.register_fn("fraction", |_: INT| 0.0);
+    engine.register_fn("is_finite", |_: INT| true);
+    for name in ["is_nan", "is_infinite"] {
+        engine.register_fn(name, |_: INT| false);
+    }
+    let functions: [(&str, OfOne); 18] = [
+        ("sqrt", FLOAT::sqrt),
+        ("exp", FLOAT::exp),
+        ("ln", FLOAT::ln),
+        ("log", FLOAT::log10),
+        ("sin", FLOAT::sin),
+        ("cos", FLOAT::cos),
+        ("tan", FLOAT::tan),
+        ("sinh", FLOAT::sinh),
+        ("cosh", FLOAT::cosh),
+        ("tanh", FLOAT::tanh),
+        ("asin", FLOAT::asin),
+        ("acos", FLOAT::acos),
+        ("atan", FLOAT::atan),
+        ("asinh", FLOAT::asinh),
+        ("acosh", FLOAT::acosh),
+        ("atanh", FLOAT::atanh),
+        ("to_degrees", FLOAT::to_degrees),
+        ("to_radians", FLOAT::to_radians),
+    ];
+    for (name, of) in functions {
+        engine.register_fn(name, move |n: INT| of(n as FLOAT));
+    }
+    let of_two: [(&str, OfTwo); 3] = [("hypot", FLOAT::hypot), ("atan", FLOAT::atan2), ("log", FLOAT::log)];
+    for (name, of) in of_two {
+        engine.register_fn(name, move |a: INT, b: INT| of(a as FLOAT, b as FLOAT));
+        engine.register_fn(name, move |a: INT, b: FLOAT| of(a as FLOAT, b));
+        engine.register_fn(name, move |a: FLOAT, b: INT| of(a, b as FLOAT));
+    }
+}
+
 fn comparisons(engine: &mut Engine) {
     for (name, holds) in COMPARISONS {
         engine.register_fn(name, move |a: FLOAT, b: FLOAT| holds(a.partial_cmp(&b)));
@@ -108,7 +149,7 @@ fn comparisons(engine: &mut Engine) {
                 value.clone().into_string().ok().or_else(|| value.as_char().ok().map(|letter| letter.to_string()))
             };
             match (text(&a), text(&b)) {
-                (Some(x), Some(y)) if a.type_id() == b.type_id() => Ok(holds(Some(x.cmp(&y)))),
+                (Some(x), Some(y)) => Ok(holds(Some(x.cmp(&y)))),
                 _ => {
                     let [a, b] = [a.type_name(), b.type_name()].map(short_type);
                     Err(fail(format!("`{name}`: values of type {a} and {b} have no order")))

@@ -2,7 +2,7 @@
 //! that changes `this`.
 
 use super::purity::Purity;
-use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, Position, Stmt};
+use rhai::{AST, ASTFlags, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, Position, Stmt};
 use std::collections::BTreeSet;
 
 /// A variable that changes.
@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 pub struct Change {
     pub name: String,
     pub at: Position,
-    /// Is changing it all that happens there? A `pop` gives a value too.
-    pub alone: bool,
 }
 
 /// The functions of a file that are called `name`, with that many parameters if it is said. Rhai's own filter of a copy keeps all
@@ -62,32 +60,30 @@ impl<'a> Changes<'a> {
     /// The variable that `node` changes.
     pub fn at(&self, node: &ASTNode) -> Option<Change> {
         match node {
-            ASTNode::Stmt(Stmt::Assignment(assignment)) => variable(&assignment.1.lhs, true),
+            ASTNode::Stmt(Stmt::Assignment(assignment)) => variable(&assignment.1.lhs),
             ASTNode::Expr(Expr::Dot(parts, ..) | Expr::Index(parts, ..)) => {
                 let object = leftmost(&parts.lhs);
-                let (changes, alone) = self.in_chain(&parts.rhs, object);
-                changes.then(|| variable(object, alone)).flatten()
+                self.in_chain(&parts.rhs, object).then(|| variable(object)).flatten()
             }
             ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
                 let changes = call.namespace.is_empty() && self.purity.may_change_argument(call.name.as_str());
                 // By an operator nothing changes but by assignment.
                 let word = call.name.starts_with(|c: char| c.is_alphabetic() || c == '_');
                 let first = call.args.first().filter(|_| changes && word)?;
-                variable(first, self.purity.only_changes(call.name.as_str()))
+                variable(first)
             }
             _ => None,
         }
     }
 
-    /// Does one of the methods in `b.c(...)[i].d(...)` change `object`, and does it only that?
-    fn in_chain(&self, chain: &Expr, object: &Expr) -> (bool, bool) {
+    /// Does one of the methods in `b.c(...)[i].d(...)` change `object`?
+    fn in_chain(&self, chain: &Expr, object: &Expr) -> bool {
         match chain {
-            Expr::MethodCall(call, _) => (self.method(call, object), self.purity.only_changes(call.name.as_str())),
+            Expr::MethodCall(call, _) => self.method(call, object),
             Expr::Dot(parts, ..) | Expr::Index(parts, ..) => {
-                let (left, right) = (self.in_chain(&parts.lhs, object), self.in_chain(&parts.rhs, object));
-                (left.0 || right.0, right.0 && right.1)
+                self.in_chain(&parts.lhs, object) || self.in_chain(&parts.rhs, object)
             }
-            _ => (false, false),
+            _ => false,
         }
     }
 
@@ -148,10 +144,10 @@ pub fn closure_name(expr: &Expr) -> Option<String> {
 }
 
 /// The variable of `a`, `a.b`, `a[i].c`, if it is none of a module's.
-fn variable(expression: &Expr, alone: bool) -> Option<Change> {
+fn variable(expression: &Expr) -> Option<Change> {
     match leftmost(expression) {
         Expr::Variable(variable, _, at) if variable.2.is_empty() => {
-            Some(Change { name: variable.1.to_string(), at: *at, alone })
+            Some(Change { name: variable.1.to_string(), at: *at })
         }
         _ => None,
     }
@@ -161,5 +157,17 @@ pub fn leftmost(expression: &Expr) -> &Expr {
     match expression {
         Expr::Dot(parts, ..) | Expr::Index(parts, ..) => leftmost(&parts.lhs),
         other => other,
+    }
+}
+
+/// What follows `a` in `a.b[i].c(...)`: properties, indices, calls.
+pub fn links(chain: &Expr) -> Vec<&Expr> {
+    let (Expr::Dot(parts, flags, _) | Expr::Index(parts, flags, _)) = chain else { return vec![] };
+    match &parts.rhs {
+        // With the flag the chain is over: the index of `a[b.c()]`.
+        rest @ (Expr::Dot(next, ..) | Expr::Index(next, ..)) if !flags.contains(ASTFlags::BREAK) => {
+            [&next.lhs].into_iter().chain(links(rest)).collect()
+        }
+        last => vec![last],
     }
 }

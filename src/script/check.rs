@@ -5,6 +5,7 @@
 //!
 //! It says nothing when it cannot know: types and calls through variables are left to the run.
 
+use super::catches;
 use super::copies;
 use super::docs::Docs;
 use super::explain::explain;
@@ -136,7 +137,11 @@ impl Check<'_> {
                     self.report(file, at, message, vec![]);
                 }
             }
-            for lost in copies::lost(ast, &purity) {
+            for at in catches::lost(ast) {
+                self.report(file, at, catches::MESSAGE.into(), vec![]);
+            }
+            let text = self.loader.text(file).unwrap_or_default();
+            for lost in copies::lost(ast, &purity, &text) {
                 self.report(file, lost.at, lost.message(), vec![]);
             }
             for (variable, key, at) in &outline.unknown_settings {
@@ -191,7 +196,9 @@ fn plain(call: &Call, ast: &AST, outline: &Outline, natives: &[Native]) -> Probl
     if !forms.is_empty() {
         return Some((arity_message(&call.name, call.arity), vec![known_forms(&forms)]));
     }
-    if outline.variables.contains(&call.name) {
+    // A parameter too, of a function or a closure.
+    let parameter = || ast.iter_functions().any(|f| f.params.contains(&call.name.as_str()));
+    if outline.variables.contains(&call.name) || parameter() {
         return Some((habits::called_variable(&call.name), vec![]));
     }
     let names = global().map(|n| n.name.as_str()).chain(own.iter().map(|f| f.name));
@@ -251,7 +258,7 @@ mod tests {
             engine.register_fn("conv2d", |_out: i64, _kernel: i64, _options: rhai::Map| ());
             engine.register_fn("batches", |_size: i64, _options: rhai::Map| ());
         };
-        let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}), &Default::default());
+        let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}), || Ok(()), &Default::default());
         let mut reports = unused_settings(&engine, &loader, &main);
         reports.extend(problems(&engine, &loader, &Docs::new(), &main));
         let text: Vec<String> = reports.iter().map(|report| report.render(false)).collect();

@@ -3,7 +3,7 @@
 
 use super::arithmetic::compare;
 use super::error::{Res, fail};
-use super::signatures::short_type;
+use super::signatures::{short_paths, short_type};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, FnPtr, INT, Map, NativeCallContext};
 use std::cmp::Ordering;
@@ -29,7 +29,7 @@ fn truth(op: &str, answer: &Dynamic) -> Res<bool> {
 }
 
 fn said(value: &Dynamic) -> String {
-    let text = if value.is_unit() { "nothing".into() } else { value.to_string() };
+    let text = if value.is_unit() { "nothing".into() } else { short_paths(&value.to_string()) };
     if text.chars().count() > 40 || text.contains('\n') { "a value".into() } else { text }
 }
 
@@ -109,6 +109,10 @@ fn merge_sorted(array: Array, before: &mut dyn FnMut(&Dynamic, &Dynamic) -> Res<
 fn by_rule(op: &str, context: &NativeCallContext, array: Array, rule: &FnPtr) -> Res<Array> {
     merge_sorted(array, &mut |a, b| {
         let answer = rule.call_raw(context, None, [a.clone(), b.clone()])?;
+        // Such a rule is false both ways, as of equal elements.
+        if answer.is_bool() && [a, b].iter().any(|v| v.as_float().is_ok_and(FLOAT::is_nan)) {
+            return Err(fail(format!("{op}: an element is NaN, which has no place in an order; filter it out first")));
+        }
         let order = match (answer.as_int(), answer.as_float(), answer.as_bool()) {
             (Ok(n), ..) => Some(n.cmp(&0)),
             (_, Ok(x), _) => x.partial_cmp(&0.0),

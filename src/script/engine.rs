@@ -14,11 +14,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The engine that every script runs on. `register` adds the host's functions and types; modules come through `loader`;
-/// `print` and `debug` go to `printer`, which may have a progress display to step around.
+/// `print` and `debug` go to `printer`, which may have a progress display to step around; `between` is called before every
+/// operation and may end the script.
 pub fn build(
     register: impl FnOnce(&mut Engine),
     loader: Rc<Loader>,
     printer: Rc<dyn Fn(&str)>,
+    between: impl Fn() -> Result<(), String> + 'static,
     limits: &Limits,
 ) -> Engine {
     let mut engine = Engine::new();
@@ -39,11 +41,14 @@ pub fn build(
     engine.register_custom_operator("@", 170).expect("`@` is free in Rhai");
 
     // Every operation passes here, so a loop without end hears Ctrl-C, and one that hoards tensors is stopped.
-    engine.on_progress(|_| {
+    engine.on_progress(move |_| {
         if interrupt::requested() {
             return Some(Dynamic::from(error::Interrupted));
         }
-        memory::is_beyond(0).then(|| Dynamic::from(error::OutOfMemory(memory_message())))
+        if memory::is_beyond(0) {
+            return Some(Dynamic::from(error::Stopped(memory_message())));
+        }
+        between().err().map(|why| Dynamic::from(error::Stopped(why)))
     });
 
     let debugger = printer.clone();
@@ -58,9 +63,9 @@ pub fn build(
 
     match loader.arithmetic() {
         Arithmetic::Fractions => arithmetic::register(&mut engine),
+        // Its scripts know of no `div`, and may define one.
         Arithmetic::Whole => {}
     }
-    arithmetic::register_functions(&mut engine);
     collections::register(&mut engine);
     habits::register(&mut engine);
     register(&mut engine);

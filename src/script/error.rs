@@ -14,9 +14,9 @@ pub struct ExitCode(pub i32);
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted;
 
-/// The script has taken more memory than it may; with what to say.
+/// The script cannot go on: it has taken more memory than it may, or its record cannot be written; with what to say.
 #[derive(Clone, Debug)]
-pub struct OutOfMemory(pub String);
+pub struct Stopped(pub String);
 
 /// An error with `message`, to be returned by a native function. It carries no position: Rhai fills in the call's.
 pub fn fail(message: impl Into<String>) -> Box<EvalAltResult> {

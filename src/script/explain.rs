@@ -1,7 +1,7 @@
 //! From Rhai's nested error to a report: the innermost message, the place in the right file, the script's call stack.
 
 use super::caught;
-use super::error::{ExitCode, OutOfMemory};
+use super::error::{ExitCode, Stopped};
 use super::loader::Loader;
 use super::report::{Failure, FailureKind, Place, Report, end_before};
 use super::session::PROMPT;
@@ -30,7 +30,7 @@ pub fn explain(error: &EvalAltResult, main: &str, engine: &Engine, loader: &Load
         if let Some(ExitCode(code)) = token.clone().try_cast::<ExitCode>() {
             return Failure { kind: FailureKind::Exit(code), reports: vec![] };
         }
-        if let Some(OutOfMemory(message)) = token.clone().try_cast::<OutOfMemory>() {
+        if let Some(Stopped(message)) = token.clone().try_cast::<Stopped>() {
             let place = place.and_then(|place| Some((place.clone(), loader.text(&place.file)?)));
             return Failure {
                 kind: FailureKind::Error,

@@ -114,9 +114,11 @@ impl Names {
             other.import.alias == new.import.alias && other.target != new.target && (other.reached || new.reached)
         })?;
         let name = &new.import.alias;
+        // Nobody can change the program's own modules.
+        let which = if super::loader::is_std(&new.file) { "give that one" } else { "give one of them" };
         let message = format!(
-            "`{name}` is {} here and {} in {}:{}:{}; a closure that the other calls would see the wrong one; give one of them \
-             another name: import \"...\" as {name}_;",
+            "`{name}` is {} here and {} in {}:{}:{}; a closure that the other calls would see the wrong one; {which} another \
+             name: import \"...\" as {name}_;",
             new.target, other.target, other.file, other.import.line, other.import.column
         );
         Some(Clash { message, line: new.import.line, column: new.import.column })

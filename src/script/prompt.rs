@@ -14,7 +14,7 @@ use super::session::{PROMPT, Session};
 use super::signatures::{Native, natives};
 use super::stdlib::stdlib;
 use super::typed::Typed;
-use rhai::{AST, Dynamic, Expr, Module, Scope, Stmt};
+use rhai::{AST, ASTFlags, Dynamic, Expr, Ident, Module, Position, Scope, Stmt};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -30,6 +30,7 @@ impl Session {
             Ok(shown)
         });
         self.host.finish();
+        self.host.run.give_up();
         result.map_err(|error| self.failure(&error, PROMPT))
     }
 
@@ -74,13 +75,26 @@ impl Session {
         Ok(value)
     }
 
+    /// The constants of earlier inputs as statements: functions see as `global::NAME` only what the input at hand declares.
+    fn constant_statements(&self) -> Vec<Stmt> {
+        let constants = self.variables().into_iter().filter(|(.., constant)| *constant);
+        let statement = |(name, value, _): (String, Dynamic, bool)| {
+            let name = Ident { name: name.into(), pos: Position::NONE };
+            let value = Expr::DynamicConstant(value.into(), Position::NONE);
+            Stmt::Var((name, value, None).into(), ASTFlags::CONSTANT, Position::NONE)
+        };
+        constants.map(statement).collect()
+    }
+
     /// Run statements over the prompt's variables and keep their functions and imports.
     fn run_in_scope(&mut self, ast: &AST) -> Res<Dynamic> {
-        let mut all = self.library.merge(ast);
+        let mut all = AST::new(self.constant_statements(), Module::new()).merge(&self.library).merge(ast);
         all.set_source(PROMPT);
         // The functions stay even when a statement fails; imports only when they worked.
         let functions = all.clone_functions_only();
         let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all);
+        // The constants stand in it once more.
+        self.scope = self.scope.clone_visible();
         let imports: Vec<Stmt> = match &result {
             Ok(_) => all.statements().iter().filter(|s| matches!(s, Stmt::Import(..))).cloned().collect(),
             Err(_) => self.library.statements().to_vec(),

@@ -7,7 +7,7 @@
 //! ```
 
 use super::signatures::natives;
-use rhai::Engine;
+use rhai::{ASTNode, Engine, Expr, FnCallExpr, FnPtr};
 use std::collections::BTreeSet;
 
 /// Rhai's own functions that change none of their arguments, those that take a rule as far as the rule does not change `this`.
@@ -139,6 +139,7 @@ const SILENT: &[&str] = &[
     "sort",
     "sort_by",
     "sort_desc",
+    "splice",
     "trim",
     "truncate",
     "write_ascii",
@@ -146,6 +147,12 @@ const SILENT: &[&str] = &[
     "write_le",
     "write_utf8",
 ];
+
+/// Functions of Rhai that take something out of what they are called on, and give it.
+const TAKING: &[&str] = &["drain", "pop", "remove", "retain", "shift"];
+
+/// Functions of Rhai that change nothing, but do more than compute a value.
+const SEEN: &[&str] = &["debug", "exit", "print", "sleep", "timestamp"];
 
 /// What is known of the functions that scripts can call.
 #[derive(Clone, Debug, Default)]
@@ -181,6 +188,27 @@ impl Purity {
     pub fn only_changes(&self, name: &str) -> bool {
         SILENT.contains(&name) && !self.scripts.contains(name) && !self.host.contains(name)
     }
+
+    /// Does `x.name(...)` take something out of `x`, which is a value of Rhai's, and give it?
+    pub fn takes_out(&self, name: &str) -> bool {
+        TAKING.contains(&name) && !self.scripts.contains(name) && !self.host.contains(name)
+    }
+
+    /// Does `expr` do nothing but compute a value? `own` is a call in it that may do what it likes.
+    pub fn computes(&self, expr: &Expr, own: Option<&FnCallExpr>) -> bool {
+        let known = |name: &str| PURE.contains(&name) && !SEEN.contains(&name) && !self.scripts.contains(name);
+        expr.walk(&mut vec![], &mut |path: &[ASTNode]| match path.last() {
+            Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))) => {
+                let operator = !call.name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+                own.is_some_and(|own| std::ptr::eq(own, &**call))
+                    || call.namespace.is_empty() && (operator || known(call.name.as_str()))
+            }
+            // A rule may do anything.
+            Some(ASTNode::Expr(Expr::DynamicConstant(value, _))) => !value.is::<FnPtr>(),
+            Some(ASTNode::Expr(Expr::Stmt(_) | Expr::Custom(..)) | ASTNode::Stmt(_)) => false,
+            _ => true,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +222,7 @@ mod tests {
         let purity = Purity::new(&engine, BTreeSet::from(["grow".to_string(), "len".to_string()]));
         // Words of the language itself, and functions of the host's that stand in for Rhai's.
         let words = ["print", "debug", "type_of", "curry", "is_shared"];
-        for name in PURE.iter().chain(SILENT).filter(|name| !words.contains(name)) {
+        for name in PURE.iter().chain(SILENT).chain(TAKING).filter(|name| !words.contains(name)) {
             assert!(purity.rhai.contains(*name), "{name}");
         }
         assert!(PURE.iter().all(|name| !SILENT.contains(name)));

@@ -7,17 +7,98 @@
 //! switch x { 0.5 => ... }                   floats are compared bit by bit there: if
 //! ```
 
+use super::divisor::divisor;
 use rhai::{Engine, LexError, ParseError, ParseErrorType, Position, Token};
+
+/// What is open: a block or the whole script, the code in a text in back-quotes, the cases of a `switch`, a map, a list or the
+/// values of a call, or another pair of brackets.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Kind {
+    #[default]
+    Block,
+    Interpolation,
+    Cases,
+    Map,
+    List,
+    Brackets,
+}
+
+/// What has been read of a statement, of an element, or of a case.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Part {
+    #[default]
+    Begins,
+    /// A statement that ends with its block.
+    WithBlock,
+    /// What a `switch` compares with, before the condition and the `=>`.
+    Compared,
+    /// A number alone.
+    Number,
+    /// A name alone.
+    Name,
+    /// A name and what it is called with.
+    Call,
+    /// The parameters of a closure.
+    Parameters,
+    Other,
+}
+
+impl Part {
+    fn after(self, token: &Token, value_ends: bool, kind: Kind) -> Part {
+        match (self, token) {
+            (_, Token::SemiColon) => Part::Begins,
+            (Part::Parameters, Token::Pipe) => Part::Other,
+            (Part::Parameters, _) => Part::Parameters,
+            (_, Token::Comma) if kind == Kind::Cases => Part::Compared,
+            (_, Token::Comma | Token::Colon | Token::DoubleArrow) => Part::Begins,
+            (Part::Compared | Part::Begins, Token::Else | Token::Catch) => Part::WithBlock,
+            (Part::Compared, Token::If) => Part::Other,
+            (Part::Compared, _) => Part::Compared,
+            (_, Token::Pipe) if !value_ends => Part::Parameters,
+            (Part::Begins, Token::UnaryMinus) => Part::Begins,
+            (
+                Part::Begins,
+                Token::If
+                | Token::While
+                | Token::For
+                | Token::Loop
+                | Token::Switch
+                | Token::Try
+                | Token::Fn
+                | Token::Private
+                | Token::LeftBrace,
+            )
+            | (Part::WithBlock, _) => Part::WithBlock,
+            (Part::Begins, Token::IntegerConstant(..) | Token::FloatConstant(..)) => Part::Number,
+            (Part::Begins | Part::Name, Token::Identifier(..)) | (Part::Name, Token::DoubleColon) => Part::Name,
+            (Part::Name, Token::LeftParen | Token::Unit) => Part::Call,
+            _ => Part::Other,
+        }
+    }
+}
 
 /// One bracket, block or text that is open.
 #[derive(Clone, Copy, Default)]
 struct Level {
+    kind: Kind,
+    /// The line on which it opens.
+    line: usize,
+    part: Part,
     /// A minus sign whose operand has not ended.
     minus: Option<Position>,
-    /// The part of a text in back-quotes that is code.
-    interpolation: bool,
-    /// The cases of a `switch`.
-    cases: bool,
+    /// `switch` has been read, and its cases come next.
+    switch: bool,
+}
+
+impl Level {
+    /// `width: 32 // 64`, and `conv2d(32, 3) // 2` in a list: has a number or a call alone been read of an element?
+    fn holds_an_element(&self, at: Position) -> bool {
+        match (self.kind, self.part) {
+            (Kind::Map | Kind::Cases, Part::Number | Part::Call) | (Kind::List, Part::Call) => true,
+            (Kind::List, Part::Number) => Some(self.line) != at.line(),
+            _ => false,
+        }
+    }
 }
 
 /// The first thing in `text` that is refused, with its place. `engine` has the script's language.
@@ -26,28 +107,39 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
     let (mut tokens, control) = engine.lex(&texts);
     tokens.state.include_comments = true;
     let mut levels = vec![Level::default()];
-    let (mut opens_text, mut switch, mut line, mut value_ends, mut case_begins) = (false, false, 0, false, false);
+    // Names that the script uses: a comment of other words divides nothing.
+    let mut names: Vec<String> = vec![];
+    let (mut before, mut line, mut value_ends, mut header) = (Token::SemiColon, 0, false, false);
     for (token, at) in tokens {
         let here = at.line().unwrap_or(0);
         let depth = levels.len() - 1;
         let top = &mut levels[depth];
-        let case = top.cases && case_begins;
+        if let Token::Comment(comment) = &token {
+            // A comment that is never closed goes on, empty, without end.
+            if comment.is_empty() {
+                break;
+            }
+            // The parameters of a function are not divided.
+            if value_ends
+                && line == here
+                && !header
+                && let Some(rest) = divisor(engine, text, at, comment, &names, top.holds_an_element(at))
+            {
+                return Err(refusal(
+                    at,
+                    "//",
+                    format!(
+                        "`//` begins a comment, so `{rest}` does nothing; write div(a, b) for a whole quotient and a / b for a \
+                         fraction (or, of a comment, put a word into it or two blanks before it)"
+                    ),
+                ));
+            }
+            continue;
+        }
+        let statement_begins = matches!(top.part, Part::Begins | Part::Compared);
+        top.part = top.part.after(&token, value_ends, top.kind);
         match &token {
             Token::EOF => break,
-            Token::Comment(comment) => {
-                if value_ends && line == here && looks_like_a_divisor(engine, text, at, comment) {
-                    let rest = comment.trim_start_matches('/').trim();
-                    return Err(refusal(
-                        at,
-                        "//",
-                        format!(
-                            "`//` begins a comment, so `{rest}` does nothing; write div(a, b) for a whole quotient and a / b for \
-                             a fraction (or, of a comment, put a word into it)"
-                        ),
-                    ));
-                }
-                continue;
-            }
             Token::XOr | Token::XOrAssign => {
                 return Err(refusal(
                     at,
@@ -55,10 +147,21 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
                     "`^` is no power: it compares bits; write `**` for a power, and `a != b` for one of two bools".into(),
                 ));
             }
+            Token::FloatConstant(..) if top.part == Part::Compared => {
+                return Err(refusal(
+                    at,
+                    "switch",
+                    "a float in a `switch` is compared bit by bit, and never equals a whole number; use `if`".into(),
+                ));
+            }
             Token::UnaryMinus => top.minus = top.minus.or(Some(at)),
+            // The tokenizer takes these for a difference, the parser does not.
+            Token::Minus if statement_begins || matches!(before, Token::Break | Token::Switch | Token::Custom(..)) => {
+                top.minus = Some(at);
+            }
             // The tokenizer makes one number of `-2`.
             Token::IntegerConstant(n) if *n < 0 => top.minus = top.minus.or(Some(at)),
-            Token::FloatConstant(x) if x.0.is_sign_negative() && !case => top.minus = top.minus.or(Some(at)),
+            Token::FloatConstant(x) if x.0.is_sign_negative() => top.minus = top.minus.or(Some(at)),
             Token::PowerOf => {
                 if let Some(minus) = top.minus {
                     return Err(refusal(
@@ -68,27 +171,46 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
                     ));
                 }
             }
-            Token::FloatConstant(..) if case => {
-                return Err(refusal(
-                    at,
-                    "switch",
-                    "a float in a `switch` is compared bit by bit, and never equals a whole number; use `if`".into(),
-                ));
-            }
-            Token::InterpolatedString(..) => opens_text = true,
-            Token::Switch => switch = true,
             Token::LeftBrace => {
-                levels.push(Level { interpolation: opens_text, cases: switch, minus: None });
-                (opens_text, switch) = (false, false);
+                // A block is no part of the value before it, as in `if x == -1 { }`.
+                if !matches!(before, Token::UnaryMinus | Token::Minus) {
+                    top.minus = None;
+                }
+                let kind = match (&before, std::mem::take(&mut top.switch)) {
+                    (Token::InterpolatedString(..), _) => Kind::Interpolation,
+                    (_, true) => Kind::Cases,
+                    _ => Kind::Block,
+                };
+                let part = if kind == Kind::Cases { Part::Compared } else { Part::Begins };
+                levels.push(Level { kind, part, line: here, ..Level::default() });
+                header = false;
             }
             Token::MapStart | Token::LeftParen | Token::LeftBracket | Token::QuestionBracket => {
-                levels.push(Level::default());
+                let kind = match token {
+                    Token::MapStart => Kind::Map,
+                    // `f(` and `[`, but not `2 * (` and `x[`.
+                    Token::LeftParen if value_ends => Kind::List,
+                    Token::LeftBracket if !value_ends => Kind::List,
+                    _ => Kind::Brackets,
+                };
+                levels.push(Level { kind, line: here, ..Level::default() });
             }
             Token::RightBrace | Token::RightParen | Token::RightBracket => {
-                if levels.len() > 1 && levels.pop().is_some_and(|level| level.interpolation) {
-                    control.borrow_mut().is_within_text = true;
+                if let Some(closed) = levels.pop_if(|_| depth > 0) {
+                    let outer = &mut levels[depth - 1];
+                    match closed.kind {
+                        Kind::Interpolation => control.borrow_mut().is_within_text = true,
+                        // After its block the next statement, or the next case, needs no sign before it.
+                        Kind::Block | Kind::Cases if outer.part == Part::WithBlock => {
+                            outer.part = if outer.kind == Kind::Cases { Part::Compared } else { Part::Begins };
+                        }
+                        _ => {}
+                    }
                 }
             }
+            Token::Fn => header = true,
+            Token::Switch => (top.switch, top.minus) = (true, None),
+            Token::Identifier(name) if !matches!(before, Token::Period | Token::Elvis) => names.push(name.to_string()),
             // What may stand between a minus sign and the power that takes it: a value with its calls, elements and properties.
             Token::Identifier(..)
             | Token::IntegerConstant(..)
@@ -101,6 +223,7 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
             | Token::Period
             | Token::Elvis
             | Token::DoubleColon
+            | Token::UnaryPlus
             | Token::Bang => {}
             _ => top.minus = None,
         }
@@ -112,9 +235,9 @@ pub fn check(engine: &Engine, text: &str) -> Result<(), ParseError> {
                 | Token::RightParen
                 | Token::RightBracket
                 | Token::Unit
-        );
-        case_begins = matches!(token, Token::LeftBrace | Token::Comma | Token::Pipe);
+        ) || token == Token::Reserved(Box::new("this".into()));
         line = here;
+        before = token;
     }
     Ok(())
 }
@@ -146,22 +269,6 @@ pub fn divisions(engine: &Engine, text: &str) -> Vec<usize> {
     lines
 }
 
-/// Is the comment at `at` what would stand behind a division sign: a number, or one value and the end of a statement, close
-/// behind the value before it? A comment that is set apart by blanks, as one numbers lines, is a comment.
-fn looks_like_a_divisor(engine: &Engine, text: &str, at: Position, comment: &str) -> bool {
-    let Some(rest) = comment.strip_prefix("//").filter(|rest| !rest.starts_with(['/', '!'])) else { return false };
-    let (Some(line), Some(column)) = (at.line(), at.position()) else { return false };
-    let before: String = text.lines().nth(line - 1).unwrap_or("").chars().take(column - 1).collect();
-    if before.ends_with("  ") || before.ends_with('\t') || rest.starts_with("  ") {
-        return false;
-    }
-    let rest = rest.trim();
-    let value = rest.trim_end_matches([';', ',', ')', ']']);
-    let number = !value.is_empty() && value.parse::<f64>().is_ok_and(f64::is_finite);
-    let one_value = value.len() < rest.len() && !value.contains(' ') && engine.compile_expression(value).is_ok();
-    number || one_value
-}
-
 fn refusal(at: Position, symbol: &str, message: String) -> ParseError {
     ParseError(Box::new(ParseErrorType::BadInput(LexError::ImproperSymbol(symbol.into(), message))), at)
 }
@@ -170,11 +277,29 @@ fn refusal(at: Position, symbol: &str, message: String) -> ParseError {
 mod tests {
     use super::*;
 
+    /// Where `text` is refused, in a file and at the prompt alike.
     fn refused(text: &str) -> Option<(usize, usize)> {
         let mut engine = Engine::new();
         engine.register_custom_operator("@", 170).unwrap();
-        let error = check(&engine, text).err()?;
-        Some((error.1.line().unwrap(), error.1.position().unwrap()))
+        let [at_prompt, in_file] = [false, true].map(|strict| {
+            engine.set_strict_variables(strict);
+            let error = check(&engine, text).err()?;
+            Some((error.1.line().unwrap(), error.1.position().unwrap()))
+        });
+        assert_eq!(at_prompt, in_file, "{text}");
+        in_file
+    }
+
+    fn all_refused(texts: &[(&str, usize, usize)]) {
+        for (text, line, column) in texts {
+            assert_eq!(refused(text), Some((*line, *column)), "{text}");
+        }
+    }
+
+    fn all_pass(texts: &[&str]) {
+        for text in texts {
+            assert_eq!(refused(text), None, "{text}");
+        }
     }
 
     #[test]
@@ -226,6 +351,8 @@ mod tests {
             "x; // 2",
             "let l = [\n  conv2d(32, 3),  // 1\n  linear(10)      // 2\n];",
             "`a ^ b // 2`",
+            "1 /* never closed",
+            "/** /* never closed */",
             "#\"2 ^ 3\"#",
             "/* 2 ^ 3 */ 1",
             "let u = \"https://x\";",
@@ -239,5 +366,159 @@ mod tests {
         ] {
             assert_eq!(refused(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_minus_sign_and_a_power_are_refused_only_where_the_power_takes_the_operand() {
+        all_refused(&[
+            ("-x[0] ** 2", 1, 1),
+            ("-(x) ** 2", 1, 1),
+            ("-f(x) ** 2", 1, 1),
+            ("-f(|y| { y }, [-1]) ** 2", 1, 1),
+            ("-x?.y ** 2", 1, 1),
+            ("-+x ** 2", 1, 1),
+            ("-{ x } ** 2", 1, 1),
+            ("3 * -x ** 2", 1, 5),
+            ("a == -x ** 2", 1, 6),
+            ("|x| -x ** 2", 1, 5),
+            ("[1, -x ** 2]", 1, 5),
+            ("#{ a: -x ** 2 }", 1, 7),
+            ("return -x ** 2;", 1, 8),
+            ("if x == -1 { -x ** 2 }", 1, 14),
+            ("if x == -1 { 1 } else { -x ** 2 }", 1, 25),
+            ("`${-1} ${-x ** 2}`", 1, 10),
+            // A minus sign to the parser alone.
+            ("fn f(x) { if x < 0 { return 0; } -x ** 2 }", 1, 34),
+            ("if x { } else { }\n-x ** 2", 2, 1),
+            ("switch x { 1 => { 2 } }\n-2 ** 2", 2, 1),
+            ("switch x { 1 => -x ** 2 }", 1, 17),
+            ("switch -x ** 2 { 1 => 2 }", 1, 8),
+            ("loop { break -x ** 2; }", 1, 14),
+            ("a @ -x ** 2", 1, 5),
+        ]);
+        all_pass(&[
+            "fn f(x) { if x == -1 { return 0; } x ** 2 }",
+            "if x > -1.0 { return x; } x ** 2",
+            "while x <= -1 { } x ** 2",
+            "if best == -1 { }\n(best + 3) ** 2",
+            "if x == -1 { 1 } else if x == -2 { 2 } else { 3 } x ** 2",
+            "for i in -3..-1 { }\ni ** 2",
+            "loop { if x == -1 { break; } x = x ** 2; }",
+            "switch -x { -1 => x ** 2, -2 => -3, _ => x ** 2 } x ** 2",
+            "switch x { 1 => { -1 } 2 => x ** 2 }",
+            "do { x -= 1; } while x > -1; x ** 2",
+            "try { -1 } catch (e) { -1 } x ** 2",
+            "-1; x ** 2",
+            "return -1; x ** 2",
+            "[-1, x ** 2]",
+            "#{ a: -1, b: x ** 2 }",
+            "-1 == x ** 2",
+            "-a + b ** 2",
+            "-a * b ** 2",
+            "-x && y ** 2 > 1",
+            "let a = if c { 1 } else { 2 } - x ** 2;",
+            "let m = #{ a: 3 }.a - x ** 2;",
+            "let f = |x| -x; x ** 2",
+            "let f = |x| { -x }; x ** 2",
+            "f(|x| -x, x ** 2)",
+            "`${-1} ${x ** 2}`.len() ** 2",
+            "let s = `if x == -1 { } x ** 2`;",
+            "let a = -1 + `${x ** 2}`.len();",
+        ]);
+    }
+
+    #[test]
+    fn a_float_is_refused_where_a_switch_compares_with_it() {
+        all_refused(&[
+            ("switch x { 0.5 if y > 1 => 2 }", 1, 12),
+            ("switch x { -0.5 => 2 }", 1, 12),
+            ("switch x { 1 => |x| x, 0.5 => 2 }", 1, 24),
+            ("switch x { 1 => |x, y| 2, 3 | 0.5 => 2 }", 1, 31),
+            ("switch x { 1 => { 2 } 0.5 => 2 }", 1, 23),
+            ("switch x { 1 => if y { 2 } else { 3 } 0.5 => 2 }", 1, 39),
+            ("switch x { 1 => switch y { 1 => 2, 0.5 => 3 }, _ => 2 }", 1, 36),
+            ("switch x { 1 => switch y { 1 => 2 } 0.5 => 3 }", 1, 37),
+            ("switch f(|x| { x }) { 0.5 => 2 }", 1, 23),
+            ("fn f(x) { switch x { 0.5 => 2 } }", 1, 22),
+        ]);
+        all_pass(&[
+            "let f = switch \"a\" { \"a\" => |x| 0.5 * x, _ => |x| x };",
+            "let f = switch \"a\" { \"a\" | \"b\" => |x, y| 0.5 * x, _ => || 0.5 };",
+            "let f = switch 1 { 1 => |x| { 0.5 * x }, 2 => |x| 1.0, _ => |x| x };",
+            "switch x { 1 => a | 2, _ => f(|x| 0.5, 0.5) }",
+            "switch x { 1 if x > 0.5 => 0.1, 2 if 0.5 < x || f(0.5, |y| 0.5) => 0.2 }",
+            "switch x { 1 => if y > 0.5 { 0.5 } else if y > 0.1 { 0.1 } else { 0.5 }, _ => -0.5 }",
+            "switch x { 1 => { 0.5 } 2 => 0.5, 3 => [0.5, 0.6], 4 => #{ a: 0.5 } }",
+            "switch x { 1 => switch y { 1 => 0.5, _ => |x| 0.5 }, _ => 0.5 }",
+            "switch x { 1 => 2 } 0.5",
+        ]);
+    }
+
+    #[test]
+    fn a_comment_that_would_divide_is_refused() {
+        all_refused(&[
+            ("fn half(n) {\n   n // 2 + 1\n}", 2, 6),
+            ("fn half(n, k) {\n   n // k\n}", 2, 6),
+            ("fn half(n, k) {\n   (n + 1) // k\n}", 2, 12),
+            ("fn half(n, k) {\n   return n // (k + 1)\n}", 2, 13),
+            ("fn half(n, k) {\n   n // k.len()\n}", 2, 6),
+            ("fn half() {\n   this // 2\n}", 2, 9),
+            ("fn half(n) {\n   f(n) // 2\n}", 2, 9),
+            ("fn half(n) {\n   let h = n // 2;\n}", 2, 14),
+            ("let l = [\n n // 2 + 1\n];", 2, 4),
+            ("let l = [\n l.len() // 2\n];", 2, 10),
+            ("let l = [\n n // 2,\n];", 2, 4),
+            ("#{ width: n // 2\n}", 1, 13),
+            ("#{ width: 64 // 2 }\n}", 1, 14),
+            ("let h = n // 2 + 1;", 1, 11),
+            ("let h = n // 2; // half", 1, 11),
+            ("let h = n // len(l);", 1, 11),
+            ("let h = n//2;", 1, 10),
+            ("let h = n // -2", 1, 11),
+            ("let h = x[0] // 2", 1, 14),
+            ("print(n // 2);", 1, 9),
+            ("f(n // 2, 3);", 1, 5),
+            ("x[n // 2];", 1, 5),
+            ("if n // 2 == k {\n}", 1, 6),
+            ("while i < n // 2\n{ }", 1, 13),
+            ("fn half(n) { n // 2 }", 1, 16),
+            ("f(x,\n  n // 2)", 2, 5),
+        ]);
+    }
+
+    #[test]
+    fn ordinary_comments_pass() {
+        let notes = "the width ; width ; todo ; TODO: n ; in pixels, not n ; [n, 3, 32, 32] ; (N, C, H, W) ; \
+                     (unused) ; (default) ; n-th ; 1-Lipschitz ; 10-fold ; 32x32 ; 2x faster ; 50% ; 0..1 ; \
+                     CIFAR-10 ; ResNet-18 ; train/test ; conv + relu ; L2 ; batch, ; true ; this ; = 2 * 16 ; + n ; \
+                     - n ; .relu() ; \"local\" ; https://arxiv.org/abs/1 ; ||W|| ; O(n) ; n is fixed ; 3 layers ; \
+                     1e-3 in the paper ; n = 2";
+        let lines = "x  // 2 ; x //  2 ; x\t// 2 ; x /// 2 ; foo() // returns 3 ; 1e-3 // 1e-4 for MaxMin ; \
+                     32 // = 2 * 16 ; \"a\" // 2 ; true // 2 ; [1] + 800, // 200 for a test ; 3, // 64";
+        for (code, close) in [("fn f(x, n) {\n    ", "\n}"), ("let l = [\n    ", "\n];"), ("#{ a: 1,\n   b: ", "\n}")] {
+            for line in
+                notes.split(" ; ").map(|note| format!("x // {note}")).chain(lines.split(" ; ").map(String::from))
+            {
+                let text = format!("{code}{line}{close}");
+                assert_eq!(refused(&text), None, "{text}");
+            }
+        }
+        all_pass(&[
+            "let a = 1; // 2",
+            "#{ width: 32 // 64\n}",
+            "#{ eps: 0.031 // 8/255\n}",
+            "#{ width: 32 // 2 * 16\n}",
+            "#{ \"shift\": -1 // 2\n}",
+            "let l = [\n  conv2d(64, 3), // 1\n  conv2d(32, 3) // 2\n];",
+            "let l = [\n  conv2d(32,\n    3) // 2\n];",
+            "let l = [\n  nn::linear(10) // 2\n];",
+            "sequential([\n  relu() // 2\n]);",
+            "train(\n  16 // 32\n);",
+            "switch x { \"a\" => 1, // 2\n _ => 3 // 4\n}",
+            "fn f(\n  epochs, // 200\n  eps // 8/255\n) { }",
+            "fn f(x) // 2\n{ x }",
+            "let y = x // 3\n    .conv(8) // 32\n    // then\n    .relu() // 64\n    .flatten();",
+            "if x { // 2\n} // 3",
+        ]);
     }
 }

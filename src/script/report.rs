@@ -1,5 +1,6 @@
 //! What a user is shown when something is wrong: a message, the place with its line and a caret, and notes.
 
+use crate::text::printable;
 use crate::text::tokens::code;
 use codespan_reporting::diagnostic::{Diagnostic, Label};
 use codespan_reporting::files::SimpleFile;
@@ -43,8 +44,8 @@ impl Report {
 
     /// The report as text, with ANSI colours if `colour`.
     pub fn render(&self, colour: bool) -> String {
-        let notes = self.notes.clone();
-        let mut diagnostic = Diagnostic::error().with_message(&self.message).with_notes(notes);
+        let notes = self.notes.iter().map(|note| printable(note)).collect();
+        let mut diagnostic = Diagnostic::error().with_message(printable(&self.message)).with_notes(notes);
         let (name, text) = match &self.place {
             Some((place, text)) => {
                 diagnostic = diagnostic.with_label(Label::primary((), span(text, place.line, place.column)));
@@ -106,6 +107,20 @@ impl Failure {
         Self { kind: FailureKind::Error, reports: vec![Report::bare(message)] }
     }
 
+    /// The same, as if its script did not lie in `folder`.
+    pub fn without_folder(mut self, folder: &str) -> Self {
+        let below = format!("{folder}/");
+        let plain = |text: &str| text.replace(&below, "").replace(folder, "its own folder");
+        for report in &mut self.reports {
+            report.message = plain(&report.message);
+            report.notes.iter_mut().for_each(|note| *note = plain(note));
+            if let Some((place, _)) = &mut report.place {
+                place.file = plain(&place.file);
+            }
+        }
+        self
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> i32 {
         match self.kind {
@@ -127,12 +142,12 @@ impl Failure {
 impl Report {
     /// Message, place and notes without an excerpt: an interruption is no error.
     fn plain(&self) -> String {
-        let mut text = self.message.clone();
+        let mut text = printable(&self.message);
         if let Some((place, _)) = &self.place {
             text += &format!(" at {place}");
         }
         for note in &self.notes {
-            text += &format!("\n  {note}");
+            text += &format!("\n  {}", printable(note));
         }
         text
     }

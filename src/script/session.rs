@@ -36,6 +36,8 @@ pub struct Source {
     pub fetch: Option<Fetch>,
     /// How the script was named on the command line, if not by its path.
     pub shown: Option<String>,
+    /// A folder that the script was put into for as long as it runs: nobody is shown its name.
+    pub temporary: Option<PathBuf>,
     /// What the data sets were, in order, when the run loaded them that the script is of; and the path of its script then.
     pub data: Vec<Data>,
     pub was: PathBuf,
@@ -109,8 +111,17 @@ impl Session {
             loader: loader.clone(),
             allowed: config.allowed,
         });
-        let mut engine =
-            engine::build(|engine| bind::register(engine, &host), loader.clone(), host.printer(), &config.limits);
+        let mut engine = {
+            let run = host.run.clone();
+            let between = move || run.close_what_was_left();
+            engine::build(
+                |engine| bind::register(engine, &host),
+                loader.clone(),
+                host.printer(),
+                between,
+                &config.limits,
+            )
+        };
         // At the prompt, names of earlier inputs are not in the text that is being parsed.
         engine.set_strict_variables(!at_prompt);
         loader.set_constants(host.scope());
@@ -165,7 +176,15 @@ impl Session {
     pub fn check_file(&self, path: &Path) -> Result<(), Failure> {
         let main = self.loader.open_script(path).map_err(Failure::bare)?;
         let reports = check::problems(&self.engine, &self.loader, self.docs(), &main);
-        if reports.is_empty() { Ok(()) } else { Err(Failure { kind: FailureKind::Error, reports }) }
+        if reports.is_empty() { Ok(()) } else { Err(self.as_told(Failure { kind: FailureKind::Error, reports })) }
+    }
+
+    /// Without the name of a temporary folder.
+    fn as_told(&self, failure: Failure) -> Failure {
+        match &self.source.temporary {
+            Some(folder) => failure.without_folder(&folder.display().to_string()),
+            None => failure,
+        }
     }
 
     /// The same, and whether every setting is read.
@@ -194,6 +213,12 @@ impl Session {
         let result = left.and(result);
         let unused = || self.overrides.borrow().unused().or_else(|| self.host.run.never_reached());
         let result = result.and_then(|()| unused().map_or(Ok(()), |message| Err(Failure::bare(message))));
+        if let Err(failure) = &result
+            && !failure.reports.is_empty()
+        {
+            let error = (failure.kind == FailureKind::Error).then(|| failure.reports[0].message.clone());
+            self.host.run.failed_with(&failure.render(false), error);
+        }
         let status = match &result {
             Ok(()) => Status::Finished,
             Err(failure) if failure.kind == FailureKind::Interrupted => Status::Interrupted,
@@ -220,7 +245,7 @@ impl Session {
             let note = self.host.interrupted_note();
             failure.reports.iter_mut().for_each(|report: &mut Report| report.notes.extend(note.clone()));
         }
-        failure
+        self.as_told(failure)
     }
 
     /// Does `input` stop in the middle: an open bracket, an open string or comment, half an expression?

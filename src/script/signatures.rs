@@ -80,6 +80,14 @@ pub fn short_type(kind: &str) -> String {
     .to_string()
 }
 
+/// `text` with types of the program by their own names, without where they are defined.
+pub fn short_paths(text: &str) -> String {
+    let Some(start) = text.find("workbench::") else { return text.to_string() };
+    let path = |c: char| c.is_alphanumeric() || "_:".contains(c);
+    let end = text[start..].find(|c| !path(c)).map_or(text.len(), |length| start + length);
+    format!("{}{}{}", &text[..start], short_type(&text[start..end]), short_paths(&text[end..]))
+}
+
 /// `name (T, U)` as Rhai reports an unknown function: module path, name, short argument types.
 pub fn split_call(call: &str) -> (&str, &str, Vec<String>) {
     let (path, arguments) = call.split_once(" (").unwrap_or((call, ")"));

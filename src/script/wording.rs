@@ -5,7 +5,7 @@ use super::lexical;
 use super::loader::Loader;
 use super::names::parameters;
 use super::scopes;
-use super::signatures::{Native, natives, short_type, split_call};
+use super::signatures::{Native, natives, short_paths, short_type, split_call};
 use super::suggest;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Position, Stmt};
 
@@ -18,7 +18,7 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
     let bare = |message: String| (message, vec![]);
     match error {
         E::ErrorRuntime(value, _) if value.is_unit() => bare("the script threw an error without a message".into()),
-        E::ErrorRuntime(value, _) => bare(value.to_string()),
+        E::ErrorRuntime(value, _) => bare(short_paths(&value.to_string())),
         E::ErrorParsing(kind, at) => bare(syntax(kind, *at, file, loader)),
         E::ErrorFunctionNotFound(call, _) => function_not_found(call, file, engine, loader),
         E::ErrorVariableNotFound(name, at) => bare(variable_not_found(name, *at, file, loader)),

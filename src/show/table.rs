@@ -2,14 +2,17 @@
 //! screen is too narrow.
 
 use super::screen::Screen;
+use crate::text::printable;
 
 /// The first column keeps at least so many characters.
 const LEAST: usize = 20;
 
 /// The table as lines. Rows must be as long as the head; missing cells are left blank.
 pub fn table(head: &[String], rows: &[Vec<String>], screen: Screen) -> Vec<String> {
-    let mut filled: Vec<Vec<String>> =
-        rows.iter().map(|row| (0..head.len()).map(|i| row.get(i).cloned().unwrap_or_default()).collect()).collect();
+    // A cell may come from a file that somebody sent.
+    let cell = |row: &Vec<String>, i: usize| row.get(i).map_or(String::new(), |cell| printable(cell));
+    let head: &[String] = &head.iter().map(|name| printable(name)).collect::<Vec<_>>();
+    let mut filled: Vec<Vec<String>> = rows.iter().map(|row| (0..head.len()).map(|i| cell(row, i)).collect()).collect();
     let mut wide: Vec<usize> = (0..head.len())
         .map(|i| filled.iter().map(|row| &row[i]).chain([&head[i]]).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();

@@ -22,6 +22,15 @@ pub fn plain_bytes(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }
 
+/// `text` as a terminal may be given it: what would move the cursor or change colours is spelt out. Ends of lines and tabs stay.
+pub fn printable(text: &str) -> String {
+    let strange = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(strange) {
+        return text.to_string();
+    }
+    text.chars().map(|c| if strange(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 /// The bytes of a file as text, its mark included; an error says what they are instead.
 pub fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

@@ -59,7 +59,8 @@ impl Lab {
             loader: loader.clone(),
             allowed: Default::default(),
         });
-        let engine = engine::build(|e| bind::register(e, &host), loader.clone(), host.printer(), &Default::default());
+        let engine =
+            engine::build(|e| bind::register(e, &host), loader.clone(), host.printer(), || Ok(()), &Default::default());
         let scope = host.scope();
         loader.set_constants(host.scope());
         let _: &Rc<std::cell::RefCell<Overrides>> = &host.overrides;

@@ -3,6 +3,24 @@
 use crate::common::program::Folder;
 use crate::{printed, refused, refused_at_once, run};
 
+/// What floats have, a quotient that comes out even has too.
+#[test]
+fn even_quotients_are_numbers_like_others() {
+    assert_eq!(printed("for e in 0..3 { print((e / 2).sqrt() == (e * 0.5).sqrt()); }"), "true\ntrue\ntrue");
+    assert_eq!(printed("print([1, 2, 3, 4].filter(|x| (x / 2).floor() == x / 2));"), "[2, 4]");
+    assert_eq!(printed("print((4 / 2).round().to_int() + (100 * 2 / 4).ceiling());"), "52");
+    // Every function of one float, and of two.
+    let text = "for f in [|x| x.floor(), |x| x.round(), |x| x.int(), |x| x.fraction(), |x| x.exp(), |x| x.ln(), |x| x.log(), |x| x.sin(), |x| x.cos(),
+        |x| x.tan(), |x| x.sinh(), |x| x.cosh(), |x| x.tanh(), |x| x.atan(), |x| x.asinh(), |x| x.to_degrees(), |x| x.to_radians(), |x| sqrt(x),
+        |x| hypot(x, x), |x| hypot(x, 0.5), |x| atan(x, 2), |x| log(x, 3), |x| if x.is_nan() || x.is_infinite() || !x.is_finite() { 0 } else { 1 },
+        |x| x.ceiling(), |x| abs(x), |x| sign(x), |x| min(x, 0.5), |x| max(x, 3), |x| x.to_float(), |x| x.to_int(), |x| -x, |x| x ** 2, |x| x % 2] {
+        for x in [1, 2] { let (a, b) = (f.call(x), f.call(x * 1.0)); if a != b { throw `${x}: ${a} is not ${b}`; } } } print(\"same\");";
+    let text =
+        text.replace("let (a, b) = (f.call(x), f.call(x * 1.0));", "let a = f.call(x); let b = f.call(x * 1.0);");
+    assert_eq!(printed(&text), "same");
+    assert_eq!(printed("print(\"a\" < 'b'); print(\"abc\"[0] >= \"0\");"), "true\ntrue");
+}
+
 #[test]
 fn whole_numbers_divide_to_fractions_unless_it_comes_out_even() {
     for (expression, value) in [

@@ -42,7 +42,7 @@ fn a_fraction_of_whole_numbers_is_one() {
 fn the_epoch_that_was_left_is_in_all_places() {
     let folder = folder("early.rhai");
     let output = folder.run(&["run", "early.rhai", "--into", "early"]);
-    holds(&output, &["epoch  4/30", "stopped early at epoch 5", "best 0.5", "epoch  5/30  loss 1.6", "exit code 0"]);
+    holds(&output, &["epoch  4/30", "stopped early at epoch 5", "epoch  5/30  loss 1.6", "best 0.5", "exit code 0"]);
     let read = |name: &str| std::fs::read_to_string(folder.path().join("early").join(name)).unwrap();
     assert_eq!(read("metrics.csv").lines().count(), 6, "{}", read("metrics.csv"));
     assert_eq!(read("metrics.jsonl").lines().count(), 5);

@@ -155,6 +155,13 @@ fn radii_and_verdicts_agree() {
     for part in ["workbench.eps", "0.31", "workbench.kind", "rigorous", "radius_tolerance"] {
         assert!(text.contains(part), "{part}");
     }
+    // A part without images has no accuracy.
+    let empty =
+        ["run", "certify.rhai", "--into", "empty", "--set", "eps=0.1", "--set", "shard=2/2", "--set", "batch=100"];
+    let output = folder.run(&[empty.as_slice(), &settings].concat());
+    assert!(output.contains("shard 2/2 has no images") && output.ends_with("exit code 0"), "{output}");
+    let record = std::fs::read_to_string(folder.path().join("empty/run.json")).unwrap();
+    assert!(record.contains("\"images\": 0") && !record.contains("\"certified\": 0"), "{record}");
     // Evaluations are runs as well.
     let output = folder.run(&[
         "run",

@@ -52,6 +52,11 @@ fn habits_of_other_languages_are_answered() {
         ("let m = sequential([4], [linear(2)]); for l in m { }", "of a network over its layers"),
         ("let m = sequential([4], [linear(2)]); m(randn([1, 4]));", "m.forward(x)"),
         ("let net = #{ a: 1 }; net(3);", "net.forward(x)"),
+        ("fn f(net, x) { net(x) } f(1, 2);", "net.forward(x)"),
+        ("[1].map(|net| net(3));", "net.forward(x)"),
+        ("throw ones([2]);", "error: Tensor"),
+        ("[ones([1]), ones([1])].sort(|a, b| a - b);", "Tensor"),
+        ("[3.0, 0.0 / 0.0, 1.0].sort(|a, b| a < b);", "NaN"),
         ("print(str(3));", "${x}"),
         ("let n = 1; n.a = 2.5;", "`a` is none of a value of type int, so it cannot be set to a value of type float"),
         (
@@ -61,7 +66,19 @@ fn habits_of_other_languages_are_answered() {
     ] {
         refused(text, part);
     }
+    refused_at_once("fn safe(x) { try { x / 0 } catch { 0.0 } } print(safe(1));", "is no result of `try`");
     refused_at_once("let m = sequential([4], [linear(2)]); m(randn([1, 4]));", "m.forward(x)");
+    // A constant of an earlier input is one of the prompt's.
+    let output = Folder::new(&[("gl.rhai", "const EPS = 0.25; fn scaled(x) { x * global::EPS }")]).feed(
+        ":load gl.rhai\nscaled(2)\nconst K = 4;\nfn g(x) { x * global::K }\ng(1) + scaled(4)\n[1].map(|x| g(x))\nK\n",
+    );
+    assert!(output.contains("0.5\n") && output.contains("5\n") && output.ends_with("exit code 0"), "{output}");
+    // A shipped script at the prompt, and one that is none.
+    let folder = Folder::new(&[]);
+    let output = folder.run(&["repl", "nothing"]);
+    assert!(output.contains("the scripts that come with the program") && output.ends_with("exit code 2"), "{output}");
+    let output = folder.run(&["run", "evaluate", "--set", "model=none.safetensors"]);
+    assert!(output.contains("evaluate.rhai:") && !output.contains("workbench-"), "{output}");
     let at_prompt =
         Folder::new(&[]).feed("let m = sequential([4], [linear(2)]);\nm(randn([1, 4]))\nfor i in range(10) { }\n");
     assert!(at_prompt.contains("m.forward(x)") && at_prompt.contains("0..n"), "{at_prompt}");
@@ -199,6 +216,12 @@ for m in [one, two] {
     let half = output.len() / 2;
     let (first, second) = output.split_at(half);
     assert_eq!(first.trim(), second.trim(), "{output}");
+    for call in ["accuracy(m.forward(x), y)", "cross_entropy(m.forward(x), y)", "margins(m.forward(x), y)"] {
+        let text = format!(
+            "let m = sequential([4], [linear(1)]); let x = ones([2, 4]); let y = tensor([0, 0]).to_dtype(\"u32\"); {call};"
+        );
+        refused(&text, "model.two_classes()");
+    }
     refused(
         "import \"std/evaluate\" as evaluate; let d = dataset(\"digits\", #{ train_limit: 10, test_limit: 10 });
 evaluate::report(sequential(d.shape, [flatten(), linear(1)]), d.test, 0.1);",

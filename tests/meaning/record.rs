@@ -64,6 +64,62 @@ fn the_last_epoch_is_closed_however_it_is_left() {
     }
 }
 
+/// The epoch that was left is closed where it was left: what follows neither belongs to it nor can lose it.
+#[test]
+fn an_epoch_that_is_left_is_closed_at_once() {
+    let head = "for e in run.epochs(5, \"net\") { run.log(#{ a: 1.5 * e }); if e == 1 { break; } }";
+    for after in
+        ["print(\"after\"); throw \"later\";", "print(\"after\"); let x = [1]; x[3];", "sleep(0.5); print(\"after\");"]
+    {
+        let folder = Folder::new(&[("main.rhai", &format!("{head} {after}"))]);
+        let output = folder.run(&["run", "main.rhai", "--into", "r"]);
+        let (epoch, later) = (output.find("epoch 2/5"), output.find("after"));
+        assert!(epoch.is_some() && epoch < later, "{after}\n{output}");
+        assert_eq!(read(&folder, "r/metrics.csv").lines().count(), 3, "{after}");
+        let kept = read(&folder, "r/output.txt");
+        assert!(kept.find("epoch 2/5") < kept.find("after"), "{kept}");
+        let row: serde_json::Value =
+            serde_json::from_str(read(&folder, "r/metrics.jsonl").lines().last().unwrap()).unwrap();
+        assert!(row["seconds"].as_f64().unwrap() < 0.45, "{row}");
+    }
+    // An error in the loop, caught or not, is none of an epoch's end unless the script goes on.
+    let text = "try { for e in run.epochs(5) { run.log(#{ a: e }); throw \"no\"; } } catch { print(\"caught\"); } run.result(#{ a: 1 });";
+    let folder = Folder::new(&[("main.rhai", text)]);
+    let output = folder.run(&["run", "main.rhai", "--into", "r"]);
+    assert!(output.contains("epoch 1/5") && output.contains("caught") && output.ends_with("exit code 0"), "{output}");
+    let folder = Folder::new(&[("main.rhai", "for e in run.epochs(5) { run.log(#{ a: e }); throw \"no\"; }")]);
+    let output = folder.run(&["run", "main.rhai", "--into", "r"]);
+    assert!(!output.contains("epoch 1/5") && output.ends_with("exit code 1"), "{output}");
+}
+
+/// Why a run failed is in its folder.
+#[test]
+fn errors_are_kept() {
+    let folder = Folder::new(&[("main.rhai", "run.result(#{ a: 1 });\nthrow \"no <weights>\";")]);
+    assert!(folder.run(&["run", "main.rhai", "--into", "r"]).ends_with("exit code 1"));
+    assert!(read(&folder, "r/output.txt").contains("error: no <weights>"), "{}", read(&folder, "r/output.txt"));
+    assert!(read(&folder, "r/output.txt").contains("main.rhai:2:1"), "{}", read(&folder, "r/output.txt"));
+    assert!(read(&folder, "r/run.json").contains("\"error\": \"no <weights>\""), "{}", read(&folder, "r/run.json"));
+    assert!(read(&folder, "r/report.html").contains("no &lt;weights&gt;"));
+}
+
+/// Every shipped script that prints a table has results. Those that want real data are tried in tests/recipes.rs.
+#[test]
+fn every_table_of_a_shipped_script_is_a_result() {
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+    let stated = |text: &str| {
+        ["run.result(", "evaluate::report(", "cascade::certified_report("].iter().any(|call| text.contains(call))
+    };
+    for entry in std::fs::read_dir(scripts).unwrap().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        assert!(stated(&text), "{} states no result", entry.path().display());
+    }
+    let folder = Folder::new(&[]);
+    let output = folder.run(&["run", "probe_bounds", "--set", "epochs=1", "--into", "r"]);
+    assert!(output.ends_with("exit code 0"), "{output}");
+    assert!(read(&folder, "r/run.json").contains("\"margin\""), "{}", read(&folder, "r/run.json"));
+}
+
 /// A result alone makes a folder; one that nothing is stated in leaves none.
 #[test]
 fn a_script_that_states_results_is_a_run() {
@@ -105,6 +161,29 @@ print(\"the end\");";
     assert!(read(&folder, "r/output.txt").contains("epoch   2/400"), "{}", read(&folder, "r/output.txt"));
     let resumed = folder.run(&["run", "main.rhai", "--resume", "r"]);
     assert!(resumed.contains("the end") && resumed.ends_with("exit code 0"), "{resumed}");
+    // Without a checkpoint of its own, and where the line that nobody reads is the script's.
+    for (tail, place) in [("", "epoch"), ("print(`said ${e}`);", "said")] {
+        let quick = text.replace("run.checkpoint();", tail).replace("sleep(0.002);", "");
+        std::fs::write(folder.path().join("quick.rhai"), quick).unwrap();
+        let into = format!("quick-{place}");
+        let arguments = ["run", "quick.rhai", "--into", &into, "--checkpoint-share", "0.0001"];
+        let mut child = folder
+            .command(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::with_capacity(16, child.stdout.take().unwrap());
+        for _ in 0..3 {
+            lines.read_line(&mut String::new()).unwrap();
+        }
+        drop(lines);
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(141), "{told}");
+        assert!(told.contains("last checkpoint: ") && !told.contains("batch 0 of 0"), "{told}");
+    }
     // So do scripts without epochs, and the other commands.
     for arguments in [&["run", "print.rhai"][..], &["doc"], &["runs", "r"]] {
         std::fs::write(folder.path().join("print.rhai"), "for i in 0..100000 { print(i); }").unwrap();

@@ -95,6 +95,58 @@ run.result(#{ a: c.k });";
     }
 }
 
+/// A folder may have been made by somebody else: links in it lead nowhere, its record names its own script.
+#[cfg(unix)]
+#[test]
+fn a_folder_of_a_run_reaches_nothing_outside_it() {
+    use std::os::unix::fs::symlink;
+    let text = "for e in run.epochs(2) { run.log(#{ a: e }); } print(\"mine\"); run.result(#{ a: 1 });";
+    let folder = Folder::new(&[
+        ("a.rhai", text),
+        ("other/b.rhai", "print(\"theirs\"); run.result(#{ a: 1 });"),
+        ("victim/x", ""),
+    ]);
+    assert!(folder.run(&["run", "a.rhai", "--into", "r"]).ends_with("exit code 0"));
+    let path = |name: &str| folder.path().join(name);
+    for link in
+        ["plots", "events", "checkpoints", "output.txt", "metrics.jsonl", ".lock", "sub", "source", "report.html"]
+    {
+        let at = path("r").join(link);
+        let kept = path("kept");
+        let was = at.exists();
+        if was {
+            std::fs::rename(&at, &kept).unwrap();
+        }
+        symlink(if link.contains('.') { path("victim/x") } else { path("victim") }, &at).unwrap();
+        for arguments in
+            [&["report", "r"][..], &["run", "a.rhai", "--resume", "r"], &["replay", "r"], &["run", "r"], &["pack", "r"]]
+        {
+            let output = folder.run(arguments);
+            assert!(output.contains("is a link that leads out of the run's folder"), "{link}, {arguments:?}: {output}");
+            assert!(!output.ends_with("exit code 0"), "{link}, {arguments:?}: {output}");
+        }
+        std::fs::remove_file(&at).unwrap();
+        if was {
+            std::fs::rename(&kept, &at).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(path("victim")).unwrap().count(), 1, "{link}");
+        assert_eq!(std::fs::metadata(path("victim/x")).unwrap().len(), 0, "{link}");
+    }
+    let record = std::fs::read_to_string(path("r/run.json")).unwrap();
+    for main in ["../../other/b.rhai", &path("other/b.rhai").display().to_string()] {
+        std::fs::write(path("r/run.json"), record.replace("\"main\": \"a.rhai\"", &format!("\"main\": \"{main}\"")))
+            .unwrap();
+        for command in ["replay", "run"] {
+            let output = folder.run(&[command, "r"]);
+            assert!(!output.contains("theirs") && !output.ends_with("exit code 0"), "{main}: {output}");
+        }
+    }
+    // Nor does what it says move the cursor.
+    std::fs::write(path("r/run.json"), record.replace("\"a\": 1", "\"\\u001b[31mred\": 1")).unwrap();
+    let output = folder.run(&["compare", "r", "r"]);
+    assert!(output.contains("red") && !output.contains('\u{1b}'), "{output:?}");
+}
+
 /// A data set too: that of the run is found again because what it holds is checked; one that the settings merely name is not.
 #[test]
 fn a_data_set_that_a_pack_names_is_not_read_either() {

@@ -91,10 +91,22 @@ fn place(host: &Host, name: &str) -> Res<PathBuf> {
     } else {
         own
     };
-    if !path.exists()
-        && let Some(found) = before(host, name)?
-    {
-        return Ok(found);
+    if !path.exists() {
+        if let Some(found) = before(host, name)? {
+            return Ok(found);
+        }
+        // A run that is repeated elsewhere may have its data in the folder for data.
+        let data_dir = host.data_dir.as_ref().filter(|_| !host.run.data_places(name).0.is_empty());
+        let moved = data_dir.and_then(|folder| Some(folder.join(given.file_name()?)));
+        if let Some(moved) = moved.filter(|moved| moved.exists()) {
+            return Ok(moved);
+        }
+        if let Some(was) = host.run.data_places(name).0.first() {
+            return Err(fail(format!(
+                "dataset: the run found {name} at {}, where it is no longer; name the folder that holds it now by --data-dir FOLDER",
+                was.display()
+            )));
+        }
     }
     host.access.read_data("dataset", &path.display().to_string()).map_err(fail)
 }
@@ -120,10 +132,11 @@ fn before(host: &Host, name: &str) -> Res<Option<PathBuf>> {
 
 /// A loaded data set, after its warnings have been printed and the run knows what it holds, and how the script `asked` for it.
 fn with_notes(host: &Host, found: data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Res<Dataset> {
+    // What it says about itself is told once it is known to be what the run had.
+    host.run.add_data(|| described(&found, asked, place)).map_err(fail)?;
     for warning in &found.warnings {
         host.run.print(&format!("note: {warning}"));
     }
-    host.run.add_data(|| described(&found, asked, place)).map_err(fail)?;
     host.run.set_classes(found.classes);
     Ok(Dataset(Rc::new(found)))
 }

@@ -31,17 +31,20 @@ pub struct Epochs {
     run: Rc<Run>,
     next: usize,
     count: usize,
+    /// Which loop of the script it is, once it is under way.
+    under_way: Option<usize>,
 }
 
 impl Iterator for Epochs {
     type Item = Res<INT>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if interrupt::requested() {
-            return Some(Err(interrupted()));
-        }
         let epoch = self.next;
+        if interrupt::requested() {
+            return Some(Err(self.run.stop_before_epoch(epoch).map_or_else(fail, |()| interrupted())));
+        }
         self.next += 1;
+        self.under_way = (epoch < self.count).then(|| self.run.loop_number());
         let told = if epoch < self.count { self.run.begin_epoch(epoch) } else { self.run.end() };
         match told {
             Err(message) => Some(Err(fail(message))),
@@ -50,10 +53,19 @@ impl Iterator for Epochs {
     }
 }
 
+/// A loop that was left before its end.
+impl Drop for Epochs {
+    fn drop(&mut self) {
+        if let Some(number) = self.under_way {
+            self.run.left(number);
+        }
+    }
+}
+
 fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     let count = args::count("run.epochs", "the number of epochs", count)?;
     let next = run.begin(count, label).map_err(fail)?;
-    Ok(Epochs { run: run.clone(), next, count })
+    Ok(Epochs { run: run.clone(), next, count, under_way: None })
 }
 
 fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: Option<&str>) -> Res<bool> {
