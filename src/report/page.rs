@@ -54,14 +54,11 @@ fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> String {
         0 | 1 => String::new(),
         n => format!(", in {n} sittings"),
     };
-    let error = record.error.as_ref().map_or(String::new(), |error| {
-        format!("</p>\n<p class=\"lead\"><span class=\"status bad\">error</span> {}", escaped(error))
-    });
-    let warnings: String = record
-        .warnings
-        .iter()
-        .map(|w| format!("</p>\n<p class=\"lead\"><span class=\"status bad\">warning</span> {}", escaped(w)))
-        .collect();
+    let bad = |(kind, text): (&str, &String)| {
+        format!("</p>\n<p class=\"lead\"><span class=\"status bad\">{kind}</span> {}", escaped(text))
+    };
+    let warnings = record.warnings.iter().map(|warning| ("warning", warning));
+    let told: String = record.error.iter().map(|error| ("error", error)).chain(warnings).map(bad).collect();
     let began = record.sittings.first().map_or(String::new(), |s| format!(". Begun {}", escaped(&s.began)));
-    format!("{text}{epochs}{sittings}{began}.{error}{warnings}")
+    format!("{text}{epochs}{sittings}{began}.{told}")
 }

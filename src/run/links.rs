@@ -1,12 +1,13 @@
-//! Links in a run's folder. A folder that somebody sent may hold some that lead elsewhere, and what is written through one, or run
-//! from behind one, is none of the run's own.
+//! Links in a folder that lead out of it. A folder that somebody sent may hold some, and what is read or written through one, or run
+//! from behind one, is none of its own.
 
 use std::path::{Path, PathBuf};
 
 /// An error if something in `folder` is a link that leads out of it.
 pub fn refuse_links_out(folder: &Path) -> Result<(), String> {
     let Ok(root) = folder.canonicalize() else { return Ok(()) };
-    match link_out(&root, &root) {
+    let mut left = usize::MAX;
+    match link_out(&root, std::slice::from_ref(&root), &mut left) {
         None => Ok(()),
         Some(link) => Err(format!(
             "{} is a link that leads out of the run's folder, so nothing is read or written there; put the file itself in its place",
@@ -15,15 +16,24 @@ pub fn refuse_links_out(folder: &Path) -> Result<(), String> {
     }
 }
 
-fn link_out(folder: &Path, root: &Path) -> Option<PathBuf> {
-    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let (path, kind) = (entry.path(), entry.file_type().ok()?);
+/// A link below `folder` that leads to none of `roots`; at most `left` entries are looked at.
+pub fn link_out(folder: &Path, roots: &[PathBuf], left: &mut usize) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        *left = left.checked_sub(1)?;
+        let Ok(kind) = entry.file_type() else { continue };
+        let path = entry.path();
         if kind.is_symlink() {
-            let inside = path.canonicalize().is_ok_and(|real| real.starts_with(root));
-            return (!inside).then_some(path);
+            let inside = path.canonicalize().is_ok_and(|real| roots.iter().any(|root| real.starts_with(root)));
+            if !inside {
+                return Some(path);
+            }
+        } else if kind.is_dir()
+            && let Some(found) = link_out(&path, roots, left)
+        {
+            return Some(found);
         }
-        if kind.is_dir() { link_out(&path, root) } else { None }
-    })
+    }
+    None
 }
 
 #[cfg(all(test, unix))]

@@ -39,7 +39,7 @@ pub use folder::RunFolder;
 pub use format::duration;
 pub use git::state as git_state;
 pub use kept::Kept;
-pub use links::refuse_links_out;
+pub use links::{link_out, refuse_links_out};
 pub use lock::is_under_way;
 pub use metrics::Value;
 pub use progress::Run;

@@ -14,7 +14,7 @@
 use super::loader::Loader;
 use super::settings::Overrides;
 use crate::compute::files::{quoted, quoted_path};
-use crate::run::Run;
+use crate::run::{Run, link_out};
 use std::cell::RefCell;
 use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
@@ -207,26 +207,6 @@ fn real(path: &Path) -> Option<PathBuf> {
         }
         there.pop();
     }
-}
-
-/// A link below `folder` that leads to none of `roots`.
-fn link_out(folder: &Path, roots: &[PathBuf], left: &mut usize) -> Option<PathBuf> {
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        *left = left.checked_sub(1)?;
-        let Ok(kind) = entry.file_type() else { continue };
-        let path = entry.path();
-        if kind.is_symlink() {
-            let inside = path.canonicalize().is_ok_and(|real| roots.iter().any(|root| real.starts_with(root)));
-            if !inside {
-                return Some(path);
-            }
-        } else if kind.is_dir()
-            && let Some(found) = link_out(&path, roots, left)
-        {
-            return Some(found);
-        }
-    }
-    None
 }
 
 fn no_file(op: &str, path: &str, meta: &Metadata) -> String {

@@ -5,7 +5,7 @@
 //!
 //! Found in the text: assignments, and calls of methods that change their object, to variables from outside the loop.
 
-use super::changes::{Change, Changes, only};
+use super::changes::{Change, Changes, only, variable};
 use super::purity::Purity;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Map, Position, Stmt, StmtBlock};
 use std::collections::BTreeSet;
@@ -124,7 +124,7 @@ fn changes(body: &StmtBlock, mut own: BTreeSet<String>, changes: &Changes) -> Ve
                     if let Some((call, _)) = head(&parts.rhs)
                         && call.name == "keep"
                     {
-                        kept.extend(call.args.iter().filter_map(variable));
+                        kept.extend(call.args.iter().filter_map(variable).map(|kept| kept.name));
                     }
                 }
                 _ => {}
@@ -136,14 +136,6 @@ fn changes(body: &StmtBlock, mut own: BTreeSet<String>, changes: &Changes) -> Ve
     found.sort_by(|a, b| (&a.name, a.at.line()).cmp(&(&b.name, b.at.line())));
     found.dedup_by(|a, b| a.name == b.name);
     found
-}
-
-/// The variable of `a`, `a.b`, `a[i].c`.
-fn variable(expression: &Expr) -> Option<String> {
-    match super::changes::leftmost(expression) {
-        Expr::Variable(variable, ..) => Some(variable.1.to_string()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

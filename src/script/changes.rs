@@ -144,7 +144,7 @@ pub fn closure_name(expr: &Expr) -> Option<String> {
 }
 
 /// The variable of `a`, `a.b`, `a[i].c`, if it is none of a module's.
-fn variable(expression: &Expr) -> Option<Change> {
+pub fn variable(expression: &Expr) -> Option<Change> {
     match leftmost(expression) {
         Expr::Variable(variable, _, at) if variable.2.is_empty() => {
             Some(Change { name: variable.1.to_string(), at: *at })

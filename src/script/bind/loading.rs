@@ -96,12 +96,11 @@ fn place(host: &Host, name: &str) -> Res<PathBuf> {
             return Ok(found);
         }
         // A run that is repeated elsewhere may have its data in the folder for data.
-        let data_dir = host.data_dir.as_ref().filter(|_| !host.run.data_places(name).0.is_empty());
-        let moved = data_dir.and_then(|folder| Some(folder.join(given.file_name()?)));
-        if let Some(moved) = moved.filter(|moved| moved.exists()) {
-            return Ok(moved);
-        }
         if let Some(was) = host.run.data_places(name).0.first() {
+            let moved = host.data_dir.as_ref().and_then(|folder| Some(folder.join(given.file_name()?)));
+            if let Some(moved) = moved.filter(|moved| moved.exists()) {
+                return Ok(moved);
+            }
             return Err(fail(format!(
                 "dataset: the run found {name} at {}, where it is no longer; name the folder that holds it now by --data-dir FOLDER",
                 was.display()
