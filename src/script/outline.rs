@@ -1,5 +1,6 @@
 //! What a parsed script calls, imports and declares: the raw material of the check.
 
+use super::changes::leftmost;
 use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, Map, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,12 +222,5 @@ fn last_property(expression: &Expr) -> Option<(&str, Position)> {
         Expr::Dot(parts, ..) | Expr::Index(parts, ..) => last_property(&parts.rhs),
         Expr::Property(property, at) => Some((property.2.as_str(), *at)),
         _ => None,
-    }
-}
-
-fn leftmost(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => leftmost(&parts.lhs),
-        other => other,
     }
 }
