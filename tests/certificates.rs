@@ -255,3 +255,43 @@ fn nothing_broken_certifies() {
     }
     assert!(seen > 300);
 }
+
+/// Margins next to the least number, where products vanish: against whole numbers, which are exact.
+#[test]
+fn margins_next_to_nothing_are_rounded_outward() {
+    use workbench::bounds::{Region, certified_margins};
+    use workbench::nn::LayerSpec;
+    let random = Generator::new(31);
+    let draw = |reach: f64| (random.unit() * (2.0 * reach + 1.0)).floor() as i64 - reach as i64;
+    let (n, half) = (4, 2f64.powi(-538));
+    let (mut certified, mut tight) = (0, 0);
+    for case in 0..4000 {
+        // Weights and features are multiples of 2^-538, biases of 2^-1074: all in units of 2^-1076, exactly.
+        let reach = [1.0, 3.0, 40.0][case % 3];
+        let w: Vec<i64> = (0..2 * n).map(|_| draw(reach)).collect();
+        let c: Vec<i64> = (0..n).map(|_| draw(reach)).collect();
+        let b: Vec<i64> = (0..2).map(|_| draw(reach)).collect();
+        let exact: i64 = 4 * (b[0] - b[1]) + (0..n).map(|i| (w[i] - w[n + i]) * c[i]).sum::<i64>();
+        let specs = [LayerSpec::Linear { features: 2, bias: true }];
+        let net = Sequential::new(&[n], &specs, DType::F64, &Device::Cpu, &Generator::new(0)).unwrap();
+        let set = |name: &str, values: Vec<f64>| {
+            let var = net.parameter(name).unwrap();
+            var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap()).unwrap();
+        };
+        set("0.weight", w.iter().map(|w| *w as f64 * half).collect());
+        set("0.bias", b.iter().map(|b| *b as f64 * f64::from_bits(1)).collect());
+        let x = Tensor::from_vec(c.iter().map(|c| *c as f64 * half).collect::<Vec<_>>(), (1, n), &Device::Cpu).unwrap();
+        let radius = Tensor::zeros(1, DType::F64, &Device::Cpu).unwrap();
+        let mut region = Region::new(&x, &x, &x, radius.clone()).unwrap();
+        region.rounding = Some(radius.clone());
+        let label = Tensor::new(&[0u32], &Device::Cpu).unwrap();
+        let margin = values(&certified_margins(&net.layers()[0], &region, &radius, &label).unwrap())[0];
+        // Four units are the least number.
+        assert!(margin <= 0.0 || exact > 0, "{margin:e} where the exact margin is {exact} / 4 of the least number");
+        assert!(margin / f64::from_bits(1) <= exact as f64 / 4.0 + 1.0, "{margin:e}, exact {exact}");
+        certified += usize::from(margin > 0.0);
+        tight += usize::from(exact > 0);
+    }
+    println!("{certified} of {tight} certified");
+    assert!(certified > tight / 10, "{certified} of {tight}");
+}

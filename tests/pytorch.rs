@@ -64,6 +64,17 @@ fn logits_are_those_of_pytorch() {
     }
 }
 
+/// PyTorch keeps some views as they were stored, and negates them when they are read.
+#[test]
+fn a_negated_view_is_what_pytorch_reads() {
+    let specs = [LayerSpec::Conv2d { channels: 3, kernel: 3, stride: 1, padding: 0, bias: true }, LayerSpec::Relu];
+    let specs = [&specs[..], &[LayerSpec::Flatten, linear(12), LayerSpec::Relu, linear(2)]].concat();
+    let (plain, negated) = (network(&[2, 4, 4], &specs, DType::F32), network(&[2, 4, 4], &specs, DType::F32));
+    plain.load(&fixture("negated_plain.pth")).unwrap();
+    negated.load(&fixture("negated.pth")).unwrap();
+    assert_eq!(plain.digest().unwrap(), negated.digest().unwrap());
+}
+
 /// 6C2F with few channels, its layers as published.
 #[test]
 fn a_narrow_6c2f() {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Any lambda >= 0 gives a true upper bound of the rise over ball and box (weak duality), so nothing rests on how well the
-//! maximum was found. slack_j bounds the rounding of the sums, gamma(n + 24) times the sum of their terms' sizes. Above 0, no
+//! maximum was found. slack_j bounds the rounding of the sums, gamma(n + 24) times the sum of their terms' sizes, and what underflows:
+//! a product of numbers next to nothing is off by up to half the least number (2^-1074), whatever its size. Above 0, no
 //! point of the ball gets another label; NaN and infinities stay what they are and certify nothing.
 
 use super::Region;
@@ -69,6 +70,9 @@ pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Ten
     Tensor::from_vec(margins, batch, &Device::Cpu)
 }
 
+/// The least number above 0, 2^-1074.
+const LEAST: f64 = f64::from_bits(1);
+
 struct Sample {
     center: Vec<f64>,
     lower: Vec<f64>,
@@ -82,7 +86,15 @@ impl Sample {
         // Scaled by a power of two, so that squares of tiny weights do not vanish.
         let Some(scale) = scale(direction) else { return f64::NAN };
         let direction: Vec<f64> = direction.iter().map(|d| d * scale).collect();
-        self.scaled_margin(&direction, bias_y * scale, bias_j * scale) / scale
+        let margin = self.scaled_margin(&direction, bias_y * scale, bias_j * scale) / scale;
+        // A quotient that is next to nothing was rounded to a multiple of the least number.
+        if margin.abs() < f64::MIN_POSITIVE { margin.next_down() } else { margin }
+    }
+
+    /// What underflows, at most: of each term a few products, each off by half the least number times what it is multiplied with.
+    fn underflow(&self, low: &[f64], high: &[f64]) -> f64 {
+        let sizes: f64 = self.center.iter().zip(low.iter().zip(high)).map(|(c, (l, h))| 1.0 + c.abs() - l + h).sum();
+        8.0 * LEAST * (1.0 + sizes + self.radius * (1.0 + low.len() as f64))
     }
 
     fn scaled_margin(&self, direction: &[f64], bias_y: f64, bias_j: f64) -> f64 {
@@ -105,7 +117,7 @@ impl Sample {
         }
         let g = gamma(n + 24);
         // A direction is a difference of weights, itself rounded once: that too is within the slack.
-        value - size * g - self.rise(direction, &low, &high, g)
+        value - (size * g + self.underflow(&low, &high)) - self.rise(direction, &low, &high, g)
     }
 
     fn rise(&self, direction: &[f64], low: &[f64], high: &[f64], g: f64) -> f64 {

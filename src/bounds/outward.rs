@@ -74,6 +74,13 @@ pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor)
     Ok(next)
 }
 
+/// How far each value of a ball can lie from its center, `[B, ...]`, with the roundings of center - reach and center + reach.
+pub fn reach(center: &Tensor, radius: &Tensor) -> Result<Tensor> {
+    let radius = per_sample(radius, center)?;
+    let slack = (center.abs()?.broadcast_add(&radius)? * (4.0 * UNIT))?;
+    (slack.broadcast_add(&radius)? * (1.0 + 4.0 * UNIT))? + f64::MIN_POSITIVE
+}
+
 /// What bounds every rounding of an output of the layer, `[B, output...]`, for inputs in the box.
 fn slack(layer: &Layer, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
     let size = (larger(&lower.abs()?, &upper.abs()?)? * (1.0 + 8.0 * UNIT))?;

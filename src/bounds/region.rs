@@ -295,10 +295,14 @@ impl Region {
             return Ok(next);
         }
         let center = self.center()?;
-        let reach = per_sample(&self.radius, &center)?;
+        let reach = match &self.rounding {
+            Some(_) => outward::reach(&center, &self.radius)?,
+            None => per_sample(&self.radius, &center)?,
+        };
         let lower = larger(&next.lower()?, &layer.activate(&center.broadcast_sub(&reach)?)?)?;
         let upper = smaller(&next.upper()?, &layer.activate(&center.broadcast_add(&reach)?)?)?;
-        Self::new(&next.center()?, &lower, &upper, self.radius.clone())
+        let cut = Self::new(&next.center()?, &lower, &upper, self.radius.clone())?;
+        Ok(Self { rounding: self.rounding.clone(), ..cut })
     }
 
     /// Mean width of the box of each sample, `[B]`, no gradient.

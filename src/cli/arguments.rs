@@ -50,6 +50,7 @@ impl Arguments {
             Some(
                 Command::Run(RunArguments { permissions, .. })
                 | Command::Replay(ReplayArguments { permissions, .. })
+                | Command::Recheck(RecheckArguments { permissions, .. })
                 | Command::Repl { permissions, .. },
             ) => permissions.limits(),
             _ => Limits::default(),
@@ -64,6 +65,8 @@ pub enum Command {
     Run(RunArguments),
     /// Run a run again, exactly as it was: its script and modules, settings, seed, threads and data.
     Replay(ReplayArguments),
+    /// Compute rows of a certified evaluation's records again, and say whether they come out as they stand there.
+    Recheck(RecheckArguments),
     /// Run a script once for every combination of some settings, and for several seeds.
     Sweep(SweepArguments),
     /// The runs that are there, and how they stand.
@@ -241,6 +244,28 @@ pub struct ReplayArguments {
     /// The run's folder, or a pack.
     pub run: PathBuf,
     /// Write the new run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
+    #[arg(long, value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
+    /// What the script may touch and take.
+    #[command(flatten)]
+    pub permissions: Permissions,
+}
+
+/// Records that are computed again, by the script `recheck`.
+#[derive(Args, Clone, Debug)]
+pub struct RecheckArguments {
+    /// The folder of the records: `records` in a run's folder.
+    pub records: PathBuf,
+    /// The weights file of the network that they are of.
+    #[arg(long, value_name = "PATH")]
+    pub model: PathBuf,
+    /// The data set that was evaluated [default: that of the run whose folder the records lie in, else the digits].
+    #[arg(long, value_name = "NAME")]
+    pub data: Option<String>,
+    /// The number of an image; may be given several times [default: all].
+    #[arg(long, value_name = "N")]
+    pub image: Vec<u32>,
+    /// Write the run into this folder, which must not be there yet [default: runs/DATE-recheck-ID].
     #[arg(long, value_name = "FOLDER")]
     pub into: Option<PathBuf>,
     /// What the script may touch and take.

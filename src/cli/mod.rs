@@ -6,6 +6,7 @@ mod doc;
 mod origin;
 mod packing;
 mod permissions;
+mod recheck;
 mod report;
 mod run;
 mod runs;
@@ -89,6 +90,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     match arguments.command {
         Some(Command::Run(what)) => run::run(&what, host),
         Some(Command::Replay(what)) => run::replay(&what, host),
+        Some(Command::Recheck(what)) => recheck::run(what, host),
         Some(Command::New { name, from }) => Ok(end(variant::make(&name, &from).map_err(Failure::bare))),
         Some(Command::Pack { run, into }) => Ok(end(packing::pack(&run, into.as_deref()).map_err(Failure::bare))),
         Some(Command::Unpack { pack, into }) => Ok(end(packing::unpack(&pack, into.as_deref()).map_err(Failure::bare))),

@@ -71,6 +71,7 @@ impl Origin {
             std: Some(modules(folder, &record)?),
             shown: Some(given.display().to_string()),
             data: record.data.clone(),
+            entropy: record.entropy.clone(),
             was: record.script.clone().into(),
             arithmetic: Some(record.arithmetic),
             ..Source::default()

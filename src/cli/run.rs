@@ -176,7 +176,7 @@ pub(super) fn words(permissions: &Permissions, host: &HostArguments) -> Vec<Stri
 }
 
 /// A folder to write into that nobody writes into.
-fn free(into: Option<&Path>) -> Result<Option<PathBuf>, String> {
+pub(super) fn free(into: Option<&Path>) -> Result<Option<PathBuf>, String> {
     // A folder that is empty may be one that somebody has made for this run.
     let is_free =
         |folder: &Path| !folder.exists() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());

@@ -1,10 +1,11 @@
-//! The one source of randomness: ChaCha8 streams, all derived from one seed.
+//! The one source of randomness: ChaCha8 streams, all derived from one seed; those of probabilistic bounds from bits of the operating
+//! system ([`Key::drawn`]), since their probability is over numbers that nobody knew.
 //!
 //! A stream is named by `(seed, stream)`, so that independent uses (initialisation, the order of batches, start
 //! vectors of sample 17 in layer 3) never depend on how often another use has drawn. Numbers are made on the host and
 //! copied, so they are the same on every device and for every number of threads.
 
-use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -12,11 +13,43 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
+/// What all streams of a seed have in common: 256 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// That of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed).get_seed())
+    }
+
+    /// One that nobody knew, from the operating system.
+    pub fn drawn() -> Result<Self> {
+        let mut bits = [0; 32];
+        let failed = |e| Error::Msg(format!("random numbers: the operating system gives none: {e}"));
+        getrandom::fill(&mut bits).map_err(failed)?;
+        Ok(Self(bits))
+    }
+
+    /// From 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().map(|b| (b as char).to_digit(16)).collect::<Option<Vec<_>>>()?;
+        let bits: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | *d as u8)).collect();
+        bits.try_into().ok().filter(|_| text.len() == 64).map(Self)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// What a generator is made from: the name of a stream, which threads can share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamName {
-    seed: u64,
-    stream: u64,
+    pub key: Key,
+    pub stream: u64,
 }
 
 impl StreamName {
@@ -26,20 +59,21 @@ impl StreamName {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ self.stream, |h, b| {
             (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self { seed: self.seed, stream: hash }
+        Self { key: self.key, stream: hash }
     }
 
     /// The generator at the beginning of this stream.
     pub fn generator(self) -> Generator {
-        Generator::stream(self.seed, self.stream)
+        let mut state = ChaCha8Rng::from_seed(self.key.0);
+        state.set_stream(self.stream);
+        Generator { name: self, state: RefCell::new(state) }
     }
 }
 
 /// A seeded stream of random numbers.
 #[derive(Debug)]
 pub struct Generator {
-    seed: u64,
-    stream: u64,
+    name: StreamName,
     state: RefCell<ChaCha8Rng>,
 }
 
@@ -51,9 +85,7 @@ impl Generator {
 
     /// Stream `stream` of `seed`; different streams of one seed are independent.
     pub fn stream(seed: u64, stream: u64) -> Self {
-        let mut state = ChaCha8Rng::seed_from_u64(seed);
-        state.set_stream(stream);
-        Self { seed, stream, state: RefCell::new(state) }
+        StreamName { key: Key::of_seed(seed), stream }.generator()
     }
 
     /// A further generator, independent of this one's draws, for the use called `name`.
@@ -63,12 +95,12 @@ impl Generator {
 
     /// Of which stream it is.
     pub fn name(&self) -> StreamName {
-        StreamName { seed: self.seed, stream: self.stream }
+        self.name
     }
 
-    /// The seed that this generator was made from.
-    pub fn seed(&self) -> u64 {
-        self.seed
+    /// The beginning of another stream of this one's seed.
+    pub fn other(&self, stream: u64) -> Self {
+        StreamName { key: self.name.key, stream }.generator()
     }
 
     /// How far the stream has been read, in words of 32 bits.
@@ -171,6 +203,20 @@ mod tests {
         let other = Generator::new(5);
         other.set_position(at);
         assert_eq!(rest, (0..5).map(|_| other.gauss()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let (key, other) = (Key::drawn().expect("random bits"), Key::drawn().expect("random bits"));
+        assert_ne!(key, other);
+        assert_eq!(Key::parse(&key.to_string()), Some(key));
+        assert_eq!(Key::of_seed(1).to_string().len(), 64);
+        for text in ["", "12", &"g".repeat(64), &"0".repeat(63), &"0".repeat(66), &"\u{660}".repeat(32)] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+        let draw = |key| StreamName { key, stream: 3 }.generator().unit();
+        assert_ne!(draw(key), draw(other));
+        assert_eq!(draw(Key::of_seed(5)), Generator::stream(5, 3).unit());
     }
 
     #[test]

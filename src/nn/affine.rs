@@ -3,6 +3,7 @@
 use super::{Layer, Operation};
 use crate::compute::channels::add_channels;
 use crate::compute::conv::{Window, conv2d, conv2d_input};
+use crate::compute::linear::{by_itself, is_by_itself};
 use crate::compute::precision::matmul;
 use crate::compute::row_norms::row_norms;
 use candle_core::{Result, Tensor, bail};
@@ -13,7 +14,7 @@ impl Layer {
         self.check("apply", x, &self.input)?;
         match &self.operation {
             Operation::Conv2d { weight, window, .. } => conv2d(x, weight, self.window(window)),
-            Operation::Linear { weight, .. } => matmul(x, &weight.t()?, self.precision.get()),
+            Operation::Linear { weight, .. } => self.product(x, weight),
             Operation::AvgPool2d { weight, window } => {
                 each_channel(x, &self.output, |x| conv2d(x, weight, self.window(window)))
             }
@@ -51,7 +52,7 @@ impl Layer {
         self.check("apply_absolute", h, &self.input)?;
         match &self.operation {
             Operation::Conv2d { weight, window, .. } => conv2d(h, &weight.abs()?, self.window(window)),
-            Operation::Linear { weight, .. } => matmul(h, &weight.abs()?.t()?, self.precision.get()),
+            Operation::Linear { weight, .. } => self.product(h, &weight.abs()?),
             Operation::AvgPool2d { weight, window } => {
                 let weight = weight.abs()?;
                 each_channel(h, &self.output, |h| conv2d(h, &weight, self.window(window)))
@@ -63,6 +64,11 @@ impl Layer {
             | Operation::MaxMin
             | Operation::ClippedMaxMin { .. } => self.not_affine("apply_absolute"),
         }
+    }
+
+    /// `x W^T` of a linear layer.
+    fn product(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        if is_by_itself(x, weight) { by_itself(x, weight) } else { matmul(x, &weight.t()?, self.precision.get()) }
     }
 
     /// The 2-norm of each output channel's (or feature's) own row of W, `[1, C]`: for a convolution the norm of the

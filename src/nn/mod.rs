@@ -14,4 +14,4 @@ mod weights;
 pub use layer::{Layer, Operation};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;
-pub use weights::load_model;
+pub use weights::{Rounded, load_model};

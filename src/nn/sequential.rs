@@ -115,20 +115,14 @@ impl Sequential {
         self
     }
 
+    /// The precision of its products on a GPU.
+    pub fn precision(&self) -> &Chosen {
+        &self.precision
+    }
+
     /// Do the parameters take no gradient?
     pub fn is_frozen(&self) -> bool {
         self.frozen
-    }
-
-    /// A copy with parameters of its own, in another number type.
-    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        let copy = Self::new(&self.input, &self.specs(), dtype, &self.device, &Generator::new(0))?;
-        for (name, var) in &self.parameters {
-            if let Some(own) = copy.parameter(name) {
-                own.set(&var.as_tensor().detach().to_dtype(dtype)?)?;
-            }
-        }
-        Ok(copy.computed_in(&self.precision))
     }
 
     /// A network with one logit z as one of two classes, with the logits 0 and z: class 1 where z is above 0. A network with more

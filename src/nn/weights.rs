@@ -1,7 +1,9 @@
 //! Weights in and out: safetensors, the parameters under their names, the network's layers in the file's metadata; and
 //! in from PyTorch.
 //!
-//! Reading is strict: every parameter present, none besides, shapes equal, all numbers finite.
+//! Reading is strict: every parameter present, none besides, shapes equal, all numbers finite. What is read is the file's own
+//! network: parameters in f64 where one of them is, else in f32, which f16 and bf16 widen to exactly. A network of another type
+//! takes the file's numbers rounded, which is said ([`Rounded`]); one that would become infinite is refused.
 
 use super::pytorch::{self, Archive};
 use super::{LayerSpec, Sequential};
@@ -34,8 +36,9 @@ impl Sequential {
         write_safetensors(path, tensors, Some(HashMap::from([(NETWORK.into(), network)])))
     }
 
-    /// Replace all parameters by those of a safetensors or PyTorch file; nothing changes unless all of them fit.
-    pub fn load(&self, path: &Path) -> Result<()> {
+    /// Replace all parameters by those of a safetensors or PyTorch file; nothing changes unless all of them fit. Says what was
+    /// rounded.
+    pub fn load(&self, path: &Path) -> Result<Option<Rounded>> {
         let (source, bytes) = (path.display().to_string(), read_bytes(path)?);
         if !pytorch::is_pytorch(path, &bytes) {
             return self.set_weights(&source, &parse_safetensors(path, &bytes, self.device())?.0);
@@ -49,19 +52,23 @@ impl Sequential {
         self.set_weights(&source, &archive.read(self.device())?)
     }
 
-    /// Replace all parameters by `found`, whatever their number type; `source` is named in errors.
-    pub fn set_weights(&self, source: &str, found: &Tensors) -> Result<()> {
+    /// Replace all parameters by `found`, whatever their number type; `source` is named in errors. Says what was rounded.
+    pub fn set_weights(&self, source: &str, found: &Tensors) -> Result<Option<Rounded>> {
         let described = found.iter().map(|(name, t)| {
             let kind = format!("{:?}", t.dtype());
             (name.as_str(), Described { dims: t.dims(), kind, float: t.dtype().is_float() })
         });
         self.check_fit(source, described.collect())?;
-        let mut fitting = vec![];
+        let (mut fitting, mut rounded) = (vec![], 0);
         for (name, var) in self.parameters() {
             check_finite(&format!("load: {source}"), name, &found[name])?;
-            fitting.push((var, found[name].to_dtype(self.dtype())?.to_device(self.device())?));
+            let (value, changed) = narrowed(&format!("load: {source}"), name, &found[name], self.dtype())?;
+            rounded += changed;
+            fitting.push((var, value.to_device(self.device())?));
         }
-        fitting.into_iter().try_for_each(|(var, value)| var.set(&value))
+        fitting.into_iter().try_for_each(|(var, value)| var.set(&value))?;
+        let to = self.dtype();
+        Ok((rounded > 0).then(|| Rounded { source: source.into(), from: own_type(found.values()), to, rounded }))
     }
 
     /// Is there a tensor of floats for every parameter, of its shape, and none besides?
@@ -89,6 +96,54 @@ impl Sequential {
     }
 }
 
+/// Numbers of a file that the network's number type does not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rounded {
+    pub source: String,
+    pub from: DType,
+    pub to: DType,
+    /// How many of them.
+    pub rounded: usize,
+}
+
+impl std::fmt::Display for Rounded {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { source, from, to, rounded } = self;
+        let (from, to) = (from.as_str(), to.as_str());
+        write!(
+            f,
+            "{source} holds numbers in {from}, of which {rounded} are rounded to the network's {to}: it is not the network of the file. \
+             Build it with dtype: \"{from}\" to keep them"
+        )
+    }
+}
+
+/// The number type that holds all of `tensors`: f64 where one of them is, else f32.
+fn own_type<'a>(mut tensors: impl Iterator<Item = &'a Tensor>) -> DType {
+    if tensors.any(|t| t.dtype() == DType::F64) { DType::F64 } else { DType::F32 }
+}
+
+/// `tensor`, whose numbers are finite, in another type, and how many of its numbers are not the same there. One that would be
+/// infinite is an error.
+fn narrowed(op: &str, name: &str, tensor: &Tensor, dtype: DType) -> Result<(Tensor, usize)> {
+    let value = tensor.to_dtype(dtype)?;
+    // f32 holds every number of the half types, f64 every one of f32.
+    if !(tensor.dtype() == DType::F64 && dtype == DType::F32) {
+        return Ok((value, 0));
+    }
+    let numbers = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let (before, after) = (numbers(tensor)?, numbers(&value)?);
+    if let Some(at) = after.iter().position(|v| !v.is_finite()) {
+        return Err(Error::Msg(format!(
+            "{op}: `{name}` holds {:e} at element {at} of {}, beyond the largest number of f32; keep the network in f64, with \
+             dtype: \"f64\"",
+            before[at],
+            before.len()
+        )));
+    }
+    Ok((value, before.iter().zip(&after).filter(|(before, after)| before != after).count()))
+}
+
 /// What a file says of a tensor; known before its numbers are read.
 struct Described<'a> {
     dims: &'a [usize],
@@ -96,8 +151,9 @@ struct Described<'a> {
     float: bool,
 }
 
-/// Build the network that a weights file describes, with the file's weights.
-pub fn load_model(path: &Path, dtype: DType, device: &Device) -> Result<Sequential> {
+/// Build the network that a weights file describes, with the file's weights, in their own type, or in `dtype`. Says what was
+/// rounded.
+pub fn load_model(path: &Path, dtype: Option<DType>, device: &Device) -> Result<(Sequential, Option<Rounded>)> {
     let bytes = read_bytes(path)?;
     let without = || {
         Error::Msg(format!(
@@ -113,9 +169,24 @@ pub fn load_model(path: &Path, dtype: DType, device: &Device) -> Result<Sequenti
     let text = metadata.get(NETWORK).ok_or_else(without)?;
     let network: Network = serde_json::from_str(text)
         .map_err(|e| Error::Msg(format!("load_model: {}: the description of the network: {e}", path.display())))?;
+    let dtype = dtype.unwrap_or_else(|| own_type(tensors.values()));
     let model = Sequential::new(&network.input, &network.layers, dtype, device, &Generator::new(0))?;
-    model.set_weights(&path.display().to_string(), &tensors)?;
-    Ok(model)
+    let rounded = model.set_weights(&path.display().to_string(), &tensors)?;
+    Ok((model, rounded))
+}
+
+impl Sequential {
+    /// A copy with parameters of its own, in another number type, rounded where that is narrower. A number that would become
+    /// infinite is an error.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let copy = Self::new(self.input(), &self.specs(), dtype, self.device(), &Generator::new(0))?;
+        for (name, var) in self.parameters() {
+            if let Some(own) = copy.parameter(name) {
+                own.set(&narrowed("to_dtype", name, &var.as_tensor().detach(), dtype)?.0)?;
+            }
+        }
+        Ok(copy.computed_in(self.precision()))
+    }
 }
 
 fn check_finite(op: &str, name: &str, tensor: &Tensor) -> Result<()> {

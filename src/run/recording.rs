@@ -60,6 +60,9 @@ pub struct Recorder {
     /// The data sets of the run that this one is a variation of, and the path of its script: where to look, if that is allowed.
     pub(super) known: Vec<Data>,
     pub(super) was_script: Option<PathBuf>,
+    /// The random bits of the run that goes on here, or is repeated, which the script has not asked for again yet.
+    pub(super) was_drawn: VecDeque<String>,
+    pub(super) repeats: bool,
     sources: Option<Box<dyn Fn() -> Sources>>,
     /// Where the files of metrics go on, and from what the run does.
     goes_on: Option<(Lengths, String)>,
@@ -133,6 +136,7 @@ impl Run {
         let found = latest(&checkpoints, &|message| self.note(&format!("note: {message}")));
         let mut recorder = self.recorder.borrow_mut();
         recorder.record.sittings = old.sittings;
+        recorder.was_drawn = old.entropy.into();
         recorder.record.weights = old.weights;
         recorder.best.undone = old.best.into_iter().map(|best| best.file).collect();
         let (lengths, from) = match found {

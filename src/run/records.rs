@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! records.json     the header: what was evaluated, and how        timings.jsonl   what differs between two runs: seconds
-//! records.jsonl    one row a line
+//!                  `closing` once all rows are there: how many, and a digest over them
+//! records.jsonl    one row a line, each with a digest ([`super::records_digest`])
 //! records.parquet  the same rows, once all are there, with the header in the file's metadata
 //! ```
 //!
 //! Rows are appended, a batch at a time, and synced. A line that was cut off is dropped when the file is opened again; a header
-//! that differs means another evaluation, and is an error. The bytes depend on the rows alone, so a run that was interrupted
-//! leaves the same files as one that was not, timings aside. Version 0.1 had the header in the first line, `{"header": {...}}`.
+//! that differs means another evaluation, and is an error, as is a row that is not as it was written. The bytes depend on the rows alone, so a run that was interrupted
+//! leaves the same files as one that was not, timings aside. Records of before 0.2 have no digests, and 0.1 had the header in the
+//! first line, `{"header": {...}}`: these are read, and nobody goes on with them.
 
+use super::records_digest::{FORM, Seal};
 use crate::compute::files::replace;
 use crate::text::plain_bytes;
 use serde_json::{Map, Value, json};
@@ -25,27 +28,32 @@ pub type Row = Map<String, Value>;
 pub struct Records {
     folder: PathBuf,
     header: Row,
+    seal: Seal,
+    /// Does the header say that all rows are there?
+    is_closed: bool,
     file: File,
+    /// Without their digests.
     rows: Vec<Row>,
     /// The length of the file before the first row and behind each.
     ends: Vec<u64>,
 }
 
 /// What a folder holds.
-struct Found {
-    header: Row,
-    rows: Vec<Row>,
+#[derive(Debug, PartialEq)]
+pub struct Found {
+    /// Without what closes it.
+    pub header: Row,
+    /// Without their digests.
+    pub rows: Vec<Row>,
     ends: Vec<u64>,
-    /// Is the header the first line, as version 0.1 wrote it?
-    is_old: bool,
+    pub closing: Option<Value>,
+    /// Do the rows carry digests, which fit? Those of before 0.2 do not.
+    pub is_sealed: bool,
 }
 
-/// The header and the rows of a folder's records.
-pub fn read(folder: &Path) -> Result<(Row, Vec<Row>), String> {
-    match find(folder)? {
-        Some(found) => Ok((found.header, found.rows)),
-        None => Err(format!("records: {} holds no records", folder.display())),
-    }
+/// The records of a folder.
+pub fn read(folder: &Path) -> Result<Found, String> {
+    find(folder)?.ok_or_else(|| format!("records: {} holds no records", folder.display()))
 }
 
 /// What is in the folder, if it holds records.
@@ -69,7 +77,7 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
             return Err(format!("records: {} is no file of records; give another folder", path.display()));
         };
         ends.remove(0);
-        Ok(Some(Found { header, rows, ends, is_old: true }))
+        Ok(Some(Found { header, rows, ends, closing: None, is_sealed: false }))
     };
     let Some(head) = head else {
         const BEGINNING: &[u8] = b"{\"header\":";
@@ -81,7 +89,7 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
         let (rows, ends) = parse(&path, &lines)?;
         return old(rows, ends);
     };
-    let Ok(Value::Object(header)) = serde_json::from_slice(plain_bytes(&head)) else {
+    let Ok(Value::Object(mut header)) = serde_json::from_slice(plain_bytes(&head)) else {
         let path = folder.join("records.json");
         let path = path.display();
         return Err(format!(
@@ -89,19 +97,40 @@ fn find(folder: &Path) -> Result<Option<Found>, String> {
         ));
     };
     let (rows, ends) = parse(&path, &lines)?;
-    // Somebody was stopped between the two files when an old one became one of today.
+    // Somebody was stopped between the two files when one of 0.1 became a later one.
     if rows.first().is_some_and(|row| row.contains_key("header")) {
         return old(rows, ends);
     }
-    Ok(Some(Found { header, rows, ends, is_old: false }))
+    let is_sealed = header.contains_key(FORM_KEY);
+    let closing = header.remove("closing");
+    let seal = Seal::of(&header);
+    let rows = if is_sealed { rows.into_iter().map(|row| seal.opened(row)).collect() } else { Ok(rows) };
+    let told = |why: String| format!("records: {}: {why}; {WAY_OUT}", path.display());
+    let rows: Vec<Row> = rows.map_err(told)?;
+    closing.as_ref().map_or(Ok(()), |closing| seal.check(closing, &rows)).map_err(told)?;
+    Ok(Some(Found { header, rows, ends, closing, is_sealed }))
 }
+
+/// The entry of the header that says how rows are written.
+const FORM_KEY: &str = "form";
+
+/// What to do about records that somebody has changed.
+const WAY_OUT: &str = "bring the file back as it was, or evaluate anew into another folder";
 
 impl Records {
     /// Begin records in `folder`, or go on with those that are there, which must have the same header.
-    pub fn open(folder: &Path, header: Row) -> Result<Self, String> {
+    pub fn open(folder: &Path, mut header: Row) -> Result<Self, String> {
+        header.insert(FORM_KEY.into(), FORM.into());
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
         let path = folder.join("records.jsonl");
         let found = find(folder)?;
+        if found.as_ref().is_some_and(|found| !found.is_sealed) {
+            return Err(format!(
+                "records: {} is of an earlier version, whose rows carry no digests: it can be read and merged, and not gone on with; \
+                 give another folder",
+                path.display()
+            ));
+        }
         let other = found.as_ref().map(|found| &found.header);
         let differs =
             |other: &&Row| other.keys().chain(header.keys()).find(|key| other.get(*key) != header.get(*key)).cloned();
@@ -114,28 +143,30 @@ impl Records {
                 shown(&header)
             ));
         }
-        let Found { rows, ends, .. } = match found {
-            Some(found) if !found.is_old => found,
-            other => {
-                let rows = other.map(|found| found.rows).unwrap_or_default();
-                let lines: String = rows.iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect();
-                let head = folder.join("records.json");
-                replace(&head, format!("{:#}\n", json!(header)).as_bytes()).map_err(|e| failed(&head, &e))?;
-                replace(&path, lines.as_bytes()).map_err(|e| failed(&path, &e))?;
-                let (rows, ends) = parse(&path, lines.as_bytes())?;
-                Found { header: header.clone(), rows, ends, is_old: false }
+        let seal = Seal::of(&header);
+        let (rows, ends, is_closed) = match found {
+            Some(found) => (found.rows, found.ends, found.closing.is_some()),
+            None => {
+                write_header(folder, &header)?;
+                replace(&path, b"").map_err(|e| failed(&path, &e))?;
+                (vec![], vec![0], false)
             }
         };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|e| failed(&path, &e))?;
-        let mut records = Self { folder: folder.into(), header, file, rows, ends };
-        records.truncate(records.rows.len())?;
+        let mut records = Self { folder: folder.into(), header, seal, is_closed, file, rows, ends };
+        records.cut(records.rows.len())?;
         Ok(records)
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Does the header say that all rows are there?
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// All rows.
@@ -145,6 +176,29 @@ impl Records {
 
     /// Keep the first `count` rows only.
     pub fn truncate(&mut self, count: usize) -> Result<(), String> {
+        self.reopen()?;
+        self.cut(count)
+    }
+
+    /// All rows are there: the header says so.
+    pub fn close(&mut self) -> Result<(), String> {
+        let mut header = self.header.clone();
+        header.insert("closing".into(), self.seal.closing(&self.rows));
+        write_header(&self.folder, &header)?;
+        self.is_closed = true;
+        Ok(())
+    }
+
+    /// The rows are to be others than those that it was closed with.
+    fn reopen(&mut self) -> Result<(), String> {
+        if self.is_closed {
+            write_header(&self.folder, &self.header)?;
+            self.is_closed = false;
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, count: usize) -> Result<(), String> {
         let count = count.min(self.rows.len());
         self.rows.truncate(count);
         self.ends.truncate(count + 1);
@@ -159,10 +213,11 @@ impl Records {
 
     /// Append rows, and what they took to the timings.
     pub fn add(&mut self, rows: Vec<Row>, timing: &Row) -> Result<(), String> {
+        self.reopen()?;
         let mut text = String::new();
         let (mut end, mut ends) = (self.ends.last().copied().unwrap_or(0), vec![]);
         for row in &rows {
-            let line = format!("{}\n", Value::Object(row.clone()));
+            let line = format!("{}\n", Value::Object(self.seal.sealed(row.clone())));
             end += line.len() as u64;
             ends.push(end);
             text += &line;
@@ -170,7 +225,7 @@ impl Records {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(e) = written {
             // What was written in part is cut off again, as far as the disk lets us.
-            let _ = self.truncate(self.rows.len());
+            let _ = self.cut(self.rows.len());
             return Err(failed(&self.path(), &e));
         }
         self.rows.extend(rows);
@@ -184,7 +239,8 @@ impl Records {
     /// Write all rows as `records.parquet`; returns the path.
     pub fn parquet(&self) -> Result<PathBuf, String> {
         let path = self.folder.join("records.parquet");
-        let bytes = super::parquet::encode(&self.header, &self.rows)?;
+        let rows: Vec<Row> = self.rows.iter().map(|row| self.seal.sealed(row.clone())).collect();
+        let bytes = super::parquet::encode(&self.header, &rows)?;
         replace(&path, &bytes).map_err(|e| failed(&path, &e))?;
         Ok(path)
     }
@@ -192,6 +248,11 @@ impl Records {
     fn path(&self) -> PathBuf {
         self.folder.join("records.jsonl")
     }
+}
+
+fn write_header(folder: &Path, header: &Row) -> Result<(), String> {
+    let head = folder.join("records.json");
+    replace(&head, format!("{:#}\n", json!(header)).as_bytes()).map_err(|e| failed(&head, &e))
 }
 
 fn failed(path: &Path, why: &dyn std::fmt::Display) -> String {
@@ -232,56 +293,124 @@ mod tests {
         }
     }
 
+    fn header() -> Row {
+        row(json!({ "eps": 0.5, "kind": "rigorous" }))
+    }
+
+    fn rows() -> Vec<Row> {
+        (0..5).map(|i| row(json!({ "index": i, "margin": 0.1 * f64::from(i), "verdict": "open" }))).collect()
+    }
+
+    fn file(folder: &Path, name: &str) -> Vec<u8> {
+        std::fs::read(folder.join(name)).expect("read")
+    }
+
+    /// Records of all rows, closed.
+    fn whole(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+        let write = || {
+            let mut records = Records::open(folder, header())?;
+            records.add(rows(), &Row::new())?;
+            records.close()
+        };
+        write().expect("written");
+        (file(folder, "records.json"), file(folder, "records.jsonl"))
+    }
+
     #[test]
-    fn cut_off_anywhere_and_completed_the_file_is_the_same() {
-        let rows: Vec<Row> =
-            (0..5).map(|i| row(json!({ "index": i, "margin": 0.1 * f64::from(i), "verdict": "open" }))).collect();
-        let header = row(json!({ "eps": 0.5, "kind": "rigorous" }));
+    fn cut_off_anywhere_and_completed_the_files_are_the_same() {
         let root = tempfile::tempdir().expect("a temporary folder");
-        let whole = root.path().join("whole");
-        Records::open(&whole, header.clone()).and_then(|mut r| r.add(rows.clone(), &Row::new())).expect("written");
-        let expected = std::fs::read(whole.join("records.jsonl")).expect("read");
-        let head = std::fs::read(whole.join("records.json")).expect("read");
-        assert!(expected.starts_with(b"{\"index\":0"), "a reader of JSON lines finds rows alone");
-        let old = [format!("{}\n", json!({ "header": header })).as_bytes(), &expected].concat();
-        // A file of version 0.1, cut off anywhere, becomes one of today.
-        let cuts = (0..=expected.len()).map(|cut| (cut, false)).chain((0..=old.len()).map(|cut| (cut, true)));
-        for (cut, is_old) in cuts {
-            let folder = root.path().join(format!("cut{cut}{is_old}"));
+        let (closed, lines) = whole(&root.path().join("whole"));
+        assert!(lines.starts_with(b"{\"digest\":"), "a reader of JSON lines finds rows alone");
+        let open = root.path().join("open");
+        Records::open(&open, header()).expect("begun");
+        let begun = file(&open, "records.json");
+        for cut in 0..=lines.len() {
+            let folder = root.path().join(format!("cut{cut}"));
             std::fs::create_dir(&folder).expect("made");
-            std::fs::write(folder.join("records.jsonl"), if is_old { &old[..cut] } else { &expected[..cut] })
-                .expect("written");
-            if !is_old {
-                std::fs::write(folder.join("records.json"), &head).expect("written");
-            }
-            let mut records = Records::open(&folder, header.clone()).expect("opened");
+            std::fs::write(folder.join("records.jsonl"), &lines[..cut]).expect("written");
+            std::fs::write(folder.join("records.json"), &begun).expect("written");
+            let mut records = Records::open(&folder, header()).expect("opened");
             let done = records.rows().len();
-            records.add(rows[done..].to_vec(), &Row::new()).expect("written");
-            assert_eq!(std::fs::read(folder.join("records.jsonl")).expect("read"), expected, "cut at {cut}");
-            assert_eq!(std::fs::read(folder.join("records.json")).expect("read"), head, "cut at {cut}");
-            assert_eq!(read(&folder), Ok((header.clone(), rows.clone())));
+            records.add(rows()[done..].to_vec(), &Row::new()).and_then(|()| records.close()).expect("written");
+            assert_eq!(file(&folder, "records.jsonl"), lines, "cut at {cut}");
+            assert_eq!(file(&folder, "records.json"), closed, "cut at {cut}");
+            let found = read(&folder).expect("read");
+            assert_eq!((found.rows, found.is_sealed), (rows(), true));
         }
-        std::fs::write(root.path().join("cut0true/records.jsonl"), &old).expect("written");
-        std::fs::remove_file(root.path().join("cut0true/records.json")).expect("removed");
-        assert_eq!(
-            read(&root.path().join("cut0true")),
-            Ok((header.clone(), rows.clone())),
-            "an old one is read as it is"
-        );
-        // Edited on Windows: with a mark, and other ends of lines.
-        let windows = format!("\u{feff}{}", String::from_utf8_lossy(&expected).replace('\n', "\r\n"));
-        std::fs::write(whole.join("records.jsonl"), &windows).expect("written");
-        assert_eq!(read(&whole).expect("read"), (header.clone(), rows.clone()));
-        let mut records = Records::open(&whole, header.clone()).expect("opened");
-        records.truncate(2).and_then(|()| records.add(rows[2..].to_vec(), &Row::new())).expect("written");
-        assert_eq!(read(&whole).expect("read"), (header.clone(), rows));
-        let other = Records::open(&whole, row(json!({ "eps": 0.6, "kind": "rigorous" }))).map(|_| ());
+        // Closed ones of which some are done again.
+        let again = root.path().join("whole");
+        let mut records = Records::open(&again, header()).expect("opened");
+        records.truncate(2).and_then(|()| records.add(rows()[2..4].to_vec(), &Row::new())).expect("written");
+        assert!(read(&again).is_ok_and(|found| found.closing.is_none() && found.rows == rows()[..4]));
+        let other = Records::open(&again, row(json!({ "eps": 0.6, "kind": "rigorous" }))).map(|_| ());
         assert!(other.is_err_and(|e| e.contains("its eps is 0.5, this one's is 0.6")));
-        std::fs::write(whole.join("records.jsonl"), b"hello\n").expect("written");
-        assert!(Records::open(&whole, header.clone()).is_err());
-        std::fs::remove_file(whole.join("records.json")).expect("removed");
-        assert!(Records::open(&whole, header.clone()).is_err());
-        std::fs::write(whole.join("records.jsonl"), b"hello").expect("written");
-        assert!(Records::open(&whole, header).is_err(), "what is no beginning of records is nobody's to write over");
+    }
+
+    #[test]
+    fn what_was_changed_is_found() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = root.path().join("it");
+        let (head, lines) = whole(&folder);
+        let text = String::from_utf8(lines.clone()).expect("text");
+        let list: Vec<&str> = text.lines().collect();
+        let without: String =
+            list.iter().filter(|line| !line.contains("\"index\":3,")).map(|l| format!("{l}\n")).collect();
+        let other = Records::open(&root.path().join("other"), row(json!({ "eps": 0.6, "kind": "rigorous" })));
+        other.and_then(|mut r| r.add(rows(), &Row::new())).expect("written");
+        let elsewhere = String::from_utf8(file(&root.path().join("other"), "records.jsonl")).expect("text");
+        let is_refused = |head: &[u8], lines: &str, why: &str| {
+            std::fs::write(folder.join("records.json"), head).expect("written");
+            std::fs::write(folder.join("records.jsonl"), lines).expect("written");
+            let found = [read(&folder).map(|_| ()), Records::open(&folder, header()).map(|_| ())];
+            assert!(found.iter().all(|found| found.as_ref().is_err_and(|e| e.contains(why))), "{why}: {found:?}");
+        };
+        is_refused(&head, &text.replace("0.2", "0.25"), "the row of image 2 is not as it was written");
+        is_refused(&head, &text.replace("\"index\":3", "\"index\":7"), "the row of image 7 is not as it was written");
+        is_refused(&head, &without, "the row of image 3 is missing");
+        is_refused(&head, &format!("{text}{}\n", list[1]), "the row of image 1 is there twice");
+        is_refused(&head, &elsewhere, "the row of image 0 is not as it was written");
+        is_refused(&head, &text.replacen("\"digest\"", "\"other\"", 1), "the row of image 0 has no digest");
+        let changed = String::from_utf8_lossy(&head).replace("0.5", "0.25");
+        is_refused(changed.as_bytes(), &text, "the row of image 0 is not as it was written");
+        is_refused(&head, "hello\n", "line 1 is damaged");
+        // Edited on Windows: with a mark, and other ends of lines.
+        std::fs::write(folder.join("records.json"), &head).expect("written");
+        std::fs::write(folder.join("records.jsonl"), format!("\u{feff}{}", text.replace('\n', "\r\n")))
+            .expect("written");
+        assert_eq!(read(&folder).expect("read").rows, rows());
+        let mut records = Records::open(&folder, header()).expect("opened");
+        records.truncate(2).and_then(|()| records.add(rows()[2..].to_vec(), &Row::new())).expect("written");
+        assert_eq!(read(&folder).expect("read").rows, rows());
+    }
+
+    #[test]
+    fn earlier_records_are_read_and_not_gone_on_with() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let plain: String = rows().iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect();
+        let first = format!("{}\n", json!({ "header": header() }));
+        // Of 0.1, with the header in the first line, and between 0.1 and 0.2, with a file for it.
+        for (name, head, lines) in
+            [("first", None, format!("{first}{plain}")), ("own", Some(json!(header()).to_string()), plain)]
+        {
+            let folder = root.path().join(name);
+            std::fs::create_dir(&folder).expect("made");
+            std::fs::write(folder.join("records.jsonl"), &lines).expect("written");
+            if let Some(head) = head {
+                std::fs::write(folder.join("records.json"), head).expect("written");
+            }
+            let found = read(&folder).expect("read");
+            assert_eq!((found.header, found.rows, found.is_sealed), (header(), rows(), false));
+            assert!(Records::open(&folder, header()).is_err_and(|e| e.contains("is of an earlier version")));
+            assert_eq!(file(&folder, "records.jsonl"), lines.as_bytes(), "nothing of it changes");
+        }
+        for text in ["hello\n", "hello"] {
+            let folder = root.path().join(format!("none{}", text.len()));
+            std::fs::create_dir(&folder).expect("made");
+            std::fs::write(folder.join("records.jsonl"), text).expect("written");
+            assert!(
+                Records::open(&folder, header()).is_err(),
+                "what is no beginning of records is nobody's to write over"
+            );
+        }
     }
 }

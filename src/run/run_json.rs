@@ -29,6 +29,8 @@ pub struct Record {
     /// More words of the command line: permissions, limits, where data is, how the run is written down.
     pub flags: Vec<String>,
     pub seed: u64,
+    /// Bits of the operating system that the run has drawn, in order, 64 hexadecimal digits each.
+    pub entropy: Vec<String>,
     pub device: String,
     /// What the script's numbers follow; runs of before 0.2 do not say.
     pub arithmetic: Arithmetic,

@@ -2,8 +2,19 @@
 
 use super::progress::Run;
 use super::run_json::{Data, Record, Setting};
+use crate::compute::error::message;
+use crate::compute::random::Key;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+
+/// When random bits were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawn {
+    /// By this run, from the operating system.
+    Now,
+    /// By the run that is repeated: whoever made the network may have known them.
+    Before,
+}
 
 impl Run {
     /// The settings in force are known.
@@ -17,6 +28,29 @@ impl Run {
     pub fn expect_data(&self, data: Vec<Data>, script: PathBuf) {
         let mut recorder = self.recorder.borrow_mut();
         (recorder.was_loaded, recorder.was_script) = (data.into(), Some(script));
+    }
+
+    /// The script will draw these random bits: it is a run again that was already.
+    pub fn expect_entropy(&self, drawn: Vec<String>) {
+        let mut recorder = self.recorder.borrow_mut();
+        (recorder.was_drawn, recorder.repeats) = (drawn.into(), true);
+    }
+
+    /// 256 random bits that nobody knew before, from the operating system; the same ones where the run goes on, and where it is
+    /// repeated.
+    pub fn entropy(&self) -> Result<(Key, Drawn), String> {
+        let before = self.recorder.borrow_mut().was_drawn.pop_front();
+        let (key, drawn) = match before {
+            Some(text) => {
+                let key = Key::parse(&text)
+                    .ok_or_else(|| format!("run.json: `{text}` is no entropy: 64 hexadecimal digits"))?;
+                (key, if self.recorder.borrow().repeats { Drawn::Before } else { Drawn::Now })
+            }
+            None => (Key::drawn().map_err(|e| message(&e))?, Drawn::Now),
+        };
+        self.recorder.borrow_mut().record.entropy.push(key.to_string());
+        self.write_record()?;
+        Ok((key, drawn))
     }
 
     /// The script is that of a run which had these data sets.

@@ -57,6 +57,7 @@ impl Recording {
         host.run.record(record, self.options.clone(), Box::new(move || sources.closure()));
         if source.repeats {
             host.run.expect_data(source.data.clone(), source.was.clone());
+            host.run.expect_entropy(source.entropy.clone());
         } else {
             host.run.know_data(source.data.clone(), source.was.clone());
         }

@@ -41,6 +41,8 @@ pub struct Source {
     /// What the data sets were, in order, when the run loaded them that the script is of; and the path of its script then.
     pub data: Vec<Data>,
     pub was: PathBuf,
+    /// The random bits that the run drew from the operating system.
+    pub entropy: Vec<String>,
     /// Is that run repeated, so that the data have to be the same?
     pub repeats: bool,
     /// Which arithmetic the script is written for.

@@ -17,6 +17,7 @@ const SCRIPTS: Modules = &[
     ("mnist_4c3f", include_str!("../../scripts/mnist_4c3f.rhai")),
     ("probe_bounds", include_str!("../../scripts/probe_bounds.rhai")),
     ("quickstart", include_str!("../../scripts/quickstart.rhai")),
+    ("recheck", include_str!("../../scripts/recheck.rhai")),
     ("table1_vectors", include_str!("../../scripts/table1_vectors.rhai")),
     ("tiny_imagenet_7c1f", include_str!("../../scripts/tiny_imagenet_7c1f.rhai")),
     ("tiny_imagenet_8c2f", include_str!("../../scripts/tiny_imagenet_8c2f.rhai")),

@@ -183,7 +183,7 @@ fn begin(x: &Tensor, epsilon: &[f64], sizes: &Sizes, options: &AttackOptions, ra
         Start::Streams(streams) if streams.len() == batch => {
             let (mut numbers, mut radii) = (Vec::with_capacity(batch * n), vec![]);
             for (b, stream) in streams.iter().enumerate() {
-                let own = Generator::stream(random.seed(), *stream).fork("pgd");
+                let own = random.other(*stream).fork("pgd");
                 numbers.extend((0..n).map(|_| own.gauss()));
                 radii.push(radius(&own, b));
             }

@@ -12,6 +12,8 @@ mod commands;
 mod language;
 mod names;
 mod record;
+mod records;
+mod soundness;
 mod strangers;
 
 use common::program::Folder;

@@ -97,6 +97,14 @@ def saved():
     torch.save(mixed, "mixed.pth")
     assert all((expected[kind] - expected["plain"]).abs().max() > 1e-5 for kind in ["strided", "mixed"])
 
+    # A view that PyTorch negates when it is read, and the same weights as they are.
+    whole = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 2)).state_dict()
+    negated = dict(whole)
+    negated["3.weight"] = torch.complex(torch.zeros(12, 12), -whole["3.weight"]).conj().imag
+    assert negated["3.weight"].is_neg() and torch.equal(negated["3.weight"], whole["3.weight"])
+    torch.save(whole, "negated_plain.pth")
+    torch.save(negated, "negated.pth")
+
     torch.save(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)).state_dict(), "batchnorm.pth")
     torch.save({"student": {"0.weight": torch.ones(2, 4)}, "teacher": {"0.weight": torch.ones(2, 4)}}, "two.pth")
     torch.save({"epoch": 3, "history": [0.5, 0.25]}, "none.pth")

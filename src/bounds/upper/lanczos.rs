@@ -9,14 +9,15 @@
 //! (`tridiagonal`). The runs start from independent random vectors, n the number of values that vary on the smaller side, so
 //! the largest mu is exceeded only if every start vector was unlucky. Several runs rather than one, because a d of some 1e-16
 //! would lie below the rounding in f64, and because short runs are cheaper. Vectors that were used before void the statement:
-//! a stream of random numbers is one use, named by seed, image, layer.
+//! a stream of random numbers is one use, named by key, image, layer. The
+//! statement is about a network that was made before the key was drawn, by somebody who did not know it.
 
 use super::factor::{Found, root};
 use super::masked::{Kind, Map, Masks, kept};
 use super::rounding::UNIT;
 use super::tridiagonal::Lanczos;
 use crate::compute::interrupt;
-use crate::compute::random::Generator;
+use crate::compute::random::{Generator, Key, StreamName};
 use candle_core::{Result, bail};
 
 /// Independent start vectors of a probabilistic bound.
@@ -30,7 +31,7 @@ const CASUAL: f64 = 1e-3;
 /// Whose random numbers these are.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
-    pub seed: u64,
+    pub key: Key,
     /// The image, by its place in the data.
     pub sample: u64,
     /// The layer, by its place in the network.
@@ -43,7 +44,7 @@ impl Stream {
     fn generator(self, run: usize) -> Generator {
         // Disjoint bits, so no two share a stream.
         let name = self.sample.wrapping_mul(1 << 24) ^ (self.layer << 8) ^ run as u64;
-        Generator::stream(self.seed, name).fork(&format!("lanczos {}", self.turn))
+        StreamName { key: self.key, stream: name }.fork(&format!("lanczos {}", self.turn)).generator()
     }
 }
 

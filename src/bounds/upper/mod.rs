@@ -22,6 +22,7 @@ mod squaring;
 mod tridiagonal;
 
 use crate::compute::element::Host;
+use crate::compute::random::Key;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use factor::Found;
@@ -59,7 +60,8 @@ pub struct UpperOptions {
     pub failure: f64,
     /// "lanczos": the most steps of a run. "squaring": the squarings.
     pub steps: usize,
-    pub seed: u64,
+    /// What random numbers are made of; "lanczos": drawn after the layer was made.
+    pub key: Key,
     /// The samples' places in the data, which name their random numbers; as many as samples.
     pub index: Vec<u64>,
     /// See [`Stream::turn`].
@@ -144,7 +146,7 @@ fn one(
     b: usize,
     threads: Parallelism,
 ) -> Result<Found> {
-    let stream = Stream { seed: options.seed, sample: options.index[b], layer: layer.index as u64, turn: options.turn };
+    let stream = Stream { key: options.key, sample: options.index[b], layer: layer.index as u64, turn: options.turn };
     match (&map.kind, options.method) {
         (Kind::Diagonal(largest), _) => Ok(Found { upper: *largest, lower: *largest, steps: 0 }),
         _ if map.holder == 0.0 => Ok(Found { upper: 0.0, lower: 0.0, steps: 0 }),

@@ -28,7 +28,7 @@ pub struct Pickled {
 /// Run the program in `bytes`.
 pub fn unpickle(bytes: &[u8]) -> Outcome<Pickled> {
     let mut machine =
-        Machine { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), empty: None };
+        Machine { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), plain: [None; 3] };
     loop {
         let at = machine.at;
         match machine.step() {
@@ -47,8 +47,8 @@ struct Machine<'a> {
     /// Heights of the stack at which marks lie; nothing below the last one can be taken.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// None, True, False and floats are all the same value.
-    empty: Option<Id>,
+    /// None and floats, False, True: each is one value, however often a program asks for it.
+    plain: [Option<Id>; 3],
 }
 
 impl<'a> Machine<'a> {
@@ -60,10 +60,12 @@ impl<'a> Machine<'a> {
                 other => return Err(format!("it is written in protocol {other}, PyTorch's own is 2")),
             },
             b'.' => return self.pop().map(Some),
-            b'N' | 0x88 | 0x89 => self.plain(),
+            b'N' => self.plain(0, Value::Plain),
+            0x88 => self.plain(2, Value::Truth(true)),
+            0x89 => self.plain(1, Value::Truth(false)),
             b'G' => {
                 self.take(8)?;
-                self.plain();
+                self.plain(0, Value::Plain);
             }
             b'K' => {
                 let n = self.byte()?;
@@ -174,8 +176,12 @@ impl<'a> Machine<'a> {
             (Known::RebuildParameter, [tensor, ..]) if matches!(self.values[*tensor], Value::Tensor(_)) => {
                 self.stack.push(*tensor);
             }
-            (Known::RebuildTensor, [storage, offset, dims, strides, ..]) => {
-                let tensor = Stored::new(&self.values, *storage, *offset, *dims, *strides)?;
+            // Behind the strides: does it take a gradient, hooks, and since PyTorch 2.1 what a view does to its numbers.
+            (Known::RebuildTensor, [storage, offset, dims, strides, _, _, view @ ..]) if view.len() <= 1 => {
+                let mut tensor = Stored::new(&self.values, *storage, *offset, *dims, *strides)?;
+                if let Some(view) = view.first() {
+                    tensor.viewed(&self.values, *view)?;
+                }
                 self.push(Value::Tensor(Box::new(tensor)));
             }
             _ => return Err("it calls a function with arguments that do not fit".into()),
@@ -188,7 +194,7 @@ impl<'a> Machine<'a> {
         let length = self.byte()?.into();
         let bytes = self.take(length)?;
         if bytes.len() > 8 {
-            self.plain();
+            self.plain(0, Value::Plain);
         } else {
             let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
             let mut wide = [fill; 8];
@@ -230,12 +236,12 @@ impl<'a> Machine<'a> {
         self.values.push(value);
     }
 
-    fn plain(&mut self) {
-        match self.empty {
+    fn plain(&mut self, place: usize, value: Value) {
+        match self.plain[place] {
             Some(id) => self.stack.push(id),
             None => {
-                self.empty = Some(self.values.len());
-                self.push(Value::Plain);
+                self.plain[place] = Some(self.values.len());
+                self.push(value);
             }
         }
     }
@@ -302,6 +308,29 @@ mod tests {
         assert!(run(&[b"]q\x00h\x00a."]).is_ok());
     }
 
+    /// The program of a tensor of one number whose view is described by `view`.
+    fn viewed(view: &[u8]) -> Vec<u8> {
+        let storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x01tQ";
+        let parts = [b"ctorch._utils\n_rebuild_tensor_v2\n(", storage.as_slice(), b"K\x00))\x89N", view, b"tR."];
+        parts.concat()
+    }
+
+    #[test]
+    fn a_negated_view_is_read_with_the_other_sign() {
+        for (view, expected) in [
+            (b"".as_slice(), 1.5f32),
+            (b"N", 1.5),
+            (b"}", 1.5),
+            (b"}X\x03\x00\x00\x00neg\x88s", -1.5),
+            (b"}X\x03\x00\x00\x00neg\x89s", 1.5),
+            (b"}X\x04\x00\x00\x00conj\x89s", 1.5),
+        ] {
+            let Pickled { values, root } = run(&[&viewed(view)]).expect("a tensor");
+            let Value::Tensor(tensor) = &values[root] else { panic!("{}", values[root].kind()) };
+            assert_eq!(tensor.gather(&1.5f32.to_le_bytes()), Ok(expected.to_le_bytes().to_vec()));
+        }
+    }
+
     #[test]
     fn programs_that_are_none_end_in_an_error() {
         for (program, reason) in [
@@ -323,6 +352,11 @@ mod tests {
             (b"cbuiltins\nev", "a name in it does not end"),
             (b"NQ.", "names a storage by a plain value"),
             (b"\x80\x04.", "protocol 4"),
+            (&viewed(b"}X\x04\x00\x00\x00conj\x88s"), "a view with the property `conj`"),
+            (&viewed(b"}X\x06\x00\x00\x00scaledK\x02s"), "a view with the property `scaled`"),
+            (&viewed(b"}K\x02\x88s"), "a property of a tensor by an integer"),
+            (&viewed(b")"), "describes a view of a tensor by a tuple"),
+            (&viewed(b"NN"), "arguments that do not fit"),
         ] {
             let why = run(&[program]).expect_err(reason);
             assert!(why.contains(reason), "{why}, not {reason}");

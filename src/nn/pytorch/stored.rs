@@ -75,6 +75,8 @@ pub struct Stored {
     pub dims: Vec<usize>,
     strides: Vec<usize>,
     offset: usize,
+    /// Are the numbers those of the storage with the other sign? PyTorch negates a view when it is read.
+    negated: bool,
 }
 
 impl Stored {
@@ -88,6 +90,7 @@ impl Stored {
             dims: sizes(values, "the shape of a tensor", dims)?,
             strides: sizes(values, "the strides of a tensor", strides)?,
             offset: size("the offset of a tensor", &values[offset])?,
+            negated: false,
         };
         let Self { dims, strides, offset, .. } = &tensor;
         if dims.len() != strides.len() {
@@ -105,6 +108,31 @@ impl Stored {
             ));
         }
         Ok(tensor)
+    }
+
+    /// What the value at `view` says of the numbers as they are stored: None, or a dictionary of truth values, of which PyTorch
+    /// has `neg`, and `conj` for complex numbers. What is not known is refused, for the numbers may be others.
+    pub fn viewed(&mut self, values: &[Value], view: Id) -> Outcome<()> {
+        let entries = match &values[view] {
+            Value::Plain => return Ok(()),
+            Value::Dict(entries) => entries,
+            other => return Err(format!("it describes a view of a tensor by {}", other.kind())),
+        };
+        for (key, value) in entries {
+            match (&values[*key], &values[*value]) {
+                (Value::Text(key), Value::Truth(on)) if key == "neg" => self.negated = *on,
+                (_, Value::Truth(false)) => {}
+                (Value::Text(key), _) => {
+                    let key: String = key.chars().take(60).flat_map(char::escape_default).collect();
+                    return Err(format!(
+                        "a tensor in it is a view with the property `{key}`, which is not known; save a copy of it: \
+                         tensor.resolve_conj().resolve_neg().clone()"
+                    ));
+                }
+                (key, _) => return Err(format!("it names a property of a tensor by {}", key.kind())),
+            }
+        }
+        Ok(())
     }
 
     /// The tensor's numbers in the order of its shape, out of the bytes of its storage.
@@ -128,6 +156,10 @@ impl Stored {
                 at -= (self.dims[axis] - 1) * self.strides[axis];
                 index[axis] = 0;
             }
+        }
+        if self.negated && self.storage.element.float.is_some() {
+            // The sign is the highest bit of the last byte, in every type of floats.
+            gathered.iter_mut().skip(size - 1).step_by(size).for_each(|byte| *byte ^= 0x80);
         }
         Ok(gathered)
     }

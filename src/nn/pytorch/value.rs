@@ -11,8 +11,9 @@ pub type Id = usize;
 /// What a program makes.
 #[derive(Debug)]
 pub enum Value {
-    /// None, a truth value, a float, an integer beyond 64 bits: nothing that describes a tensor.
+    /// None, a float, an integer beyond 64 bits: nothing that describes a tensor.
     Plain,
+    Truth(bool),
     Integer(i64),
     Text(String),
     Tuple(Vec<Id>),
@@ -29,6 +30,7 @@ impl Value {
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Plain => "a plain value",
+            Value::Truth(_) => "a truth value",
             Value::Integer(_) => "an integer",
             Value::Text(_) => "a text",
             Value::Tuple(_) => "a tuple",

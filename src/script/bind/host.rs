@@ -3,7 +3,7 @@
 use super::objects::Objects;
 use crate::compute::device;
 use crate::compute::precision::Chosen;
-use crate::compute::random::Generator;
+use crate::compute::random::{Generator, Key};
 use crate::run::{Run, RunFolder};
 use crate::script::access::{Access, Allowed};
 use crate::script::loader::Loader;
@@ -11,7 +11,7 @@ use crate::script::settings::Overrides;
 use crate::show::Screen;
 use candle_core::{DType, Device};
 use rhai::{Dynamic, NativeCallContext, Scope};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
@@ -51,6 +51,8 @@ pub struct Host {
     pub stores: Cell<u64>,
     /// Networks, optimisers and stores of vectors that were made so far.
     pub objects: RefCell<Objects>,
+    /// Random bits of the operating system, for probabilistic bounds that a script asks for without any of its own.
+    bits: OnceCell<Key>,
     pub run: Rc<Run>,
     /// The sources of the scripts, for what is said about them.
     pub loader: Rc<Loader>,
@@ -84,6 +86,7 @@ impl Host {
             passes: Cell::new(0),
             stores: Cell::new(1),
             objects: RefCell::default(),
+            bits: OnceCell::new(),
             run,
             screen: Cell::new(Screen::PLAIN),
             noted: RefCell::default(),
@@ -118,6 +121,15 @@ impl Host {
         if self.noted.borrow_mut().insert(text) {
             self.run.note(text);
         }
+    }
+
+    /// Random bits of the operating system, drawn when they are first asked for.
+    pub fn bits(&self) -> Result<Key, String> {
+        if let Some(key) = self.bits.get() {
+            return Ok(*key);
+        }
+        let (key, _) = self.run.entropy()?;
+        Ok(*self.bits.get_or_init(|| key))
     }
 
     /// Where an interrupted run stood.

@@ -63,6 +63,26 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
     Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
 }
 
+/// The network of a file, in the file's number type or in that of the option `dtype`.
+fn loaded(context: &NativeCallContext, path: &str, options: Map) -> Res<Model> {
+    let host = host(context);
+    let mut options = Options::new("load_model", options);
+    let dtype = options.string("dtype")?.map(|name| args::dtype("load_model", &name)).transpose()?;
+    options.finish()?;
+    dtype.map_or(Ok(()), |dtype| trainable("load_model", dtype))?;
+    let file = weights_file(context, "load_model", path)?;
+    let (model, rounded) = nn::load_model(&file, dtype, &host.device).map_err(candle)?;
+    say_rounded(context, rounded);
+    Ok(made(&host, model))
+}
+
+/// That the network is another one than the file's is not left unsaid.
+fn say_rounded(context: &NativeCallContext, rounded: Option<nn::Rounded>) {
+    if let Some(rounded) = rounded {
+        host(context).run.note(&format!("note: load: {rounded}"));
+    }
+}
+
 /// A network that checkpoints hold from now on.
 fn made(host: &Host, model: Sequential) -> Model {
     let model = Rc::new(model.computed_in(&host.precision));
@@ -97,10 +117,11 @@ mod model {
     }
     #[rhai_fn(return_raw)]
     pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
-        let host = host(&context);
-        nn::load_model(&weights_file(&context, "load_model", path)?, host.dtype, &host.device)
-            .map(|m| made(&host, m))
-            .map_err(candle)
+        loaded(&context, path, Map::new())
+    }
+    #[rhai_fn(name = "load_model", return_raw)]
+    pub fn load_model_options(context: NativeCallContext, path: &str, options: Map) -> Res<Model> {
+        loaded(&context, path, options)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn forward(model: &mut Model, x: Tensor) -> Res<Tensor> {
@@ -201,6 +222,8 @@ mod model {
     }
     #[rhai_fn(return_raw)]
     pub fn load(context: NativeCallContext, model: Model, path: &str) -> Res<()> {
-        model.0.load(&weights_file(&context, "load", path)?).map_err(candle)
+        let rounded = model.0.load(&weights_file(&context, "load", path)?).map_err(candle)?;
+        say_rounded(&context, rounded);
+        Ok(())
     }
 }

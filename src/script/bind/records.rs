@@ -59,9 +59,15 @@ mod records_api {
     #[rhai_fn(return_raw)]
     pub fn read_records(context: NativeCallContext, folder: &str) -> Res<Map> {
         let folder = host(&context).access.read("read_records", folder).map_err(fail)?;
-        let (header, rows) = records::read(&folder).map_err(fail)?;
-        let rows = rows.iter().map(|row| map(row).map(Dynamic::from)).collect::<Res<Array>>()?;
-        Ok([("header".into(), Dynamic::from(map(&header)?)), ("rows".into(), Dynamic::from(rows))].into())
+        let found = records::read(&folder).map_err(fail)?;
+        let rows = found.rows.iter().map(|row| map(row).map(Dynamic::from)).collect::<Res<Array>>()?;
+        Ok([
+            ("header".into(), Dynamic::from(map(&found.header)?)),
+            ("rows".into(), Dynamic::from(rows)),
+            ("sealed".into(), found.is_sealed.into()),
+            ("closed".into(), found.closing.is_some().into()),
+        ]
+        .into())
     }
     #[rhai_fn(name = "len", pure)]
     pub fn count(records: &mut Records) -> INT {
@@ -84,6 +90,14 @@ mod records_api {
         };
         let rows = rows.iter().map(list).collect::<Res<Vec<_>>>()?;
         records.0.borrow_mut().add(rows, &row("add", &timing)?).map_err(fail)
+    }
+    #[rhai_fn(get = "closed", pure)]
+    pub fn closed(records: &mut Records) -> bool {
+        records.0.borrow().is_closed()
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn close(records: &mut Records) -> Res<()> {
+        records.0.borrow_mut().close().map_err(fail)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn parquet(records: &mut Records) -> Res<String> {

@@ -4,6 +4,8 @@ use super::args;
 use super::host::host;
 use super::types::{Layer, Model, NormBound, Region, Tensor};
 use crate::bounds::{self, UpperMethod, UpperOptions};
+use crate::compute::random::Key;
+use crate::run::Drawn;
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use rhai::plugin::*;
@@ -35,6 +37,13 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
     let tolerance =
         if method == UpperMethod::Squaring { 1.0 } else { options.float_in("tolerance", 1e-3, 0.0..=1.0)? };
     let index = options.optional::<Array>("index", "an array of ints")?;
+    let key = match (options.string("entropy")?, method) {
+        (Some(text), _) => read_key(op, &text)?,
+        // Random numbers that a network could be made for are none.
+        (None, UpperMethod::Lanczos) => host.bits().map_err(fail)?,
+        // Elsewhere they choose what is tried first, and no more.
+        (None, UpperMethod::Factor | UpperMethod::Squaring | UpperMethod::Fourier) => Key::of_seed(host.seed),
+    };
     let turn = match options.optional::<INT>("turn", "an int")? {
         Some(turn) => {
             u64::try_from(turn).map_err(|_| fail(format!("{op}: `turn` is {turn}, it must be at least 0")))?
@@ -53,7 +62,13 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
             index
         }
     };
-    Ok(UpperOptions { method, tolerance, failure, steps, seed: host.seed, index, turn })
+    Ok(UpperOptions { method, tolerance, failure, steps, key, index, turn })
+}
+
+fn read_key(op: &str, text: &str) -> Res<Key> {
+    let wrong =
+        || fail(format!("{op}: \"{text}\" is no entropy; give 64 hexadecimal digits, as entropy().key has them"));
+    Key::parse(text).ok_or_else(wrong)
 }
 
 fn bound(context: &NativeCallContext, layer: &Layer, columns: Dynamic, rows: Dynamic, options: Map) -> Res<NormBound> {
@@ -67,6 +82,20 @@ fn bound(context: &NativeCallContext, layer: &Layer, columns: Dynamic, rows: Dyn
 
 #[export_module]
 mod upper {
+    #[rhai_fn(return_raw)]
+    pub fn entropy(context: NativeCallContext) -> Res<Map> {
+        let (key, drawn) = host(&context).run.entropy().map_err(fail)?;
+        let drawn = match drawn {
+            Drawn::Now => "now",
+            Drawn::Before => "before",
+        };
+        Ok([("key".into(), key.to_string().into()), ("drawn".into(), drawn.into())].into())
+    }
+    #[rhai_fn(name = "entropy", return_raw)]
+    pub fn given_entropy(key: &str) -> Res<Map> {
+        let own = read_key("entropy", key)?;
+        Ok([("key".into(), own.to_string().into()), ("drawn".into(), "given".into())].into())
+    }
     #[rhai_fn(return_raw)]
     pub fn norm_bound(context: NativeCallContext, layer: Layer, columns: Dynamic, rows: Dynamic) -> Res<NormBound> {
         bound(&context, &layer, columns, rows, Map::new())
