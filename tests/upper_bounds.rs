@@ -193,16 +193,18 @@ fn a_matrix_can_be_made_for_random_numbers_that_are_known() {
         DMatrix::from_fn(n, 1, |_, _| own.gauss())
     });
     let starts: Vec<_> = starts.collect();
-    // An orthonormal basis that begins with the start vectors; the last vector is none of theirs.
+    // A unit vector that is orthogonal to all of them, and an orthonormal basis that begins with it.
     let random = Generator::new(9);
     let mut basis = DMatrix::from_fn(n, n, |_, _| random.gauss());
     starts.iter().enumerate().for_each(|(i, v)| basis.set_column(i, &v.column(0)));
+    let hidden = basis.qr().q().column(n - 1).into_owned();
+    let mut basis = DMatrix::from_fn(n, n, |_, _| random.gauss());
+    basis.set_column(0, &hidden);
     let basis = basis.qr().q();
     let sizes = DMatrix::from_diagonal(&nalgebra::DVector::from_fn(n, |i, _| match i {
-        i if i + 1 == n => 1.08,
-        // Three start vectors lie among the first three: each run comes to its end before roundings have grown.
-        i if i < 3 => 1.0 - 0.1 * i as f64,
-        _ => 0.5,
+        0 => 1.08,
+        1 => 1.0,
+        i => 0.1 + 0.4 * i as f64 / n as f64,
     }));
     let matrix = &basis * sizes * basis.transpose();
     let specs = [LayerSpec::Linear { features: n, bias: false }];

@@ -98,7 +98,8 @@ def saved():
     assert all((expected[kind] - expected["plain"]).abs().max() > 1e-5 for kind in ["strided", "mixed"])
 
     # A view that PyTorch negates when it is read, and the same weights as they are.
-    whole = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 2)).state_dict()
+    layers = [nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 2)]
+    whole = nn.Sequential(*layers).state_dict()
     negated = dict(whole)
     negated["3.weight"] = torch.complex(torch.zeros(12, 12), -whole["3.weight"]).conj().imag
     assert negated["3.weight"].is_neg() and torch.equal(negated["3.weight"], whole["3.weight"])
