@@ -165,6 +165,8 @@ def main():
     if failed > expected + 6 * np.sqrt(expected) + 3:
         print(f"VIOLATION: {failed} probabilistic norms failed where {expected:.1f} were to be expected at most")
         sys.exit(1)
+    if not (total.counts.get("norms") and total.counts.get("boxes") and total.counts.get("radii")):
+        sys.exit("nothing was audited: the program refused what it was asked")
 
 
 def keep(args, number, folder, into):
