@@ -179,10 +179,20 @@ impl Sequential {
     /// A copy with parameters of its own, in another number type, rounded where that is narrower. A number that would become
     /// infinite is an error.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        let copy = Self::new(self.input(), &self.specs(), dtype, self.device(), &Generator::new(0))?;
+        self.copied(dtype, self.device())
+    }
+
+    /// A copy with parameters of its own, on the host.
+    pub fn on_host(&self) -> Result<Self> {
+        self.copied(self.dtype(), &Device::Cpu)
+    }
+
+    fn copied(&self, dtype: DType, device: &Device) -> Result<Self> {
+        let copy = Self::new(self.input(), &self.specs(), dtype, device, &Generator::new(0))?;
         for (name, var) in self.parameters() {
             if let Some(own) = copy.parameter(name) {
-                own.set(&narrowed("to_dtype", name, &var.as_tensor().detach(), dtype)?.0)?;
+                let value = narrowed("to_dtype", name, &var.as_tensor().detach(), dtype)?.0;
+                own.set(&value.to_device(device)?)?;
             }
         }
         Ok(copy.computed_in(self.precision()))

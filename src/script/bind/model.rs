@@ -207,6 +207,10 @@ mod model {
         trainable("to_dtype", dtype)?;
         model.0.to_dtype(dtype).map(|m| made(&host(&context), m)).map_err(candle)
     }
+    #[rhai_fn(name = "cpu", pure, return_raw)]
+    pub fn model_on_host(context: NativeCallContext, model: &mut Model) -> Res<Model> {
+        model.0.on_host().map(|m| made(&host(&context), m)).map_err(candle)
+    }
     #[rhai_fn(name = "copy", pure, return_raw)]
     pub fn model_copy(context: NativeCallContext, model: &mut Model) -> Res<Model> {
         model.0.to_dtype(model.0.dtype()).map(|m| made(&host(&context), m)).map_err(candle)

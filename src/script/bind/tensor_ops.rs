@@ -220,6 +220,10 @@ mod ops {
         t.0.broadcast_as(args::new_shape("broadcast_to", &shape)?).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
+    pub fn cpu(t: &mut Tensor) -> Res<Tensor> {
+        t.0.to_device(&candle_core::Device::Cpu).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
     pub fn to_dtype(t: &mut Tensor, dtype: &str) -> Res<Tensor> {
         t.0.to_dtype(args::dtype("to_dtype", dtype)?).map(Tensor).map_err(candle)
     }
