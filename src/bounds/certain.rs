@@ -10,19 +10,27 @@
 //! Any lambda >= 0 gives a true upper bound of the rise over ball and box (weak duality), so nothing rests on how well the
 //! maximum was found. slack_j bounds the rounding of the sums, gamma(n + 24) times the sum of their terms' sizes, and what underflows:
 //! a product of numbers next to nothing is off by up to half the least number (2^-1074), whatever its size. Above 0, no
-//! point of the ball gets another label; NaN and infinities stay what they are and certify nothing.
+//! point of the ball gets another label; NaN and infinities stay what they are and certify nothing. For a network that
+//! runs in f32 what its execution can lose against each class ([`super::execution`]) is subtracted too.
 
-use super::Region;
 use super::upper::rounding::{UNIT, gamma, scale};
 use super::worst_solve::{Rule, maximize};
+use super::{Execution, Region};
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// Certified margins `[B]` for labels `y`: `last` is the network's last layer, linear; `region` an outward region before it;
-/// `radius` `[B]` bounds how far the features can lie from its center.
-pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
+/// `radius` `[B]` bounds how far the features can lie from its center; `execution`, if the network runs in f32, how far those it
+/// computes lie from exact ones.
+pub fn certified_margins(
+    last: &Layer,
+    region: &Region,
+    radius: &Tensor,
+    y: &Tensor,
+    execution: Option<&Execution>,
+) -> Result<Tensor> {
     let Operation::Linear { weight, bias } = &last.operation else {
         bail!(
             "certified_margins: the last layer must be linear, layer {} is {}; end the network with linear(classes)",
@@ -47,6 +55,7 @@ pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Ten
         );
     }
     let labels = class_labels("certified_margins", y, batch, "the last layer has", classes)?.to_vec1::<u32>()?;
+    let losses = execution.map(|e| e.margin_losses(last, region, &labels)).transpose()?;
     let read = |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
     let weight = read(weight)?;
     let bias = bias.as_ref().map_or(Ok(vec![0.0; classes]), read)?;
@@ -61,7 +70,8 @@ pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Ten
             let others = (0..classes).filter(|j| *j != label).map(|j| {
                 let direction: Vec<f64> =
                     weight[j * features..][..features].iter().zip(own).map(|(j, y)| j - y).collect();
-                sample.margin(&direction, bias[label], bias[j])
+                let margin = sample.margin(&direction, bias[label], bias[j]);
+                losses.as_ref().map_or(margin, |losses| less(margin, losses[b * classes + j]))
             });
             // A minimum that keeps a NaN.
             others.fold(f64::INFINITY, |least, m| if m < least || m.is_nan() { m } else { least })
@@ -72,6 +82,11 @@ pub fn certified_margins(last: &Layer, region: &Region, radius: &Tensor, y: &Ten
 
 /// The least number above 0, 2^-1074.
 const LEAST: f64 = f64::from_bits(1);
+
+/// `margin - loss`, rounded down.
+fn less(margin: f64, loss: f64) -> f64 {
+    (margin - loss) - 2.0 * UNIT * (margin.abs() + loss)
+}
 
 struct Sample {
     center: Vec<f64>,

@@ -5,6 +5,7 @@
 //! `stdlib/local_lip.rhai`.
 
 pub mod certain;
+pub mod execution;
 pub mod norm;
 pub mod outward;
 mod power_cpu;
@@ -28,6 +29,7 @@ mod worst_rise;
 mod worst_solve;
 
 pub use certain::certified_margins;
+pub use execution::Execution;
 pub use norm::{
     Arithmetic, PowerOptions, SingularPair, SingularVectors, bf16_iterations, spectral_norm, spectral_norm_from,
 };

@@ -91,7 +91,7 @@ fn slack(layer: &Layer, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
 }
 
 /// The norms of the rows, shaped to be broadcast over a batch.
-fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
+pub(super) fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
     // Squares of entries below 1e-154 underflow: what they can lack in a norm is less than this.
     let norms = (layer.row_norms()? + 1e-155)?;
     let mut shape = vec![1; like.rank()];
@@ -100,7 +100,7 @@ fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
 }
 
 /// How many products are added up for one output.
-fn terms(layer: &Layer) -> usize {
+pub(super) fn terms(layer: &Layer) -> usize {
     match &layer.operation {
         Operation::Normalize { .. } => 1,
         Operation::Linear { weight, .. } => weight.dims()[1],

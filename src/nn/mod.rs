@@ -11,6 +11,7 @@ mod sequential;
 mod spec;
 mod weights;
 
+pub(crate) use layer::halves;
 pub use layer::{Layer, Operation};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;

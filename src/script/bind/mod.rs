@@ -6,6 +6,7 @@
 mod args;
 mod bounds;
 mod data;
+mod execution;
 mod host;
 mod json;
 mod layers;
@@ -32,7 +33,7 @@ mod vectors;
 pub use host::{Host, HostConfig};
 pub use objects::watch;
 pub use show::{images, values};
-pub use types::{Dataset, Layer, Model, Region, SpectralNorm, Split, Tensor};
+pub use types::{Dataset, Execution, Layer, Model, Region, SpectralNorm, Split, Tensor};
 
 use super::signatures::natives;
 use rhai::Engine;
@@ -62,6 +63,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     model::register(engine);
     bounds::register(engine);
     upper::register(engine);
+    execution::register(engine);
     vectors::register(engine);
     losses::register(engine);
     optimizers::register(engine);

@@ -37,6 +37,10 @@ pub struct SpectralNorm(pub Rc<bounds::SingularPair>);
 #[derive(Clone)]
 pub struct NormBound(pub Rc<bounds::NormBound>);
 
+/// How far a network that runs in f32 lies from exact arithmetic.
+#[derive(Clone)]
+pub struct Execution(pub bounds::Execution);
+
 /// The store of power-iteration vectors.
 #[derive(Clone)]
 pub struct Vectors(pub train::Vectors);
@@ -75,6 +79,7 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Region>("Region")
         .register_type_with_name::<SpectralNorm>("SpectralNorm")
         .register_type_with_name::<NormBound>("NormBound")
+        .register_type_with_name::<Execution>("Execution")
         .register_type_with_name::<Vectors>("Vectors")
         .register_type_with_name::<BatchVectors>("BatchVectors")
         .register_type_with_name::<Optimizer>("Optimizer")
@@ -92,6 +97,7 @@ pub fn register(engine: &mut Engine) {
         format!("SpectralNorm of {} samples: sigma, u, v, iterations, converged", n.0.iterations.len())
     });
     shown(engine, |n: &NormBound| format!("NormBound of {} samples: upper, lower, steps", n.0.steps.len()));
+    shown(engine, |e: &Execution| format!("Execution in f32 over {:?}: each, norm", e.0.each.dims()));
     shown(engine, |v: &Vectors| v.0.describe());
     shown(engine, |v: &BatchVectors| format!("singular vectors of {} images", v.0.len()));
     shown(engine, |o: &Optimizer| {

@@ -2,7 +2,7 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Layer, Model, NormBound, Region, Tensor};
+use super::types::{Execution, Layer, Model, NormBound, Region, Tensor};
 use crate::bounds::{self, UpperMethod, UpperOptions};
 use crate::compute::random::Key;
 use crate::run::Drawn;
@@ -144,6 +144,8 @@ mod upper {
             ));
         };
         let last = model.0.layers().last().ok_or_else(|| fail("certified_margins: the model has no layers"))?;
-        bounds::certified_margins(last, &region.0, &radius.0, &y.0).map(Tensor).map_err(candle)
+        let execution = part("execution").try_cast::<Execution>();
+        let execution = execution.as_ref().map(|e| &e.0);
+        bounds::certified_margins(last, &region.0, &radius.0, &y.0, execution).map(Tensor).map_err(candle)
     }
 }
