@@ -3,6 +3,8 @@
 
 mod adam;
 pub mod attack;
+mod attack_rows;
+mod attack_steps;
 pub mod device_rows;
 mod fresh;
 pub mod losses;
@@ -12,7 +14,7 @@ mod vector_buffer;
 pub mod vectors;
 mod vectors_saved;
 
-pub use attack::{AttackOptions, Objective, Size, Start, pgd};
+pub use attack::{AttackOptions, Objective, Schedule, Size, Start, pgd};
 pub use fresh::fresh_vectors;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Vectors, VectorsOptions};

@@ -5,7 +5,7 @@ use crate::common::rounding::Spread;
 use candle_core::{DType, Result, Tensor};
 use workbench::compute::random::Generator;
 use workbench::nn::Sequential;
-use workbench::train::{AttackOptions, Objective, Start, losses, pgd};
+use workbench::train::{AttackOptions, Start, losses, pgd};
 
 on_each_net!(the_published_attack);
 
@@ -22,13 +22,11 @@ pub fn attack(model: &Sequential, g: &Golden, step_size: f64) -> Result<Vec<Tens
     let mut points = vec![x.clone()];
     for _ in 0..STEPS {
         let options = AttackOptions {
-            epsilon: EPSILON.into(),
             steps: 1,
             step_size: step_size.into(),
             start: Start::Points(points[points.len() - 1].clone()),
-            objective: Objective::CrossEntropy,
-            clip: true,
             stop_early: false,
+            ..AttackOptions::published(EPSILON)
         };
         points.push(pgd(model, &x, &y, options, &Generator::new(0))?);
     }

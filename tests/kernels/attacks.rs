@@ -7,7 +7,7 @@ use super::{CPU, gap};
 use candle_core::{DType, Tensor};
 use workbench::compute::random::Generator;
 use workbench::nn::Sequential;
-use workbench::train::attack::{AttackOptions, Objective, Size, Start, pgd};
+use workbench::train::attack::{AttackOptions, Size, Start, pgd};
 
 #[test]
 fn attacks() {
@@ -18,16 +18,21 @@ fn attacks() {
         let model = random_net_on(&random, &CPU).to_dtype(DType::F32).unwrap().to_dtype(DType::F64).unwrap();
         let x = random.uniform(0.0, 1.0, [&[4], model.input()].concat(), DType::F32, &CPU).unwrap();
         let y = Tensor::new(&[0u32, 1, 0, 1], &CPU).unwrap();
-        for (epsilon, clip) in [(0.3, true), (2.0, false)] {
+        for (epsilon, clip, named) in [
+            (0.3, true, AttackOptions::published(0.3)),
+            (2.0, false, AttackOptions::published(2.0)),
+            (0.3, true, AttackOptions::strong(0.3)),
+            (2.0, false, AttackOptions::strong(2.0)),
+        ] {
             let options = || AttackOptions {
-                epsilon: Size::All(epsilon),
                 steps: 6,
                 // One for each is the same as one for all.
                 step_size: Size::Each(vec![epsilon / 3.0; 4]),
                 start: Start::Center,
-                objective: Objective::CrossEntropy,
+                restarts: 1,
                 clip,
                 stop_early: false,
+                ..named.clone()
             };
             let run = |model: &Sequential| pgd(model, &x.to_dtype(model.dtype())?, &y, options(), &Generator::new(1));
             // In f64 far below what any decision could tell; in f32 as near as kinks and short gradients let this net.
@@ -42,5 +47,5 @@ fn attacks() {
         }
     }
     // Some nets have no gradient where the image is.
-    assert!(moved >= 8, "only {moved} of 32 attacks went anywhere");
+    assert!(moved >= 16, "only {moved} of 64 attacks went anywhere");
 }

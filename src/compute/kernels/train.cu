@@ -40,15 +40,18 @@ KERNEL at_least_zero(const i64 *table, i64 count) {
 DEVICE T cut(T x, i64 images) { return !images ? x : x < 0 ? (T)0 : x > 1 ? (T)1 : x; }
 
 // next = the point moved along g by `step`, cut to images, projected on the ball around x, cut again; one block for each
-// sample. Below 1e-6 the step shrinks with the gradient.
+// sample. Below `least` the step shrinks with the gradient. Along a gradient that is NaN or infinite the point does not move.
 KERNEL attack_step(const T *x, const T *point, const T *g, T *next, const double *steps, const double *radii, i64 n,
-                   i64 images) {
+                   i64 images, double least) {
   i64 from = (i64)blockIdx.x * n;
   double step = steps[blockIdx.x], epsilon = radii[blockIdx.x];
   double slope = block_norm(g + from, 0, n), by = slope == 0 ? 1 : slope;
-  T length = (T)((slope < 1e-6 ? slope : 1e-6) * (step / 1e-6));
-  // A slope that is no number moves nothing towards a number.
-  if (slope != slope) length = (T)slope;
+  // Neither is below itself less itself: inf - inf and NaN are NaN.
+  if (slope - slope != 0) {
+    WITHIN(i, n) next[from + i] = point[from + i];
+    return;
+  }
+  T length = (T)(slope < least ? slope * (step / least) : step);
   WITHIN(i, n) {
     T unit = (T)((double)g[from + i] / by);
     next[from + i] = cut(point[from + i] + unit * length, images) - x[from + i];

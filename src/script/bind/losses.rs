@@ -23,21 +23,29 @@ fn attack(
 ) -> Res<Tensor> {
     let epsilon = size("pgd: epsilon", epsilon)?;
     let mut options = Options::new("pgd", options);
-    let wanted = train::AttackOptions {
-        steps: options.usize("steps", 100, ..)?,
-        step_size: match options.dynamic("step_size") {
-            Some(given) => size("pgd: option `step_size`", &given)?,
-            None => epsilon.times(0.25),
-        },
-        epsilon,
-        start: start(&mut options)?,
-        objective: match options.choice("loss", "cross_entropy", &["cross_entropy", "margin"])? {
+    let published = options.choice("attack", "strong", &["strong", "published"])? == "published";
+    let mut wanted = match published {
+        true => train::AttackOptions::published(epsilon),
+        false => train::AttackOptions::strong(epsilon),
+    };
+    wanted.steps = options.usize("steps", wanted.steps, ..)?;
+    wanted.restarts = options.usize("restarts", wanted.restarts, 1..)?;
+    if let Some(given) = options.dynamic("step_size") {
+        wanted.step_size = size("pgd: option `step_size`", &given)?;
+    }
+    wanted.schedule = match options.choice("schedule", name_of(wanted.schedule), &["falling", "constant"])? {
+        "falling" => train::Schedule::Falling,
+        _ => train::Schedule::Constant,
+    };
+    wanted.objective =
+        match options.choice("loss", climbed(wanted.objective), &["targets", "margin", "cross_entropy"])? {
+            "targets" => train::Objective::Targets,
             "margin" => train::Objective::Margin,
             _ => train::Objective::CrossEntropy,
-        },
-        clip: options.bool("clip", true)?,
-        stop_early: options.bool("stop_early", true)?,
-    };
+        };
+    (wanted.start, wanted.streams) = start(&mut options)?;
+    wanted.clip = options.bool("clip", wanted.clip)?;
+    wanted.stop_early = options.bool("stop_early", wanted.stop_early)?;
     options.finish()?;
     let model = super::model::two_classes("pgd", model)?;
     train::pgd(&model.0, &x.0, &y.0, wanted, &host(context).random).map(Tensor).map_err(candle)
@@ -59,20 +67,36 @@ fn size(what: &str, value: &Dynamic) -> Res<train::Size> {
     }
 }
 
-/// Where an attack begins: `start`, `streams`, or `random_start`.
-fn start(options: &mut Options) -> Res<train::Start> {
-    let random = options.bool("random_start", true)?;
-    let points = options.optional::<Tensor>("start", "a Tensor")?;
-    let streams = options.optional::<Array>("streams", "an array of ints")?;
-    if let Some(points) = points {
-        return Ok(train::Start::Points(points.0));
+fn name_of(schedule: train::Schedule) -> &'static str {
+    match schedule {
+        train::Schedule::Falling => "falling",
+        train::Schedule::Constant => "constant",
     }
-    let Some(streams) = streams else {
-        return Ok(if random { train::Start::Random } else { train::Start::Center });
+}
+
+fn climbed(objective: train::Objective) -> &'static str {
+    match objective {
+        train::Objective::Targets => "targets",
+        train::Objective::Margin => "margin",
+        train::Objective::CrossEntropy => "cross_entropy",
+    }
+}
+
+/// Where an attack begins, `start` or `random_start`, and the `streams` of its random starts.
+fn start(options: &mut Options) -> Res<(train::Start, Option<Vec<u64>>)> {
+    let random = options.bool("random_start", true)?;
+    let start = match options.optional::<Tensor>("start", "a Tensor")? {
+        Some(points) => train::Start::Points(points.0),
+        None if random => train::Start::Random,
+        None => train::Start::Center,
     };
+    let Some(streams) = options.optional::<Array>("streams", "an array of ints")? else { return Ok((start, None)) };
     let stream = |v: &Dynamic| v.as_int().ok().and_then(|i| u64::try_from(i).ok());
     let list: Option<Vec<u64>> = streams.iter().map(stream).collect();
-    list.map(train::Start::Streams).ok_or_else(|| fail("pgd: `streams` holds ints from 0, one for each image"))
+    match list {
+        Some(list) => Ok((start, Some(list))),
+        None => Err(fail("pgd: `streams` holds ints from 0, one for each image")),
+    }
 }
 
 #[export_module]
