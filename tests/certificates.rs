@@ -285,7 +285,7 @@ fn margins_next_to_nothing_are_rounded_outward() {
         let mut region = Region::new(&x, &x, &x, radius.clone()).unwrap();
         region.rounding = Some(radius.clone());
         let label = Tensor::new(&[0u32], &Device::Cpu).unwrap();
-        let margin = values(&certified_margins(&net.layers()[0], &region, &radius, &label).unwrap())[0];
+        let margin = values(&certified_margins(&net.layers()[0], &region, &radius, &label, None).unwrap())[0];
         // Four units are the least number.
         assert!(margin <= 0.0 || exact > 0, "{margin:e} where the exact margin is {exact} / 4 of the least number");
         assert!(margin / f64::from_bits(1) <= exact as f64 / 4.0 + 1.0, "{margin:e}, exact {exact}");

@@ -161,3 +161,45 @@ fn evaluations_compute_in_f32() {
         }
     }
 }
+
+/// A certified evaluation with `--device cuda`: attacks and the quick look are the GPU's, what certifies is the CPU's, to the digit.
+#[test]
+fn certificates_are_the_same_beside_a_gpu() {
+    if !there() {
+        return;
+    }
+    let script = r#"
+        import "std/certify" as certify;
+        import "std/cascade" as cascade;
+        let data = dataset("digits", #{ train_limit: 10, test_limit: 24 });
+        let cfg  = settings(#{ model: "" });
+        if cfg.model == "" {
+            let net = sequential(data.shape, [conv2d(4, 3, #{ padding: 1 }), relu_theta(1.0), flatten(), linear(12), relu(), linear(10)]);
+            let all = dataset("digits", #{ train_limit: 600 });
+            let opt = adam(net, #{ lr: 1e-2 });
+            for e in 0..3 { for b in all.train.batches(50) { opt.step(cross_entropy(net.forward(b.x), b.y)); } }
+            net.save("net.safetensors");
+            exit(0);
+        }
+        for kind in ["rigorous", "estimate"] {
+            let report = cascade::certified_report(certify::prepare(load_model(cfg.model), kind), data.test, 0.25, #{ attack_steps: 5, steps: 5, falsify: 3, restarts: 1, radii: kind == "rigorous" });
+            if kind == "rigorous" { for row in report.rows { print(`row ${[row.index, row.margin, if row.verdict == "certified" { row.certified_margin } else { 0.0 }, row.global, row.radius]}`); } }
+        }
+    "#;
+    let folder = Folder::new(&[("main.rhai", script)]);
+    let made = folder.run(&["run", "main.rhai", "--allow-write", "."]);
+    assert!(made.ends_with("exit code 0"), "{made}");
+    let account = folder.path().join("account");
+    let rows = |device: &str| {
+        let mut command = folder.command(&["run", "main.rhai", "--set", "model=net.safetensors", "--device", device]);
+        let told = folder.shown(&command.env("SOFTWARE_GPU_TRACE", &account).output().unwrap());
+        assert!(told.ends_with("exit code 0"), "{told}");
+        told.lines().filter(|line| line.starts_with("row ")).map(String::from).collect::<Vec<_>>()
+    };
+    let here = rows("cpu");
+    let beside = rows("cuda");
+    assert!(here.len() == 24 && here.iter().any(|row| !row.contains(", 0.0,")), "{here:?}");
+    assert_eq!(here, beside);
+    let account = std::fs::read_to_string(account).unwrap();
+    assert!(account.lines().any(|line| line.starts_with("convolution")), "the GPU was used: {account}");
+}

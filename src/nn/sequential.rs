@@ -96,6 +96,12 @@ impl Sequential {
         &self.device
     }
 
+    /// `x` where the parameters are; floats in their number type.
+    pub fn takes(&self, x: &Tensor) -> Result<Tensor> {
+        let x = if x.dtype().is_float() { x.to_dtype(self.dtype)? } else { x.clone() };
+        x.to_device(&self.device)
+    }
+
     /// The layers as they were specified.
     pub fn specs(&self) -> Vec<LayerSpec> {
         self.layers.iter().map(|l| l.spec.clone()).collect()

@@ -2,7 +2,7 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Gradients, Tensor, int};
+use super::types::{Gradients, Model, Tensor, int};
 use crate::compute::device;
 use crate::compute::precision::products_in;
 use crate::script::error::{Res, candle, fail};
@@ -222,6 +222,10 @@ mod ops {
     #[rhai_fn(pure, return_raw)]
     pub fn cpu(t: &mut Tensor) -> Res<Tensor> {
         t.0.to_device(&candle_core::Device::Cpu).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn to(t: &mut Tensor, model: Model) -> Res<Tensor> {
+        model.0.takes(&t.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn to_dtype(t: &mut Tensor, dtype: &str) -> Res<Tensor> {
