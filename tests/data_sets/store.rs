@@ -1,9 +1,7 @@
 //! `workbench data` on files of one's own: the decoded cache, taking over folders and archives, listing, checking, showing.
 
-mod common;
-
-use common::data::gz;
-use common::program::Folder;
+use crate::common::data::gz;
+use crate::common::program::Folder;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,10 +1,8 @@
 //! `workbench data fetch` against a hub on this machine: what goes wrong on the way never becomes data.
 
-mod common;
-
-use common::hub::{Hub, Mishap};
-use common::parquet;
-use common::program::Folder;
+use crate::common::hub::{Hub, Mishap};
+use crate::common::parquet;
+use crate::common::program::Folder;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

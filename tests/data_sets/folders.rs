@@ -1,9 +1,7 @@
 //! Pictures in folders: their order and labels, excerpts, and every way a picture, a list or a folder can be wrong.
 
-mod common;
-
-use common::data::{all, assert_says, labels, limits, load, load_with, pictures, put};
-use common::values;
+use crate::common::data::{all, assert_says, labels, limits, load, load_with, pictures, put};
+use crate::common::values;
 use image::ExtendedColorType;
 use pictures::{TRAIN, jpeg, png};
 use std::path::Path;

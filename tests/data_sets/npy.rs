@@ -1,9 +1,7 @@
 //! NumPy arrays as data sets: .npy and .npz, in each order of axes, and what bad ones say.
 
-mod common;
-
-use common::data::{all, assert_says, gz, labels, load, put};
-use common::values;
+use crate::common::data::{all, assert_says, gz, labels, load, put};
+use crate::common::values;
 use std::io::Write;
 use std::path::Path;
 

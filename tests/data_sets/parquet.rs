@@ -1,10 +1,8 @@
 //! Parquet: the same images as from the original files, and what bad files say; the decoded cache of local files.
 
-mod common;
-
-use common::data::{all, assert_says, labels, load, put, real};
-use common::parquet::{png, write};
-use common::values;
+use crate::common::data::{all, assert_says, labels, load, put, real};
+use crate::common::parquet::{png, write};
+use crate::common::values;
 use std::path::Path;
 use workbench::data::{Dataset, Options, Split};
 

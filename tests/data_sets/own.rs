@@ -1,11 +1,9 @@
 //! Data sets of one's own without a manifest: folders of pictures and arrays, in the library and in scripts.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::data::{all, assert_says, labels, put};
-use common::program::Folder;
-use common::values;
+use crate::common::data::{all, assert_says, labels, put};
+use crate::common::program::Folder;
+use crate::common::values;
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
 use tempfile::TempDir;

@@ -1,10 +1,8 @@
 //! Passes over a split: order, sizes, augmentation, and batches made ahead on another thread.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::data::{all, assert_says, digits};
-use common::{Lab, tensor_of, values};
+use crate::common::data::{all, assert_says, digits};
+use crate::common::{Lab, tensor_of, values};
 use std::collections::BTreeSet;
 use workbench::data::{Augmentation, Batch, BatchOrder, Options, Split};
 

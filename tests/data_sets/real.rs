@@ -1,8 +1,6 @@
 //! Pieces of the real data sets, where WORKBENCH_DATA names a folder that holds them; skipped otherwise.
 
-mod common;
-
-use common::data::{all, assert_says, gz, labels, limits, put, real, unpacked};
+use crate::common::data::{all, assert_says, gz, labels, limits, put, real, unpacked};
 use std::path::PathBuf;
 use workbench::data::{Augmentation, BatchOrder, Batches, Dataset, Options, Split};
 

@@ -1,10 +1,8 @@
 //! Files in IDX and CSV, and every way such a file or a manifest can be wrong.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::data::{all, assert_says, gz, labels, load, put};
-use common::values;
+use crate::common::data::{all, assert_says, gz, labels, load, put};
+use crate::common::values;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use workbench::data::{self, Dataset, Options};

@@ -1,8 +1,6 @@
 //! What a person reads about a run, and the best weights by validation.
 
-mod common;
-
-use common::program::Folder;
+use crate::common::program::Folder;
 use std::path::{Path, PathBuf};
 
 /// Two epochs of a tiny network, with hostile texts wherever a script can put some.

@@ -1,9 +1,7 @@
 //! The binary format of CIFAR-10: several files a split, excerpts, and every way a file can be wrong.
 
-mod common;
-
-use common::data::{all, assert_says, cifar, gz, labels, limits, load, load_with, put};
-use common::values;
+use crate::common::data::{all, assert_says, cifar, gz, labels, limits, load, load_with, put};
+use crate::common::values;
 use std::path::Path;
 use tempfile::TempDir;
 use workbench::data::{Dataset, Options};

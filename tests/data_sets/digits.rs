@@ -1,10 +1,8 @@
 //! Data sets in memory: the digits as they are, splits and their parts, limits, names, arrays.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::data::{all, assert_says, digits, labels};
-use common::values;
+use crate::common::data::{all, assert_says, digits, labels};
+use crate::common::values;
 use workbench::data::{self, Dataset, Options, Split};
 
 #[test]
@@ -119,7 +117,7 @@ fn manifests_name_mean_and_deviation_for_each_channel() {
         let Some(n) = manifest.normalisation else { continue };
         assert_eq!((n.mean.len(), n.std.len()), (manifest.shape[0].get(), manifest.shape[0].get()), "{name}");
     }
-    let mut lab = common::Lab::new();
+    let mut lab = crate::common::Lab::new();
     let asked = lab.engine.eval_with_scope::<rhai::Array>(&mut lab.scope, "dataset(\"digits\").mean");
     assert_says(asked, &["digits", "names no normalisation", "compute them"]);
 }
@@ -127,7 +125,7 @@ fn manifests_name_mean_and_deviation_for_each_channel() {
 /// What the manifest says of MNIST, against its images.
 #[test]
 fn mnist_has_the_mean_and_deviation_of_its_manifest() {
-    if common::data::real("mnist").is_none() {
+    if crate::common::data::real("mnist").is_none() {
         return;
     }
     let data = Dataset::load("mnist", &Options { dtype: DType::F64, ..Options::default() }).unwrap();

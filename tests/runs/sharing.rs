@@ -1,9 +1,7 @@
 //! Runs passed on: copies to vary, packs, runs repeated, compared, listed and swept, scripts from the hub.
 
-mod common;
-
-use common::hub::{COMMIT, Hub};
-use common::program::Folder;
+use crate::common::hub::{COMMIT, Hub};
+use crate::common::program::Folder;
 use std::process::Stdio;
 
 /// Trains a little, states a result that hangs on settings, seed and a module of std.

@@ -1,9 +1,7 @@
 //! Parts of data sets: the first few images of each class, and validation images.
 
-mod common;
-
-use common::data::{all, assert_says, digits, labels};
-use common::values;
+use crate::common::data::{all, assert_says, digits, labels};
+use crate::common::values;
 use workbench::data::{self, Augmentation, BatchOrder, Dataset, Options, Share, Split};
 
 fn says<T: std::fmt::Debug>(result: data::Result<T>) -> String {

@@ -1,8 +1,6 @@
 //! What a person reads about a sweep, and about several runs beside each other.
 
-mod common;
-
-use common::program::Folder;
+use crate::common::program::Folder;
 
 /// Two epochs of numbers, then a result; fails where `a` is 3. `note` is a text that a page must not believe.
 const SCRIPT: &str = r#"

@@ -1,0 +1,19 @@
+//! Data sets: formats, folders, parts, batches, augmentation, the hub, the store. In one program, which builds in a fraction of the time of
+//! as many programs as files.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod augmentation;
+mod batches;
+mod cifar;
+mod digits;
+mod files;
+mod folders;
+mod hub;
+mod npy;
+mod own;
+mod parquet;
+mod parts;
+mod real;
+mod store;
