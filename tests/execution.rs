@@ -29,6 +29,7 @@ const BOUNDS: &str = r#"
         found[`exact_${local}`]     = certify::margins_within(exact, x, y, eps, index, 0, local).margins;
         found[`execution_${local}`] = r.found.execution;
         found[`region_${local}`]    = r.found.region;
+        found[`radius_${local}`]    = r.found.radius;
     }
     found
 "#;
@@ -126,7 +127,10 @@ fn no_execution_leaves_its_bound() {
                     gaps.iter().zip(&each).for_each(|(gap, bound)| within(&what, *gap, *bound, &mut share[0]));
                     let norm = values(&execution.0.norm)[b];
                     within(&what, gaps.iter().map(|g| g * g).sum::<f64>().sqrt(), norm, &mut share[1]);
-                    let losses = execution.0.margin_losses(last, &region.0, &labels).unwrap();
+                    let losses = execution
+                        .0
+                        .margin_losses(last, &region.0, &entry(&found, &format!("radius_{local}")), &labels)
+                        .unwrap();
                     let y = labels[b] as usize;
                     let certificate = values(&entry(&found, &format!("runs_{local}")))[b];
                     for j in (0..classes).filter(|j| *j != y) {
