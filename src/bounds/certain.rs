@@ -55,7 +55,7 @@ pub fn certified_margins(
         );
     }
     let labels = class_labels("certified_margins", y, batch, "the last layer has", classes)?.to_vec1::<u32>()?;
-    let losses = execution.map(|e| e.margin_losses(last, region, &labels)).transpose()?;
+    let losses = execution.map(|e| e.margin_losses(last, region, radius, &labels)).transpose()?;
     let read = |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
     let weight = read(weight)?;
     let bias = bias.as_ref().map_or(Ok(vec![0.0; classes]), read)?;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! a, a^                exact and executed activations at the same input; |a^| <= m + e, m = max(|lower|, |upper|) of the exact box
-//! a^' = W a^ + b + d   |d| <= gamma(n + c) (|W| (m + e) + |b|) + flush          gamma(k) = k u / (1 - k u), u = 2^-24
+//! a^' = W a^ + b + d   |d| <= gamma(n + c) (s + |b|) + flush                     gamma(k) = k u / (1 - k u), u = 2^-24
+//! sizes                s   = min(|W| (m + e), |W| |center| + ||w_i|| (radius + norm))    |W| |a^| from the box, and from the ball
 //! elementwise          e'   = min(|W| e, ||w_i|| norm) + |d|
 //! in norm              norm' = min(sigma norm + ||d||, ||e'||)                  sigma: any bound on the layer's norm, masked or not
 //! margin               loss_j = min(|w_y - w_j| e, ||w_y - w_j|| norm) + |d_y| + |d_j|
@@ -71,10 +72,11 @@ impl Execution {
         Ok(Self { each: none, norm: region.radius.zeros_like()?.detach(), arrived: None })
     }
 
-    /// Through an affine layer whose norm is at most `sigma`; `region` is the exact network's before it.
-    pub fn affine(&self, layer: &Layer, region: &Region, sigma: &Tensor) -> Result<Self> {
+    /// Through an affine layer whose norm is at most `sigma`; `region` is the exact network's before it, whose activations lie
+    /// within `radius` of the region's center.
+    pub fn affine(&self, layer: &Layer, region: &Region, radius: &Tensor, sigma: &Tensor) -> Result<Self> {
         let layer = layer.frozen();
-        let added = self.added(&layer, region)?;
+        let added = self.added(&layer, region, radius)?;
         let sums = terms(&layer) + 16;
         let carried = raise(&layer.apply_absolute(&self.each)?, sums)?;
         let by_norm = per_sample(&self.norm, &added)?.broadcast_mul(&rows(&layer, &added)?)?;
@@ -141,15 +143,15 @@ impl Execution {
     }
 
     /// What margins can lose, `[B * C]`: entry j of sample b is of its label's logit against logit j. `last` is the network's
-    /// last layer, linear; `region` the exact network's before it.
-    pub fn margin_losses(&self, last: &Layer, region: &Region, labels: &[u32]) -> Result<Vec<f64>> {
+    /// last layer, linear; `region` and `radius` are of the exact network before it.
+    pub fn margin_losses(&self, last: &Layer, region: &Region, radius: &Tensor, labels: &[u32]) -> Result<Vec<f64>> {
         let last = last.frozen();
         let Some(weight) = last.weight() else {
             bail!("margin_losses: layer {} ({}) is not linear", last.index, last.spec.describe())
         };
         let classes = weight.dim(0)?;
         let (weight, each) = (weight.to_vec2::<f64>()?, self.each.to_vec2::<f64>()?);
-        let mut added = self.added(&last, region)?.to_vec2::<f64>()?;
+        let mut added = self.added(&last, region, radius)?.to_vec2::<f64>()?;
         let norm = self.norm.to_vec1::<f64>()?;
         // A logit that is 0 whatever comes (a network with one logit, made two classes) is not computed, or exactly.
         let bias =
@@ -177,7 +179,7 @@ impl Execution {
     }
 
     /// |d|: what the layer's own roundings can add to each of its outputs; NaN where f32 could overflow.
-    fn added(&self, layer: &Layer, region: &Region) -> Result<Tensor> {
+    fn added(&self, layer: &Layer, region: &Region, radius: &Tensor) -> Result<Tensor> {
         let rounding = Rounding::of(layer)?;
         if self.each.dims() != region.dims() || self.each.dims()[1..] != layer.input {
             bail!(
@@ -191,7 +193,13 @@ impl Execution {
         }
         let (lower, upper) = region.ends()?;
         let size = raise(&(larger(&lower.abs()?, &upper.abs()?)? + &self.each)?, 2)?;
-        let sums = raise(&layer.apply_absolute(&size)?, terms(layer) + 16)?;
+        let batch = size.dim(0)?;
+        let both =
+            raise(&layer.apply_absolute(&Tensor::cat(&[&size, &region.center()?.abs()?], 0)?)?, terms(layer) + 16)?;
+        let (by_box, by_ball) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
+        let reach = per_sample(&(radius + &self.norm)?, &by_box)?.broadcast_mul(&rows(layer, &by_box)?)?;
+        let by_ball = by_ball.broadcast_add(&raise(&reach, terms(layer) + 16)?)?;
+        let sums = smaller(&by_box, &raise(&by_ball, 2)?)?;
         let sums = (&sums + layer.add_bias(&sums.zeros_like()?)?.abs()?)?;
         // Adding 0 times the sum keeps a NaN, which a maximum may lose.
         let flat = size.flatten_from(1)?;

@@ -18,8 +18,14 @@ mod execution {
         bounds::Execution::start(&region.0).map(Execution).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn affine(execution: &mut Execution, layer: Layer, region: Region, sigma: Tensor) -> Res<Execution> {
-        execution.0.affine(&layer.0, &region.0, &sigma.0).map(Execution).map_err(candle)
+    pub fn affine(
+        execution: &mut Execution,
+        layer: Layer,
+        region: Region,
+        radius: Tensor,
+        sigma: Tensor,
+    ) -> Res<Execution> {
+        execution.0.affine(&layer.0, &region.0, &radius.0, &sigma.0).map(Execution).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn masked(execution: &mut Execution, sigma: Tensor, rows: Dynamic) -> Res<Execution> {
