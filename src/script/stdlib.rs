@@ -5,6 +5,7 @@ pub type Modules = &'static [(&'static str, &'static str)];
 
 /// Name (as in `import "std/NAME"`, without `std/`) and source of every embedded module.
 const MODULES: Modules = &[
+    ("attacks", include_str!("../../stdlib/attacks.rhai")),
     ("cascade", include_str!("../../stdlib/cascade.rhai")),
     ("certify", include_str!("../../stdlib/certify.rhai")),
     ("evaluate", include_str!("../../stdlib/evaluate.rhai")),

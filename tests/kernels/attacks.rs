@@ -6,7 +6,7 @@ use super::common::rounding::{Spread, distances};
 use super::{CPU, gap};
 use candle_core::{DType, Tensor};
 use workbench::compute::random::Generator;
-use workbench::nn::Sequential;
+use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::attack::{AttackOptions, Size, Start, pgd};
 
 #[test]
@@ -48,4 +48,23 @@ fn attacks() {
     }
     // Some nets have no gradient where the image is.
     assert!(moved >= 16, "only {moved} of 64 attacks went anywhere");
+}
+
+/// A gradient that is NaN or infinite moves nothing: weights of 1e30, whose product f32 does not hold.
+#[test]
+fn no_way_leads_along_a_gradient_that_is_no_number() {
+    let linear = |features| LayerSpec::Linear { features, bias: false };
+    let model = Sequential::new(&[3], &[linear(3), linear(3)], DType::F32, &CPU, &Generator::new(3)).unwrap();
+    for (_, tensor) in model.parameters() {
+        tensor.set(&(tensor.as_tensor() * 1e30f64).unwrap()).unwrap();
+    }
+    let x = Tensor::new(&[[0.2f32, 0.5, 0.7], [0.5, 0.5, 0.5]], &CPU).unwrap();
+    let y = Tensor::new(&[0u32, 1], &CPU).unwrap();
+    let options =
+        || AttackOptions { start: Start::Center, restarts: 1, stop_early: false, ..AttackOptions::strong(0.3) };
+    let run = || pgd(&model, &x, &y, options(), &Generator::new(1)).unwrap();
+    let points = [Some(run()), on_the_host(run)];
+    for point in points.into_iter().flatten() {
+        assert_eq!(point.to_vec2::<f32>().unwrap(), x.to_vec2::<f32>().unwrap());
+    }
 }

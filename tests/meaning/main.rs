@@ -6,6 +6,7 @@
 mod common;
 
 mod arithmetic;
+mod attacks;
 mod cases;
 mod certificates;
 mod commands;

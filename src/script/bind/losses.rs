@@ -29,7 +29,6 @@ fn attack(
         false => train::AttackOptions::strong(epsilon),
     };
     wanted.steps = options.usize("steps", wanted.steps, ..)?;
-    wanted.restarts = options.usize("restarts", wanted.restarts, 1..)?;
     if let Some(given) = options.dynamic("step_size") {
         wanted.step_size = size("pgd: option `step_size`", &given)?;
     }
@@ -44,6 +43,8 @@ fn attack(
             _ => train::Objective::CrossEntropy,
         };
     (wanted.start, wanted.streams) = start(&mut options)?;
+    let once = !matches!(wanted.start, train::Start::Random);
+    wanted.restarts = options.usize("restarts", if once { 1 } else { wanted.restarts }, 1..)?;
     wanted.clip = options.bool("clip", wanted.clip)?;
     wanted.stop_early = options.bool("stop_early", wanted.stop_early)?;
     options.finish()?;
