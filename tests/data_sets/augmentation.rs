@@ -1,8 +1,8 @@
 //! Rotation, crop, flip and cutout against a plain reference, pixel by pixel; zeros around images; what may be asked for.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::data::{all, assert_says, digits};
 use crate::common::{Lab, tensor_of, values};
+use candle_core::{DType, Device, Tensor};
 use workbench::compute::random::Generator;
 use workbench::data::{Augmentation, BatchOrder, Dataset, Options, Split};
 

@@ -1,8 +1,8 @@
 //! Passes over a split: order, sizes, augmentation, and batches made ahead on another thread.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::data::{all, assert_says, digits};
 use crate::common::{Lab, tensor_of, values};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeSet;
 use workbench::data::{Augmentation, Batch, BatchOrder, Options, Split};
 

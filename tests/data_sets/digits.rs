@@ -1,8 +1,8 @@
 //! Data sets in memory: the digits as they are, splits and their parts, limits, names, arrays.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::data::{all, assert_says, digits, labels};
 use crate::common::values;
+use candle_core::{DType, Device, Tensor};
 use workbench::data::{self, Dataset, Options, Split};
 
 #[test]

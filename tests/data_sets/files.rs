@@ -1,8 +1,8 @@
 //! Files in IDX and CSV, and every way such a file or a manifest can be wrong.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::data::{all, assert_says, gz, labels, load, put};
 use crate::common::values;
+use candle_core::{DType, Device, Tensor};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use workbench::data::{self, Dataset, Options};

@@ -1,9 +1,9 @@
 //! Data sets of one's own without a manifest: folders of pictures and arrays, in the library and in scripts.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::data::{all, assert_says, labels, put};
 use crate::common::program::Folder;
 use crate::common::values;
+use candle_core::{DType, Device, Tensor};
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
 use tempfile::TempDir;

@@ -229,3 +229,23 @@ print(least >= 0.0);",
     );
     assert_eq!(output, "true");
 }
+
+/// Images of f32 and a network of f64: what is evaluated is the network.
+#[test]
+fn a_network_of_f64_is_evaluated_attacked_and_certified() {
+    let output = printed(
+        "import \"std/evaluate\" as evaluate; import \"std/certify\" as certify; import \"std/cascade\" as cascade;
+let data = dataset(\"digits\", #{ train_limit: 300, test_limit: 40 });
+let net = sequential(data.shape, [flatten(), linear(16), relu(), linear(10)]);
+let opt = adam(net, #{ lr: 1e-2 });
+for e in 0..4 { for b in data.train.batches(50) { opt.step(cross_entropy(net.forward(b.x), b.y)); } }
+let wide = net.to_dtype(\"f64\");
+let found = [net, wide].map(|m| {
+    let e = evaluate::accuracies(m, data.test, 0.1, #{ steps: 10 });
+    let s = cascade::certified_report(certify::prepare(m, \"rigorous\"), data.test, 0.1, #{ steps: 10, falsify: 4, restarts: 1 }).summary;
+    [e.clean, e.certified, s.clean, s.certified]
+});
+print(found[0] == found[1] && found[0][3] > 0.3);",
+    );
+    assert!(output.ends_with("true"), "{output}");
+}
