@@ -160,6 +160,62 @@ fn shards_make_the_whole() {
 }
 
 /// A certificate that is false is found, its counter-example saved, and the exit code is 3.
+/// Clean, PGD and certified counts of an evaluation by power iteration are those of its shards together; a shard says of how many
+/// images it is.
+#[test]
+fn shards_of_an_estimate_add_up() {
+    let folder = trained();
+    let evaluate = script("evaluate.rhai");
+    std::fs::write(folder.path().join("evaluate.rhai"), &evaluate).unwrap();
+    let counts = |shard: &str, into: &str| -> Vec<f64> {
+        let shard = format!("shard={shard}");
+        let sets = ["model=net.safetensors", "test_limit=75", "batch=10", "eps=[0.3]", "steps=5", "restarts=1", &shard];
+        let mut arguments = vec!["run", "evaluate.rhai", "--allow-read", ".", "--into", into];
+        sets.iter().for_each(|set| arguments.extend(["--set", *set]));
+        let told = folder.run(&arguments);
+        assert!(told.ends_with("exit code 0"), "{told}");
+        let record: serde_json::Value = serde_json::from_slice(&file(&folder, &format!("{into}/run.json"))).unwrap();
+        let results = record["results"].as_array().unwrap();
+        assert_eq!(results.len(), 2, "published and exact");
+        let mut found = vec![];
+        for result in results {
+            let images = result["images"].as_f64().unwrap();
+            let share = |key: &str| (result[key].as_f64().unwrap() * images).round();
+            found.extend([images, share("clean"), share("pgd"), share("certified")]);
+        }
+        let part = shard != "shard=1/1";
+        assert_eq!(told.contains(&format!("{} images of 75; l2 radius eps", found[0])), part, "{told}");
+        found
+    };
+    let whole = counts("1/1", "whole");
+    assert_eq!(whole[0], 75.0);
+    let parts: Vec<_> =
+        ["1/3", "2/3", "3/3"].iter().map(|shard| counts(shard, &format!("part{}", &shard[..1]))).collect();
+    // Eight batches, the last of five images: three, three and two of them.
+    assert_eq!(parts.iter().map(|part| part[0]).collect::<Vec<_>>(), [30.0, 25.0, 20.0]);
+    for (at, count) in whole.iter().enumerate() {
+        assert_eq!(parts.iter().map(|part| part[at]).sum::<f64>(), *count, "{whole:?} {parts:?}");
+    }
+    for (shard, told) in
+        [("0/3", "shard \"0/3\"; give it as \"2/5\""), ("9", "shard \"9\""), ("9/9", "shard 9/9 has no images")]
+    {
+        let shard = format!("shard={shard}");
+        let said = folder.run(&[
+            "run",
+            "evaluate.rhai",
+            "--set",
+            "model=net.safetensors",
+            "--set",
+            "test_limit=75",
+            "--set",
+            "batch=10",
+            "--set",
+            &shard,
+        ]);
+        assert!(said.contains(told) && !said.ends_with("exit code 0"), "{said}");
+    }
+}
+
 #[test]
 fn a_false_certificate_is_found() {
     let folder = trained();
