@@ -11,6 +11,8 @@
 --style  plain     as a researcher would write it first: a separate clean pass, autograd through the unrolled iterations, all C x C pairs
          tuned     as a good engineer would: one pass, iterations without a graph, envelope gradient, stacked convolutions, label rows only
          compiled  tuned, with torch.compile on the element-wise parts
+         graphed   tuned, the whole step as one CUDA graph (torch.cuda.graph, capturable Adam): no launches on the processor's side
+         amp       tuned, under torch.autocast in bf16;   graphed_amp  both
 --channels-last  the other memory layout: try both, compare with the better
 --serve  read one JSON object of these options per line, prepare that work, answer {"ready": ...}; then each line "go N" runs work N once and
          answers {"ms": ...}. So that a benchmark can alternate its own calls with these (benches/peer.rs does).
@@ -92,9 +94,10 @@ class Sigma(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         W, u, v = ctx.saved_tensors
-        if ctx.conv is None: return (v * g[:, None]).t() @ u, None, None, None, None
+        vg = (v * bc(g, v)).to(u.dtype)  # under autocast u and v are bf16
+        if ctx.conv is None: return (vg.t() @ u).to(W.dtype), None, None, None, None
         s, p = ctx.conv
-        return torch.ops.aten.convolution_backward(v * bc(g, v), u, W, None, s, p, (1, 1), False, (0, 0), 1, (False, True, False))[1], None, None, None, None
+        return torch.ops.aten.convolution_backward(vg, u, W.to(u.dtype), None, s, p, (1, 1), False, (0, 0), 1, (False, True, False))[1].to(W.dtype), None, None, None, None
 
 @torch.no_grad()
 def power(l, u, mask_in, mask_out, iters):
@@ -166,7 +169,9 @@ def net_work(a):
     dev, B = a.device, a.batch; cin, side, convs, fcs, classes, theta, eps = NETS[a.net]
     if a.width > 1: NETS[a.net + "x"] = (cin, side, [(o * a.width, k, s, p) for o, k, s, p in convs], [m * a.width for m in fcs], classes, theta, eps)
     model = build(a.net + ("x" if a.width > 1 else "")).to(dev); x = torch.rand(B, cin, side, side, device=dev); y = torch.randint(0, classes, (B,), device=dev); N = 8 * B; idx = torch.randperm(N, device=dev)[:B]
-    opt = torch.optim.Adam(model.parameters(), lr=1e-3, fused=a.style != "plain"); loss_fn = loss_plain if a.style == "plain" else loss_tuned; ops = dict(PLAIN_OPS)
+    graphed, amp = "graphed" in a.style, "amp" in a.style
+    if graphed and (dev != "cuda" or a.what != "step"): raise SystemExit("graphed: a step on a GPU")
+    opt = torch.optim.Adam(model.parameters(), lr=1e-3, fused=a.style != "plain", capturable=graphed); loss_fn = loss_plain if a.style == "plain" else loss_tuned; ops = dict(PLAIN_OPS)
     if a.style == "compiled":
         torch._dynamo.config.recompile_limit = 64
         for k in ops: ops[k] = torch.compile(PLAIN_OPS[k], dynamic=False)
@@ -178,18 +183,31 @@ def net_work(a):
         model = model.to(memory_format=torch.channels_last); x = cl(x); store = [cl(t) for t in store]; gu = [cl(t) for t in gu]
     iters = a.iterations or (2 if a.what == "step" else 200); state = {"gu": gu}
     def ce(): opt.zero_grad(set_to_none=True); F.cross_entropy(model(x), y).backward(); opt.step()
+    cast = lambda: torch.autocast(dev, torch.bfloat16, enabled=amp, cache_enabled=not graphed)
     def step():
         OPS.update(ops)
-        loss, state["gu"], new = loss_fn(model, x, y, eps, state["gu"], [None if s is None else s[idx] for s in store], 0.5, iters)
+        with cast(): loss, new_gu, new = loss_fn(model, x, y, eps, state["gu"], [None if s is None else s[idx] for s in store], 0.5, iters)
         opt.zero_grad(set_to_none=True); loss.backward(); opt.step()
         with torch.no_grad():
+            if graphed:  # a replay reads what the one before wrote, so at the same place
+                for s, u in zip(state["gu"], new_gu):
+                    if s is not None: s.copy_(u)
+            else: state["gu"] = [None if u is None else u.to(torch.float32) for u in new_gu]
             for s, u in zip(store, new):
-                if s is not None: s[idx] = u
+                if s is not None: s[idx] = u.to(s.dtype)
             for m in model:
                 if isinstance(m, ReLUTheta): m.theta.clamp_(min=0)
+    if graphed:
+        side = torch.cuda.Stream(); side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3): step()
+        torch.cuda.current_stream().wait_stream(side); torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph): step()
+        return graph.replay
     def certify():
         OPS.update(ops)
-        with torch.no_grad(): loss_fn(model, x, y, eps, gu, [None if s is None else torch.randn(B, *s, device=dev) for s in shapes], 0.5, iters)
+        with torch.no_grad(), cast(): loss_fn(model, x, y, eps, gu, [None if s is None else torch.randn(B, *s, device=dev) for s in shapes], 0.5, iters)
     return {"ce": ce, "step": step, "certify": certify}[a.what]
 
 def setup(a):

@@ -2,25 +2,35 @@
 # What there is to see on a GPU machine, in stages, from programs that were built elsewhere.
 #
 # On the machine that builds, with a toolkit of its own or that of tools/cuda/setup.sh:
-#   tools/gpu_check.sh pack FOLDER     builds the program and its tests; FOLDER gets this script and one compressed file
+#   tools/gpu_check.sh pack FOLDER [OTHER]   builds the program and its tests; FOLDER gets this script and one compressed file.
+#                                            OTHER is a second program, for `ab`; data go to FOLDER/data and FOLDER/parcels
+#   tools/gpu_check.sh rows --plan           which trainings are to come, and how long they take
 # On the GPU machine, in FOLDER; nothing is built there:
-#   ./gpu_check.sh                     check and timings
-#   ./gpu_check.sh STAGE ...           of these:
+#   ./gpu_check.sh                           check and timings
+#   ./gpu_check.sh STAGE ...                 of these, `rows` last:
 #
 #   check      the tests that have tensors on the GPU, and the quickstart
 #   timings    milliseconds of a Local-Lip-B step and of certification, by network, precision and setting
 #   compare    the same beside PyTorch (gpu_compare.py), COMPARE_SECONDS at most, COMPARE its arguments
-#   profile    time and memory traffic of a step by kernel, where there is Nsight Compute (ncu)
-#   train      MNIST 4C3F and CIFAR-10 6C2F by their scripts, from DATA; MNIST_EPOCHS and CIFAR_EPOCHS
+#   slot       a measuring slot: convs, ab, profile, capture, fused, compare in turn, some nine minutes
+#   convs      every convolution alone, by cuDNN through PyTorch (gpu_convs.py)
+#   ab         two programs in turn, A B A B: what a change is worth; two A that differ are the noise
+#   profile    time and memory traffic of a step by kernel and grid, where there is Nsight Compute (ncu); NETS, PROFILE precisions
+#   capture    which of a step's calls a CUDA graph takes, and what a replay costs
+#   fused      a convolution with its mask and its sum of squares in one plan of cuDNN, beside three
+#   data       takes FOLDER/data and FOLDER/parcels to KEEP, which outlasts the command; CIFAR-10 unpacked when all parcels are there
+#   rows NAME ...   trainings for rows of Table 2 (tools/rows), within SLOT_SECONDS; no name: go on, or the next ones. SLOT_DETACH=1
+#              leaves one running for the next command. `python3 tools/rows home OUT` at home does the rest
 #
 # CUDA_LIBRARIES   folders of the CUDA libraries, colon separated; otherwise those of the nvidia wheels that python3 knows
 # OUT              where the logs go; ./gpu_check.out otherwise
+# KEEP             where data and trainings lie between two commands; /tmp/workbench-keep otherwise
 set -uo pipefail
 
-TESTS=(kernels golden gradients intervals properties)
+TESTS=(kernels golden gradients intervals properties capture)
 
 pack() {
-  local to=$1 work name found
+  local to=$1 other=${2:-} work name found
   work=$(mktemp -d) && mkdir -p "$to" "$work/tests" || return
   cargo build --release --features cuda || return
   strip -o "$work/workbench" "${CARGO_TARGET_DIR:-target}/release/workbench" || return
@@ -30,20 +40,31 @@ pack() {
     [ -n "$found" ] || { echo "the test $name does not build" >&2; return 1; }
     strip -o "$work/tests/$name" "$found" || return
   done
-  mkdir "$work/sources" && cp -r scripts tests benches tools "$work/sources/" || return
-  # The programs are nearly the same: with a dictionary larger than one of them, seven take the room of two.
+  if [ -n "$other" ]; then strip -o "$work/workbench-b" "$other" || return; fi
+  mkdir -p "$work/sources/docs/results" && cp -r scripts tests benches tools "$work/sources/" || return
+  cp docs/results/*.json "$work/sources/docs/results/" 2>/dev/null
+  # What was measured in the last slot need not be measured again.
+  cp runs/rows/cudnn_engines.json "$work/sources/" 2>/dev/null
+  # The programs are nearly the same: with a dictionary larger than one of them, eight take the room of two.
   tar -C "$work" -cf - . | xz -T1 --lzma2=preset=3,dict=400MiB >"$to/packed.tar.xz" || return
   rm -rf "$work"
   cp "$0" "$to/gpu_check.sh"
 }
 
 if [ "${1:-}" = pack ]; then
-  pack "${2:?a folder to pack into}"
+  pack "${2:?a folder to pack into}" "${3:-}"
   exit
+fi
+if [ "${1:-}" = rows ] && [ "${2:-}" = --plan ]; then
+  here=$(dirname "$0")
+  [ -d "$here/rows" ] || here=$here/sources/tools
+  exec python3 "$here/rows" --plan
 fi
 
 cd "$(dirname "$0")" || exit
 OUT=${OUT:-$PWD/gpu_check.out}
+KEEP=${KEEP:-/tmp/workbench-keep}
+export DATA=${DATA:-}
 mkdir -p "$OUT"
 [ -x workbench ] || python3 -c 'import tarfile; tarfile.open("packed.tar.xz").extractall(".")' || exit
 failed=0
@@ -60,17 +81,20 @@ step() {
   return 1
 }
 
-if [ -z "${CUDA_LIBRARIES:-}" ]; then
+if [ -z "${CUDA_LIBRARIES:-}" ] && [ -z "${SOFTWARE_GPU:-}" ]; then
   wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)
   CUDA_LIBRARIES=$wheels/cu13/lib:$wheels/cudnn/lib:$wheels/nccl/lib
 fi
-export LD_LIBRARY_PATH=$CUDA_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} CUDA_LAZY_PATH=$CUDA_LIBRARIES
 export RUST_BACKTRACE=1
-
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv,noheader || {
-  echo "no GPU here" >&2
-  exit 1
-}
+if [ -z "${SOFTWARE_GPU:-}" ]; then
+  export LD_LIBRARY_PATH=$CUDA_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} CUDA_LAZY_PATH=$CUDA_LIBRARIES
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv,noheader || {
+    echo "no GPU here" >&2
+    exit 1
+  }
+else
+  echo "a GPU in software: times say nothing here"
+fi
 
 # All at once: none of them fills the GPU. The tests look for their files beside the sources that they were built from.
 check() {
@@ -111,39 +135,106 @@ timings() {
 }
 
 compare() {
+  local arguments=()
+  eval "arguments=(${COMPARE:-})"
   step compare $((${COMPARE_SECONDS:-240} + 30)) python3 sources/benches/gpu_compare.py --workbench ./workbench \
-    --seconds "${COMPARE_SECONDS:-240}" --out "$OUT/compare.json" ${COMPARE:-}
+    --seconds "${COMPARE_SECONDS:-240}" --out "$OUT/compare.json" "${arguments[@]}"
   cat "$OUT/compare.log"
 }
 
 profile() {
+  local net precision name
   command -v ncu >/dev/null || { echo "left out: the profile, ncu is not here"; return; }
-  for precision in ${PROFILE:-tf32 f32}; do
-    step "profile_$precision" 90 ncu --clock-control none --print-units base --csv --log-file "$OUT/profile_$precision.csv" \
-      --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum --launch-skip 3000 --launch-count 1500 \
-      ./workbench run sources/benches/gpu_step.rhai --device cuda --set steps=12 --set warm=2 --set precisions="$precision" &&
-      python3 sources/tools/gpu_profile.py "$OUT/profile_$precision.csv"
+  for net in ${NETS:-cifar10_6c2f mnist_4c3f}; do
+    for precision in ${PROFILE:-tf32}; do
+      name=profile_${net}_$precision
+      step "$name" 90 ncu --clock-control none --print-units base --csv --log-file "$OUT/$name.csv" \
+        --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum --launch-skip 3000 --launch-count 1500 \
+        ./workbench run sources/benches/gpu_step.rhai --device cuda --set net="$net" --set steps=12 --set warm=2 \
+        --set precisions="$precision" && python3 sources/tools/gpu_profile.py "$OUT/$name.csv"
+    done
   done
 }
 
-train() {
-  : "${DATA:?the folder of the data}"
-  [ -d "$DATA/mnist" ] && step train_mnist 600 ./workbench run sources/scripts/mnist_4c3f.rhai --device cuda --data-dir "$DATA" \
-    --without-vectors --into "$OUT/mnist" --set epochs="${MNIST_EPOCHS:-300}"
-  [ -d "$DATA/cifar10" ] && step train_cifar10 600 ./workbench run sources/scripts/cifar10_6c2f.rhai --device cuda \
-    --data-dir "$DATA" --without-vectors --into "$OUT/cifar10" --set epochs="${CIFAR_EPOCHS:-20}"
-  tail -n 12 "$OUT"/train_*.log
+convs() {
+  step convs $((${CONVS_SECONDS:-60} + 30)) python3 sources/benches/gpu_convs.py --seconds "${CONVS_SECONDS:-60}" --out "$OUT/convs.json"
+  cat "$OUT/convs.log"
+}
+
+# Two programs in turn; without a second one, what a larger and a smaller batch cost.
+ab() {
+  local round program
+  if [ ! -x workbench-b ]; then
+    echo "no second program (pack FOLDER OTHER): batches of 64, 128 and 512 instead"
+    for batch in 64 128 512; do timed "batch_$batch" -- batch="$batch" steps=200 precisions=tf32; done
+    return
+  fi
+  for round in 1 2; do
+    for program in a b; do
+      case $program in a) WORKBENCH=./workbench ;; b) WORKBENCH=./workbench-b ;; esac
+      echo "    $program, round $round"
+      timed "ab_6c2f_$program$round" -- steps="${AB_STEPS:-200}" precisions=tf32
+      timed "ab_mnist_$program$round" -- net=mnist_4c3f steps="${AB_STEPS:-200}" iterations=5 precisions=tf32
+      timed "ab_small_$program$round" -- batch=8 steps="${AB_STEPS:-200}" precisions=tf32
+      [ -n "$DATA" ] && [ -d "$DATA/mnist" ] &&
+        timed "ab_loop_$program$round" -- net=mnist_4c3f data=mnist steps="${AB_STEPS:-200}" iterations=5 vectors=f32 precisions=tf32
+    done
+  done
+  unset WORKBENCH
+}
+
+capture() {
+  step capture 90 env WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER="$PWD/sources" tests/capture --nocapture --test-threads 1
+  grep -E "captured|refused|replay" "$OUT/capture.log" || cat "$OUT/capture.log"
+}
+
+fused() {
+  step fused 60 python3 sources/benches/gpu_fused.py
+  cat "$OUT/fused.log"
+}
+
+slot() {
+  COMPARE_SECONDS=${COMPARE_SECONDS:-120}
+  COMPARE=${COMPARE:-'--what step --nets "cifar10_6c2f:tf32 mnist_4c3f:tf32" --styles "graphed graphed_amp compiled"'}
+  for stage in convs ab profile capture fused compare; do timed_stage "$stage"; done
+}
+
+# What was brought, where it outlasts the command.
+data() {
+  mkdir -p "$KEEP/data" "$KEEP/parcels"
+  [ -d data ] && cp -r data/. "$KEEP/data/"
+  if [ -d parcels ]; then
+    cp parcels/parcel-* "$KEEP/parcels/"
+    python3 sources/tools/cifar10_parcels.py unpack "$KEEP/parcels" "$KEEP/data/cifar10" || echo "CIFAR-10 is not whole yet"
+  fi
+}
+
+rows() {
+  { [ -d data ] || [ -d parcels ]; } && data
+  [ -z "$DATA" ] && [ -d "$KEEP/data" ] && DATA=$KEEP/data
+  python3 sources/tools/rows train "$@" --program ./workbench --data "$DATA" --out "$OUT" ${ROOM:+--room "$ROOM"} ${ROWS:-} 2>&1 | tee -a "$OUT/rows.log"
+  local code=${PIPESTATUS[0]}
+  # 3: a training is to go on in the next command.
+  [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || failed=1
+}
+
+timed_stage() {
+  local began=$SECONDS
+  "$@"
+  echo "-- $1: $((SECONDS - began)) s"
 }
 
 [ $# -gt 0 ] || set -- check timings
-for stage in "$@"; do
+while [ $# -gt 0 ]; do
+  stage=$1
+  shift
   case $stage in
-    check | timings | compare | profile | train)
-      began=$SECONDS
-      "$stage"
-      echo "-- $stage: $((SECONDS - began)) s"
+    check | timings | compare | slot | convs | ab | profile | capture | fused | data) timed_stage "$stage" ;;
+    rows)
+      timed_stage rows "$@"
+      break
       ;;
-    *) echo "no stage $stage; there are: check timings compare profile train" >&2; exit 2 ;;
+    *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data rows" >&2; exit 2 ;;
   esac
 done
 exit "$failed"

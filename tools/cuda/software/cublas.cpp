@@ -30,22 +30,25 @@ static int product(const char *call, bool ta, bool tb, int m, int n, int k, cons
   if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m)
     software_stop("%s: leading dimensions %d, %d, %d for m %d, n %d, k %d", call, lda, ldb, ldc, m, n, k);
   auto extent = [](long leading, long columns, long rows) { return (leading * (columns - 1) + rows) * sizeof(T); };
-  for (int i = 0; i < batch && !software_idle(); i++) {
-    const T *own_a = a + i * stride_a, *own_b = b + i * stride_b;
-    T *own_c = c + i * stride_c;
-    software_check(call, own_a, extent(lda, ta ? m : k, ta ? k : m), nullptr);
-    software_check(call, own_b, extent(ldb, tb ? k : n, tb ? n : k), nullptr);
-    software_check(call, own_c, extent(ldc, n, m), nullptr);
-    // c^T = b^T a^T, each row by row.
-    auto first = laid_out(own_b, !tb, n, k, ldb, tf32), second = laid_out(own_a, !ta, k, m, lda, tf32);
-    std::vector<T> found((size_t)m * n, 0);
-    added_product(first.data(), second.data(), found.data(), n, m, k);
-    for (int j = 0; j < n; j++)
-      for (int r = 0; r < m; r++) {
-        T &to = own_c[(long)j * ldc + r];
-        to = *alpha * found[(size_t)j * m + r] + (*beta == 0 ? 0 : *beta * to);
-      }
-  }
+  T by = *alpha, kept = *beta;
+  if (!software_idle()) software_do([=] {
+    for (int i = 0; i < batch; i++) {
+      const T *own_a = a + i * stride_a, *own_b = b + i * stride_b;
+      T *own_c = c + i * stride_c;
+      software_check(call, own_a, extent(lda, ta ? m : k, ta ? k : m), nullptr);
+      software_check(call, own_b, extent(ldb, tb ? k : n, tb ? n : k), nullptr);
+      software_check(call, own_c, extent(ldc, n, m), nullptr);
+      // c^T = b^T a^T, each row by row.
+      auto first = laid_out(own_b, !tb, n, k, ldb, tf32), second = laid_out(own_a, !ta, k, m, lda, tf32);
+      std::vector<T> found((size_t)m * n, 0);
+      added_product(first.data(), second.data(), found.data(), n, m, k);
+      for (int j = 0; j < n; j++)
+        for (int r = 0; r < m; r++) {
+          T &to = own_c[(long)j * ldc + r];
+          to = by * found[(size_t)j * m + r] + (kept == 0 ? 0 : kept * to);
+        }
+    }
+  });
   size_t numbers = (size_t)m * k + (size_t)k * n, results = (size_t)m * n;
   software_note("product\t%s\t%d\t%d\t%d\t%d\t%zu\t%zu", tf32 ? "tf32" : sizeof(T) == 8 ? "f64" : "f32", m, n, k, batch,
                 numbers * batch * sizeof(T), results * batch * sizeof(T));

@@ -140,12 +140,14 @@ static int convolve(Direction way, int engine, const Tensor *x, void *xs, const 
   software_check(NAMES[way], ws, w->extent() * w->bytes(), nullptr);
   software_check(NAMES[way], ys, y->extent() * y->bytes(), nullptr);
   software_check("workspace", workspace, WORKSPACE, nullptr);
-  if (!software_idle()) memset(workspace, 0xff, WORKSPACE);
   bool tf32 = x->type == FLOAT && engine == TENSOR_ENGINE;
-  if (software_idle()) {}
-  else if (x->type == FLOAT) run<float, float>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
-  else if (x->type == DOUBLE) run<double, double>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
-  else run<Bf16, float>(way, tf32, x, xs, w, ws, k, y, ys, alpha, beta);
+  // The descriptors may be gone when a graph is launched.
+  if (!software_idle()) software_do([=, x = *x, w = *w, k = *k, y = *y] {
+    memset(workspace, 0xff, WORKSPACE);
+    if (x.type == FLOAT) run<float, float>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
+    else if (x.type == DOUBLE) run<double, double>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
+    else run<Bf16, float>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
+  });
   size_t read = way == FORWARD ? x->count() + w->count() : way == DATA ? y->count() + w->count() : x->count() + y->count();
   size_t written = way == FORWARD ? y->count() : way == DATA ? x->count() : w->count();
   const char *numbers = x->type == DOUBLE ? "f64" : x->type == BFLOAT16 ? "bf16" : tf32 ? "tf32" : "f32";

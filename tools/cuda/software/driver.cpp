@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <regex>
@@ -21,12 +22,22 @@
 #include <vector>
 
 typedef int Result;
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_SUCH_DEVICE = 101, INVALID_SOURCE = 300, NOT_FOUND = 500 };
+enum {
+  SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_SUCH_DEVICE = 101, INVALID_SOURCE = 300, NOT_FOUND = 500,
+  CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
+};
 
 struct Function {
   std::string name;
   void (*entry)(const unsigned *, void **);
   std::string kinds;
+};
+
+// What was captured: the work in the order of its calls, and the memory that the graph's own tensors lie in.
+struct Graph {
+  std::vector<std::function<void()>> calls;
+  std::vector<Pointer> memory;
+  bool broken;
 };
 
 struct Module {
@@ -41,6 +52,17 @@ thread_local void *current;
 int context_object;
 // What stands for each thread's own stream, which all threads call 2.
 thread_local char own_stream;
+
+// The graph that is being captured, one at a time; memory of graphs, which is theirs until they are destroyed.
+Graph *recording;
+std::map<Pointer, size_t> *graph_memory = new std::map<Pointer, size_t>;
+
+// What the documentation says that a capture refuses: then nothing comes of it.
+Result refused(const char *call) {
+  software_note("refused in a capture\t%s", call);
+  recording->broken = true;
+  return CAPTURE_UNSUPPORTED;
+}
 
 void *stream_of(void *handle) { return handle == (void *)2 ? &own_stream : handle; }
 
@@ -94,6 +116,12 @@ std::vector<void *> candle() {
 
 }  // namespace
 
+extern "C" bool software_capturing() { return recording; }
+void software_do(std::function<void()> work) {
+  if (recording) recording->calls.push_back(work);
+  else work();
+}
+
 extern "C" {
 
 Result cuInit(unsigned) { return SUCCESS; }
@@ -101,7 +129,9 @@ Result cuInit(unsigned) { return SUCCESS; }
 Result cuGetErrorString(Result error, const char **text) {
   static const std::map<Result, const char *> texts = {
       {INVALID_VALUE, "invalid value"}, {OUT_OF_MEMORY, "out of memory"}, {NO_SUCH_DEVICE, "no such device"},
-      {INVALID_SOURCE, "invalid source"}, {NOT_FOUND, "named symbol not found"}};
+      {INVALID_SOURCE, "invalid source"}, {NOT_FOUND, "named symbol not found"},
+      {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
+      {CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"}};
   auto found = texts.find(error);
   *text = found == texts.end() ? "an error" : found->second;
   return SUCCESS;
@@ -143,18 +173,36 @@ Result cuMemAllocAsync(Pointer *p, size_t bytes, void *stream) {
   if (bytes == 0) return *p = 0, SUCCESS;
   *p = software_alloc(bytes, stream_of(stream));
   software_note("alloc\t%zu", bytes);
+  if (recording && *p) {
+    // At each launch anew, with nothing in it.
+    Pointer own = *p;
+    (*graph_memory)[own] = bytes;
+    recording->memory.push_back(own);
+    if (!software_idle()) software_do([=] { memset((void *)own, 0xff, bytes); });
+  }
   return *p ? SUCCESS : OUT_OF_MEMORY;
 }
-Result cuMemAlloc_v2(Pointer *p, size_t bytes) { return cuMemAllocAsync(p, bytes, nullptr); }
+Result cuMemAlloc_v2(Pointer *p, size_t bytes) {
+  if (recording) return refused("cuMemAlloc");
+  return cuMemAllocAsync(p, bytes, nullptr);
+}
 
 Result cuMemFreeAsync(Pointer p, void *stream) {
   if (p == 0) return SUCCESS;
   software_check("cuMemFreeAsync", (void *)p, 1, stream_of(stream));
+  auto own = graph_memory->find(p);
+  if (recording && own == graph_memory->end()) return refused("cuMemFreeAsync of memory from before it");
+  if (own != graph_memory->end()) {
+    size_t bytes = own->second;
+    if (recording && !software_idle()) software_do([=] { memset((void *)p, 0xff, bytes); });
+    return software_note("free"), SUCCESS;
+  }
   software_free(p);
   software_note("free");
   return SUCCESS;
 }
 Result cuMemFree_v2(Pointer p) {
+  if (recording) return refused("cuMemFree");
   software_note("free and wait");
   return software_free(p), SUCCESS;
 }
@@ -167,6 +215,8 @@ Result cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 
 Result cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, void *stream) {
+  // Memory that is not pinned: what lies there at a launch is anybody's guess.
+  if (recording) return refused("cuMemcpyHtoDAsync");
   software_check("cuMemcpyHtoDAsync", (void *)to, bytes, stream_of(stream));
   if (!software_idle()) memcpy((void *)to, from, bytes);
   software_note("to the device\t%zu", bytes);
@@ -174,6 +224,7 @@ Result cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, void *st
 }
 
 Result cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, void *stream) {
+  if (recording) return refused("cuMemcpyDtoHAsync");
   software_check("cuMemcpyDtoHAsync", (void *)from, bytes, stream_of(stream));
   if (software_idle()) memset(to, 0, bytes);
   else memcpy(to, (void *)from, bytes);
@@ -185,24 +236,56 @@ Result cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, void *stream) 
 Result cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void *stream) {
   software_check("cuMemcpyDtoDAsync", (void *)to, bytes, stream_of(stream));
   software_check("cuMemcpyDtoDAsync", (void *)from, bytes, stream_of(stream));
-  if (!software_idle()) memmove((void *)to, (void *)from, bytes);
+  if (!software_idle()) software_do([=] { memmove((void *)to, (void *)from, bytes); });
   software_note("copy\t%zu", bytes);
   return SUCCESS;
 }
 
 Result cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, void *stream) {
   software_check("cuMemsetD8Async", (void *)to, bytes, stream_of(stream));
-  if (!software_idle()) memset((void *)to, value, bytes);
+  if (!software_idle()) software_do([=] { memset((void *)to, value, bytes); });
   software_note("set\t%zu", bytes);
   return SUCCESS;
 }
 
 Result cuStreamCreate(void **stream, unsigned) { return *stream = new char, SUCCESS; }
 Result cuStreamDestroy_v2(void *) { return SUCCESS; }
-Result cuStreamSynchronize(void *) { return software_note("wait"), SUCCESS; }
-Result cuCtxSynchronize() { return software_note("wait"), SUCCESS; }
+Result cuStreamSynchronize(void *) { return recording ? refused("cuStreamSynchronize") : (software_note("wait"), SUCCESS); }
+Result cuCtxSynchronize() { return recording ? refused("cuCtxSynchronize") : (software_note("wait"), SUCCESS); }
 Result cuStreamWaitEvent(void *, void *, unsigned) { return software_note("event"), SUCCESS; }
-Result cuStreamIsCapturing(void *, int *status) { return *status = 0, SUCCESS; }
+Result cuStreamIsCapturing(void *, int *status) { return *status = !recording ? 0 : recording->broken ? 2 : 1, SUCCESS; }
+
+// Graphs: captured on one stream, launched whole.
+Result cuStreamBeginCapture_v2(void *stream, int) {
+  if (recording || !stream) return CAPTURE_UNSUPPORTED;
+  return recording = new Graph{{}, {}, false}, SUCCESS;
+}
+Result cuStreamEndCapture(void *, Graph **graph) {
+  if (!recording) return INVALID_VALUE;
+  Graph *found = recording;
+  recording = nullptr;
+  *graph = found->broken ? nullptr : found;
+  return found->broken ? CAPTURE_INVALIDATED : SUCCESS;
+}
+Result cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
+  return *executable = graph, SUCCESS;
+}
+Result cuGraphUpload(Graph *, void *) { return SUCCESS; }
+Result cuGraphLaunch(Graph *graph, void *) {
+  for (auto &call : graph->calls) call();
+  software_note("graph\t%zu", graph->calls.size());
+  return SUCCESS;
+}
+Result cuGraphExecDestroy(Graph *) { return SUCCESS; }
+Result cuGraphDestroy(Graph *graph) {
+  for (Pointer p : graph->memory) {
+    graph_memory->erase(p);
+    software_free(p);
+  }
+  delete graph;
+  return SUCCESS;
+}
+
 Result cuEventCreate(void **event, unsigned) { return *event = new char, software_note("event"), SUCCESS; }
 Result cuEventDestroy_v2(void *event) { return delete (char *)event, software_note("event"), SUCCESS; }
 Result cuEventRecord(void *, void *) { return software_note("event"), SUCCESS; }
@@ -255,7 +338,20 @@ Result cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, unsign
     if (bytes) software_check(f->name.c_str(), (void *)p, 1, stream_of(stream));
     (f->kinds[i] == 'r' ? read : written) += bytes;
   }
-  if (!software_idle()) f->entry(shape, arguments);
+  if (!software_idle() && recording) {
+    // The arguments, eight bytes at most each, are those of the capture.
+    std::vector<unsigned long long> words;
+    for (size_t i = 0; i < f->kinds.size(); i++) words.push_back(*(unsigned long long *)arguments[i]);
+    std::vector<unsigned> blocks(shape, shape + 6);
+    auto entry = f->entry;
+    software_do([=]() mutable {
+      std::vector<void *> places;
+      for (auto &word : words) places.push_back(&word);
+      entry(blocks.data(), places.data());
+    });
+  } else if (!software_idle()) {
+    f->entry(shape, arguments);
+  }
   software_note("launch\t%s\t%u\t%u\t%zu\t%zu", f->name.c_str(), gx * gy * gz, bx * by * bz, read, written);
   return SUCCESS;
 }

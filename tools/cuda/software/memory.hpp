@@ -1,6 +1,7 @@
 // Memory of the software GPU, and what is noted of every call. Shared by the libraries, which stand in libcuda.so.1.
 
 #pragma once
+#include <functional>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,4 +24,8 @@ bool software_idle();
 void software_note(const char *format, ...);
 // Stops the program with a message.
 void software_stop(const char *format, ...);
+// Is a graph being captured?
+bool software_capturing();
 }
+// Does the work now, or, while a graph is captured, at each of its launches.
+void software_do(std::function<void()> work);

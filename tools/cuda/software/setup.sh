@@ -49,6 +49,6 @@ python3 "$here/candle.py" "$(source_of 'candle-kernels-0.11.*')/src" "$here" "$d
 cat >"$dest/env.sh" <<X
 export CUDA_HOME=$dest CUDA_COMPUTE_CAP=90 NVCC=$dest/bin/nvcc CUDARC_CUDA_VERSION=13000 CUDA_LAZY_PATH=$dest/gpu
 # Engines of convolutions are not worth measuring here.
-export PATH=$dest/bin:\$PATH WORKBENCH_TEST_DEVICE=cuda WORKBENCH_CUDNN=first
+export SOFTWARE_GPU=1 PATH=$dest/bin:\$PATH WORKBENCH_TEST_DEVICE=cuda WORKBENCH_CUDNN=first
 X
 echo "the software GPU lies in $dest; . $dest/env.sh"

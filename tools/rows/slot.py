@@ -1,0 +1,256 @@
+"""Trainings within a slot of a GPU: one after the other, each stopped in time for its checkpoint, the rest in the next command.
+
+    end = start of the command + SLOT_SECONDS
+    Ctrl-C goes to a training at    end - what packing takes - what its checkpoint takes
+    it is killed at                 end - what packing takes, and has its last epoch's weights then
+
+With `detach` a training is left running between two commands, where the machine lets it: no time goes into a checkpoint of gigabytes.
+What is under way lies in `room`, a folder that outlives the command; what has to come home, in files below a size, under `out`."""
+import csv, hashlib, json, os, pathlib, re, shutil, signal, subprocess, tarfile, time
+
+import entries
+
+# Parts that come home: so many MiB each, so many files beside the manifest.
+PART_MIB, PARTS = 15, 6
+# Less than this is not worth a training's start.
+LEAST_SECONDS = 30
+# Bytes a second of a checkpoint (a checksum and a disk) and of packing.
+CHECKPOINT_RATE, PACK_RATE = 0.4e9, 15e6
+
+
+class Clock:
+    """Seconds; a test has one of its own."""
+
+    def now(self):
+        return time.monotonic()
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+
+
+class Slot:
+    """A command's worth of trainings. `also` are settings that win over the list's."""
+
+    def __init__(self, program, sources, room, out, seconds, device="cuda", data=None, also=(), detach=False, clock=None, say=print):
+        self.program, self.sources, self.device, self.data = str(program), pathlib.Path(sources), device, data
+        self.room, self.out, self.detach = pathlib.Path(room).absolute(), pathlib.Path(out), detach
+        self.clock, self.say = clock or Clock(), lambda text: say(text, flush=True)
+        self.end = self.clock.now() + seconds
+        self.room.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(parents=True, exist_ok=True)
+        # No evaluation here: it needs no GPU.
+        also = {"procedures": "[]", **dict(also)}
+        self.list = {entry.name: entry.with_settings(also) for entry in entries.entries(self.sources)}
+        self.state = self.room / "slot.json"
+        self.rows = json.loads(self.state.read_text()) if self.state.exists() else {}
+        self.hardware = hardware(device)
+
+    def keep(self):
+        partial = self.state.with_suffix(".partial")
+        partial.write_text(json.dumps(self.rows, indent=1))
+        partial.replace(self.state)
+
+    def run(self, names):
+        """Train; True where every row has ended."""
+        for name in names:
+            if name not in self.list:
+                raise SystemExit(f"rows: no row {name}; there are: {' '.join(self.list)}")
+            self.rows.setdefault(name, {"status": "waiting", "home": ""})
+        if not names and not self.rows:
+            for entry in next_rows(self.list.values(), self.sources, self.left()):
+                self.rows[entry.name] = {"status": "waiting", "home": ""}
+            self.say(f"the next rows of the list: {' '.join(self.rows) or 'none is left that fits'}")
+        self.keep()
+        for name, row in self.rows.items():
+            if row["status"] not in ("ended", "failed"):
+                self.train(self.list[name], row)
+        self.bring_home()
+        return all(row["status"] == "ended" for row in self.rows.values())
+
+    def packing(self):
+        """Seconds that packing takes, by what there will be to pack: a training's weights are 8 to 10 MB."""
+        return 4 + sum(12e6 for row in self.rows.values() if row["home"] != row["status"]) / PACK_RATE
+
+    def left(self):
+        """Seconds for training."""
+        return self.end - self.clock.now() - self.packing()
+
+    def train(self, entry, row):
+        """Begin a training, go on with it, or go on waiting for it, until it ends or time is short."""
+        folder = self.room / entry.name
+        run = folder / "run"
+        process = Training.found(row.get("process"), run)
+        # Without vectors a checkpoint is small, but nobody goes on from it exactly.
+        needed = max(0, entry.minutes * 60 - row.get("seconds", 0)) * 1.1 + 15
+        whole = needed < self.left()
+        vectors = entry.local and not whole and not self.detach
+        checkpoint = 3 + (2 * entry.vector_gb * 1e9 / CHECKPOINT_RATE if vectors else 0)
+        if self.left() - checkpoint < LEAST_SECONDS and not process:
+            self.say(f"{entry.name}: {row['status']}; {max(0, self.left()):.0f} s are left, too few for it" + (f" and its checkpoint of {entry.vector_gb:.1f} GB" if vectors else ""))
+            return
+        if not process:
+            command = self.command(entry, run, vectors)
+            row["command"] = " ".join(command[1:]).replace(f"{self.sources}/", "")
+            self.say(f"{entry.name}: {entry.epochs} epochs, {entry.minutes:.1f} minutes by {'measurement' if entry.measured else 'estimate'}; {'it should end' if whole else 'it goes on in the next command'}")
+            folder.mkdir(exist_ok=True)
+            process = Training.begun(command, run, folder / "log")
+        # Whoever comes next finds it, also where this program is killed.
+        row.update(status="running", process=process.pid, hardware=self.hardware)
+        self.keep()
+        while not process.over() and self.left() > (0 if self.detach else checkpoint):
+            self.clock.sleep(0.2)
+        if not process.over() and not self.detach:
+            process.interrupt()
+            while not process.over() and self.left() > 0:
+                self.clock.sleep(0.2)
+            if not process.over():
+                process.kill()
+        row["status"] = process.status()
+        row.update(progress(run, entry))
+        (folder / "row.json").write_text(json.dumps(row, indent=1))
+        self.keep()
+        self.say(f"{entry.name}: {row['status']} at epoch {row['epoch']} of {entry.epochs}, {row['seconds'] / 60:.1f} minutes, {row['ms']} ms a step; {row['last']}")
+        if row["status"] == "failed":
+            self.say("".join((folder / "log").read_text(errors="replace").splitlines(True)[-12:]))
+
+    def command(self, entry, run, vectors):
+        if (run / "run.json").exists():
+            command = [self.program, "run", "--resume", str(run)]
+        else:
+            shutil.rmtree(run, ignore_errors=True)
+            settings = entry.arguments()
+            command = [self.program, "run", str(self.sources / "scripts" / f"{entry.script}.rhai"), "--into", str(run), *settings]
+        command += ["--device", self.device]
+        if self.data:
+            command += ["--data-dir", str(self.data)]
+        return command if vectors else [*command, "--without-vectors"]
+
+    def stop(self, *_):
+        """Somebody has asked to stop: what is left is for the checkpoint and for packing."""
+        self.end = min(self.end, self.clock.now() + self.packing())
+        self.detach = False
+
+    def bring_home(self):
+        """Weights and run folders of what is new, without checkpoints, in parts."""
+        new = [name for name, row in self.rows.items() if row["status"] != "waiting" and row["home"] != f"{row['status']} {row.get('epoch')}"]
+        while new:
+            packed = self.room / "home.tar.gz"
+            with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
+                for name in new:
+                    tar.add(self.room / name, name, filter=lambda info: None if "/checkpoints" in info.name or info.name.endswith(".lock") else info)
+                cache = self.room / "cache" / "workbench" / "cudnn_engines.json"
+                if cache.exists():
+                    tar.add(cache, "cudnn_engines.json")
+            if packed.stat().st_size <= PARTS * PART_MIB << 20:
+                break
+            self.say(f"{new.pop()}: does not fit into {PARTS} files; it stays in {self.room}")
+        if not new:
+            return
+        data = packed.read_bytes()
+        parts = [data[at : at + (PART_MIB << 20)] for at in range(0, len(data), PART_MIB << 20)]
+        names = [f"rows.tar.gz.{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
+        for name, part in zip(names, parts):
+            (self.out / name).write_bytes(part)
+        for name in new:
+            row = self.rows[name]
+            row["home"] = f"{row['status']} {row.get('epoch')}"
+        manifest = {"parts": names, "sha256": hashlib.sha256(data).hexdigest(), "rows": {name: self.rows[name] for name in new}}
+        (self.out / "rows.json").write_text(json.dumps(manifest, indent=1))
+        self.keep()
+        self.say(f"home: {' '.join(new)}, {len(data) / 1e6:.1f} MB in {len(parts)} parts and rows.json, in {self.out}")
+
+
+class Training:
+    """A training's process. It is of a session of its own, so that it outlives the command where that is wanted, and a Ctrl-C is
+    sent to it once, by us: a second one would end it without a checkpoint."""
+
+    def __init__(self, pid, run, child=None):
+        self.pid, self.run, self.child = pid, run, child
+
+    @classmethod
+    def begun(cls, command, run, log):
+        with open(log, "a") as log:
+            child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        return cls(child.pid, run, child)
+
+    @classmethod
+    def found(cls, pid, run):
+        """The training of an earlier command, if it still runs."""
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, TypeError):
+            return None
+        return cls(pid, run) if str(run).encode() in words else None
+
+    def over(self):
+        if self.child:
+            return self.child.poll() is not None
+        try:
+            # One that has ended may wait there for whoever began it.
+            return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    def interrupt(self):
+        os.kill(self.pid, signal.SIGINT)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        while not self.over():
+            time.sleep(0.05)
+
+    def status(self):
+        """What its run says; one that was killed still says that it runs."""
+        if not self.over():
+            return "running"
+        path = self.run / "run.json"
+        said = json.loads(path.read_text())["status"] if path.exists() else "failed"
+        return {"finished": "ended", "failed": "failed"}.get(said, "stopped")
+
+
+def progress(run, entry):
+    """How far a training came, by its own record."""
+    found = {"epoch": 0, "seconds": 0.0, "ms": "?", "last": "no epoch has ended"}
+    path = run / "metrics.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    if rows:
+        last = rows[-1]
+        found["epoch"], found["seconds"] = int(last["epoch"]), float(last["seconds"])
+        shown = [f"{key} {float(last[key]):.4g}" for key in ("loss", "clean", "certified", "eps") if last.get(key)]
+        found["last"] = "its last epoch, in training: " + ", ".join(shown)
+        # Of the later epochs of one sitting; the first holds the start.
+        pace = sorted((float(b["seconds"]) - float(a["seconds"])) / (int(b["step"]) - int(a["step"])) for a, b in zip(rows, rows[1:]))
+        if pace:
+            found["ms"] = round(pace[len(pace) // 2] * 1000, 2)
+    return found
+
+
+def hardware(device):
+    """The card's name, or the processor's."""
+    if device.startswith("cuda"):
+        try:
+            told = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+            return told.stdout.strip().splitlines()[0]
+        except (OSError, IndexError):
+            return "a GPU in software"
+    found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else None
+    return found[1] if found else "a CPU"
+
+
+def next_rows(listed, sources, seconds):
+    """The rows to come, in the list's order: those without results that fit what a slot leaves, of which a long command is four fifths."""
+    minutes, chosen = min(entries.SLOT_MINUTES, seconds / 60 * 1.25), []
+    for entry in listed:
+        has_run = (pathlib.Path(sources) / "docs" / "results" / f"{entry.name}.json").exists()
+        if not has_run and entry.minutes <= minutes:
+            chosen.append(entry)
+            minutes -= entry.minutes
+    return chosen
+
+
+def free_room():
+    """Where runs lie: in memory where there is room for two checkpoints of a store of vectors, else on the disk."""
+    for folder in ("/dev/shm", os.environ.get("TMPDIR", "/tmp")):
+        if os.path.isdir(folder) and shutil.disk_usage(folder).free > 40e9:
+            return pathlib.Path(folder) / "workbench-rows"
+    return pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / "workbench-rows"
