@@ -146,7 +146,51 @@ fn on_digits(name: &str, settings: &[&str]) -> Vec<String> {
     for setting in small.iter().chain(settings) {
         arguments.extend(["--set", setting]);
     }
-    csv(&folder, &folder.run(&arguments))
+    let output = folder.run(&arguments);
+    // The figure is a file of the run, and in its report.
+    let plots: Vec<&str> = output.lines().filter_map(|line| line.strip_prefix("plot: ")).collect();
+    assert!(!plots.is_empty(), "{output}");
+    for plot in plots {
+        let path = folder.path().join(plot.trim_start_matches("FOLDER/"));
+        assert!(std::fs::read_to_string(&path).expect("the plot").contains("<svg"), "{plot}");
+        let report = std::fs::read_to_string(path.with_file_name("report.html")).expect("the report");
+        let name = path.file_name().unwrap().to_string_lossy();
+        assert!(report.contains(&*name) && report.contains("data:image/svg+xml"), "{name} in the report");
+    }
+    csv(&folder, &output)
+}
+
+/// Every row of the table in miniature: nothing certified that an attack breaks, orderings tested, and the sweep that its settings come from.
+#[test]
+fn table_2_in_miniature() {
+    let folder = Folder::new(&[("table.rhai", &script("table2_digits.rhai"))]);
+    let run = |settings: &[&str]| {
+        let small =
+            ["epochs=2", "warmup=0", "ramp=1", "batch=16", "train_limit=48", "test_limit=12", "steps=3", "restarts=1"];
+        let mut arguments = vec!["run", "table.rhai"];
+        small.iter().chain(settings).for_each(|setting| arguments.extend(["--set", *setting]));
+        let output = folder.run(&arguments);
+        (csv(&folder, &output), output)
+    };
+    let (lines, output) = run(&["seeds=2"]);
+    assert_eq!(lines[0], "row,seed,clean,pgd,published,local,rigorous");
+    assert_eq!(lines.len(), 1 + 9 * 2, "nine rows, two seeds: {lines:?}");
+    for line in &lines[1..] {
+        let numbers: Vec<f64> = line.split(',').skip(2).map(|c| c.parse().expect("a number")).collect();
+        let [clean, pgd, published, local, rigorous] = numbers[..] else { panic!("{line}") };
+        assert!(pgd <= clean && published.max(local).max(rigorous) <= pgd, "{line}");
+    }
+    assert!(output.contains("no proof was contradicted"), "{output}");
+    assert!(output.lines().any(|l| l.contains("local_lip_b > bcp")), "{output}");
+    // Seeds are trainings of their own: two of one row differ.
+    let of = |seed: &str| -> Vec<String> {
+        let own = lines[1..].iter().filter(|l| l.split(',').nth(1) == Some(seed));
+        own.map(|l| l.splitn(3, ',').nth(2).unwrap().to_string()).collect()
+    };
+    assert_ne!(of("1"), of("2"));
+    let (lines, output) = run(&["sweep=true", "rows=[gloro,standard]", "validation=16"]);
+    assert_eq!((lines.len(), lines[0].as_str()), (1 + 2 * 12, "row,lr,factor,clipped,clean,certified"));
+    assert!(output.contains("16 images set apart"), "{output}");
 }
 
 #[test]

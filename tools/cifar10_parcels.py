@@ -138,9 +138,10 @@ def unpack(folder, into):
         at = 4 + int.from_bytes(data[:4], "little")
         try:
             head = json.loads(data[4:at])
-        except ValueError:
+            digest = head["sha256"]
+        except (ValueError, KeyError, TypeError):
             raise SystemExit(f"cifar10_parcels: {path} is no parcel") from None
-        if hashlib.sha256(data[at:]).hexdigest() != head["sha256"]:
+        if hashlib.sha256(data[at:]).hexdigest() != digest:
             raise SystemExit(f"cifar10_parcels: {path} is cut off or damaged; bring it again")
         if digests not in (None, head["files"]):
             raise SystemExit(f"cifar10_parcels: {path} is of another data set than {paths[0]}; empty the folder and bring the parcels again")

@@ -237,4 +237,9 @@ while [ $# -gt 0 ]; do
     *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data rows" >&2; exit 2 ;;
   esac
 done
+# Where few files may come back, logs are one of them.
+if [ "$(find "$OUT" -type f | wc -l)" -gt 6 ]; then
+  (cd "$OUT" && find . -name 'rows*' -prune -o -type f ! -name logs.tar.gz -print0 | tar --null -T - -czf logs.tar.gz --remove-files) &&
+    echo "all logs are in $OUT/logs.tar.gz"
+fi
 exit "$failed"

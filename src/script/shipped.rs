@@ -19,6 +19,7 @@ const SCRIPTS: Modules = &[
     ("quickstart", include_str!("../../scripts/quickstart.rhai")),
     ("recheck", include_str!("../../scripts/recheck.rhai")),
     ("table1_vectors", include_str!("../../scripts/table1_vectors.rhai")),
+    ("table2_digits", include_str!("../../scripts/table2_digits.rhai")),
     ("tiny_imagenet_7c1f", include_str!("../../scripts/tiny_imagenet_7c1f.rhai")),
     ("tiny_imagenet_8c2f", include_str!("../../scripts/tiny_imagenet_8c2f.rhai")),
     ("tiny_imagenet_8c2f_maxmin", include_str!("../../scripts/tiny_imagenet_8c2f_maxmin.rhai")),

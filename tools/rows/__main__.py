@@ -35,9 +35,7 @@ def main():
         return 0
     if a.what == "train":
         room = pathlib.Path(a.room) if a.room else slot.free_room()
-        os.environ.setdefault("XDG_CACHE_HOME", str(room / "cache"))
-        carried = sources / "cudnn_engines.json"
-        cache = room / "cache" / "workbench" / "cudnn_engines.json"
+        carried, cache = sources / "cudnn_engines.json", slot.engines()
         if carried.exists() and not cache.exists():
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_bytes(carried.read_bytes())

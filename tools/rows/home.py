@@ -19,26 +19,33 @@ def collect(parts, into):
     missing = [name for name in manifest["parts"] if not (parts / name).exists()]
     if missing:
         raise SystemExit(f"rows: {parts} lacks {', '.join(missing)}; fetch every file of the slot")
-    data = b"".join((parts / name).read_bytes() for name in manifest["parts"])
-    found = hashlib.sha256(data).hexdigest()
-    if found != manifest["sha256"]:
-        raise SystemExit(f"rows: the parts in {parts} make {found}, where rows.json says {manifest['sha256']}: one is damaged or of another slot")
-    into.mkdir(parents=True, exist_ok=True)
-    for name in manifest["rows"]:
-        # A row that has come before came less far, unless it was evaluated since.
+    data, at, blobs = b"".join((parts / name).read_bytes() for name in manifest["parts"]), 0, {}
+    for name, row in manifest["rows"].items():
+        blobs[name] = data[at : at + row["bytes"]]
+        at += row["bytes"]
+        if hashlib.sha256(blobs[name]).hexdigest() != row["sha256"]:
+            raise SystemExit(f"rows: {name} is not what was packed: a part in {parts} is damaged or of another slot; fetch them again")
+        # A row that has come before came less far.
         before = into / name / "row.json"
-        if before.exists() and json.loads(before.read_text()).get("epoch", 0) > manifest["rows"][name]["epoch"]:
+        if before.exists() and json.loads(before.read_text()).get("epoch", 0) > row["epoch"]:
             raise SystemExit(f"rows: {into / name} is further than what has come; move it away to take the other")
-        shutil.rmtree(into / name, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        if hasattr(tarfile, "data_filter"):
-            tar.extractall(into, filter="data")
-        else:
-            for member in tar.getmembers():
-                if member.name.startswith(("/", "..")) or "/../" in member.name or not (member.isfile() or member.isdir()):
-                    raise SystemExit(f"rows: {member.name} is no file of a slot")
-            tar.extractall(into)
+    into.mkdir(parents=True, exist_ok=True)
+    for name, blob in blobs.items():
+        unpacked(blob, name, into)
+    if manifest.get("cudnn_engines"):
+        (into / "cudnn_engines.json").write_text(json.dumps(manifest["cudnn_engines"], indent=1))
     return list(manifest["rows"])
+
+
+def unpacked(blob, name, into):
+    """A row's folder in the place of one of before."""
+    with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+        for member in tar.getmembers():
+            inside = member.name == name or member.name.startswith(name + "/") and ".." not in member.name.split("/")
+            if not inside or not (member.isfile() or member.isdir()):
+                raise SystemExit(f"rows: {member.name} is no file of {name}")
+        shutil.rmtree(into / name, ignore_errors=True)
+        tar.extractall(into, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
 
 def ended(run):

@@ -6,12 +6,12 @@
 
 With `detach` a training is left running between two commands, where the machine lets it: no time goes into a checkpoint of gigabytes.
 What is under way lies in `room`, a folder that outlives the command; what has to come home, in files below a size, under `out`."""
-import csv, hashlib, json, os, pathlib, re, shutil, signal, subprocess, tarfile, time
+import csv, hashlib, io, json, os, pathlib, re, shutil, signal, subprocess, tarfile, time
 
 import entries
 
-# Parts that come home: so many MiB each, so many files beside the manifest.
-PART_MIB, PARTS = 15, 6
+# Parts that come home: so many MiB each, so many of them.
+PART_MIB, PARTS = 15, 4
 # Less than this is not worth a training's start.
 LEAST_SECONDS = 30
 # Bytes a second of a checkpoint (a checksum and a disk) and of packing.
@@ -69,7 +69,7 @@ class Slot:
 
     def packing(self):
         """Seconds that packing takes, by what there will be to pack: a training's weights are 8 to 10 MB."""
-        return 4 + sum(12e6 for row in self.rows.values() if row["home"] != row["status"]) / PACK_RATE
+        return 4 + sum(12e6 for row in self.rows.values() if row["home"] != self.stand(row)) / PACK_RATE
 
     def left(self):
         """Seconds for training."""
@@ -131,33 +131,49 @@ class Slot:
         self.detach = False
 
     def bring_home(self):
-        """Weights and run folders of what is new, without checkpoints, in parts."""
-        new = [name for name, row in self.rows.items() if row["status"] != "waiting" and row["home"] != f"{row['status']} {row.get('epoch')}"]
-        while new:
-            packed = self.room / "home.tar.gz"
-            with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
-                for name in new:
-                    tar.add(self.room / name, name, filter=lambda info: None if "/checkpoints" in info.name or info.name.endswith(".lock") else info)
-                cache = self.room / "cache" / "workbench" / "cudnn_engines.json"
-                if cache.exists():
-                    tar.add(cache, "cudnn_engines.json")
-            if packed.stat().st_size <= PARTS * PART_MIB << 20:
-                break
-            self.say(f"{new.pop()}: does not fit into {PARTS} files; it stays in {self.room}")
-        if not new:
+        """Weights and run folders of what is new, without checkpoints, in parts; what does not fit comes with the next command."""
+        blobs, rows, size = [], {}, 0
+        told = self.out / "rows.json"
+        # What still lies there from the last command has not been fetched.
+        waiting = json.loads(told.read_text())["rows"] if told.exists() else {}
+        if all(row["status"] == "waiting" or row["home"] == self.stand(row) for row in self.rows.values()):
             return
-        data = packed.read_bytes()
+        for name, row in self.rows.items():
+            if row["status"] == "waiting" or row["home"] == self.stand(row) and name not in waiting:
+                continue
+            blob = packed(self.room / name, name)
+            if size + len(blob) > PARTS * PART_MIB << 20:
+                self.say(f"{name}: no room for it in {PARTS} files; it comes home with the next command")
+                continue
+            rows[name] = {**row, "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+            blobs.append(blob)
+            size += len(blob)
+        for old in self.out.glob("rows.tar.gz.*"):
+            old.unlink()
+        data = b"".join(blobs)
         parts = [data[at : at + (PART_MIB << 20)] for at in range(0, len(data), PART_MIB << 20)]
         names = [f"rows.tar.gz.{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
         for name, part in zip(names, parts):
             (self.out / name).write_bytes(part)
-        for name in new:
-            row = self.rows[name]
-            row["home"] = f"{row['status']} {row.get('epoch')}"
-        manifest = {"parts": names, "sha256": hashlib.sha256(data).hexdigest(), "rows": {name: self.rows[name] for name in new}}
-        (self.out / "rows.json").write_text(json.dumps(manifest, indent=1))
+        cache = json.loads(engines().read_text()) if engines().exists() else {}
+        told.write_text(json.dumps({"parts": names, "rows": rows, "cudnn_engines": cache}, indent=1))
+        for name in rows:
+            self.rows[name]["home"] = self.stand(self.rows[name])
         self.keep()
-        self.say(f"home: {' '.join(new)}, {len(data) / 1e6:.1f} MB in {len(parts)} parts and rows.json, in {self.out}")
+        self.say(f"home: {' '.join(rows)}, {len(data) / 1e6:.1f} MB in {len(parts)} parts and rows.json, in {self.out}")
+
+    @staticmethod
+    def stand(row):
+        return f"{row['status']} {row.get('epoch')}"
+
+
+def packed(folder, name):
+    """A row's folder as it comes home."""
+    without = lambda info: None if "/checkpoints" in info.name or info.name.endswith(".lock") else info
+    with io.BytesIO() as blob:
+        with tarfile.open(fileobj=blob, mode="w:gz", compresslevel=1) as tar:
+            tar.add(folder, name, filter=without)
+        return blob.getvalue()
 
 
 class Training:
@@ -235,6 +251,12 @@ def hardware(device):
             return "a GPU in software"
     found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else None
     return found[1] if found else "a CPU"
+
+
+def engines():
+    """Where the program keeps which engine of cuDNN each convolution takes: carried from slot to slot, it saves measuring them."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "workbench" / "cudnn_engines.json"
 
 
 def next_rows(listed, sources, seconds):
