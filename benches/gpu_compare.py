@@ -20,7 +20,7 @@ CERTIFY = [("cifar10_6c2f", 256, 5, ["tuned", "amp", "compiled"])]
 
 p = argparse.ArgumentParser()
 p.add_argument("--workbench", default="workbench"); p.add_argument("--peer", default=str(HERE / "torch_peer.py"))
-p.add_argument("--seconds", type=float, default=240); p.add_argument("--out"); p.add_argument("--what", default="ceilings step certify")
+p.add_argument("--seconds", type=float, default=240); p.add_argument("--out"); p.add_argument("--peer-log", default="/dev/null", help="what the peer complains of"); p.add_argument("--what", default="ceilings step certify")
 p.add_argument("--nets", default="", help="NET or NET:PRECISION, several; all otherwise"); p.add_argument("--rounds", type=int, default=15); p.add_argument("--styles", default="graphed graphed_amp tuned amp compiled plain"); p.add_argument("--device", default="cuda"); p.add_argument("--precisions", default="tf32 f32")
 p.add_argument("--count", type=int, default=50000); p.add_argument("--scale", type=float, default=1.0); p.add_argument("--threads", type=int, default=16)
 a = p.parse_args()
@@ -41,7 +41,7 @@ def ours(what, net, batch, steps, precisions):
 
 class Peer:
     def __init__(self):
-        self.process = subprocess.Popen([sys.executable, a.peer, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        self.process = subprocess.Popen([sys.executable, a.peer, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(a.peer_log, "a"), text=True, bufsize=1)
         self.jobs = 0
     def ask(self, line, seconds):
         self.process.stdin.write(line + "\n"); self.process.stdin.flush()

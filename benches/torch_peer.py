@@ -204,7 +204,8 @@ def net_work(a):
         torch.cuda.current_stream().wait_stream(side); torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph): step()
-        return graph.replay
+        def replay(held=(step, graph)): graph.replay()  # what the graph reads has to stay
+        return replay
     def certify():
         OPS.update(ops)
         with torch.no_grad(), cast(): loss_fn(model, x, y, eps, gu, [None if s is None else torch.randn(B, *s, device=dev) for s in shapes], 0.5, iters)

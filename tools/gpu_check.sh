@@ -12,18 +12,20 @@
 #   check      the tests that have tensors on the GPU, and the quickstart
 #   timings    milliseconds of a Local-Lip-B step and of certification, by network, precision and setting
 #   compare    the same beside PyTorch (gpu_compare.py), COMPARE_SECONDS at most, COMPARE its arguments
-#   slot       a measuring slot: convs, ab, profile, capture, fused, compare in turn, some nine minutes
+#   slot       a measuring slot: compare, ab, capture, profile, convs, fused in turn, each where its time is left
 #   convs      every convolution alone, by cuDNN through PyTorch (gpu_convs.py)
 #   ab         two programs in turn, A B A B: what a change is worth; two A that differ are the noise
 #   profile    time and memory traffic of a step by kernel and grid, where there is Nsight Compute (ncu); NETS, PROFILE precisions
 #   capture    which of a step's calls a CUDA graph takes, and what a replay costs
 #   fused      a convolution with its mask and its sum of squares in one plan of cuDNN, beside three
 #   data       takes FOLDER/data and FOLDER/parcels to KEEP, which outlasts the command; CIFAR-10 unpacked when all parcels are there
-#   rows NAME ...   trainings for rows of Table 2 (tools/rows), within SLOT_SECONDS; no name: go on, or the next ones. SLOT_DETACH=1
-#              leaves one running for the next command. `python3 tools/rows home OUT` at home does the rest
+#   rows NAME ...   trainings for rows of Table 2 (tools/rows), within SLOT_SECONDS; no name: go on, then the next ones. One that is
+#              too long is left running for the next command; SLOT_DETACH=0: stopped with a checkpoint, and gone on with bit for bit.
+#              `python3 tools/rows home OUT` at home does the rest
 #
 # CUDA_LIBRARIES   folders of the CUDA libraries, colon separated; otherwise those of the nvidia wheels that python3 knows
-# OUT              where the logs go; ./gpu_check.out otherwise
+# OUT              what comes home, eight files at most: logs.tar.gz, engines, rows; ./gpu_check.out otherwise
+# SLOT_SECONDS     of this command; otherwise 570, or what is left of SLOT_TOTAL (780), counted from the first command
 # KEEP             where data and trainings lie between two commands; /tmp/workbench-keep otherwise
 set -uo pipefail
 
@@ -65,18 +67,33 @@ cd "$(dirname "$0")" || exit
 OUT=${OUT:-$PWD/gpu_check.out}
 KEEP=${KEEP:-/tmp/workbench-keep}
 export DATA=${DATA:-}
-mkdir -p "$OUT"
+[ -z "$DATA" ] && [ -d data ] && DATA=$PWD/data
+mkdir -p "$OUT" "$KEEP"
+LOGS=$(mktemp -d)
 [ -x workbench ] || python3 -c 'import tarfile; tarfile.open("packed.tar.xz").extractall(".")' || exit
 failed=0
+
+# The slot's time: so many seconds of commands since the first one, and of each command what SLOT_SECONDS says; an old mark is of another slot.
+now=$(date +%s)
+began=$(cat "$KEEP/began" 2>/dev/null || echo 0)
+if [ $((now - began)) -gt 1800 ]; then began=$now && echo "$began" >"$KEEP/began"; fi
+rest=$((${SLOT_TOTAL:-780} - now + began))
+SLOT_SECONDS=${SLOT_SECONDS:-$((rest < 570 ? rest : 570))}
+
+# Engines of convolutions that an earlier slot has measured.
+engines=${XDG_CACHE_HOME:-$HOME/.cache}/workbench/cudnn_engines.json
+if [ -f sources/cudnn_engines.json ] && [ ! -f "$engines" ]; then
+  mkdir -p "$(dirname "$engines")" && cp sources/cudnn_engines.json "$engines"
+fi
 
 # Runs a command of at most so many seconds, its output in a log of that name.
 step() {
   local name=$1 seconds=$2 code began=$SECONDS
   shift 2
-  timeout "$seconds" "$@" >"$OUT/$name.log" 2>&1 && { echo "ok      $name ($((SECONDS - began)) s)"; return; }
+  timeout "$seconds" "$@" >"$LOGS/$name.log" 2>&1 && { echo "ok      $name ($((SECONDS - began)) s)"; return; }
   code=$?
-  echo "FAILED  $name (exit code $code, $((SECONDS - began)) s), the end of $OUT/$name.log:"
-  tail -n 15 "$OUT/$name.log"
+  echo "FAILED  $name (exit code $code, $((SECONDS - began)) s), the end of $LOGS/$name.log:"
+  tail -n 15 "$LOGS/$name.log"
   failed=1
   return 1
 }
@@ -96,11 +113,17 @@ else
   echo "a GPU in software: times say nothing here"
 fi
 
+if [ -f "$KEEP/outlives" ]; then
+  kill -0 "$(cat "$KEEP/outlives")" 2>/dev/null && outlived=outlived || outlived="ended with"
+  echo "a process in a session of its own $outlived the command that began it"
+  rm "$KEEP/outlives"
+fi
+
 # All at once: none of them fills the GPU. The tests look for their files beside the sources that they were built from.
 check() {
   local name jobs=()
   for name in "${TESTS[@]}"; do
-    (WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER=$PWD/sources step "test_$name" "${CHECK_SECONDS:-300}" "tests/$name" --test-threads 1) &
+    (WORKBENCH_TEST_DEVICE=cuda WORKBENCH_CUDNN=first WORKBENCH_TEST_FOLDER=$PWD/sources step "test_$name" "${CHECK_SECONDS:-300}" "tests/$name" --test-threads 1) &
     jobs+=($!)
   done
   (step quickstart "${CHECK_SECONDS:-300}" ./workbench run sources/scripts/quickstart.rhai --device cuda) &
@@ -116,7 +139,7 @@ timed() {
   shift
   for setting in "$@"; do settings+=(--set "$setting"); done
   step "time_$name" 90 env "${variables[@]}" "${WORKBENCH:-./workbench}" run sources/benches/gpu_step.rhai --device cuda \
-    ${DATA:+--data-dir "$DATA"} "${settings[@]}" && grep -E " ms a (step|batch)" "$OUT/time_$name.log" | sed "s/^/        /"
+    ${DATA:+--data-dir "$DATA"} "${settings[@]}" && grep -E " ms a (step|batch)" "$LOGS/time_$name.log" | sed "s/^/        /"
 }
 
 timings() {
@@ -135,11 +158,11 @@ timings() {
 }
 
 compare() {
-  local arguments=()
+  local arguments=() name=${1:-compare}
   eval "arguments=(${COMPARE:-})"
-  step compare $((${COMPARE_SECONDS:-240} + 30)) python3 sources/benches/gpu_compare.py --workbench ./workbench \
-    --seconds "${COMPARE_SECONDS:-240}" --out "$OUT/compare.json" "${arguments[@]}"
-  cat "$OUT/compare.log"
+  step "$name" $((${COMPARE_SECONDS:-240} + 30)) python3 sources/benches/gpu_compare.py --workbench ./workbench \
+    --seconds "${COMPARE_SECONDS:-240}" --out "$LOGS/$name.json" --peer-log "$LOGS/$name.peer.log" "${arguments[@]}"
+  cat "$LOGS/$name.log"
 }
 
 profile() {
@@ -148,17 +171,17 @@ profile() {
   for net in ${NETS:-cifar10_6c2f mnist_4c3f}; do
     for precision in ${PROFILE:-tf32}; do
       name=profile_${net}_$precision
-      step "$name" 90 ncu --clock-control none --print-units base --csv --log-file "$OUT/$name.csv" \
+      step "$name" 90 ncu --clock-control none --print-units base --csv --log-file "$LOGS/$name.csv" \
         --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum --launch-skip 3000 --launch-count 1500 \
         ./workbench run sources/benches/gpu_step.rhai --device cuda --set net="$net" --set steps=12 --set warm=2 \
-        --set precisions="$precision" && python3 sources/tools/gpu_profile.py "$OUT/$name.csv"
+        --set precisions="$precision" && python3 sources/tools/gpu_profile.py "$LOGS/$name.csv"
     done
   done
 }
 
 convs() {
-  step convs $((${CONVS_SECONDS:-60} + 30)) python3 sources/benches/gpu_convs.py --seconds "${CONVS_SECONDS:-60}" --out "$OUT/convs.json"
-  cat "$OUT/convs.log"
+  step convs $((${CONVS_SECONDS:-60} + 30)) python3 sources/benches/gpu_convs.py --seconds "${CONVS_SECONDS:-60}" --out "$LOGS/convs.json"
+  cat "$LOGS/convs.log"
 }
 
 # Two programs in turn; without a second one, what a larger and a smaller batch cost.
@@ -185,18 +208,35 @@ ab() {
 
 capture() {
   step capture 90 env WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER="$PWD/sources" tests/capture --nocapture --test-threads 1
-  grep -E "captured|refused|replay" "$OUT/capture.log" || cat "$OUT/capture.log"
+  grep -E "captured|refused|replay" "$LOGS/capture.log" || cat "$LOGS/capture.log"
 }
 
 fused() {
   step fused 60 python3 sources/benches/gpu_fused.py
-  cat "$OUT/fused.log"
+  cat "$LOGS/fused.log"
 }
 
+# Stages by what they decide, each only where its time is left.
 slot() {
-  COMPARE_SECONDS=${COMPARE_SECONDS:-120}
-  COMPARE=${COMPARE:-'--what step --nets "cifar10_6c2f:tf32 mnist_4c3f:tf32" --styles "graphed graphed_amp compiled"'}
-  for stage in convs ab profile capture fused compare; do timed_stage "$stage"; done
+  dd if=/dev/zero of="$KEEP/disk" bs=64M count=32 conv=fsync 2>&1 | tail -1
+  rm -f "$KEEP/disk"
+  setsid sleep 1500 </dev/null >/dev/null 2>&1 &
+  echo $! >"$KEEP/outlives"
+  local what='--what step --nets "cifar10_6c2f:tf32 mnist_4c3f:tf32"'
+  COMPARE="$what --styles 'graphed graphed_amp'" COMPARE_SECONDS=90 within 120 compare compare_graphed
+  within 150 ab
+  within 60 capture
+  within 90 profile
+  within 90 convs
+  within 60 fused
+  COMPARE="$what --styles compiled" COMPARE_SECONDS=60 within 90 compare compare_compiled
+}
+
+within() {
+  local seconds=$1
+  shift
+  if [ $((SECONDS + seconds)) -gt "$SLOT_SECONDS" ]; then echo "left out, no time: $*"; return; fi
+  timed_stage "$@"
 }
 
 # What was brought, where it outlasts the command.
@@ -211,17 +251,22 @@ data() {
 
 rows() {
   { [ -d data ] || [ -d parcels ]; } && data
-  [ -z "$DATA" ] && [ -d "$KEEP/data" ] && DATA=$KEEP/data
-  python3 sources/tools/rows train "$@" --program ./workbench --data "$DATA" --out "$OUT" ${ROOM:+--room "$ROOM"} ${ROWS:-} 2>&1 | tee -a "$OUT/rows.log"
+  [ -d "$KEEP/data" ] && DATA=$KEEP/data
+  # A signal goes to all of a pipe: what listens must not end before what speaks.
+  python3 sources/tools/rows train "$@" --program ./workbench --data "$DATA" --out "$OUT" --seconds $((SLOT_SECONDS - SECONDS)) \
+    ${ROOM:+--room "$ROOM"} ${ROWS:-} 2>&1 | (trap '' INT TERM && exec tee -a "$LOGS/rows.log")
   local code=${PIPESTATUS[0]}
   # 3: a training is to go on in the next command.
   [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || failed=1
 }
 
+# What a stage has left is there also when the next one is killed.
 timed_stage() {
   local began=$SECONDS
   "$@"
   echo "-- $1: $((SECONDS - began)) s"
+  tar -C "$LOGS" -czf "$OUT/logs.tar.gz" .
+  cp "$engines" "$OUT/" 2>/dev/null
 }
 
 [ $# -gt 0 ] || set -- check timings
@@ -237,9 +282,5 @@ while [ $# -gt 0 ]; do
     *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data rows" >&2; exit 2 ;;
   esac
 done
-# Where few files may come back, logs are one of them.
-if [ "$(find "$OUT" -type f | wc -l)" -gt 6 ]; then
-  (cd "$OUT" && find . -name 'rows*' -prune -o -type f ! -name logs.tar.gz -print0 | tar --null -T - -czf logs.tar.gz --remove-files) &&
-    echo "all logs are in $OUT/logs.tar.gz"
-fi
+rm -rf "$LOGS"
 exit "$failed"

@@ -19,7 +19,7 @@ def main():
     p.add_argument("--program", default="target/release/workbench")
     p.add_argument("--data", default=os.environ.get("DATA") or os.environ.get("WORKBENCH_DATA"), help="the folder of the data sets")
     p.add_argument("--seconds", type=float, default=float(os.environ.get("SLOT_SECONDS", 570)), help="of this command")
-    p.add_argument("--detach", action="store_true", default=bool(os.environ.get("SLOT_DETACH")), help="leave the training running between commands (SLOT_DETACH=1)")
+    p.add_argument("--stop", action="store_true", default=os.environ.get("SLOT_DETACH") == "0", help="stop a training in time for its checkpoint, and do not leave it running (SLOT_DETACH=0)")
     p.add_argument("--device", default="cuda")
     p.add_argument("--room", help="where trainings lie between two commands")
     p.add_argument("--out", default="gpu_check.out", help="what comes home")
@@ -35,23 +35,19 @@ def main():
         return 0
     if a.what == "train":
         room = pathlib.Path(a.room) if a.room else slot.free_room()
-        carried, cache = sources / "cudnn_engines.json", slot.engines()
-        if carried.exists() and not cache.exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            cache.write_bytes(carried.read_bytes())
         also = dict(pair.split("=", 1) for pair in a.set)
-        here = slot.Slot(a.program, sources, room, a.out, a.seconds, a.device, a.data, also, a.detach)
+        here = slot.Slot(a.program, sources, room, a.out, a.seconds, a.device, a.data, also, not a.stop)
         for asked in (signal.SIGINT, signal.SIGTERM):
             signal.signal(asked, here.stop)
-        return 0 if here.run(a.names) else 3
+        return here.run(a.names)
     if a.what == "home":
         if len(a.names) != 1:
             raise SystemExit("rows: home wants the folder that has come back")
         names = home.collect(a.names[0], a.runs)
+    elif a.what == "evaluate" and not a.names:
+        raise SystemExit("rows: evaluate which? " + " ".join(sorted(path.parent.name for path in pathlib.Path(a.runs).glob("*/run"))))
     else:
         names = a.names
-        if a.what == "evaluate" and not names:
-            raise SystemExit("rows: evaluate which? " + " ".join(path.name for path in pathlib.Path(a.runs).glob("*/run/..")))
     for name in names:
         if a.what != "write":
             home.evaluate(name, a.program, a.runs, a.data, sources, a.limit, rigorous=not a.without_rigorous)

@@ -3,7 +3,7 @@
     minutes = epochs * batches an epoch * milliseconds a step / 60,000 + the start
 
 Published figures are those of the scripts' headers; milliseconds those of the table "Rows" in benches/NOTES.md."""
-import dataclasses, pathlib, re
+import dataclasses, json, pathlib, re
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
 
@@ -113,6 +113,12 @@ def entries(sources=SOURCES):
             raise SystemExit(f"rows: benches/NOTES.md has no milliseconds for {entry.name}; add it to the table under \"### Rows\"")
         entry.ms, entry.measured = times[entry.name]
     return found
+
+
+def epochs_done(entry, sources):
+    """Of a row whose results are kept; 0 of one that has not run."""
+    path = pathlib.Path(sources) / "docs" / "results" / f"{entry.name}.json"
+    return json.loads(path.read_text())["epochs"] if path.exists() else 0
 
 
 def step_times(notes):

@@ -12,29 +12,43 @@ import entries
 SHARDS = 10
 
 
-def collect(parts, into):
-    """Put the parts of a slot together and unpack them. Gives the rows' names."""
+def collect(parts, into, say=print):
+    """Put the parts of a slot together and unpack them, each row by itself. Gives the names of the rows that have weights."""
     parts, into = pathlib.Path(parts), pathlib.Path(into)
+    if not (parts / "rows.json").exists():
+        raise SystemExit(f"rows: {parts} has no rows.json; give the folder that has come back")
     manifest = json.loads((parts / "rows.json").read_text())
     missing = [name for name in manifest["parts"] if not (parts / name).exists()]
     if missing:
         raise SystemExit(f"rows: {parts} lacks {', '.join(missing)}; fetch every file of the slot")
-    data, at, blobs = b"".join((parts / name).read_bytes() for name in manifest["parts"]), 0, {}
-    for name, row in manifest["rows"].items():
-        blobs[name] = data[at : at + row["bytes"]]
-        at += row["bytes"]
-        if hashlib.sha256(blobs[name]).hexdigest() != row["sha256"]:
-            raise SystemExit(f"rows: {name} is not what was packed: a part in {parts} is damaged or of another slot; fetch them again")
-        # A row that has come before came less far.
-        before = into / name / "row.json"
-        if before.exists() and json.loads(before.read_text()).get("epoch", 0) > row["epoch"]:
-            raise SystemExit(f"rows: {into / name} is further than what has come; move it away to take the other")
+    data, at, come = b"".join((parts / name).read_bytes() for name in manifest["parts"]), 0, []
     into.mkdir(parents=True, exist_ok=True)
-    for name, blob in blobs.items():
-        unpacked(blob, name, into)
-    if manifest.get("cudnn_engines"):
-        (into / "cudnn_engines.json").write_text(json.dumps(manifest["cudnn_engines"], indent=1))
-    return list(manifest["rows"])
+    for name, row in manifest["rows"].items():
+        blob = data[at : at + row["bytes"]]
+        at += row["bytes"]
+        if hashlib.sha256(blob).hexdigest() != row["sha256"]:
+            say(f"{name}: not what was packed: a part in {parts} is damaged or of another slot; fetch them again")
+            continue
+        told = into / name / "row.json"
+        before = json.loads(told.read_text()) if told.exists() else {}
+        if before.get("sha256") != row["sha256"]:
+            if worth(before) > worth(row):
+                say(f"{name}: {into / name} is further ({before.get('epoch')} epochs, {before.get('status')}) than what has come; move it away to take the other")
+                continue
+            unpacked(blob, name, into)
+            told.write_text(json.dumps(row, indent=1))
+        if (into / name / "run" / "model.safetensors").exists():
+            come.append(name)
+        else:
+            say(f"{name}: {row['status']}, it has no weights")
+    if (parts / "cudnn_engines.json").exists():
+        shutil.copy(parts / "cudnn_engines.json", into)
+    return come
+
+
+def worth(row):
+    """Which of two trainings of a row counts: one that has ended, then the longer one."""
+    return row.get("status") == "ended", row.get("epoch", 0)
 
 
 def unpacked(blob, name, into):
@@ -44,7 +58,12 @@ def unpacked(blob, name, into):
             inside = member.name == name or member.name.startswith(name + "/") and ".." not in member.name.split("/")
             if not inside or not (member.isfile() or member.isdir()):
                 raise SystemExit(f"rows: {member.name} is no file of {name}")
-        shutil.rmtree(into / name, ignore_errors=True)
+        if (into / name).exists():
+            # Its evaluations are of other weights.
+            aside, number = into / f"{name}.before", 1
+            while aside.exists():
+                aside, number = into / f"{name}.before-{number}", number + 1
+            (into / name).rename(aside)
         tar.extractall(into, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
 
@@ -66,19 +85,23 @@ def evaluate(name, program, runs, data, sources=entries.SOURCES, limit=0, shards
         raise SystemExit(f"rows: {weights} is not there; collect the row first")
     radius = entries.IMAGES[entry.data][1]
     common = ["--set", f"data={entry.data}", "--set", f"model={weights}", "--set", f"test_limit={limit}"]
+    # Of the first images only: apart from evaluations of all.
+    kind = f"first-{limit}-" if limit else ""
+    if limit:
+        shards = min(shards, -(-limit // batch))
     for number in range(1, shards + 1):
-        run = row / f"evaluation-{number}-of-{shards}"
+        run = row / f"{kind}evaluation-{number}-of-{shards}"
         if ended(run):
             continue
         shutil.rmtree(run, ignore_errors=True)
         say(f"{name}: published and exact, {number} of {shards}", flush=True)
         call(program, sources, "evaluate", run, data, [*common, "--set", f"eps=[{radius}]", "--set", f"bound={entry.bound}", "--set", f"shard={number}/{shards}", "--set", f"batch={batch}"])
-    run = row / "rigorous"
+    run = row / f"{kind}rigorous"
     if rigorous and not ended(run):
         # Records of before stay and are gone on with; the run about them is made again.
         shutil.rmtree(run, ignore_errors=True)
         say(f"{name}: rigorous certificates", flush=True)
-        records = row / "records"
+        records = row / f"{kind}records"
         call(program, sources, "certify", run, data, [*common, "--set", f"eps={radius}", "--set", f"records={records}", "--allow-write", str(records)])
 
 

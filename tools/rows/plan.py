@@ -1,13 +1,11 @@
 """`rows --plan`: the list with minutes, whether they fit a slot, and what each needs."""
-import pathlib
-
 import entries
 
 
 def plan(sources=entries.SOURCES):
     listed = entries.entries(sources)
     left, lines = {}, []
-    head = f"{'row':26} {'epochs':>11} {'ms a step':>15} {'minutes':>7}  {'fits a slot':24} needs"
+    head = f"{'row':26} {'epochs':>11} {'ms a step':>15} {'minutes':>7}  {'fits a slot':40} needs"
     for entry in listed:
         fits = entry.minutes <= entries.SLOT_MINUTES
         before = left.get(entry.after, entries.SLOT_MINUTES)
@@ -25,6 +23,8 @@ def plan(sources=entries.SOURCES):
         if fits and entry.minutes * 60 > 540:
             needs.append("two commands on one machine")
         epochs = f"{entry.epochs}" if entry.epochs == entry.published_epochs else f"{entry.epochs} of {entry.published_epochs}"
-        done = (pathlib.Path(sources) / "docs" / "results" / f"{entry.name}.json").exists()
-        lines.append(f"{entry.name:26} {epochs:>11} {entry.ms:5.1f} {'measured' if entry.measured else 'estimated':9} {entry.minutes:7.1f}  {'has run' if done else said:24} {'; '.join(needs)}")
+        done = entries.epochs_done(entry, sources)
+        if done:
+            said = "has run" if done >= entry.epochs else f"has run {done} epochs; {said}"
+        lines.append(f"{entry.name:26} {epochs:>11} {entry.ms:5.1f} {'measured' if entry.measured else 'estimated':9} {entry.minutes:7.1f}  {said:40} {'; '.join(needs)}")
     return "\n".join([head, *lines, f"A slot leaves {entries.SLOT_MINUTES} minutes for training. Milliseconds are those of benches/NOTES.md, \"Rows\"."])

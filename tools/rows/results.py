@@ -2,7 +2,7 @@
 
 A row's figures are kept in docs/results/NAME.json, taken from the run folders of its training and its evaluations; the tables between
 the marks are written anew from those, and what has not run is listed."""
-import json, pathlib
+import json, pathlib, textwrap
 
 import entries, home, slot
 
@@ -17,7 +17,7 @@ def record(name, runs, sources=entries.SOURCES):
     told = json.loads((row / "row.json").read_text()) if (row / "row.json").exists() else {}
     settings = {s["key"]: json.loads(s["value"]) for s in run["settings"]}
     at = slot.progress(row / "run", entry)
-    given = {s["key"]: s["value"] for s in run["settings"] if s["given"] and s["key"] != "procedures"}
+    given = {s["key"]: s["value"] for s in run["settings"] if s["given"] and s["key"] not in ("procedures", "test_limit")}
     command = " ".join(["workbench run", run["script"], "--device", run["device"].split(":")[0], *(f"--set {k}={v.strip(chr(34))}" for k, v in given.items())])
     found = {
         "row": name, "epochs": at["epoch"], "epochs_asked": settings["epochs"], "epochs_published": entry.published_epochs,
@@ -25,15 +25,18 @@ def record(name, runs, sources=entries.SOURCES):
         "minutes": round(at["seconds"] / 60, 1), "ms": at["ms"], "seed": run["seed"], "command": command, "began": run["sittings"][0]["began"][:10],
         "workbench": run["versions"]["workbench"], "evaluations": {},
     }
-    parts = sorted(row.glob(f"evaluation-*-of-*"))
-    ended = [part for part in map(home.ended, parts) if part]
+    # Evaluations of all test images, or where there are none of the first ones.
+    kinds = ["", *sorted({path.name.split("-")[1] for path in row.glob("first-*")}, key=int)]
+    shards = lambda kind: [part for part in map(home.ended, row.glob(f"{kind}evaluation-*-of-*")) if part]
+    kind = next((kind for kind in (f"first-{n}-" if n else "" for n in kinds) if shards(kind) or home.ended(row / f"{kind}rigorous")), "")
+    ended = shards(kind)
     for result in (result for part in ended for result in part["results"]):
         sums = found["evaluations"].setdefault(result["procedure"], {"images": 0, "clean": 0, "pgd": 0, "certified": 0, "unconverged": 0})
         sums["images"] += result["images"]
         sums["unconverged"] += result["unconverged"]
         for key in ("clean", "pgd", "certified"):
             sums[key] += round(result[key] * result["images"])
-    rigorous = home.ended(row / "rigorous")
+    rigorous = home.ended(row / f"{kind}rigorous")
     if rigorous and rigorous["results"]:
         result = rigorous["results"][0]
         found["evaluations"]["rigorous"] = {"images": result["images"], **{key: round(result[key] * result["images"]) for key in ("clean", "pgd", "certified")}}
@@ -93,7 +96,7 @@ def page(sources=entries.SOURCES):
         "PGD: by the published attack / by the strong one (five restarts on the margin). `published` and `exact` are estimates by power",
         "iteration to 1e-3; `rigorous` is a proof. A standard network is certified by global norms.", "",
         "### How they were trained", "", *how(records), "", *(f"    {found['command']}" for found in records.values()), "",
-        "Not run: " + (", ".join(entry.name for entry in listed if entry.name not in records) or "none") + ".", "", END,
+        *textwrap.wrap("Not run: " + (", ".join(entry.name for entry in listed if entry.name not in records) or "none") + ".", 130), "", END,
     ]
     return "\n".join(lines)
 

@@ -1,12 +1,16 @@
-"""Trainings within a slot of a GPU: one after the other, each stopped in time for its checkpoint, the rest in the next command.
+"""Trainings within a slot of a GPU: one after the other; what does not end in this command goes on in the next one.
 
     end = start of the command + SLOT_SECONDS
-    Ctrl-C goes to a training at    end - what packing takes - what its checkpoint takes
+
+A training that is longer than the command is left running in a session of its own (`detach`), and the next command finds it. Where a
+machine does not let it, it goes on from its last checkpoint, without the power-iteration vectors. Without `detach`
+
+    Ctrl-C goes to a training at    end - what packing takes - what its checkpoint takes, vectors and all
     it is killed at                 end - what packing takes, and has its last epoch's weights then
 
-With `detach` a training is left running between two commands, where the machine lets it: no time goes into a checkpoint of gigabytes.
-What is under way lies in `room`, a folder that outlives the command; what has to come home, in files below a size, under `out`."""
-import csv, hashlib, io, json, os, pathlib, re, shutil, signal, subprocess, tarfile, time
+and it goes on bit for bit. What is under way lies in `room`, a folder that outlives the command; what has to come home, in files below
+a size, under `out`, which the caller may have emptied since."""
+import csv, gzip, hashlib, io, json, os, pathlib, re, shutil, signal, subprocess, tarfile, time
 
 import entries
 
@@ -31,11 +35,12 @@ class Clock:
 class Slot:
     """A command's worth of trainings. `also` are settings that win over the list's."""
 
-    def __init__(self, program, sources, room, out, seconds, device="cuda", data=None, also=(), detach=False, clock=None, say=print):
+    def __init__(self, program, sources, room, out, seconds, device="cuda", data=None, also=(), detach=True, clock=None, say=print):
         self.program, self.sources, self.device, self.data = str(program), pathlib.Path(sources), device, data
         self.room, self.out, self.detach = pathlib.Path(room).absolute(), pathlib.Path(out), detach
-        self.clock, self.say = clock or Clock(), lambda text: say(text, flush=True)
+        self.clock, self.told = clock or Clock(), say
         self.end = self.clock.now() + seconds
+        self.reserve, self.stopping = 0, False
         self.room.mkdir(parents=True, exist_ok=True)
         self.out.mkdir(parents=True, exist_ok=True)
         # No evaluation here: it needs no GPU.
@@ -45,49 +50,70 @@ class Slot:
         self.rows = json.loads(self.state.read_text()) if self.state.exists() else {}
         self.hardware = hardware(device)
 
+    def say(self, text):
+        try:
+            self.told(text, flush=True)
+        except OSError:
+            pass  # nobody listens; the rows still have to come home
+
     def keep(self):
         partial = self.state.with_suffix(".partial")
         partial.write_text(json.dumps(self.rows, indent=1))
         partial.replace(self.state)
 
     def run(self, names):
-        """Train; True where every row has ended."""
+        """Train the rows of these names; without names go on with what was begun, then with the next rows of the list. 0 where every
+        row has ended, 3 where one goes on in the next command, 1 where one failed."""
         for name in names:
             if name not in self.list:
                 raise SystemExit(f"rows: no row {name}; there are: {' '.join(self.list)}")
-            self.rows.setdefault(name, {"status": "waiting", "home": ""})
-        if not names and not self.rows:
-            for entry in next_rows(self.list.values(), self.sources, self.left()):
-                self.rows[entry.name] = {"status": "waiting", "home": ""}
-            self.say(f"the next rows of the list: {' '.join(self.rows) or 'none is left that fits'}")
-        self.keep()
-        for name, row in self.rows.items():
-            if row["status"] not in ("ended", "failed"):
-                self.train(self.list[name], row)
-        self.bring_home()
-        return all(row["status"] == "ended" for row in self.rows.values())
+            if self.rows.get(name, {}).get("status") == "failed":
+                del self.rows[name]
+                shutil.rmtree(self.room / name, ignore_errors=True)
+            self.rows.setdefault(name, {"status": "waiting"})
+        try:
+            while not self.stopping:
+                waiting = [name for name, row in self.rows.items() if row["status"] not in ("ended", "failed")]
+                if not waiting and not names:
+                    waiting = [entry.name for entry in next_rows(self.list.values(), self.sources, self.left(), self.data, self.rows)]
+                    self.say(f"the next rows of the list: {' '.join(waiting) or 'none is left that fits'}")
+                    self.rows.update({name: {"status": "waiting"} for name in waiting})
+                self.keep()
+                over = [self.train(self.list[name], self.rows[name]) for name in waiting if not self.stopping]
+                if not over or not all(over) or names:
+                    break
+        finally:
+            self.bring_home()
+        kinds = {row["status"] for row in self.rows.values()}
+        return 1 if "failed" in kinds else 0 if kinds <= {"ended"} else 3
 
     def packing(self):
-        """Seconds that packing takes, by what there will be to pack: a training's weights are 8 to 10 MB."""
-        return 4 + sum(12e6 for row in self.rows.values() if row["home"] != self.stand(row)) / PACK_RATE
+        """Seconds that packing takes: a training's weights are 8 to 10 MB."""
+        return 8 + sum(12e6 for row in self.rows.values() if row["status"] != "waiting") / PACK_RATE
 
     def left(self):
         """Seconds for training."""
         return self.end - self.clock.now() - self.packing()
 
     def train(self, entry, row):
-        """Begin a training, go on with it, or go on waiting for it, until it ends or time is short."""
+        """Begin a training, go on with it, or go on waiting for it, until it ends or time is short. Is it over?"""
         folder = self.room / entry.name
         run = folder / "run"
         process = Training.found(row.get("process"), run)
-        # Without vectors a checkpoint is small, but nobody goes on from it exactly.
+        if row["status"] != "waiting":
+            row.update(progress(run, entry))
+            row["status"] = process.status() if process else Training(0, run).status()
+            if row["status"] == "ended":
+                return self.noted(entry, row)
         needed = max(0, entry.minutes * 60 - row.get("seconds", 0)) * 1.1 + 15
         whole = needed < self.left()
-        vectors = entry.local and not whole and not self.detach
-        checkpoint = 3 + (2 * entry.vector_gb * 1e9 / CHECKPOINT_RATE if vectors else 0)
-        if self.left() - checkpoint < LEAST_SECONDS and not process:
+        # Without vectors a checkpoint is small, but nobody goes on from it exactly.
+        vectors = "--without-vectors" not in row["command"] if process else entry.local and not whole and not self.detach
+        self.reserve = 8 + (2 * entry.vector_gb * 1e9 / CHECKPOINT_RATE if vectors else 0)
+        stops = not self.detach or whole
+        if not process and self.left() - (self.reserve if stops else 0) < LEAST_SECONDS:
             self.say(f"{entry.name}: {row['status']}; {max(0, self.left()):.0f} s are left, too few for it" + (f" and its checkpoint of {entry.vector_gb:.1f} GB" if vectors else ""))
-            return
+            return False
         if not process:
             command = self.command(entry, run, vectors)
             row["command"] = " ".join(command[1:]).replace(f"{self.sources}/", "")
@@ -97,9 +123,9 @@ class Slot:
         # Whoever comes next finds it, also where this program is killed.
         row.update(status="running", process=process.pid, hardware=self.hardware)
         self.keep()
-        while not process.over() and self.left() > (0 if self.detach else checkpoint):
+        while not process.over() and not self.stopping and self.left() > (0 if self.detach else self.reserve):
             self.clock.sleep(0.2)
-        if not process.over() and not self.detach:
+        if not process.over() and not (self.detach and not self.stopping):
             process.interrupt()
             while not process.over() and self.left() > 0:
                 self.clock.sleep(0.2)
@@ -107,11 +133,16 @@ class Slot:
                 process.kill()
         row["status"] = process.status()
         row.update(progress(run, entry))
-        (folder / "row.json").write_text(json.dumps(row, indent=1))
+        return self.noted(entry, row)
+
+    def noted(self, entry, row):
+        """Write down and say how a training stands. Is it over?"""
+        (self.room / entry.name / "row.json").write_text(json.dumps(row, indent=1))
         self.keep()
         self.say(f"{entry.name}: {row['status']} at epoch {row['epoch']} of {entry.epochs}, {row['seconds'] / 60:.1f} minutes, {row['ms']} ms a step; {row['last']}")
         if row["status"] == "failed":
-            self.say("".join((folder / "log").read_text(errors="replace").splitlines(True)[-12:]))
+            self.say("".join((self.room / entry.name / "log").read_text(errors="replace").splitlines(True)[-12:]))
+        return row["status"] in ("ended", "failed")
 
     def command(self, entry, run, vectors):
         if (run / "run.json").exists():
@@ -126,21 +157,17 @@ class Slot:
         return command if vectors else [*command, "--without-vectors"]
 
     def stop(self, *_):
-        """Somebody has asked to stop: what is left is for the checkpoint and for packing."""
-        self.end = min(self.end, self.clock.now() + self.packing())
-        self.detach = False
+        """Somebody has asked to stop: what is left is for the checkpoint of the training under way, and for packing."""
+        self.stopping = True
+        self.end = min(self.end, self.clock.now() + self.packing() + self.reserve)
 
     def bring_home(self):
-        """Weights and run folders of what is new, without checkpoints, in parts; what does not fit comes with the next command."""
+        """Weights and run folders without checkpoints, in parts. What came home before is sent again behind what is new: nobody knows
+        whether it has arrived. What does not fit comes with the next command."""
+        there = {name: row for name, row in self.rows.items() if row["status"] != "waiting" and (self.room / name).exists()}
+        stand = lambda row: f"{row['status']} {row.get('epoch')}"
         blobs, rows, size = [], {}, 0
-        told = self.out / "rows.json"
-        # What still lies there from the last command has not been fetched.
-        waiting = json.loads(told.read_text())["rows"] if told.exists() else {}
-        if all(row["status"] == "waiting" or row["home"] == self.stand(row) for row in self.rows.values()):
-            return
-        for name, row in self.rows.items():
-            if row["status"] == "waiting" or row["home"] == self.stand(row) and name not in waiting:
-                continue
+        for name, row in sorted(there.items(), key=lambda item: item[1].get("sent") == stand(item[1])):
             blob = packed(self.room / name, name)
             if size + len(blob) > PARTS * PART_MIB << 20:
                 self.say(f"{name}: no room for it in {PARTS} files; it comes home with the next command")
@@ -150,30 +177,32 @@ class Slot:
             size += len(blob)
         for old in self.out.glob("rows.tar.gz.*"):
             old.unlink()
+        if not rows:
+            return
         data = b"".join(blobs)
         parts = [data[at : at + (PART_MIB << 20)] for at in range(0, len(data), PART_MIB << 20)]
         names = [f"rows.tar.gz.{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
         for name, part in zip(names, parts):
             (self.out / name).write_bytes(part)
-        cache = json.loads(engines().read_text()) if engines().exists() else {}
-        told.write_text(json.dumps({"parts": names, "rows": rows, "cudnn_engines": cache}, indent=1))
+        (self.out / "rows.json").write_text(json.dumps({"parts": names, "rows": rows}, indent=1))
         for name in rows:
-            self.rows[name]["home"] = self.stand(self.rows[name])
+            self.rows[name]["sent"] = stand(self.rows[name])
         self.keep()
         self.say(f"home: {' '.join(rows)}, {len(data) / 1e6:.1f} MB in {len(parts)} parts and rows.json, in {self.out}")
 
-    @staticmethod
-    def stand(row):
-        return f"{row['status']} {row.get('epoch')}"
-
 
 def packed(folder, name):
-    """A row's folder as it comes home."""
-    without = lambda info: None if "/checkpoints" in info.name or info.name.endswith(".lock") else info
-    with io.BytesIO() as blob:
-        with tarfile.open(fileobj=blob, mode="w:gz", compresslevel=1) as tar:
-            tar.add(folder, name, filter=without)
-        return blob.getvalue()
+    """A row's folder as it comes home; of a training that runs, what stands there. Its bytes follow from the files alone."""
+    without = lambda info: None if "/checkpoints" in info.name or info.name.endswith(".lock") or "/.tmp" in info.name else info
+    for again in (True, False):
+        try:
+            with io.BytesIO() as blob:
+                with gzip.GzipFile(fileobj=blob, mode="wb", compresslevel=1, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+                    tar.add(folder, name, filter=without)
+                return blob.getvalue()
+        except OSError:  # a file was renamed meanwhile
+            if not again:
+                raise
 
 
 class Training:
@@ -207,17 +236,20 @@ class Training:
         except OSError:
             return True
 
-    def interrupt(self):
-        os.kill(self.pid, signal.SIGINT)
+    def interrupt(self, how=signal.SIGINT):
+        try:
+            os.kill(self.pid, how)
+        except ProcessLookupError:
+            pass  # it has just ended
 
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        self.interrupt(signal.SIGKILL)
         while not self.over():
             time.sleep(0.05)
 
     def status(self):
         """What its run says; one that was killed still says that it runs."""
-        if not self.over():
+        if self.pid and not self.over():
             return "running"
         path = self.run / "run.json"
         said = json.loads(path.read_text())["status"] if path.exists() else "failed"
@@ -253,26 +285,24 @@ def hardware(device):
     return found[1] if found else "a CPU"
 
 
-def engines():
-    """Where the program keeps which engine of cuDNN each convolution takes: carried from slot to slot, it saves measuring them."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(base) / "workbench" / "cudnn_engines.json"
-
-
-def next_rows(listed, sources, seconds):
-    """The rows to come, in the list's order: those without results that fit what a slot leaves, of which a long command is four fifths."""
+def next_rows(listed, sources, seconds, data=None, begun=()):
+    """The rows to come, of what a slot leaves, of which a long command is four fifths: those that have not run, in the list's order,
+    then those that have run for fewer epochs; only of data sets that are there."""
     minutes, chosen = min(entries.SLOT_MINUTES, seconds / 60 * 1.25), []
-    for entry in listed:
-        has_run = (pathlib.Path(sources) / "docs" / "results" / f"{entry.name}.json").exists()
-        if not has_run and entry.minutes <= minutes:
+    wanting = [(entries.epochs_done(entry, sources), entry) for entry in listed if not data or (pathlib.Path(data) / entry.data).is_dir()]
+    for done, entry in sorted(wanting, key=lambda pair: pair[0] > 0):
+        if entry.name not in begun and done < entry.epochs and entry.minutes <= minutes:
             chosen.append(entry)
             minutes -= entry.minutes
     return chosen
 
 
 def free_room():
-    """Where runs lie: in memory where there is room for two checkpoints of a store of vectors, else on the disk."""
-    for folder in ("/dev/shm", os.environ.get("TMPDIR", "/tmp")):
-        if os.path.isdir(folder) and shutil.disk_usage(folder).free > 40e9:
-            return pathlib.Path(folder) / "workbench-rows"
-    return pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / "workbench-rows"
+    """Where runs lie: where some lie already; else in memory where there is room for two checkpoints of a store of vectors; else on
+    the disk."""
+    folders = [pathlib.Path(folder) / "workbench-rows" for folder in ("/dev/shm", os.environ.get("TMPDIR") or "/tmp")]
+    for folder in folders:
+        if (folder / "slot.json").exists():
+            return folder
+    roomy = [folder for folder in folders if folder.parent.is_dir() and shutil.disk_usage(folder.parent).free > 40e9]
+    return roomy[0] if roomy else folders[-1]

@@ -71,12 +71,15 @@ class Rows(unittest.TestCase):
         self.assertEqual(chosen(570), ["mnist_gloro", "mnist_standard"])
         self.assertEqual(chosen(150), ["mnist_standard"])
         self.assertEqual(chosen(60), [])
-        # What has run is not begun again.
+        # What has run is not begun again; what has run for fewer epochs comes after what has not run.
         (self.sources / "docs" / "results").mkdir()
-        for name in ("mnist_gloro", "mnist_standard", "mnist_bcp"):
-            (self.sources / "docs" / "results" / f"{name}.json").write_text("{}")
+        for name, epochs in (("mnist_gloro", 300), ("mnist_standard", 220), ("mnist_bcp", 300)):
+            (self.sources / "docs" / "results" / f"{name}.json").write_text(json.dumps({"epochs": epochs}))
         self.assertEqual(chosen(570), ["mnist_lmt"])
-        self.assertIn("has run", next(line for line in plan.plan(self.sources).splitlines() if line.startswith("mnist_bcp")))
+        self.assertEqual(chosen(150), ["mnist_standard"])
+        shown = plan.plan(self.sources).splitlines()
+        self.assertIn("has run 220 epochs; yes", line("mnist_standard"))
+        self.assertIn("has run ", line("mnist_bcp"))
 
     def test_minutes_come_from_the_notes(self):
         notes = self.sources / "benches" / "NOTES.md"
@@ -101,15 +104,15 @@ class Rows(unittest.TestCase):
         names = [entry.name for entry in entries.entries(self.sources)]
         if os.environ.get("ROWS") != "all":
             names = ["mnist_gloro", "mnist_local_lip_g", "cifar10_6c2f_maxmin"]
-        self.assertTrue(self.slot().run(names), [self.log(name) for name in names])
+        self.assertEqual(self.slot().run(names), 0, [self.log(name) for name in names])
         sizes = [path.stat().st_size for path in self.out.iterdir()]
         self.assertTrue(max(sizes) <= 16 << 20 and len(sizes) <= 8, sizes)
         come = home.collect(self.out, self.runs)
         while len(come) < len(names):
             shutil.rmtree(self.out)
-            self.assertTrue(self.slot().run([]))
+            self.assertEqual(self.slot().run(names), 0)
             come += home.collect(self.out, self.runs)
-        self.assertEqual(come, names)
+        self.assertEqual(sorted(set(come)), sorted(names))
         for name in names:
             home.evaluate(name, PROGRAM, self.runs, DATA, self.sources, limit=4, shards=2 if name == names[0] else 1, batch=2, say=quiet)
             path = results.record(name, self.runs, self.sources)
@@ -126,10 +129,10 @@ class Rows(unittest.TestCase):
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_stopped_and_gone_on_with_it_ends_bit_for_bit(self):
         name, also = "mnist_local_lip_g", {"epochs": "4", "train_limit": "96", "ramp": "2"}
-        self.assertTrue(self.slot(also=also, room=self.folder / "whole").run([name]))
+        self.assertEqual(self.slot(also=also, room=self.folder / "whole").run([name]), 0)
         # As a slot ends it from outside: the signal goes to the whole group.
         command = [sys.executable, str(HERE), "train", name, "--program", PROGRAM, "--sources", str(self.sources), "--device", DEVICE,
-                   "--data", DATA, "--room", str(self.room), "--out", str(self.out), "--seconds", "3600"]
+                   "--data", DATA, "--room", str(self.room), "--out", str(self.out), "--seconds", "3600", "--stop"]
         for key, value in {**SMALL, **also}.items():
             command += ["--set", f"{key}={value}"]
         row = lambda: json.loads((self.room / "slot.json").read_text())[name]
@@ -143,6 +146,8 @@ class Rows(unittest.TestCase):
         os.killpg(begun.pid, signal.SIGINT)
         self.assertEqual(begun.wait(120), 3, self.log(name))
         self.assertEqual(row()["status"], "stopped", self.log(name))
+        self.assertEqual(json.loads((self.room / name / "run" / "run.json").read_text())["status"], "interrupted", self.log(name))
+        self.assertTrue((self.out / "rows.json").exists(), "it has come home all the same")
         self.assertLess(row()["epoch"], 4)
         self.assertTrue(list((self.room / name / "run" / "checkpoints").iterdir()))
         self.assertEqual(subprocess.run(command, stdout=subprocess.DEVNULL).returncode, 0, self.log(name))
@@ -152,14 +157,15 @@ class Rows(unittest.TestCase):
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_a_slot_ends_in_time(self):
         name = "mnist_local_lip_g"
-        clock = Fast(8)
+        clock = Fast(5)
         said = []
-        slots = self.slot(200, {"epochs": "100000"}, clock=clock, say=lambda text, **_: said.append(text))
-        self.assertFalse(slots.run([name, "mnist_gloro"]))
+        slots = self.slot(200, {"epochs": "100000"}, detach=False, clock=clock, say=lambda text, **_: said.append(text))
+        self.assertEqual(slots.run([name, "mnist_gloro"]), 3)
         self.assertLess(clock.now(), 200, said)
         rows = json.loads((self.room / "slot.json").read_text())
         self.assertEqual((rows[name]["status"], rows["mnist_gloro"]["status"]), ("stopped", "waiting"), said)
         self.assertGreater(rows[name]["epoch"], 1)
+        self.assertEqual(json.loads((self.room / name / "run" / "run.json").read_text())["status"], "interrupted", said)
         self.assertTrue(list((self.room / name / "run" / "checkpoints").iterdir()), said)
         manifest = json.loads((self.out / "rows.json").read_text())
         self.assertEqual(list(manifest["rows"]), [name])
@@ -173,10 +179,11 @@ class Rows(unittest.TestCase):
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_left_running_it_is_found_again(self):
         name, also = "mnist_local_lip_g", {"epochs": "60"}
-        self.assertFalse(self.slot(60, also, detach=True, clock=Fast(20)).run([name]))
+        self.assertEqual(self.slot(60, also, clock=Fast(20)).run([name]), 3)
+        self.assertEqual(list(json.loads((self.out / "rows.json").read_text())["rows"]), [name], "what stands there comes home")
         row = json.loads((self.room / "slot.json").read_text())[name]
         self.assertEqual(row["status"], "running")
-        self.assertTrue(self.slot(also=also, detach=True).run([]), self.log(name))
+        self.assertEqual(self.slot(also=also).run([name]), 0, self.log(name))
         again = json.loads((self.room / "slot.json").read_text())[name]
         self.assertEqual((again["status"], again["process"], again["epoch"]), ("ended", row["process"], 60))
 
@@ -185,10 +192,17 @@ class Rows(unittest.TestCase):
         said = []
         slots = self.slot(say=lambda text, **_: said.append(text))
         slots.list["mnist_gloro"].settings["lr"] = "nonsense"
-        self.assertFalse(slots.run(["mnist_gloro", "mnist_standard"]))
+        self.assertEqual(slots.run(["mnist_gloro", "mnist_standard"]), 1)
         rows = json.loads((self.room / "slot.json").read_text())
         self.assertEqual([rows[n]["status"] for n in ("mnist_gloro", "mnist_standard")], ["failed", "ended"], said)
         self.assertTrue(any("nonsense" in text for text in said), said)
+        # Named again it begins anew; without names the next rows come, of data sets that are there.
+        self.assertEqual(self.slot().run(["mnist_gloro"]), 0, self.log("mnist_gloro"))
+        chosen = slot.next_rows(slots.list.values(), self.sources, 3600, DATA, ["mnist_gloro", "mnist_standard"])
+        self.assertIn("cifar10_6c2f_standard", [entry.name for entry in chosen])
+        mnist = self.folder / "mnist_alone"
+        (mnist / "mnist").mkdir(parents=True)
+        self.assertEqual({entry.data for entry in slot.next_rows(slots.list.values(), self.sources, 3600, mnist)}, {"mnist"})
 
     def test_parts_are_checked(self):
         for name in ("mnist_gloro", "mnist_standard"):
@@ -198,28 +212,37 @@ class Rows(unittest.TestCase):
             (run / "checkpoints").mkdir()
             (run / "checkpoints" / "000001.safetensors").write_bytes(bytes(1 << 20))
             (self.room / name / "row.json").write_text(json.dumps({"epoch": 7}))
-        slots = self.slot()
-        slots.rows = {name: {"status": "ended", "home": "", "epoch": 7} for name in ("mnist_gloro", "mnist_standard")}
+        slots, said = self.slot(), []
+        slots.rows = {name: {"status": "ended", "epoch": 7} for name in ("mnist_gloro", "mnist_standard")}
         slots.bring_home()
         parts = sorted(self.out.glob("rows.tar.gz.*"))
         self.assertEqual(len(parts), 2)
         self.assertTrue(all(part.stat().st_size <= 16 << 20 for part in parts))
-        self.assertEqual(home.collect(self.out, self.runs), ["mnist_gloro", "mnist_standard"])
+        collect = lambda: home.collect(self.out, self.runs, lambda text: said.append(text))
+        self.assertEqual(collect(), ["mnist_gloro", "mnist_standard"])
         self.assertEqual(self.weights(self.runs, "mnist_gloro"), self.weights(self.room, "mnist_gloro"))
+        self.assertFalse((self.runs / "mnist_gloro" / "run" / "checkpoints").exists())
+        # Come again, unchanged: what was evaluated meanwhile stays, also where the folder was emptied in between.
+        (self.runs / "mnist_gloro" / "evaluation-1-of-10").mkdir()
+        shutil.rmtree(self.out)
+        self.out.mkdir()
         slots.bring_home()
-        self.assertEqual(sorted(self.out.glob("rows.tar.gz.*")), parts, "nothing is new")
-        # A row that is further stays.
-        (self.runs / "mnist_gloro" / "row.json").write_text(json.dumps({"epoch": 8}))
-        with self.assertRaisesRegex(SystemExit, "is further"):
-            home.collect(self.out, self.runs)
+        self.assertEqual(collect(), ["mnist_gloro", "mnist_standard"])
+        self.assertTrue((self.runs / "mnist_gloro" / "evaluation-1-of-10").exists())
+        # A row that is further stays, and does not hold up the others; one that is less far makes room.
+        for name, epoch in (("mnist_gloro", 8), ("mnist_standard", 6)):
+            (self.runs / name / "row.json").write_text(json.dumps({"epoch": epoch, "status": "ended"}))
+        self.assertEqual(collect(), ["mnist_standard"])
+        self.assertIn("is further (8 epochs, ended)", said[-1])
+        self.assertTrue((self.runs / "mnist_standard.before").exists())
         shutil.rmtree(self.runs)
         whole = parts[1].read_bytes()
         parts[1].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        with self.assertRaisesRegex(SystemExit, "mnist_standard is not what was packed"):
-            home.collect(self.out, self.runs)
+        self.assertEqual(collect(), ["mnist_gloro"])
+        self.assertIn("mnist_standard: not what was packed", said[-1])
         parts[0].unlink()
         with self.assertRaisesRegex(SystemExit, "lacks rows.tar.gz.1-of-2"):
-            home.collect(self.out, self.runs)
+            collect()
 
     def test_what_does_not_fit_stays_and_is_named(self):
         said = []
@@ -227,7 +250,7 @@ class Rows(unittest.TestCase):
         for name in ("mnist_gloro", "mnist_standard"):
             (self.room / name / "run").mkdir(parents=True)
             (self.room / name / "run" / "model.safetensors").write_bytes(os.urandom(3 << 20))
-        slots.rows = {name: {"status": "ended", "home": "", "epoch": 7} for name in ("mnist_gloro", "mnist_standard")}
+        slots.rows = {name: {"status": "ended", "epoch": 7} for name in ("mnist_gloro", "mnist_standard")}
         before = slot.PART_MIB, slot.PARTS
         self.addCleanup(lambda: setattr(slot, "PART_MIB", before[0]) or setattr(slot, "PARTS", before[1]))
         slot.PART_MIB, slot.PARTS = 1, 4
@@ -235,11 +258,7 @@ class Rows(unittest.TestCase):
         self.assertIn("mnist_standard: no room for it in 4 files", said[0])
         come = lambda: list(json.loads((self.out / "rows.json").read_text())["rows"])
         self.assertEqual(come(), ["mnist_gloro"])
-        # Fetched, or not yet.
-        slots.bring_home()
-        self.assertEqual(come(), ["mnist_gloro"])
-        shutil.rmtree(self.out)
-        self.out.mkdir()
+        # The next time the other one goes first.
         slots.bring_home()
         self.assertEqual(come(), ["mnist_standard"])
 
