@@ -29,6 +29,13 @@ fn sitting(folder: &Folder, columns: usize, colours: bool, arguments: &str) -> P
     session
 }
 
+/// Type a line and wait for the next prompt; what is typed before that may be lost, and the echo of a line holds a prompt too.
+fn tell(session: &mut PtySession, line: &str) {
+    session.send_line(line).expect("typed");
+    session.exp_string("\n").expect("the end of the typed line");
+    session.exp_string("> ").unwrap_or_else(|e| panic!("{line}: no prompt: {e}"));
+}
+
 /// Type a line and wait for a text of the answer.
 fn ask(session: &mut PtySession, line: &str, answer: &str) -> String {
     session.send_line(line).expect("typed");
@@ -56,15 +63,13 @@ fn a_sitting_from_the_first_network_to_the_saved_script() {
         "let data = dataset(\"digits\", #{ train_limit: 80, test_limit: 20 });",
         "let net = sequential(data.shape, [conv2d(4, 3), relu_theta(1.0), flatten(), linear(data.classes)]);",
     ] {
-        p.send_line(line).unwrap();
-        p.exp_string("> ").unwrap();
+        tell(&mut p, line);
     }
     let cfg = "#{ epochs: 2, batch: 20, lr: 2e-3, lr_end: 1e-3 }";
     ask(&mut p, &format!("train::fit(\"standard\", net, data, {cfg}, \"plain\")"), "plain epoch 2/2");
 
     // Probe it.
-    p.send_line("let x = data.test.images([0]); let y = data.test.labels([0]);").unwrap();
-    p.exp_string("> ").unwrap();
+    tell(&mut p, "let x = data.test.images([0]); let y = data.test.labels([0]);");
     ask(&mut p, "probe::bounds_of(net, x, helper::chosen_radius())", "keys: columns");
     let rows = ask(&mut p, "probe::where_lost(net, x, y, 0.1)", "reached");
     assert!(rows.contains("layer"), "{rows}");
@@ -180,6 +185,8 @@ fn inputs_of_several_lines() {
     p.send_line("        b) {").unwrap();
     p.send_line("    a + b").unwrap();
     p.send_line("}").unwrap();
+    // The input of several lines is read, and the next prompt is there.
+    p.exp_string("\x1b[?2004l").unwrap();
     p.exp_string("> ").unwrap();
     ask(&mut p, "both(40, 2)", "42");
     p.send_line("let broken = (1 +").unwrap();
