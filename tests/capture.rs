@@ -74,7 +74,7 @@ fn outcome(piece: &'static str, batch: usize, runs: u32) -> Outcome {
         let device = common::device();
         let stream = stream(&device);
         let mut lab = Lab::on(device.clone());
-        lab.run(&MADE.replace("BATCH", &batch.to_string()));
+        let _ = lab.run(&MADE.replace("BATCH", &batch.to_string()));
         let Device::Cuda(cuda) = &device else { unreachable!() };
         // Numbers that go to the device again and again are kept there by what they are.
         let _kept = cuda.enable_cuda_graph_htod_cache();
@@ -84,7 +84,7 @@ fn outcome(piece: &'static str, batch: usize, runs: u32) -> Outcome {
         let mut run = || engine.eval_ast_with_scope::<Dynamic>(scope, &program);
         let numbers = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
         // Plans, kernels and constants are there after the first times.
-        run().unwrap();
+        let _ = run().unwrap();
         let before = numbers(&tensor_of(&run().unwrap()));
         let plain = timed(&stream, runs, || drop(run().unwrap()));
         let stateful = piece.contains("optimizer");

@@ -103,7 +103,7 @@ class Rows(unittest.TestCase):
     def test_from_the_list_to_the_page(self):
         names = [entry.name for entry in entries.entries(self.sources)]
         if os.environ.get("ROWS") != "all":
-            names = ["mnist_gloro", "mnist_local_lip_g", "cifar10_6c2f_maxmin"]
+            names = ["mnist_gloro", "cifar10_6c2f_maxmin"]
         self.assertEqual(self.slot().run(names), 0, [self.log(name) for name in names])
         sizes = [path.stat().st_size for path in self.out.iterdir()]
         self.assertTrue(max(sizes) <= 16 << 20 and len(sizes) <= 8, sizes)
@@ -157,11 +157,11 @@ class Rows(unittest.TestCase):
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_a_slot_ends_in_time(self):
         name = "mnist_local_lip_g"
-        clock = Fast(5)
+        clock, seconds = Fast(5), 200 if os.environ.get("ROWS") == "all" else 110
         said = []
-        slots = self.slot(200, {"epochs": "100000"}, detach=False, clock=clock, say=lambda text, **_: said.append(text))
+        slots = self.slot(seconds, {"epochs": "100000"}, detach=False, clock=clock, say=lambda text, **_: said.append(text))
         self.assertEqual(slots.run([name, "mnist_gloro"]), 3)
-        self.assertLess(clock.now(), 200, said)
+        self.assertLess(clock.now(), seconds, said)
         rows = json.loads((self.room / "slot.json").read_text())
         self.assertEqual((rows[name]["status"], rows["mnist_gloro"]["status"]), ("stopped", "waiting"), said)
         self.assertGreater(rows[name]["epoch"], 1)
@@ -178,14 +178,14 @@ class Rows(unittest.TestCase):
 
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_left_running_it_is_found_again(self):
-        name, also = "mnist_local_lip_g", {"epochs": "60"}
+        name, also = "mnist_local_lip_g", {"epochs": "40"}
         self.assertEqual(self.slot(60, also, clock=Fast(20)).run([name]), 3)
         self.assertEqual(list(json.loads((self.out / "rows.json").read_text())["rows"]), [name], "what stands there comes home")
         row = json.loads((self.room / "slot.json").read_text())[name]
         self.assertEqual(row["status"], "running")
         self.assertEqual(self.slot(also=also).run([name]), 0, self.log(name))
         again = json.loads((self.room / "slot.json").read_text())[name]
-        self.assertEqual((again["status"], again["process"], again["epoch"]), ("ended", row["process"], 60))
+        self.assertEqual((again["status"], again["process"], again["epoch"]), ("ended", row["process"], 40))
 
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_a_training_that_fails_says_why_and_the_next_one_runs(self):
