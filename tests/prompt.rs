@@ -29,6 +29,12 @@ fn sitting(folder: &Folder, columns: usize, colours: bool, arguments: &str) -> P
     session
 }
 
+/// What was typed is taken in, or dropped, and the next prompt is there.
+fn next_prompt(session: &mut PtySession) {
+    session.exp_string("\x1b[?2004l").expect("the end of the input");
+    session.exp_string("> ").expect("the next prompt");
+}
+
 /// Type a line and wait for the next prompt; what is typed before that may be lost, and the echo of a line holds a prompt too.
 fn tell(session: &mut PtySession, line: &str) {
     session.send_line(line).expect("typed");
@@ -92,7 +98,7 @@ fn a_sitting_from_the_first_network_to_the_saved_script() {
     p.flush().unwrap();
     p.exp_string("spectral_norm(").unwrap();
     p.send_control('c').unwrap();
-    p.exp_string("> ").unwrap();
+    next_prompt(&mut p);
 
     // The last value, and a plot.
     ask(&mut p, "helper::chosen_radius() * 2.0", "0.2");
@@ -185,9 +191,7 @@ fn inputs_of_several_lines() {
     p.send_line("        b) {").unwrap();
     p.send_line("    a + b").unwrap();
     p.send_line("}").unwrap();
-    // The input of several lines is read, and the next prompt is there.
-    p.exp_string("\x1b[?2004l").unwrap();
-    p.exp_string("> ").unwrap();
+    next_prompt(&mut p);
     ask(&mut p, "both(40, 2)", "42");
     p.send_line("let broken = (1 +").unwrap();
     p.send_line("").unwrap();
