@@ -26,7 +26,7 @@
 # CUDA_LIBRARIES   folders of the CUDA libraries, colon separated; otherwise those of the nvidia wheels that python3 knows
 # OUT              what comes home, eight files at most: logs.tar.gz, engines, rows; ./gpu_check.out otherwise
 # SLOT_SECONDS     of this command; otherwise 570, or what is left of SLOT_TOTAL (780), counted from the first command
-# KEEP             where data and trainings lie between two commands; /tmp/workbench-keep otherwise
+# KEEP             where data and trainings lie between two commands; workbench-keep in TMPDIR otherwise
 set -uo pipefail
 
 TESTS=(kernels golden gradients intervals properties capture)
@@ -65,7 +65,7 @@ fi
 
 cd "$(dirname "$0")" || exit
 OUT=${OUT:-$PWD/gpu_check.out}
-KEEP=${KEEP:-/tmp/workbench-keep}
+KEEP=${KEEP:-${TMPDIR:-/tmp}/workbench-keep}
 export DATA=${DATA:-}
 [ -z "$DATA" ] && [ -d data ] && DATA=$PWD/data
 mkdir -p "$OUT" "$KEEP"
@@ -243,7 +243,8 @@ within() {
 data() {
   mkdir -p "$KEEP/data" "$KEEP/parcels"
   [ -d data ] && cp -r data/. "$KEEP/data/"
-  if [ -d parcels ]; then
+  # The last file that unpacking writes says that it was done by an earlier command.
+  if [ -d parcels ] && [ ! -f "$KEEP/data/cifar10/cifar-10-batches-bin/batches.meta.txt" ]; then
     cp parcels/parcel-* "$KEEP/parcels/"
     python3 sources/tools/cifar10_parcels.py unpack "$KEEP/parcels" "$KEEP/data/cifar10" || echo "CIFAR-10 is not whole yet"
   fi

@@ -3,7 +3,7 @@
     minutes = epochs * batches an epoch * milliseconds a step / 60,000 + the start
 
 Published figures are those of the scripts' headers; milliseconds those of the table "Rows" in benches/NOTES.md."""
-import dataclasses, json, pathlib, re
+import dataclasses, functools, json, pathlib, re
 
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,7 @@ class Entry:
     settings: dict
     epochs: int
     published_epochs: int
-    published: tuple  # clean, PGD, certified, in per cent; () where nothing was
+    published: tuple  # clean, PGD, certified, in per cent
     after: str = ""  # the row that goes before it in the same slot
     ms: float = 0.0
     measured: bool = False
@@ -80,17 +80,19 @@ class Entry:
         return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
 
 
-def _entry(name, script, method, sources, after="", **settings):
+def _entry(sources, name, script, method, after="", **settings):
     text = (sources / "scripts" / f"{script}.rhai").read_text()
     epochs = int(re.search(r"\bepochs: (\d+)", text)[1])
     found = re.search(rf"\b{method} (?:\(.*?\) )?\s*([\d.]+) +/ +([\d.]+) +/ +([\d.]+)", text)
-    published = tuple(map(float, found.groups())) if found else ()
+    if not found:
+        raise SystemExit(f"rows: the header of scripts/{script}.rhai has no published figures for {method}")
+    published = tuple(map(float, found.groups()))
     return Entry(name, script, method, settings, int(settings.get("epochs", epochs)), epochs, published, after, images=IMAGES[script.split("_")[0]][0])
 
 
 def entries(sources=SOURCES):
     """The list, with the milliseconds of the notes."""
-    e = lambda *a, **k: _entry(*a[:3], sources, *a[3:], **k)
+    e = functools.partial(_entry, sources)
     found = [
         e("mnist_gloro", "mnist_4c3f", "gloro"),
         e("mnist_standard", "mnist_4c3f", "standard", "mnist_gloro"),

@@ -54,11 +54,8 @@ def table(listed, records):
     """The rows of one data set."""
     lines = ["| row | | clean % | PGD % | certified %: published | exact | rigorous | images |", "|---|---|---|---|---|---|---|---|"]
     for entry in listed:
-        if entry.published:
-            clean, pgd, certified = entry.published
-            lines.append(f"| {entry.network}, {entry.method} | published | {clean} | {pgd} | {certified} | | | 10,000 |")
-        else:
-            lines.append(f"| {entry.network}, {entry.method} | published | not given | | | | | |")
+        clean, pgd, certified = entry.published
+        lines.append(f"| {entry.network}, {entry.method} | published | {clean} | {pgd} | {certified} | | | 10,000 |")
         found = records.get(entry.name)
         if not found:
             lines.append("| | here | not run | | | | | |")

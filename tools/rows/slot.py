@@ -103,7 +103,7 @@ class Slot:
         if row["status"] != "waiting":
             row.update(progress(run, entry))
             row["status"] = process.status() if process else Training(0, run).status()
-            if row["status"] == "ended":
+            if row["status"] in ("ended", "failed"):
                 return self.noted(entry, row)
         needed = max(0, entry.minutes * 60 - row.get("seconds", 0)) * 1.1 + 15
         whole = needed < self.left()
@@ -197,7 +197,7 @@ def packed(folder, name):
     for again in (True, False):
         try:
             with io.BytesIO() as blob:
-                with gzip.GzipFile(fileobj=blob, mode="wb", compresslevel=1, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+                with gzip.GzipFile(fileobj=blob, mode="wb", compresslevel=1, mtime=0) as smaller, tarfile.open(fileobj=smaller, mode="w") as tar:
                     tar.add(folder, name, filter=without)
                 return blob.getvalue()
         except OSError:  # a file was renamed meanwhile
