@@ -84,7 +84,7 @@ fn tiny_imagenet_scripts() {
 fn a_variant_of_cifar10_6c2f_runs_without_rebuilding() {
     let Some(data) = data("cifar10") else { return };
     let original = script("cifar10_6c2f.rhai");
-    let step = "let step  = methods::training_step(cfg.method, model, batch, eps, kappa, vectors, cfg);";
+    let step = "let step  = methods::training_step(cfg.method, model, batch, eps, kappa, vectors, own);";
     assert!(original.contains(step) && original.contains("conv2d(32, ") && original.contains("linear(512)"));
     let variant = original.replace("conv2d(32, ", "conv2d(6, ").replace("linear(512)", "linear(40)").replace(
         step,

@@ -6,6 +6,7 @@
 mod affine;
 mod init;
 mod layer;
+pub mod pretrained;
 mod pytorch;
 mod sequential;
 mod spec;
@@ -15,4 +16,4 @@ pub(crate) use layer::halves;
 pub use layer::{Layer, Operation};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;
-pub use weights::{Rounded, load_model};
+pub use weights::{Rounded, load_model, model_of};

@@ -154,7 +154,16 @@ struct Described<'a> {
 /// Build the network that a weights file describes, with the file's weights, in their own type, or in `dtype`. Says what was
 /// rounded.
 pub fn load_model(path: &Path, dtype: Option<DType>, device: &Device) -> Result<(Sequential, Option<Rounded>)> {
-    let bytes = read_bytes(path)?;
+    model_of(path, &read_bytes(path)?, dtype, device)
+}
+
+/// The same from a file's content; `path` is named in errors.
+pub fn model_of(
+    path: &Path,
+    bytes: &[u8],
+    dtype: Option<DType>,
+    device: &Device,
+) -> Result<(Sequential, Option<Rounded>)> {
     let without = || {
         Error::Msg(format!(
             "load_model: {} holds weights but no description of the network; build it with `sequential` and use \
@@ -162,10 +171,10 @@ pub fn load_model(path: &Path, dtype: Option<DType>, device: &Device) -> Result<
             path.display()
         ))
     };
-    if pytorch::is_pytorch(path, &bytes) {
-        return Err(Archive::open(&path.display().to_string(), &bytes).err().unwrap_or_else(without));
+    if pytorch::is_pytorch(path, bytes) {
+        return Err(Archive::open(&path.display().to_string(), bytes).err().unwrap_or_else(without));
     }
-    let (tensors, metadata) = parse_safetensors(path, &bytes, device)?;
+    let (tensors, metadata) = parse_safetensors(path, bytes, device)?;
     let text = metadata.get(NETWORK).ok_or_else(without)?;
     let network: Network = serde_json::from_str(text)
         .map_err(|e| Error::Msg(format!("load_model: {}: the description of the network: {e}", path.display())))?;

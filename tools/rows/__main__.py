@@ -4,16 +4,17 @@
     python3 tools/rows train [NAME ...]          on the GPU machine (tools/gpu_check.sh rows): as many as SLOT_SECONDS allow
     python3 tools/rows home FOLDER               what came back: put together, evaluated, recorded, written into docs/results.md
     python3 tools/rows evaluate NAME ...         the same for rows that are there: goes on where it stopped
+    python3 tools/rows short [NAME ...]          short trainings on this machine's processor; stopped and called again they go on
     python3 tools/rows write                     docs/results.md from docs/results/*.json"""
 import argparse, os, pathlib, signal, sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import entries, home, plan, results, slot
+import entries, here, home, plan, results, slot
 
 
 def main():
     p = argparse.ArgumentParser(prog="rows", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", nargs="?", default="plan", choices=["plan", "train", "home", "evaluate", "write"])
+    p.add_argument("what", nargs="?", default="plan", choices=["plan", "train", "home", "evaluate", "short", "write"])
     p.add_argument("names", nargs="*", help="rows; for home the folder that has come back")
     p.add_argument("--plan", action="store_true", help="print the list")
     p.add_argument("--program", default="target/release/workbench")
@@ -40,6 +41,9 @@ def main():
         for asked in (signal.SIGINT, signal.SIGTERM):
             signal.signal(asked, here.stop)
         return here.run(a.names)
+    if a.what == "short":
+        here.train(a.names, a.program, a.runs, a.data, sources, [pair.split("=", 1) for pair in a.set])
+        return 0
     if a.what == "home":
         if len(a.names) != 1:
             raise SystemExit("rows: home wants the folder that has come back")

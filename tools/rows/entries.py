@@ -28,7 +28,7 @@ class Entry:
     settings: dict
     epochs: int
     published_epochs: int
-    published: tuple  # clean, PGD, certified, in per cent
+    published: tuple  # clean, PGD, certified, in per cent; () of what was not published
     after: str = ""  # the row that goes before it in the same slot
     ms: float = 0.0
     measured: bool = False
@@ -41,7 +41,8 @@ class Entry:
 
     @property
     def network(self):
-        return {"4c3f": "4C3F", "6c2f": "6C2F", "6c2f_maxmin": "6C2F, MaxMin"}[self.script.split("_", 1)[1]]
+        plain = {"4c3f": "4C3F", "6c2f": "6C2F", "6c2f_maxmin": "6C2F, MaxMin"}[self.script.split("_", 1)[1]]
+        return plain + {"maxmin": ", MaxMin", "clipped_maxmin": ", clipped MaxMin"}.get(self.settings.get("activation"), "")
 
     @property
     def local(self):
@@ -86,7 +87,9 @@ def _entry(sources, name, script, method, after="", **settings):
     found = re.search(rf"\b{method} (?:\(.*?\) )?\s*([\d.]+) +/ +([\d.]+) +/ +([\d.]+)", text)
     if not found:
         raise SystemExit(f"rows: the header of scripts/{script}.rhai has no published figures for {method}")
-    published = tuple(map(float, found.groups()))
+    # MaxMin is a variant of ours where the script is not named after it.
+    ours = "maxmin" in settings.get("activation", "")
+    published = () if ours else tuple(map(float, found.groups()))
     return Entry(name, script, method, settings, int(settings.get("epochs", epochs)), epochs, published, after, images=IMAGES[script.split("_")[0]][0])
 
 
@@ -115,6 +118,23 @@ def entries(sources=SOURCES):
             raise SystemExit(f"rows: benches/NOTES.md has no milliseconds for {entry.name}; add it to the table under \"### Rows\"")
         entry.ms, entry.measured = times[entry.name]
     return found
+
+
+def short(sources=SOURCES):
+    """Trainings for two cores, of an hour or two each: a twelfth of the published epochs, one a quarter."""
+    e = functools.partial(_entry, sources)
+    common = {"precision": "f32", "vectors": "f16", "late_iterations": 20, "look": 1000, "procedures": "[]"}
+    return [
+        e("mnist_short_local_lip_g", "mnist_4c3f", "local_lip_g", epochs=24, ramp=12, **common),
+        e("mnist_short_gloro", "mnist_4c3f", "gloro", epochs=72, ramp=36, **common),
+        e("mnist_short_maxmin", "mnist_4c3f", "local_lip_g", epochs=24, ramp=12, activation="clipped_maxmin", **common),
+        e("mnist_short_bcp", "mnist_4c3f", "bcp", epochs=24, ramp=12, **common),
+    ]
+
+
+def named(sources=SOURCES):
+    """All of them, by name."""
+    return {entry.name: entry for entry in entries(sources) + short(sources)}
 
 
 def epochs_done(entry, sources):

@@ -77,7 +77,7 @@ def ended(run):
 def evaluate(name, program, runs, data, sources=entries.SOURCES, limit=0, shards=SHARDS, rigorous=True, batch=256, say=print):
     """Evaluate a row that has come home, and go on where an evaluation was stopped."""
     row = pathlib.Path(runs) / name
-    entry = {entry.name: entry for entry in entries.entries(sources)}.get(name)
+    entry = entries.named(sources).get(name)
     if entry is None:
         raise SystemExit(f"rows: no row {name}; see rows --plan")
     weights = row / "run" / "model.safetensors"

@@ -12,7 +12,7 @@ BEGIN, END = "<!-- rows: written by tools/rows -->", "<!-- rows: end -->"
 def record(name, runs, sources=entries.SOURCES):
     """Take a row's figures from its runs into docs/results. Gives the path."""
     row = pathlib.Path(runs) / name
-    entry = {entry.name: entry for entry in entries.entries(sources)}[name]
+    entry = entries.named(sources)[name]
     run = json.loads((row / "run" / "run.json").read_text())
     told = json.loads((row / "row.json").read_text()) if (row / "row.json").exists() else {}
     settings = {s["key"]: json.loads(s["value"]) for s in run["settings"]}
@@ -25,6 +25,9 @@ def record(name, runs, sources=entries.SOURCES):
         "minutes": round(at["seconds"] / 60, 1), "ms": at["ms"], "seed": run["seed"], "command": command, "began": run["sittings"][0]["began"][:10],
         "workbench": run["versions"]["workbench"], "evaluations": {},
     }
+    looks = [result for result in run["results"] if result.get("evaluation") == "look"]
+    if looks:
+        found["look"] = {"claimed": at["certified"], "iterations": settings["late_iterations"] or settings["iterations"], **looks[-1]}
     # Evaluations of all test images, or where there are none of the first ones.
     kinds = ["", *sorted({path.name.split("-")[1] for path in row.glob("first-*")}, key=int)]
     shards = lambda kind: [part for part in map(home.ended, row.glob(f"{kind}evaluation-*-of-*")) if part]
@@ -54,11 +57,13 @@ def table(listed, records):
     """The rows of one data set."""
     lines = ["| row | | clean % | PGD % | certified %: published | exact | rigorous | images |", "|---|---|---|---|---|---|---|---|"]
     for entry in listed:
-        clean, pgd, certified = entry.published
-        lines.append(f"| {entry.network}, {entry.method} | published | {clean} | {pgd} | {certified} | | | 10,000 |")
+        if entry.published:
+            clean, pgd, certified = entry.published
+            lines.append(f"| {entry.network}, {entry.method} | published | {clean} | {pgd} | {certified} | | | 10,000 |")
+        name = "" if entry.published else f"{entry.network}, {entry.method}"
         found = records.get(entry.name)
         if not found:
-            lines.append("| | here | not run | | | | | |")
+            lines.append(f"| {name} | here | not run | | | | | |")
             continue
         by = found["evaluations"]
         published, exact, rigorous = by.get("published"), by.get("exact"), by.get("rigorous")
@@ -66,7 +71,7 @@ def table(listed, records):
         pgd = " / ".join(share(counts, "pgd") for counts in (published, exact) if counts)
         images = sorted({counts["images"] for counts in by.values()})
         said = " / ".join(f"{n:,}" for n in images) if images else "not evaluated"
-        lines.append(f"| | here | {share(any_, 'clean')} | {pgd} | {share(published, 'certified')} | {share(exact, 'certified')} | {share(rigorous, 'certified')} | {said} |")
+        lines.append(f"| {name} | here | {share(any_, 'clean')} | {pgd} | {share(published, 'certified')} | {share(exact, 'certified')} | {share(rigorous, 'certified')} | {said} |")
     return lines
 
 
@@ -80,11 +85,37 @@ def how(records):
     return lines
 
 
+def looks(records):
+    """What training said of itself: in its last epoch, and at its end on some of its images, beside a converged bound on the same."""
+    lines = ["| row | iterations | last epoch, all images % | own bound at the end % | converged % | images |", "|---|---|---|---|---|---|"]
+    percent = lambda share: "" if share is None else f"{100 * share:.1f}"
+    for found in records.values():
+        if look := found.get("look"):
+            lines.append(f"| {found['row']} | {look['iterations']} | {percent(look['claimed'])} | {percent(look['certified/own'])} | {percent(look['certified/converged'])} | {look['images']:,} |")
+    return lines
+
+
+def kept(listed, sources):
+    folder = pathlib.Path(sources) / "docs" / "results"
+    return {entry.name: json.loads(path.read_text()) for entry in listed if (path := folder / f"{entry.name}.json").exists()}
+
+
+def page_of_short(sources):
+    """Short recipes, in the same form, and what training's own estimate was worth."""
+    listed = entries.short(sources)
+    records = kept(listed, sources)
+    return [
+        "### MNIST by short recipes on a processor", "", *table(listed, records), "", *how(records), "",
+        *(f"    {found['command']}" for found in records.values()), "",
+        "Training's own certified accuracy at its radius, 1.75, on training images: of the last epoch, while the weights move; at its end;",
+        "and by a converged bound.", "", *looks(records), "",
+    ]
+
+
 def page(sources=entries.SOURCES):
     """What stands between the marks."""
     listed = entries.entries(sources)
-    folder = pathlib.Path(sources) / "docs" / "results"
-    records = {entry.name: json.loads(path.read_text()) for entry in listed if (path := folder / f"{entry.name}.json").exists()}
+    records = kept(listed, sources)
     lines = [BEGIN, ""]
     for data, title in (("mnist", "MNIST, eps 1.58"), ("cifar10", "CIFAR-10, eps 36/255")):
         rows = [entry for entry in listed if entry.data == data]
@@ -93,7 +124,7 @@ def page(sources=entries.SOURCES):
         "PGD: by the published attack / by the strong one (five restarts on the margin). `published` and `exact` are estimates by power",
         "iteration to 1e-3; `rigorous` is a proof. A standard network is certified by global norms.", "",
         "### How they were trained", "", *how(records), "", *(f"    {found['command']}" for found in records.values()), "",
-        *textwrap.wrap("Not run: " + (", ".join(entry.name for entry in listed if entry.name not in records) or "none") + ".", 130), "", END,
+        *textwrap.wrap("Not run: " + (", ".join(entry.name for entry in listed if entry.name not in records) or "none") + ".", 130), "", *page_of_short(sources), END,
     ]
     return "\n".join(lines)
 

@@ -258,12 +258,13 @@ class Training:
 
 def progress(run, entry):
     """How far a training came, by its own record."""
-    found = {"epoch": 0, "seconds": 0.0, "ms": "?", "last": "no epoch has ended"}
+    found = {"epoch": 0, "seconds": 0.0, "ms": "?", "certified": None, "last": "no epoch has ended"}
     path = run / "metrics.csv"
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     if rows:
         last = rows[-1]
         found["epoch"], found["seconds"] = int(last["epoch"]), float(last["seconds"])
+        found["certified"] = float(last["certified"]) if last.get("certified") else None
         shown = [f"{key} {float(last[key]):.4g}" for key in ("loss", "clean", "certified", "eps") if last.get(key)]
         found["last"] = "its last epoch, in training: " + ", ".join(shown)
         # Of the later epochs of one sitting; the first holds the start.

@@ -7,7 +7,7 @@ import contextlib, hashlib, io, json, os, pathlib, shutil, signal, subprocess, s
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
-import entries, home, plan, results, slot
+import entries, here, home, plan, results, slot
 
 PROGRAM = ""
 DEVICE = os.environ.get("WORKBENCH_TEST_DEVICE", "cpu")
@@ -153,6 +153,33 @@ class Rows(unittest.TestCase):
         self.assertEqual(subprocess.run(command, stdout=subprocess.DEVNULL).returncode, 0, self.log(name))
         self.assertEqual(row()["status"], "ended")
         self.assertEqual(self.weights(self.room, name), self.weights(self.folder / "whole", name))
+
+    @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
+    def test_a_short_row_goes_on_and_says_what_its_own_estimate_was_worth(self):
+        name, also = "mnist_short_maxmin", {**SMALL, "epochs": "4", "ramp": "2", "look": "16"}
+        run = self.runs / name / "run"
+        stopped = lambda: subprocess.Popen([sys.executable, str(HERE), "short", name, "--program", PROGRAM, "--sources", str(self.sources), "--data", DATA,
+            "--runs", str(self.runs), *(word for key, value in also.items() for word in ("--set", f"{key}={value}"))], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        begun = stopped()
+        while begun.poll() is None and not ((run / "metrics.csv").exists() and len((run / "metrics.csv").read_text().splitlines()) > 1):
+            time.sleep(0.02)
+        os.killpg(begun.pid, signal.SIGINT)
+        self.assertNotEqual(begun.wait(120), 0)
+        self.assertFalse(home.ended(run))
+        with self.assertRaisesRegex(SystemExit, "no short row mnist_gloro"):
+            here.train(["mnist_gloro"], PROGRAM, self.runs, DATA, self.sources)
+        said = []
+        here.train([name], PROGRAM, self.runs, DATA, self.sources, also, say=lambda text, **_: said.append(text))
+        self.assertEqual(said, [f"{name}: goes on"])
+        here.train([name], PROGRAM, self.runs, DATA, self.sources, also, say=lambda text, **_: self.fail(f"{text}, though it has ended"))
+        home.evaluate(name, PROGRAM, self.runs, DATA, self.sources, limit=4, shards=1, batch=2, rigorous=False, say=quiet)
+        found = json.loads(results.record(name, self.runs, self.sources).read_text())
+        self.assertEqual((found["epochs"], found["look"]["images"], found["look"]["iterations"]), (4, 16, 20))
+        self.assertLessEqual(found["look"]["certified/converged"], found["look"]["certified/own"])
+        results.write(self.sources)
+        text = (self.sources / "docs" / "results.md").read_text()
+        self.assertIn("| 4C3F, clipped MaxMin, local_lip_g | here | ", text)
+        self.assertIn(f"| {name} | 20 | ", text)
 
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_a_slot_ends_in_time(self):

@@ -5,7 +5,7 @@ use super::host::{Host, host};
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
 use crate::data::Error;
 use crate::data::hub::HubFile;
-use crate::nn::{self, Sequential};
+use crate::nn::{self, Sequential, pretrained};
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
 use crate::script::signatures::short_type;
@@ -13,7 +13,7 @@ use crate::script::suggest;
 use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
@@ -63,15 +63,21 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
     Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
 }
 
-/// The network of a file, in the file's number type or in that of the option `dtype`.
+/// The network of a file, or of a name inside the program, in the file's number type or in that of the option `dtype`.
 fn loaded(context: &NativeCallContext, path: &str, options: Map) -> Res<Model> {
     let host = host(context);
     let mut options = Options::new("load_model", options);
     let dtype = options.string("dtype")?.map(|name| args::dtype("load_model", &name)).transpose()?;
     options.finish()?;
     dtype.map_or(Ok(()), |dtype| trainable("load_model", dtype))?;
-    let file = weights_file(context, "load_model", path)?;
-    let (model, rounded) = nn::load_model(&file, dtype, &host.device).map_err(candle)?;
+    let (model, rounded) = match pretrained::find(path) {
+        Some(bytes) => nn::model_of(Path::new(path), bytes, dtype, &host.device),
+        None => nn::load_model(&weights_file(context, "load_model", path)?, dtype, &host.device),
+    }
+    .map_err(|e| match pretrained::hint(path).filter(|_| !Path::new(path).exists()) {
+        Some(hint) => fail(format!("load_model: no network `{path}`; {hint}")),
+        None => candle(e),
+    })?;
     say_rounded(context, rounded);
     Ok(made(&host, model))
 }
