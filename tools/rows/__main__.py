@@ -37,10 +37,10 @@ def main():
     if a.what == "train":
         room = pathlib.Path(a.room) if a.room else slot.free_room()
         also = dict(pair.split("=", 1) for pair in a.set)
-        here = slot.Slot(a.program, sources, room, a.out, a.seconds, a.device, a.data, also, not a.stop)
+        slots = slot.Slot(a.program, sources, room, a.out, a.seconds, a.device, a.data, also, not a.stop)
         for asked in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(asked, here.stop)
-        return here.run(a.names)
+            signal.signal(asked, slots.stop)
+        return slots.run(a.names)
     if a.what == "short":
         here.train(a.names, a.program, a.runs, a.data, sources, [pair.split("=", 1) for pair in a.set])
         return 0
