@@ -92,8 +92,7 @@ impl Kernels {
         with_lines([x, x, y], |[a, next, b]| {
             self.y.clear(b);
             self.x.pack(start, masks.columns.as_deref(), a);
-            // SAFETY: `fits` has seen to AVX-512F.
-            let start = norm(unsafe { squares(a) })?;
+            let start = norm(squares(a))?;
             let (ended, left, right) = match &self.half {
                 Some(half) => self.run_half(half, a, next, b, start, &masks, options)?,
                 None => self.run_f32(a, next, b, start, &masks, options, 0)?,
@@ -158,8 +157,7 @@ impl Kernels {
             };
             let new = self.product(Direction::Transposed, b, next, nv, &masks.columns)?;
             let before = std::mem::replace(&mut nu, new);
-            // SAFETY: `fits` has seen to AVX-512F.
-            let step = unsafe { distance(a, (1.0 / before) as f32, next, (1.0 / nu) as f32) };
+            let step = distance(a, (1.0 / before) as f32, next, (1.0 / nu) as f32);
             a.copy_from_slice(next);
             ended.converged = step <= tolerance;
             if ended.converged {
@@ -209,16 +207,14 @@ impl Kernels {
                 let v = bh[..y].to_vec();
                 from_half(&v, b);
                 // v is what bf16 holds; its own norm makes sigma exact for it.
-                // SAFETY: `fits` has seen to AVX-512F, here and below.
-                let nv = norm(unsafe { squares(b) })?;
+                let nv = norm(squares(b))?;
                 nu = self.product(Direction::Transposed, b, a, nv, &masks.columns)?;
                 let ended = Sample { sigma: nu, iterations: options.iterations as u32, converged: false };
                 return Some((ended, nv, nu));
             }
             from_half(ah, a);
         }
-        // SAFETY: as above.
-        nu = norm(unsafe { squares(a) })?;
+        nu = norm(squares(a))?;
         self.y.clear(b);
         self.run_f32(a, next, b, nu, masks, options, done)
     }

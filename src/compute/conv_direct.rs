@@ -1,4 +1,4 @@
-//! The CPU form of the convolutions in f32 where the processor has AVX-512: direct kernels, images in parallel
+//! The CPU form of the convolutions in f32 where the processor has AVX-512, or AVX2 and FMA: direct kernels, images in parallel
 //!
 //! Each picture is put into blocked form in its core's cache, convolved there, and written back plane by plane; see
 //! `direct`. Sums over the batch run in an order that does not depend on the number of threads.
@@ -43,12 +43,10 @@ fn each(kernel: &Kernel<Line>, len_from: usize, len_to: usize, x: &[f32], finish
     y.par_chunks_mut(len_to).zip(x.par_chunks(len_from)).for_each(|(y, x)| {
         with_lines([from.lines(), to.lines()], |[a, b]| {
             from.clear_border(a);
-            // SAFETY: `fits` has seen to AVX-512F; y has room for one picture.
-            unsafe {
-                pack(from, x, a);
-                kernel.run(a, b, finish);
-                unpack(to, b, 1.0, y.as_mut_ptr().cast());
-            }
+            pack(from, x, a);
+            kernel.run(a, b, finish);
+            // SAFETY: y has room for one picture.
+            unsafe { unpack(to, b, 1.0, y.as_mut_ptr().cast()) };
         });
     });
     // SAFETY: `unpack` has written each picture.
@@ -86,11 +84,8 @@ pub fn weight(g: &Geometry, x: &[f32], y: &[f32], scales: Option<&[f32]>) -> Vec
                 from.clear_border(a);
                 to.clear_border(b);
                 for (i, (x, y)) in x.chunks(n).zip(y.chunks(m)).enumerate() {
-                    // SAFETY: `fits` has seen to AVX-512F.
-                    unsafe {
-                        pack(&from, x, a);
-                        pack(&to, y, b);
-                    }
+                    pack(&from, x, a);
+                    pack(&to, y, b);
                     if let Some(scales) = scales {
                         let scale = scales[part * IMAGES_PER_SUM + i];
                         b.iter_mut().for_each(|line| line.0.iter_mut().for_each(|y| *y *= scale));

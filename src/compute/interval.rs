@@ -12,6 +12,7 @@
 
 use super::conv::{Geometry, Window};
 use super::conv_direct::in_lines;
+use super::direct::form::vectorised;
 use super::direct::kernel::sides;
 use super::direct::layout::LANES;
 use super::direct::{
@@ -106,17 +107,18 @@ fn forward(g: &Geometry, x: &[f32], w: &[f32], offsets: &[f32]) -> Vec<f32> {
             let [center, middle, half, y, c, h] = buffers;
             [&mut *center, middle, half].into_iter().for_each(|lines| from.clear_border(lines));
             let finish = Finish { bias: Some(&bias), ..Finish::default() };
-            // SAFETY: `covers` has seen to AVX-512F; each room is one picture.
-            unsafe {
-                pack(&from, x[0], center);
-                pack_middles(&from, x[1], x[2], middle, half);
-                kernel.run(center, y, finish);
-                kernel.run(middle, c, finish);
-                absolute.run(half, h, Finish::default());
-                meet(&to, &reach, y, c, h);
-                for (lines, room) in [y, c, h].into_iter().zip(room) {
-                    unpack(&to, lines, 1.0, room.as_mut_ptr().cast());
-                }
+            pack(&from, x[0], center);
+            pack_middles(&from, x[1], x[2], middle, half);
+            kernel.run(center, y, finish);
+            kernel.run(middle, c, finish);
+            absolute.run(half, h, Finish::default());
+            vectorised(
+                #[inline(always)]
+                || meet(&to, &reach, y, c, h),
+            );
+            for (lines, room) in [y, c, h].into_iter().zip(room) {
+                // SAFETY: each room is one picture.
+                unsafe { unpack(&to, lines, 1.0, room.as_mut_ptr().cast()) };
             }
         });
     });
@@ -125,7 +127,7 @@ fn forward(g: &Geometry, x: &[f32], w: &[f32], offsets: &[f32]) -> Vec<f32> {
 }
 
 /// (center, c, h) to (center, lower, upper), in place. A NaN on either side comes out as NaN.
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 fn meet(layout: &Blocked, reach: &[Line], center: &[Line], c: &mut [Line], h: &mut [Line]) {
     let plane = layout.rows * layout.columns;
     for (block, reach) in reach.iter().enumerate() {
@@ -220,26 +222,30 @@ impl<'a> Backward<'a> {
                 let (x, y, g) = (sample(&x, at, n), sample(&y, at, m), sample(&g, at, m));
                 [&mut *gm, gl, gu].into_iter().for_each(|lines| to.clear_border(lines));
                 [&mut *a, b].into_iter().for_each(|lines| from.clear_border(lines));
-                // SAFETY: `covers` has seen to AVX-512F; each room is one picture.
-                unsafe {
-                    pack(to, g[0], gm);
-                    pack(to, g[1], gl);
-                    pack(to, g[2], gu);
-                    taken(to, &self.offsets[at * channels..][..channels], y, &mut bits);
-                    let sums = split(to, &bits, gm, gl, gu);
-                    all_sums.extend(sums[..channels].iter().chain(&sums[sums.len() / 2..][..channels]));
-                    pack(from, x[0], a);
-                    plain.add(a, gm);
-                    pack_middles(from, x[1], x[2], a, b);
-                    plain.add(a, gl);
-                    absolute.add(b, gu);
-                    if let Some([center, lower, upper]) = room.next() {
-                        self.adjoint.run(gm, a, Finish::default());
-                        unpack(from, a, 1.0, center.as_mut_ptr().cast());
-                        self.adjoint.run(gl, a, Finish { scale: Some(0.5), ..Finish::default() });
-                        self.absolute.run(gu, b, Finish { scale: Some(0.5), ..Finish::default() });
-                        unpack_ends(from, a, b, lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast());
-                    }
+                pack(to, g[0], gm);
+                pack(to, g[1], gl);
+                pack(to, g[2], gu);
+                let sums = vectorised(
+                    #[inline(always)]
+                    || {
+                        taken(to, &self.offsets[at * channels..][..channels], y, &mut bits);
+                        split(to, &bits, gm, gl, gu)
+                    },
+                );
+                all_sums.extend(sums[..channels].iter().chain(&sums[sums.len() / 2..][..channels]));
+                pack(from, x[0], a);
+                plain.add(a, gm);
+                pack_middles(from, x[1], x[2], a, b);
+                plain.add(a, gl);
+                absolute.add(b, gu);
+                if let Some([center, lower, upper]) = room.next() {
+                    self.adjoint.run(gm, a, Finish::default());
+                    // SAFETY: each room is one picture, here and below.
+                    unsafe { unpack(from, a, 1.0, center.as_mut_ptr().cast()) };
+                    self.adjoint.run(gl, a, Finish { scale: Some(0.5), ..Finish::default() });
+                    self.absolute.run(gu, b, Finish { scale: Some(0.5), ..Finish::default() });
+                    // SAFETY: as above.
+                    unsafe { unpack_ends(from, a, b, lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast()) };
                 }
             }
         });
@@ -248,7 +254,7 @@ impl<'a> Backward<'a> {
 }
 
 /// Where the ball gave the lower and the upper end, a bit each, in the order of the lines.
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 fn taken(layout: &Blocked, reach: &[f32], y: Parts, (lower, upper): &mut (Vec<u16>, Vec<u16>)) {
     let plane = layout.height * layout.width;
     for bits in [&mut *lower, upper] {
@@ -272,7 +278,7 @@ fn taken(layout: &Blocked, reach: &[f32], y: Parts, (lower, upper): &mut (Vec<u1
 
 /// The gradients of (center, lower, upper) to those of (center', c, h), in place; for each channel the sums that the reach
 /// gets, then those that the bias gets.
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 fn split(
     layout: &Blocked,
     (lower, upper): &(Vec<u16>, Vec<u16>),

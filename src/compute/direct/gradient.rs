@@ -4,13 +4,16 @@
 //! dw[o, i, k] += sum over places p of  y[o, p] x[i, stride p + k - padding]
 //! ```
 //!
-//! 2 x 16 output channels by one row of the kernel by a few input channels are summed in registers over a band of rows that
+//! 16 or 2 x 16 output channels by one row of the kernel by a few input channels are summed in registers over a band of rows that
 //! stays in the first-level cache, then added to the sums of the batch.
 
 use super::super::conv::Geometry;
+use super::form::{Form, present, run};
 use super::layout::{Blocked, LANES, Line};
+use super::register::Register;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Widest kernel that has its own tile.
 pub const WIDEST: usize = 7;
@@ -36,89 +39,95 @@ impl Gradient {
     /// Adds the gradient of one picture, `x` and `y` in blocked form.
     pub fn add(&mut self, x: &[Line], y: &[Line]) {
         assert!(x.len() >= self.x.lines() && y.len() >= self.y.lines(), "buffers of the wrong size");
-        assert!(self.g.kernel.1 <= WIDEST && super::available());
+        assert!(self.g.kernel.1 <= WIDEST);
         let (oh, ow) = self.g.output;
         let band = (BAND / ow).max(1);
+        let together = match present() {
+            Form::Avx2 => 1,
+            Form::Avx512 => 2,
+        };
         for top in (0..oh).step_by(band) {
             let rows = top..(top + band).min(oh);
-            for pair in (0..self.y.blocks()).step_by(2) {
-                let two = self.y.blocks() - pair >= 2;
-                // SAFETY: the processor has AVX-512F, asserted above; the sizes fit the geometry, as `Blocked` makes them.
-                unsafe {
-                    match (two, self.g.kernel.1) {
-                        (true, 1) => self.pair::<2, 1, 8>(pair, rows.clone(), x, y),
-                        (true, 2) => self.pair::<2, 2, 4>(pair, rows.clone(), x, y),
-                        (true, 3) => self.pair::<2, 3, 4>(pair, rows.clone(), x, y),
-                        (true, 4) => self.pair::<2, 4, 2>(pair, rows.clone(), x, y),
-                        (true, 5) => self.pair::<2, 5, 2>(pair, rows.clone(), x, y),
-                        (true, 6) => self.pair::<2, 6, 2>(pair, rows.clone(), x, y),
-                        (true, _) => self.pair::<2, 7, 2>(pair, rows.clone(), x, y),
-                        (false, 1) => self.pair::<1, 1, 8>(pair, rows.clone(), x, y),
-                        (false, 2) => self.pair::<1, 2, 8>(pair, rows.clone(), x, y),
-                        (false, 3) => self.pair::<1, 3, 8>(pair, rows.clone(), x, y),
-                        (false, 4) => self.pair::<1, 4, 4>(pair, rows.clone(), x, y),
-                        (false, 5) => self.pair::<1, 5, 4>(pair, rows.clone(), x, y),
-                        (false, 6) => self.pair::<1, 6, 4>(pair, rows.clone(), x, y),
-                        (false, _) => self.pair::<1, 7, 4>(pair, rows.clone(), x, y),
-                    }
-                }
+            for out in (0..self.y.blocks()).step_by(together) {
+                let two = together == 2 && self.y.blocks() - out >= 2;
+                // SAFETY: the sizes fit the geometry, as `Blocked` makes them.
+                unsafe { self.blocks(two, out, &rows, x, y) };
             }
         }
     }
 
-    /// A band of rows: `NO` output blocks, all of a kernel row's `KW` columns, `NC` input channels at a time.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn pair<const NO: usize, const KW: usize, const NC: usize>(
-        &mut self,
-        pair: usize,
-        rows: std::ops::Range<usize>,
-        x: &[Line],
-        y: &[Line],
-    ) {
+    /// One or two output blocks in a band of rows: all of a kernel row's columns, and as many input channels at a time as
+    /// leave their sums in registers.
+    ///
+    /// # Safety
+    /// `x` and `y` have the sizes of the geometry.
+    unsafe fn blocks(&mut self, two: bool, out: usize, rows: &Range<usize>, x: &[Line], y: &[Line]) {
+        macro_rules! pick {
+            ($register:ty, $size:expr, $($two:literal: $($columns:literal x $channels:literal)*),*) => {
+                match $size {
+                    $($(($two, $columns) => self.each::<$channels>(
+                        #[inline(always)]
+                        |all, at| run::<$register, ()>(
+                            #[inline(always)]
+                            || all.band::<$register, { (1 + $two as usize) * <$register>::PARTS }, $columns, $channels>(
+                                out, at, rows.clone(), x, y)
+                        ),
+                    ),)*)*
+                    (_, columns) => unreachable!("a kernel {columns} wide"),
+                }
+            };
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match present() {
+                Form::Avx512 => pick!(__m512, (two, self.g.kernel.1),
+                    true: 1 x 8 2 x 4 3 x 4 4 x 2 5 x 2 6 x 2 7 x 2, false: 1 x 8 2 x 8 3 x 8 4 x 4 5 x 4 6 x 4 7 x 4),
+                Form::Avx2 => pick!(__m256, (two, self.g.kernel.1), false: 1 x 4 2 x 2 3 x 2 4 x 1 5 x 1 6 x 1 7 x 1),
+            }
+        }
+    }
+
+    /// Calls `work` with (input block, row of the kernel, first of `NC` channels).
+    #[inline(always)]
+    fn each<const NC: usize>(&mut self, work: impl Fn(&mut Self, (usize, usize, usize))) {
         for block in 0..self.x.blocks() {
             let channels = (self.x.channels - block * LANES).min(LANES);
             for ky in 0..self.g.kernel.0 {
-                for c in (0..channels).step_by(NC) {
-                    // SAFETY: the caller's promise.
-                    unsafe { self.band::<NO, KW, NC>(pair, block, ky, c, rows.clone(), x, y) };
-                }
+                (0..channels).step_by(NC).for_each(|c| work(self, (block, ky, c)));
             }
         }
     }
 
-    #[inline(never)]
-    #[target_feature(enable = "avx512f")]
-    #[expect(clippy::too_many_arguments, reason = "the place of one tile in seven loops")]
+    /// A band of rows: `NO` registers of output channels, all of a kernel row's `KW` columns, `NC` input channels.
+    #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "constant bounds, so that all sums stay in registers")]
-    unsafe fn band<const NO: usize, const KW: usize, const NC: usize>(
+    unsafe fn band<R: Register, const NO: usize, const KW: usize, const NC: usize>(
         &mut self,
-        pair: usize,
-        block: usize,
-        ky: usize,
-        c: usize,
-        rows: std::ops::Range<usize>,
+        out: usize,
+        (block, ky, c): (usize, usize, usize),
+        rows: Range<usize>,
         x: &[Line],
         y: &[Line],
     ) {
         let (s, width) = (self.g.window.stride, self.g.output.1);
         let y_block = self.y.rows * self.y.columns * LANES;
-        let mut sums = [[[_mm512_setzero_ps(); NC]; KW]; NO];
         // SAFETY: rows of outputs and their inputs, bordered as the geometry asks.
         unsafe {
+            let mut sums = [[[R::zero(); NC]; KW]; NO];
             for row in rows {
                 let corner = (block * self.x.rows + row * s + ky) * self.x.columns;
                 let mut xs = x.as_ptr().add(corner).cast::<f32>().add(c);
-                let mut ys = y.as_ptr().add(self.y.at(pair, row, 0)).cast::<f32>();
+                let mut ys = y.as_ptr().add(self.y.at(out, row, 0)).cast::<f32>();
                 for _ in 0..width {
-                    let mut outs = [_mm512_setzero_ps(); NO];
+                    let mut outs = [R::zero(); NO];
                     for (o, out) in outs.iter_mut().enumerate() {
-                        *out = _mm512_loadu_ps(ys.add(o * y_block));
+                        *out = R::load(ys.add(o / R::PARTS * y_block + o % R::PARTS * R::LANES));
                     }
                     for kx in 0..KW {
                         for i in 0..NC {
-                            let input = broadcast(xs.add(kx * LANES + i));
+                            let input = R::broadcast(xs.add(kx * LANES + i));
                             for o in 0..NO {
-                                sums[o][kx][i] = _mm512_fmadd_ps(outs[o], input, sums[o][kx][i]);
+                                sums[o][kx][i] = outs[o].fma(input, sums[o][kx][i]);
                             }
                         }
                     }
@@ -126,13 +135,13 @@ impl Gradient {
                     ys = ys.add(LANES);
                 }
             }
-            let first = ((((pair / 2) * self.x.blocks() + block) * self.g.kernel.0 + ky) * KW * LANES + c) * 2;
+            let first = ((((out / 2) * self.x.blocks() + block) * self.g.kernel.0 + ky) * KW * LANES + c) * 2 + out % 2;
             let to = self.sums.as_mut_ptr().add(first).cast::<f32>();
             for (o, sums) in sums.iter().enumerate() {
                 for (kx, sums) in sums.iter().enumerate() {
                     for (i, sum) in sums.iter().enumerate() {
-                        let at = to.add(((kx * LANES + i) * 2 + o) * LANES);
-                        _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), *sum));
+                        let at = to.add((kx * LANES + i) * 2 * LANES + o * R::LANES);
+                        R::load(at).add(*sum).store(at);
                     }
                 }
             }
@@ -168,18 +177,4 @@ impl Gradient {
             }
         });
     }
-}
-
-/// A broadcast that stays one load. From the plain intrinsic LLVM merges neighbouring numbers into one load and shuffles,
-/// and shuffles take the port of every second multiply-add.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn broadcast(p: *const f32) -> __m512 {
-    let all: __m512;
-    // SAFETY: reads the one number behind `p`, which the caller vouches for.
-    unsafe {
-        std::arch::asm!("vbroadcastss {all}, dword ptr [{p}]", all = out(zmm_reg) all, p = in(reg) p,
-            options(pure, readonly, nostack, preserves_flags));
-    }
-    all
 }

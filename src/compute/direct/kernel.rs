@@ -7,10 +7,11 @@
 
 use super::super::conv::Geometry;
 use super::super::elementwise::Shared;
+use super::form::present;
 use super::layout::{Blocked, HalfLine, LANES, Line};
 use super::packing::{Matrix, turned};
 use super::plan::{Direction, Phase, Plan};
-use super::tile::{self, Tile, WIDEST, WORDS_BF16, WORDS_F32};
+use super::tile::{self, Largest, Tile, WORDS_BF16, WORDS_F32};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -39,6 +40,8 @@ pub trait Format: Copy + Default + Send + Sync {
     const CHANNELS: usize;
     /// May bare sums wait in the output?
     const PAUSES: bool;
+    /// The largest tile on this processor.
+    fn largest() -> Largest;
     /// See [`tile::f32_tile`].
     ///
     /// # Safety
@@ -51,16 +54,13 @@ impl Format for Line {
     const CHANNELS: usize = 1;
     const PAUSES: bool = true;
 
+    fn largest() -> Largest {
+        tile::largest(present())
+    }
+
     unsafe fn tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
         // SAFETY: the caller's promise.
-        unsafe {
-            match (blocks, step) {
-                (2, 1) => tile::f32_tile::<2, 1>(t, width),
-                (2, _) => tile::f32_tile::<2, 2>(t, width),
-                (_, 1) => tile::f32_tile::<1, 1>(t, width),
-                _ => tile::f32_tile::<1, 2>(t, width),
-            }
-        }
+        unsafe { tile::f32_tile(t, blocks, step, width) }
     }
 }
 
@@ -69,29 +69,27 @@ impl Format for HalfLine {
     const CHANNELS: usize = 2;
     const PAUSES: bool = false;
 
+    fn largest() -> Largest {
+        tile::WITH_32
+    }
+
     unsafe fn tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
         // SAFETY: the caller's promise.
-        unsafe {
-            match (blocks, step) {
-                (2, 1) => tile::bf16_tile::<2, 1>(t, width),
-                (2, _) => tile::bf16_tile::<2, 2>(t, width),
-                (_, 1) => tile::bf16_tile::<1, 1>(t, width),
-                _ => tile::bf16_tile::<1, 2>(t, width),
-            }
-        }
+        unsafe { tile::bf16_tile(t, blocks, step, width) }
     }
 }
 
 /// One direction of a convolution with these weights.
 pub struct Kernel<F> {
     pub plan: Plan,
+    largest: Largest,
     /// Multiply-add steps of each input block.
     steps: Vec<usize>,
     phases: Vec<Packed>,
     format: std::marker::PhantomData<F>,
 }
 
-/// What the tiles of one phase read: for each pair of output blocks, input block, tap and step one or two registers.
+/// What the tiles of one phase read: for each group of output blocks, input block, tap and step a line for each of them.
 struct Packed {
     taps: Vec<usize>,
     weights: Vec<Line>,
@@ -103,9 +101,10 @@ impl<F: Format> Kernel<F> {
         let plan = Plan::new(g, direction);
         let channels = |block: usize| (plan.from.channels - block * LANES).min(LANES);
         let steps: Vec<usize> = (0..plan.from.blocks()).map(|b| channels(b).div_ceil(F::CHANNELS)).collect();
-        let phases = plan.phases.iter().map(|phase| Packed::new::<F>(g, w, &plan, phase, &steps, direction, absolute));
-        let phases = phases.collect();
-        Self { plan, steps, phases, format: std::marker::PhantomData }
+        let largest = F::largest();
+        let packed = |phase| Packed::new::<F>(g, w, &plan, phase, &steps, largest.blocks, (direction, absolute));
+        let phases = plan.phases.iter().map(packed).collect();
+        Self { plan, largest, steps, phases, format: std::marker::PhantomData }
     }
 
     /// One picture, on this thread. Returns the sum of squares of the outputs. The border of `y` is not touched.
@@ -165,12 +164,12 @@ impl<F: Format> Kernel<F> {
         let (phase, packed) = (&self.plan.phases[phase], &self.phases[phase]);
         let (from, to) = (&self.plan.from, &self.plan.to);
         let (outs, total) = (to.blocks(), self.steps.iter().sum::<usize>());
-        let per_block = packed.taps.len() * 2 * LANES / F::CHANNELS;
+        let per_block = packed.taps.len() * self.largest.blocks * LANES / F::CHANNELS;
         let chunk = if F::PAUSES { (FIRST_LEVEL / 64 / per_block.max(1)).max(1) } else { self.steps.len() };
-        let parts = phase.count.1.div_ceil(WIDEST);
+        let parts = phase.count.1.div_ceil(self.largest.width);
         let mut squares = 0.0;
-        for out in (0..outs).step_by(2) {
-            let blocks = (outs - out).min(2);
+        for out in (0..outs).step_by(self.largest.blocks) {
+            let blocks = (outs - out).min(self.largest.blocks);
             let group = out * total * packed.taps.len();
             let mut done = 0;
             for first in (0..self.steps.len()).step_by(chunk) {
@@ -223,8 +222,8 @@ impl Packed {
         plan: &Plan,
         phase: &Phase,
         steps: &[usize],
-        direction: Direction,
-        absolute: bool,
+        group: usize,
+        (direction, absolute): (Direction, bool),
     ) -> Self {
         let (ins, outs, area) = (plan.from.channels, plan.to.channels, g.kernel.0 * g.kernel.1);
         // Distance in w between neighbouring outputs and neighbouring inputs of this direction.
@@ -237,10 +236,10 @@ impl Packed {
         phase.taps.iter().enumerate().for_each(|(at, tap)| places[tap.ky * g.kernel.1 + tap.kx] = Some(at));
         let per_block = phase.taps.len() * steps.iter().sum::<usize>();
         let mut weights = vec![Line::default(); per_block * plan.to.blocks()];
-        weights.par_chunks_mut((per_block * 2).max(1)).enumerate().for_each(|(pair, weights)| {
+        weights.par_chunks_mut((per_block * group).max(1)).enumerate().for_each(|(at, weights)| {
             let blocks = weights.len() / per_block;
             for (own, input) in (0..blocks).flat_map(|own| (0..ins).step_by(F::CHANNELS).map(move |i| (own, i))) {
-                let first = (pair * 2 + own) * LANES;
+                let first = (at * group + own) * LANES;
                 let (block, step) = (input / LANES, input % LANES / F::CHANNELS);
                 let before = steps[..block].iter().sum::<usize>() * phase.taps.len();
                 for place in (0..area).step_by(LANES) {
@@ -251,11 +250,9 @@ impl Packed {
                         stride: out_step,
                         columns: (area - place).min(LANES),
                     };
-                    // SAFETY: `fits` has seen to AVX-512F.
-                    let mut lines = unsafe { turned(&matrix(0), absolute) };
+                    let mut lines = turned(&matrix(0), absolute);
                     if F::CHANNELS == 2 {
-                        // SAFETY: as above.
-                        let second = unsafe { turned(&matrix(1), absolute) };
+                        let second = turned(&matrix(1), absolute);
                         lines.iter_mut().zip(&second).for_each(|(a, b)| *a = pairs(a, b));
                     }
                     for (line, at) in lines.iter().zip(&places[place..]) {

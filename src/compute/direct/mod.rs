@@ -1,11 +1,30 @@
-//! Direct convolution of one picture on one core with AVX-512: f32, and bf16 where the processor multiplies it
+//! Direct convolution of one picture on one core with AVX-512, or AVX2 and FMA: f32, and bf16 where the processor multiplies it
 //!
-//! `layout` is the blocked form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the register
+//! `form` says which of the two it is, `register` what the kernels see of either (`avx512`, `avx2`); `layout` is the blocked form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the register
 //! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`, `planar`
 //! and `planar_gradient` are the same for convolutions of a few channels, `pair` chooses between the two, `linear` has the
 //! products of linear layers. What these do not cover (other processors, f64, strides above 2, kernels wider than 7)
 //! goes through `conv_cpu`'s matrix products.
 
+/// `by_form!(R => value)`: the value with `R` as the registers of this process.
+macro_rules! by_form {
+    ($register:ident => $value:expr) => {
+        match $crate::compute::direct::form::present() {
+            $crate::compute::direct::form::Form::Avx2 => {
+                type $register = std::arch::x86_64::__m256;
+                $value
+            }
+            $crate::compute::direct::form::Form::Avx512 => {
+                type $register = std::arch::x86_64::__m512;
+                $value
+            }
+        }
+    };
+}
+
+mod avx2;
+mod avx512;
+pub mod form;
 pub mod gradient;
 pub mod kernel;
 pub mod layout;
@@ -17,6 +36,7 @@ pub mod plan;
 pub mod planar;
 pub mod planar_gradient;
 pub mod planes;
+mod register;
 pub mod scratch;
 mod tile;
 
@@ -34,12 +54,12 @@ use super::conv::Geometry;
 
 /// Does the processor have what the f32 kernels need?
 pub fn available() -> bool {
-    is_x86_feature_detected!("avx512f")
+    form::form().is_some()
 }
 
 /// Does it multiply bf16?
 pub fn bf16_available() -> bool {
-    available() && is_x86_feature_detected!("avx512bf16")
+    form::form() == Some(form::Form::Avx512) && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Is there a direct form of this convolution, in all directions?

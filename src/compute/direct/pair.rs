@@ -114,8 +114,7 @@ impl Side {
         match self {
             Self::Lines(layout) => {
                 layout.clear_border(to);
-                // SAFETY: `fits` has seen to AVX-512F.
-                unsafe { pack(layout, from, to) };
+                pack(layout, from, to);
                 if let Some(mask) = mask {
                     keep(to, mask);
                 }
@@ -128,7 +127,7 @@ impl Side {
     pub fn unpack(&self, from: &mut [Line], scale: f32, to: &mut [MaybeUninit<f32>]) {
         assert_eq!(to.len(), self.numbers(), "room of the wrong size");
         match self {
-            // SAFETY: as above, and the room is right.
+            // SAFETY: the room is right.
             Self::Lines(layout) => unsafe { unpack(layout, from, scale, to.as_mut_ptr().cast()) },
             Self::Planes(layout) => layout.unpack(as_numbers(from), scale, to),
         }

@@ -2,7 +2,9 @@
 //!
 //! Borders are zero and stay so.
 
+use super::form::run;
 use super::layout::{HalfLine, LANES, Line};
+use super::register::Register;
 use std::arch::x86_64::*;
 
 /// Lines whose squares are summed in f32 before they go on in f64.
@@ -18,41 +20,59 @@ pub fn keep(lines: &mut [Line], mask: &[u16]) {
 }
 
 /// The sum of squares.
-///
-/// # Safety
-/// The processor has AVX-512F.
-#[target_feature(enable = "avx512f")]
-pub unsafe fn squares(lines: &[Line]) -> f64 {
-    let band = |lines: &[Line]| {
-        let mut sum = _mm512_setzero_ps();
-        for line in lines {
-            // SAFETY: a line is one aligned register.
-            let x = unsafe { _mm512_load_ps(line.0.as_ptr()) };
-            sum = _mm512_fmadd_ps(x, x, sum);
-        }
-        f64::from(_mm512_reduce_add_ps(sum))
-    };
-    lines.chunks(BAND).map(band).sum()
+pub fn squares(lines: &[Line]) -> f64 {
+    by_form!(R => run::<R, f64>(
+        #[inline(always)]
+        || squares_in::<R>(lines),
+    ))
+}
+
+#[inline(always)]
+fn squares_in<R: Register>(lines: &[Line]) -> f64 {
+    let mut all = 0.0;
+    for band in lines.chunks(BAND) {
+        // SAFETY: within `run`; a line is a whole number of registers.
+        all += f64::from(unsafe {
+            let mut sum = R::zero();
+            for line in band {
+                for part in 0..R::PARTS {
+                    let x = R::load(line.0.as_ptr().add(part * R::LANES));
+                    sum = x.fma(x, sum);
+                }
+            }
+            sum.sum()
+        });
+    }
+    all
 }
 
 /// `|| p a - q b ||`.
-///
-/// # Safety
-/// The processor has AVX-512F.
-#[target_feature(enable = "avx512f")]
-pub unsafe fn distance(a: &[Line], p: f32, b: &[Line], q: f32) -> f64 {
-    let (p, q) = (_mm512_set1_ps(p), _mm512_set1_ps(q));
-    let band = |(a, b): (&[Line], &[Line])| {
-        let mut sum = _mm512_setzero_ps();
-        for (a, b) in a.iter().zip(b) {
-            // SAFETY: a line is one aligned register.
-            let (a, b) = unsafe { (_mm512_load_ps(a.0.as_ptr()), _mm512_load_ps(b.0.as_ptr())) };
-            let d = _mm512_sub_ps(_mm512_mul_ps(a, p), _mm512_mul_ps(b, q));
-            sum = _mm512_fmadd_ps(d, d, sum);
-        }
-        f64::from(_mm512_reduce_add_ps(sum))
-    };
-    a.chunks(BAND).zip(b.chunks(BAND)).map(band).sum::<f64>().sqrt()
+pub fn distance(a: &[Line], p: f32, b: &[Line], q: f32) -> f64 {
+    by_form!(R => run::<R, f64>(
+        #[inline(always)]
+        || distance_in::<R>(a, p, b, q),
+    ))
+}
+
+#[inline(always)]
+fn distance_in<R: Register>(a: &[Line], p: f32, b: &[Line], q: f32) -> f64 {
+    let mut all = 0.0;
+    for (a, b) in a.chunks(BAND).zip(b.chunks(BAND)) {
+        // SAFETY: as above.
+        all += f64::from(unsafe {
+            let (p, q, mut sum) = (R::all(p), R::all(q), R::zero());
+            for (a, b) in a.iter().zip(b) {
+                for part in 0..R::PARTS {
+                    let at = part * R::LANES;
+                    let (a, b) = (R::load(a.0.as_ptr().add(at)), R::load(b.0.as_ptr().add(at)));
+                    let d = a.mul(p).sub(b.mul(q));
+                    sum = d.fma(d, sum);
+                }
+            }
+            sum.sum()
+        });
+    }
+    all.sqrt()
 }
 
 /// Rounded to bf16.

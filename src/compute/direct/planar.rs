@@ -4,27 +4,39 @@
 //! y[o, p] = sum over i, k of  w[o, i, k] x[i, p + k - padding]          stride 1
 //! ```
 //!
-//! Lines of 16 channels are mostly empty where there are one or three. Here a register holds 16 neighbouring places of one
-//! channel, weights are broadcast, and 2 to 4 outputs by 6 to 8 registers of places are summed at a time. The transposed
+//! Lines of 16 channels are mostly empty where there are one or three. Here a register holds neighbouring places of one
+//! channel, weights are broadcast, and a few outputs by a few registers of places are summed at a time. The transposed
 //! convolution is the same with the kernel turned round, its channels exchanged and padding K - 1 - p.
 
 use super::super::conv::Geometry;
 use super::super::elementwise::Shared;
-use super::gradient::broadcast;
+use super::form::{Form, present, run};
 use super::layout::LANES;
 use super::plan::Direction;
 use super::planes::Planes;
+use super::register::Register;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 /// Most channels on the narrow side.
 const FEW: usize = 8;
-/// Outputs in a tile; places in a tile of so many outputs.
-const OUTPUTS: usize = 4;
-const fn places(outputs: usize) -> usize {
-    if outputs == OUTPUTS { 6 } else { 8 }
+/// Outputs in a tile.
+fn outputs() -> usize {
+    match present() {
+        Form::Avx2 => 2,
+        Form::Avx512 => 4,
+    }
 }
+
+/// Registers of places in a tile of so many outputs.
+fn places(outputs: usize) -> usize {
+    match (present(), outputs) {
+        (Form::Avx2, 2) | (Form::Avx512, 4) => 6,
+        (Form::Avx2 | Form::Avx512, _) => 8,
+    }
+}
+
 /// Parts of a picture that the threads share.
 const SPLIT: usize = 8;
 
@@ -66,7 +78,7 @@ enum Border {
 impl Planar {
     /// `w` is `[O, I, KH, KW]`. The geometry must pass [`suits`].
     pub fn new(g: &Geometry, w: &[f32], direction: Direction) -> Self {
-        assert!(super::available() && suits(g));
+        assert!(suits(g));
         let (x, y) = sides(g);
         let (kh, kw) = g.kernel;
         let (ins, outs) = (g.channels_in, g.channels_out);
@@ -81,9 +93,9 @@ impl Planar {
         };
         let (ins, outs) = if forward { (ins, outs) } else { (outs, ins) };
         let mut weights = Vec::with_capacity(w.len());
-        for first in (0..outs).step_by(OUTPUTS) {
+        for first in (0..outs).step_by(outputs()) {
             for (i, ky, kx) in all(ins, kh, kw) {
-                weights.extend((first..(first + OUTPUTS).min(outs)).map(|o| weight(o, i, ky, kx)));
+                weights.extend((first..(first + outputs()).min(outs)).map(|o| weight(o, i, ky, kx)));
             }
         }
         let padding = |k: usize| if forward { g.window.padding } else { k - 1 - g.window.padding };
@@ -134,15 +146,15 @@ impl Planar {
         assert!(y.holds(outs * plane), "a picture of the wrong size");
         let mut squares = 0.0;
         let mut at = [(0, 0, 0); 8];
-        for group in (0..outs).step_by(OUTPUTS) {
-            let count = (outs - group).min(OUTPUTS);
+        for group in (0..outs).step_by(outputs()) {
+            let count = (outs - group).min(outputs());
             for first in range.clone().step_by(places(count)) {
                 let width = (range.end - first).min(places(count));
                 for (k, at) in at.iter_mut().enumerate().take(width) {
                     let place = first + k;
                     let to_place = if border == Border::With { to.at(place) } else { to.bare(place) };
-                    let own = place / to.parts() * self.from.columns + place % to.parts() * LANES;
-                    *at = (own + LANES, to_place, to.lanes(place));
+                    let own = place / to.parts() * self.from.columns + place % to.parts() * to.lanes;
+                    *at = (own + LANES, to_place, to.kept(place));
                 }
                 let tile = Tile {
                     x: x.as_ptr(),
@@ -157,8 +169,8 @@ impl Planar {
                     plane,
                 };
                 // SAFETY: `sides` and `taps` keep every register inside the bordered input; the masks keep inside the
-                // output; `fits` has seen to the processor.
-                squares += f64::from(unsafe { tile_of(count, width)(&tile) });
+                // output.
+                squares += f64::from(unsafe { tile_of(&tile, count, width) });
             }
         }
         squares
@@ -196,7 +208,7 @@ struct Tile<'a> {
     x: *const f32,
     taps: &'a [isize],
     /// For each register of places: where its taps are counted from, where it goes, which lanes count.
-    at: &'a [(usize, usize, __mmask16)],
+    at: &'a [(usize, usize, u16)],
     w: *const f32,
     bias: *const f32,
     scale: f32,
@@ -206,53 +218,68 @@ struct Tile<'a> {
     plane: usize,
 }
 
-/// The tile for so many outputs and places.
-fn tile_of(outputs: usize, width: usize) -> unsafe fn(&Tile) -> f32 {
+/// The tile of so many outputs and places. Returns the sum of squares.
+///
+/// # Safety
+/// All places that it names lie in live memory.
+unsafe fn tile_of(t: &Tile, outputs: usize, width: usize) -> f32 {
     macro_rules! pick {
-        ($($o:literal)*) => {
+        ($register:ty, $($o:literal: $($width:literal)*),*) => {
             match (outputs, width) {
-                $(($o, 1) => tile::<$o, 1>, ($o, 2) => tile::<$o, 2>, ($o, 3) => tile::<$o, 3>, ($o, 4) => tile::<$o, 4>,
-                ($o, 5) => tile::<$o, 5>, ($o, 6) => tile::<$o, 6>, ($o, 7) => tile::<$o, 7>, ($o, 8) => tile::<$o, 8>,)*
-                _ => unreachable!("a tile has 1 to 4 outputs by 1 to 8 registers"),
+                $($(($o, $width) => run::<$register, f32>(
+                    #[inline(always)]
+                    || tile::<$register, $o, $width>(t),
+                ),)*)*
+                _ => unreachable!("a tile of {outputs} outputs by {width} registers"),
             }
         };
     }
-    pick!(1 2 3 4)
+    // SAFETY: the caller's promise.
+    unsafe {
+        match present() {
+            Form::Avx512 => {
+                pick!(__m512, 1: 1 2 3 4 5 6 7 8, 2: 1 2 3 4 5 6 7 8, 3: 1 2 3 4 5 6 7 8, 4: 1 2 3 4 5 6)
+            }
+            Form::Avx2 => pick!(__m256, 1: 1 2 3 4 5 6 7 8, 2: 1 2 3 4 5 6),
+        }
+    }
 }
 
-#[inline(never)]
-#[target_feature(enable = "avx512f")]
-unsafe fn tile<const NO: usize, const NV: usize>(t: &Tile) -> f32 {
-    let mut sums = [[_mm512_setzero_ps(); NV]; NO];
+#[inline(always)]
+unsafe fn tile<R: Register, const NO: usize, const NV: usize>(t: &Tile) -> f32 {
     // SAFETY: the caller's promise, see `range`.
     unsafe {
-        let x: [*const f32; NV] = std::array::from_fn(|v| t.x.add(t.at[v].0));
+        let mut sums = [[R::zero(); NV]; NO];
+        let mut x = [t.x; NV];
+        for (v, x) in x.iter_mut().enumerate() {
+            *x = t.x.add(t.at[v].0);
+        }
         let mut w = t.w;
         for tap in t.taps {
-            let mut weights = [_mm512_setzero_ps(); NO];
+            let mut weights = [R::zero(); NO];
             for (o, weight) in weights.iter_mut().enumerate() {
-                *weight = broadcast(w.add(o));
+                *weight = R::broadcast(w.add(o));
             }
             for v in 0..NV {
-                let input = _mm512_loadu_ps(x[v].offset(*tap));
+                let input = R::load(x[v].offset(*tap));
                 for o in 0..NO {
-                    sums[o][v] = _mm512_fmadd_ps(weights[o], input, sums[o][v]);
+                    sums[o][v] = weights[o].fma(input, sums[o][v]);
                 }
             }
             w = w.add(NO);
         }
-        let scale = _mm512_set1_ps(t.scale);
-        let mut squares = _mm512_setzero_ps();
+        let scale = R::all(t.scale);
+        let mut squares = R::zero();
         for (o, sums) in sums.iter().enumerate() {
-            let bias = _mm512_set1_ps(if t.bias.is_null() { 0.0 } else { *t.bias.add(o) });
+            let bias = R::all(if t.bias.is_null() { 0.0 } else { *t.bias.add(o) });
             for (v, sum) in sums.iter().enumerate() {
                 let (_, to, lanes) = t.at[v];
                 let keep = if t.mask.is_null() { lanes } else { lanes & *t.mask.add(o * t.mask_step + v) };
-                let value = _mm512_maskz_mul_ps(keep, _mm512_add_ps(*sum, bias), scale);
-                squares = _mm512_fmadd_ps(value, value, squares);
-                _mm512_mask_storeu_ps(t.y.add(o * t.plane + to), lanes, value);
+                let value = sum.add(bias).mul(scale).keep(keep);
+                squares = value.fma(value, squares);
+                value.store_some(t.y.add(o * t.plane + to), lanes);
             }
         }
-        _mm512_reduce_add_ps(squares)
+        squares.sum()
     }
 }

@@ -4,19 +4,26 @@
 //! dw[o, i, k] += sum over places p of  y[o, p] x[i, p + k - padding]
 //! ```
 //!
-//! 16 neighbouring places share a register; 4 outputs by 6 taps are summed at a time over a picture. The lanes are added up
-//! once, at the end of the batch.
+//! Neighbouring places share a register; a few outputs by a few taps are summed at a time over a picture. The lanes are added
+//! up once, at the end of the batch.
 
 use super::super::conv::Geometry;
+use super::form::{Form, present, run};
 use super::layout::{LANES, Line};
 use super::planar::{sides, taps};
 use super::planes::Planes;
+use super::register::Register;
 use std::arch::x86_64::*;
 
-const OUTPUTS: usize = 4;
-const TAPS: usize = 6;
+/// Outputs and taps in a tile.
+fn largest() -> (usize, usize) {
+    match present() {
+        Form::Avx2 => (3, 3),
+        Form::Avx512 => (4, 6),
+    }
+}
 
-/// Sums of one or more pictures' gradients: for each output and tap a register.
+/// Sums of one or more pictures' gradients: for each output and tap a register, in a line that it may not fill.
 pub struct PlanarGradient {
     pub x: Planes,
     y: Planes,
@@ -36,12 +43,44 @@ impl PlanarGradient {
     /// Adds the gradient of one picture times `scale`: `x` bordered, `y` as it is.
     pub fn add(&mut self, x: &[f32], y: &[f32], scale: f32) {
         assert!(x.len() >= self.x.lines() * LANES && y.len() >= self.y.numbers(), "buffers of the wrong size");
-        for output in (0..self.y.channels).step_by(OUTPUTS) {
-            for tap in (0..self.taps.len()).step_by(TAPS) {
-                let tile = tile_of((self.y.channels - output).min(OUTPUTS), (self.taps.len() - tap).min(TAPS));
-                // SAFETY: `taps` keeps inside the bordered x, the lanes' masks inside y, asserted above; `fits` has seen to
-                // the processor.
-                unsafe { tile(self, output, tap, x.as_ptr(), y.as_ptr(), scale) };
+        let (outputs, taps) = largest();
+        for output in (0..self.y.channels).step_by(outputs) {
+            for tap in (0..self.taps.len()).step_by(taps) {
+                let size = ((self.y.channels - output).min(outputs), (self.taps.len() - tap).min(taps));
+                // SAFETY: `taps` keeps inside the bordered x, the lanes' masks inside y, asserted above.
+                unsafe { self.tile_of(size, (output, tap), x.as_ptr(), y.as_ptr(), scale) };
+            }
+        }
+    }
+
+    /// The tile of so many outputs and taps, from these on.
+    ///
+    /// # Safety
+    /// `x` and `y` are pictures of the geometry.
+    unsafe fn tile_of(
+        &mut self,
+        size: (usize, usize),
+        first: (usize, usize),
+        x: *const f32,
+        y: *const f32,
+        scale: f32,
+    ) {
+        macro_rules! pick {
+            ($register:ty, $($o:literal: $($taps:literal)*),*) => {
+                match size {
+                    $($(($o, $taps) => run::<$register, ()>(
+                        #[inline(always)]
+                        || tile::<$register, $o, $taps>(self, first, x, y, scale),
+                    ),)*)*
+                    (outputs, taps) => unreachable!("a tile of {outputs} outputs by {taps} taps"),
+                }
+            };
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match present() {
+                Form::Avx512 => pick!(__m512, 1: 1 2 3 4 5 6, 2: 1 2 3 4 5 6, 3: 1 2 3 4 5 6, 4: 1 2 3 4 5 6),
+                Form::Avx2 => pick!(__m256, 1: 1 2 3, 2: 1 2 3, 3: 1 2 3),
             }
         }
     }
@@ -59,60 +98,43 @@ impl PlanarGradient {
     }
 }
 
-type Tile = unsafe fn(&mut PlanarGradient, usize, usize, *const f32, *const f32, f32);
-
-/// The tile for so many outputs and taps.
-fn tile_of(outputs: usize, taps: usize) -> Tile {
-    macro_rules! pick {
-        ($($o:literal)*) => {
-            match (outputs, taps) {
-                $(($o, 1) => tile::<$o, 1>, ($o, 2) => tile::<$o, 2>, ($o, 3) => tile::<$o, 3>,
-                ($o, 4) => tile::<$o, 4>, ($o, 5) => tile::<$o, 5>, ($o, 6) => tile::<$o, 6>,)*
-                _ => unreachable!("a tile has 1 to 4 outputs by 1 to 6 taps"),
-            }
-        };
-    }
-    pick!(1 2 3 4)
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx512f")]
-unsafe fn tile<const NO: usize, const NT: usize>(
+#[inline(always)]
+unsafe fn tile<R: Register, const NO: usize, const NT: usize>(
     all: &mut PlanarGradient,
-    output: usize,
-    tap: usize,
+    (output, tap): (usize, usize),
     x: *const f32,
     y: *const f32,
     scale: f32,
 ) {
     let (from, to) = (&all.x, &all.y);
     let plane = to.height * to.width;
-    let mut sums = [[_mm512_setzero_ps(); NT]; NO];
-    let taps: [isize; NT] = std::array::from_fn(|t| all.taps[tap + t]);
+    let mut taps = [0; NT];
+    taps.copy_from_slice(&all.taps[tap..tap + NT]);
     // SAFETY: the caller's promise, see `add`.
     unsafe {
+        let mut sums = [[R::zero(); NT]; NO];
         for row in 0..to.height {
             for part in 0..to.parts() {
-                let lanes = to.lanes(part);
-                let x = x.add(row * from.columns + (part + 1) * LANES);
-                let y = y.add(output * plane + row * to.width + part * LANES);
-                let mut outs = [_mm512_setzero_ps(); NO];
+                let lanes = to.kept(part);
+                let x = x.add(row * from.columns + LANES + part * R::LANES);
+                let y = y.add(output * plane + row * to.width + part * R::LANES);
+                let mut outs = [R::zero(); NO];
                 for (o, out) in outs.iter_mut().enumerate() {
-                    *out = _mm512_maskz_loadu_ps(lanes, y.add(o * plane));
+                    *out = R::load_some(y.add(o * plane), lanes);
                 }
                 for t in 0..NT {
-                    let input = _mm512_maskz_loadu_ps(lanes, x.offset(taps[t]));
+                    let input = R::load_some(x.offset(taps[t]), lanes);
                     for o in 0..NO {
-                        sums[o][t] = _mm512_fmadd_ps(outs[o], input, sums[o][t]);
+                        sums[o][t] = outs[o].fma(input, sums[o][t]);
                     }
                 }
             }
         }
-        let scale = _mm512_set1_ps(scale);
+        let scale = R::all(scale);
         for (o, sums) in sums.iter().enumerate() {
             for (t, sum) in sums.iter().enumerate() {
                 let to = all.sums[(output + o) * all.taps.len() + tap + t].0.as_mut_ptr();
-                _mm512_store_ps(to, _mm512_fmadd_ps(*sum, scale, _mm512_load_ps(to)));
+                sum.fma(scale, R::load(to)).store(to);
             }
         }
     }

@@ -4,8 +4,9 @@
 //! rows of one channel: | 16 zeros | the row, filled up with zeros to a multiple of 16 | ... one more row of zeros
 //! ```
 
+use super::form::{Form, present};
 use super::layout::LANES;
-use std::arch::x86_64::__mmask16;
+use super::register::first;
 use std::mem::MaybeUninit;
 
 /// One picture's planes, with a border of zeros. What lies left of a row is also right of the one above.
@@ -19,13 +20,19 @@ pub struct Planes {
     /// Size with the border.
     pub rows: usize,
     pub columns: usize,
+    /// Places in a register.
+    pub lanes: usize,
 }
 
 impl Planes {
     pub fn new(channels: usize, (height, width): (usize, usize), top: usize, bottom: usize) -> Self {
         let columns = LANES + width.next_multiple_of(LANES);
+        let lanes = match present() {
+            Form::Avx2 => 8,
+            Form::Avx512 => 16,
+        };
         // One row more, for what the last one has on its right.
-        Self { channels, height, width, top, rows: top + height + bottom + 1, columns }
+        Self { channels, height, width, top, rows: top + height + bottom + 1, columns, lanes }
     }
 
     /// Room for all planes, in lines of 16 numbers.
@@ -40,7 +47,7 @@ impl Planes {
 
     /// Registers in a row.
     pub fn parts(&self) -> usize {
-        self.width.div_ceil(LANES)
+        self.width.div_ceil(self.lanes)
     }
 
     /// Registers of a channel.
@@ -50,17 +57,17 @@ impl Planes {
 
     /// Where register `place` of a channel begins.
     pub fn at(&self, place: usize) -> usize {
-        (self.top + place / self.parts()) * self.columns + LANES + place % self.parts() * LANES
+        (self.top + place / self.parts()) * self.columns + LANES + place % self.parts() * self.lanes
     }
 
     /// Which of its lanes lie in the picture.
-    pub fn lanes(&self, place: usize) -> __mmask16 {
-        lanes(self.width - place % self.parts() * LANES)
+    pub fn kept(&self, place: usize) -> u16 {
+        first(self.width - place % self.parts() * self.lanes)
     }
 
     /// Where the same register lies in a picture without border.
     pub fn bare(&self, place: usize) -> usize {
-        place / self.parts() * self.width + place % self.parts() * LANES
+        place / self.parts() * self.width + place % self.parts() * self.lanes
     }
 
     /// A picture, plane by plane, times 0 where the mask (see [`Planes::mask`]) says so, and its border.
@@ -74,7 +81,7 @@ impl Planes {
             }
             for place in (0..self.places()).filter(|_| mask.is_some()) {
                 let keep = mask.map_or(!0, |mask| mask[channel * self.places() + place]);
-                let own = &mut to[channel * bordered + self.at(place)..][..LANES];
+                let own = &mut to[channel * bordered + self.at(place)..][..self.lanes];
                 own.iter_mut().enumerate().for_each(|(i, x)| *x = if keep >> i & 1 == 0 { 0.0 } else { *x });
             }
         }
@@ -95,11 +102,6 @@ impl Planes {
     /// Which lanes of each register are kept, from a mask of the picture plane by plane: 0 drops.
     pub fn mask(&self, mask: &[u8]) -> Vec<u16> {
         let register = |part: &[u8]| part.iter().enumerate().fold(0, |bits, (i, m)| bits | u16::from(*m != 0) << i);
-        mask[..self.numbers()].chunks(self.width).flat_map(|row| row.chunks(LANES).map(register)).collect()
+        mask[..self.numbers()].chunks(self.width).flat_map(|row| row.chunks(self.lanes).map(register)).collect()
     }
-}
-
-/// The first so many lanes, all from 16 on.
-fn lanes(left: usize) -> __mmask16 {
-    if left >= LANES { !0 } else { (1 << left) - 1 }
 }

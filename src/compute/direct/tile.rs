@@ -1,14 +1,32 @@
-//! The register tiles: 2 x 16 output channels by up to 14 neighbouring outputs, all taps and input channels summed in
+//! The register tiles: 16 or 2 x 16 output channels by a few neighbouring outputs, all taps and input channels summed in
 //! registers. Weights are loaded as whole registers, inputs broadcast.
 //!
-//! One macro makes them for f32 (one channel a step, `vfmadd`) and bf16 (a pair of channels a step, `vdpbf16ps`, summed
-//! in f32). Each width is a function of its own and never inlined, so that each gets a clean register allocation.
+//! One function makes them for f32 (one channel a step, a multiply-add) and bf16 (a pair of channels a step, `vdpbf16ps`,
+//! summed in f32). Each width is a function of its own and never inlined, so that each gets a clean register allocation.
 
+use super::form::{Form, present, run};
 use super::layout::{HalfLine, LANES, Line};
+use super::register::Register;
 use std::arch::x86_64::*;
 
-/// Widest tile: 2 x 14 sums, two weights and a broadcast leave one register of 32.
-pub const WIDEST: usize = 14;
+/// The largest tile of a form: output blocks by neighbouring outputs.
+#[derive(Clone, Copy)]
+pub struct Largest {
+    pub blocks: usize,
+    pub width: usize,
+}
+
+/// Of 32 registers 2 x 14 sums, two weights and a broadcast leave one.
+pub const WITH_32: Largest = Largest { blocks: 2, width: 14 };
+/// Of 16 registers 2 x 6 sums, two weights (a block of half registers) and a broadcast leave one.
+pub const WITH_16: Largest = Largest { blocks: 1, width: 6 };
+
+pub fn largest(form: Form) -> Largest {
+    match form {
+        Form::Avx2 => WITH_16,
+        Form::Avx512 => WITH_32,
+    }
+}
 
 /// One tile: where it reads and writes. Offsets into the input count its words: f32, or pairs of bf16.
 pub struct Tile<'a> {
@@ -40,124 +58,185 @@ pub struct Tile<'a> {
 pub const WORDS_F32: usize = LANES;
 pub const WORDS_BF16: usize = LANES / 2;
 
-macro_rules! tile {
-    ($name:ident, $tile:ident, $line:ty, $words:expr, $features:literal, $multiply:expr, $resume:expr, $store:expr) => {
-        /// One tile of `NO` blocks and `width` outputs, `SI` apart in the input. Returns the sum of squares of what was
-        /// written, 0 if more input blocks follow.
-        ///
-        /// # Safety
-        /// All places that the tile names lie in live memory of the right size, `width` is 1 to [`WIDEST`], and the
-        /// processor has the features.
-        #[target_feature(enable = $features)]
-        pub unsafe fn $name<const NO: usize, const SI: usize>(t: &Tile, width: usize) -> f32 {
-            // SAFETY: the caller's promise, handed on.
-            unsafe {
-                match width {
-                    1 => $tile::<NO, 1, SI>(t),
-                    2 => $tile::<NO, 2, SI>(t),
-                    3 => $tile::<NO, 3, SI>(t),
-                    4 => $tile::<NO, 4, SI>(t),
-                    5 => $tile::<NO, 5, SI>(t),
-                    6 => $tile::<NO, 6, SI>(t),
-                    7 => $tile::<NO, 7, SI>(t),
-                    8 => $tile::<NO, 8, SI>(t),
-                    9 => $tile::<NO, 9, SI>(t),
-                    10 => $tile::<NO, 10, SI>(t),
-                    11 => $tile::<NO, 11, SI>(t),
-                    12 => $tile::<NO, 12, SI>(t),
-                    13 => $tile::<NO, 13, SI>(t),
-                    _ => $tile::<NO, 14, SI>(t),
-                }
-            }
-        }
+/// A number format, as registers of `R` multiply it.
+trait Number<R: Register> {
+    const WORDS: usize;
+    /// `sum + w x`, lane by lane.
+    ///
+    /// # Safety
+    /// As for [`Register`], here and below.
+    unsafe fn multiply(sum: R, w: R, x: R) -> R;
+    /// What was left in one part of a line.
+    unsafe fn resume(line: *const Self, part: usize) -> R;
+    unsafe fn store(line: *mut Self, part: usize, value: R);
+}
 
-        #[inline(never)]
-        #[target_feature(enable = $features)]
-        unsafe fn $tile<const NO: usize, const NX: usize, const SI: usize>(t: &Tile) -> f32 {
-            let mut sums = [[_mm512_setzero_ps(); NX]; NO];
-            let y = t.y.cast::<$line>();
-            // SAFETY: see the public function.
-            unsafe {
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    for (j, sum) in sums.iter_mut().enumerate() {
-                        if t.resume {
-                            *sum = $resume(y.add(o * t.y_block + j * t.y_step));
-                        } else if !t.bias.is_null() {
-                            *sum = _mm512_loadu_ps(t.bias.add(o * LANES));
-                        }
-                    }
-                }
-                let mut w = t.w;
-                for (block, steps) in t.steps.iter().enumerate() {
-                    for tap in t.taps {
-                        let mut x = t.x.add(block * t.x_block + tap);
-                        for _ in 0..*steps {
-                            let mut weights = [_mm512_setzero_ps(); NO];
-                            for (o, weight) in weights.iter_mut().enumerate() {
-                                *weight = _mm512_loadu_ps(w.add(o * LANES));
-                            }
-                            for j in 0..NX {
-                                let input = _mm512_set1_ps(*x.add(j * SI * $words));
-                                for o in 0..NO {
-                                    sums[o][j] = $multiply(sums[o][j], weights[o], input);
-                                }
-                            }
-                            w = w.add(NO * LANES);
-                            x = x.add(1);
-                        }
-                    }
-                }
-                if t.pause {
-                    for (o, sums) in sums.iter().enumerate() {
-                        for (j, sum) in sums.iter().enumerate() {
-                            _mm512_storeu_ps(y.add(o * t.y_block + j * t.y_step).cast(), *sum);
-                        }
-                    }
-                    return 0.0;
-                }
-                let scale = _mm512_set1_ps(t.scale);
-                let mut squares = _mm512_setzero_ps();
-                for (o, sums) in sums.iter().enumerate() {
-                    for (j, sum) in sums.iter().enumerate() {
-                        let at = o * t.y_block + j * t.y_step;
-                        let keep = if t.mask.is_null() { !0 } else { *t.mask.add(at) };
-                        let value = _mm512_maskz_mul_ps(keep, *sum, scale);
-                        squares = _mm512_fmadd_ps(value, value, squares);
-                        $store(y.add(at), value);
-                    }
-                }
-                _mm512_reduce_add_ps(squares)
-            }
+impl<R: Register> Number<R> for Line {
+    const WORDS: usize = WORDS_F32;
+
+    #[inline(always)]
+    unsafe fn multiply(sum: R, w: R, x: R) -> R {
+        // SAFETY: the caller's promise, here and below.
+        unsafe { w.fma(x, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn resume(line: *const Self, part: usize) -> R {
+        // SAFETY: as above.
+        unsafe { R::load(line.cast::<f32>().add(part * R::LANES)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(line: *mut Self, part: usize, value: R) {
+        // SAFETY: as above.
+        unsafe { value.store(line.cast::<f32>().add(part * R::LANES)) }
+    }
+}
+
+impl Number<__m512> for HalfLine {
+    const WORDS: usize = WORDS_BF16;
+
+    #[inline(always)]
+    unsafe fn multiply(sum: __m512, w: __m512, x: __m512) -> __m512 {
+        // SAFETY: the same bits as pairs of bf16; the caller's promise, here and below.
+        unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(w), std::mem::transmute(x)) }
+    }
+
+    /// There is no room for sums in a line of bf16; nothing is left there.
+    #[inline(always)]
+    unsafe fn resume(_: *const Self, _: usize) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(line: *mut Self, _: usize, value: __m512) {
+        // SAFETY: as above.
+        unsafe { line.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(value)) }
+    }
+}
+
+/// `enter!` a tile of so many blocks and outputs, `step` apart in the input, each from a function of its own.
+macro_rules! pick {
+    ($enter:ident, $register:ty, $line:ty, $tile:ident, $size:expr, $($blocks:literal: $($width:literal)*),*) => {
+        match $size {
+            $($(
+                ($blocks, 1, $width) => $enter!($register, $line, $tile, $blocks, $width, 1),
+                ($blocks, 2, $width) => $enter!($register, $line, $tile, $blocks, $width, 2),
+            )*)*
+            (blocks, step, width) => unreachable!("a tile of {blocks} blocks by {width} outputs, {step} apart"),
         }
     };
 }
 
-tile!(
-    f32_tile,
-    f32_tile_of,
-    Line,
-    WORDS_F32,
-    "avx512f",
-    |sum, w, x| _mm512_fmadd_ps(w, x, sum),
-    |y: *mut Line| _mm512_loadu_ps(y.cast()),
-    |y: *mut Line, value| _mm512_storeu_ps(y.cast(), value)
-);
+macro_rules! in_f32 {
+    ($register:ty, $line:ty, $tile:ident, $blocks:literal, $width:literal, $step:literal) => {
+        run::<$register, f32>(
+            #[inline(always)]
+            || tile::<$register, $line, { $blocks * <$register>::PARTS }, $width, $step>($tile),
+        )
+    };
+}
 
-tile!(
-    bf16_tile,
-    bf16_tile_of,
-    HalfLine,
-    WORDS_BF16,
-    "avx512f,avx512bf16",
-    |sum, w, x| _mm512_dpbf16_ps(sum, bits(w), bits(x)),
-    |_: *mut HalfLine| _mm512_setzero_ps(),
-    |y: *mut HalfLine, value| y.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(value))
-);
+/// One tile of `blocks` and `width` outputs, `step` apart in the input. Returns the sum of squares of what was written, 0 if
+/// more input blocks follow.
+///
+/// # Safety
+/// All places that the tile names lie in live memory of the right size.
+pub unsafe fn f32_tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
+    // SAFETY: the caller's promise, handed on.
+    unsafe {
+        match present() {
+            Form::Avx512 => pick!(in_f32, __m512, Line, t, (blocks, step, width),
+                1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            Form::Avx2 => pick!(in_f32, __m256, Line, t, (blocks, step, width), 1: 1 2 3 4 5 6, 2: 1 2 3),
+        }
+    }
+}
 
-/// The same bits as pairs of bf16.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn bits(pairs: __m512) -> __m512bh {
-    // SAFETY: two register types of 512 bits each.
-    unsafe { std::mem::transmute(pairs) }
+macro_rules! in_bf16 {
+    ($register:ty, $line:ty, $tile:ident, $blocks:literal, $width:literal, $step:literal) => {
+        enter_bf16(
+            #[inline(always)]
+            || tile::<$register, $line, $blocks, $width, $step>($tile),
+        )
+    };
+}
+
+/// The same in bf16.
+///
+/// # Safety
+/// As above, and the processor has AVX512-BF16.
+pub unsafe fn bf16_tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f32 {
+    // SAFETY: the caller's promise, handed on.
+    unsafe {
+        pick!(in_bf16, __m512, HalfLine, t, (blocks, step, width),
+            1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+    }
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn enter_bf16(work: impl FnOnce() -> f32) -> f32 {
+    work()
+}
+
+/// `NO` registers of output channels, `NX` outputs, `SI` apart in the input.
+#[inline(always)]
+unsafe fn tile<R: Register, N: Number<R>, const NO: usize, const NX: usize, const SI: usize>(t: &Tile) -> f32 {
+    let y = t.y.cast::<N>();
+    let at = |o: usize, j: usize| o / R::PARTS * t.y_block + j * t.y_step;
+    // SAFETY: see the public functions.
+    unsafe {
+        let mut sums = [[R::zero(); NX]; NO];
+        for (o, sums) in sums.iter_mut().enumerate() {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                if t.resume {
+                    *sum = N::resume(y.add(at(o, j)), o % R::PARTS);
+                } else if !t.bias.is_null() {
+                    *sum = R::load(t.bias.add(o * R::LANES));
+                }
+            }
+        }
+        let mut w = t.w;
+        for (block, steps) in t.steps.iter().enumerate() {
+            for tap in t.taps {
+                let mut x = t.x.add(block * t.x_block + tap);
+                for _ in 0..*steps {
+                    let mut weights = [R::zero(); NO];
+                    for (o, weight) in weights.iter_mut().enumerate() {
+                        *weight = R::load(w.add(o * R::LANES));
+                    }
+                    for j in 0..NX {
+                        let input = R::all(*x.add(j * SI * N::WORDS));
+                        for o in 0..NO {
+                            sums[o][j] = N::multiply(sums[o][j], weights[o], input);
+                        }
+                    }
+                    w = w.add(NO * R::LANES);
+                    x = x.add(1);
+                }
+            }
+        }
+        if t.pause {
+            for (o, sums) in sums.iter().enumerate() {
+                for (j, sum) in sums.iter().enumerate() {
+                    sum.store(y.add(at(o, j)).cast::<f32>().add(o % R::PARTS * R::LANES));
+                }
+            }
+            return 0.0;
+        }
+        let scale = R::all(t.scale);
+        let mut squares = R::zero();
+        for (o, sums) in sums.iter().enumerate() {
+            for (j, sum) in sums.iter().enumerate() {
+                let (line, part) = (at(o, j), o % R::PARTS);
+                let keep = if t.mask.is_null() { !0 } else { *t.mask.add(line) };
+                let value = sum.mul(scale).keep(keep >> (part * R::LANES));
+                squares = value.fma(value, squares);
+                N::store(y.add(line), part, value);
+            }
+        }
+        squares.sum()
+    }
 }
