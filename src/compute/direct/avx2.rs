@@ -6,6 +6,9 @@ use super::form::Form;
 use super::register::Register;
 use std::arch::x86_64::*;
 
+/// The bits of all lanes. That is the usual case, and no mask is made for it.
+const ALL: u16 = 0xff;
+
 /// All bits of the lanes whose bits are set.
 #[inline(always)]
 unsafe fn whole(lanes: u16) -> __m256i {
@@ -61,7 +64,7 @@ impl Register for __m256 {
 
     #[inline(always)]
     unsafe fn load_some(from: *const f32, lanes: u16) -> Self {
-        _mm256_maskload_ps(from, whole(lanes))
+        if lanes & ALL == ALL { _mm256_loadu_ps(from) } else { _mm256_maskload_ps(from, whole(lanes)) }
     }
 
     #[inline(always)]
@@ -117,7 +120,7 @@ impl Register for __m256 {
 
     #[inline(always)]
     unsafe fn keep(self, lanes: u16) -> Self {
-        _mm256_and_ps(self, _mm256_castsi256_ps(whole(lanes)))
+        if lanes & ALL == ALL { self } else { _mm256_and_ps(self, _mm256_castsi256_ps(whole(lanes))) }
     }
 
     #[inline(always)]

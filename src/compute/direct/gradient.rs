@@ -93,7 +93,9 @@ impl Gradient {
         for block in 0..self.x.blocks() {
             let channels = (self.x.channels - block * LANES).min(LANES);
             for ky in 0..self.g.kernel.0 {
-                (0..channels).step_by(NC).for_each(|c| work(self, (block, ky, c)));
+                for c in (0..channels).step_by(NC) {
+                    work(self, (block, ky, c));
+                }
             }
         }
     }

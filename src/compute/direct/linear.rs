@@ -12,6 +12,7 @@
 
 use super::super::elementwise::Shared;
 use super::form::{Form, present, run};
+use super::layout::{LANES, Line};
 use super::register::{Register, first};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
@@ -134,17 +135,22 @@ pub fn columns(y: &[f32], w: &[f32], n: usize, absolute: bool, x: &mut [f32]) {
     let k = w.len() / n;
     let m = y.len() / k;
     assert!(w.len() == n * k && y.len() == m * k && x.len() == m * n);
+    // For each tile its rows' numbers side by side.
     let mut turned = vec![0.0; m * k];
-    for (i, row) in y.chunks(k).enumerate() {
-        row.iter().enumerate().for_each(|(j, y)| turned[j * m + i] = *y);
+    for (own, rows) in turned.chunks_mut(X_ROWS * k).zip(y.chunks(X_ROWS * k)) {
+        let count = rows.len() / k;
+        for (i, row) in rows.chunks(k).enumerate() {
+            row.iter().enumerate().for_each(|(j, y)| own[j * count + i] = *y);
+        }
     }
     let room = Shared::new(x);
     (0..n.div_ceil(PANEL)).into_par_iter().for_each_init(Vec::new, |panel, at| {
         let from = at * PANEL;
         copy_panel(w, n, from, absolute, panel);
-        for a in (0..m).step_by(X_ROWS) {
+        for (a, own) in (0..m).step_by(X_ROWS).zip(turned.chunks(X_ROWS * k)) {
+            let rows = (m - a).min(X_ROWS);
             // SAFETY: the tile lies inside; these columns belong to this task.
-            unsafe { tile_of((m - a).min(X_ROWS), &turned[a..], m, panel, Start::Zero, &room, (a, from, n)) };
+            unsafe { tile_of(rows, None, Factors { a: own, stride: rows, panel }, &room, (a, from, n)) };
         }
     });
 }
@@ -162,58 +168,65 @@ pub fn outer((y, x): (&[f32], &[f32]), (z, h): (&[f32], &[f32]), w: &[f32], m: u
             copy_panel(x, n, from, false, xs);
             copy_panel(h, n, from, false, hs);
             for a in (0..m).step_by(X_ROWS) {
-                let rows = (m - a).min(X_ROWS);
+                let signed = Factors { a: &z[a..], stride: m, panel: hs };
+                let plain = Factors { a: &y[a..], stride: m, panel: xs };
                 // SAFETY: the tile lies inside; these columns belong to this task.
-                unsafe {
-                    tile_of(rows, &z[a..], m, hs, Start::Zero, &room, (a, from, n));
-                    tile_of(rows, &y[a..], m, xs, Start::Signed(w), &room, (a, from, n));
-                }
+                unsafe { tile_of((m - a).min(X_ROWS), Some((signed, w)), plain, &room, (a, from, n)) };
             }
         },
     );
 }
 
-/// 64 columns of a matrix with rows of `n`, side by side; beyond the last column zeros.
-fn copy_panel(w: &[f32], n: usize, from: usize, absolute: bool, panel: &mut Vec<[f32; PANEL]>) {
-    let width = (n - from).min(PANEL);
+/// Lines of a panel that a tile takes at a time.
+fn lines() -> usize {
+    match present() {
+        Form::Avx2 => 1,
+        Form::Avx512 => 4,
+    }
+}
+
+/// 64 columns of a matrix with rows of `n`, as many side by side as a tile takes, the others behind; beyond the last column
+/// zeros.
+fn copy_panel(w: &[f32], n: usize, from: usize, absolute: bool, panel: &mut Vec<Line>) {
+    let (k, lines) = (w.len() / n, lines());
     panel.clear();
-    panel.extend(w.chunks(n).map(|row| {
-        let mut line = [0.0; PANEL];
-        line[..width].copy_from_slice(&row[from..from + width]);
-        if absolute {
-            line.iter_mut().for_each(|w| *w = w.abs());
+    panel.resize(k * PANEL / LANES, Line::default());
+    for (at, row) in w.chunks(n).enumerate() {
+        for (j, part) in row[from..n.min(from + PANEL)].chunks(LANES).enumerate() {
+            let line = &mut panel[(j / lines * k + at) * lines + j % lines].0[..part.len()];
+            line.copy_from_slice(part);
+            if absolute {
+                line.iter_mut().for_each(|w| *w = w.abs());
+            }
         }
-        line
-    }));
+    }
 }
 
-/// What a tile's sums begin with.
+/// The factors of a tile: a's numbers by rows of k, their stride, and a panel.
 #[derive(Clone, Copy)]
-enum Start<'a> {
-    Zero,
-    /// What is there, times the sign of these.
-    Signed(&'a [f32]),
+struct Factors<'a> {
+    a: &'a [f32],
+    stride: usize,
+    panel: &'a [Line],
 }
 
-/// So many rows: a's numbers by rows of k, their stride, panel, start, output, (first row, first column, stride).
+/// So many rows of `plain`'s product, plus `signed`'s times the sign of these; at (first row, first column, stride).
 ///
 /// # Safety
 /// Nobody else writes these rows' columns.
 unsafe fn tile_of(
     rows: usize,
-    a: &[f32],
-    stride: usize,
-    panel: &[[f32; PANEL]],
-    start: Start,
+    signed: Option<(Factors, &[f32])>,
+    plain: Factors,
     out: &Shared<f32>,
-    (row, column, n): (usize, usize, usize),
+    at: (usize, usize, usize),
 ) {
     macro_rules! pick {
         ($register:ty, $registers:literal, $($m:literal)*) => {
             match rows {
                 $($m => run::<$register, ()>(
                     #[inline(always)]
-                    || tile::<$register, $m, $registers>(a, stride, panel, start, out, (row, column, n)),
+                    || tile::<$register, $m, $registers>(signed, plain, out, at),
                 ),)*
                 _ => unreachable!("a tile of {rows} rows"),
             }
@@ -228,52 +241,61 @@ unsafe fn tile_of(
     }
 }
 
-/// `M` rows, `NR` registers of the panel at a time.
+/// `M` rows, `NR` registers at a time.
 #[inline(always)]
 unsafe fn tile<R: Register, const M: usize, const NR: usize>(
-    a: &[f32],
-    stride: usize,
-    panel: &[[f32; PANEL]],
-    start: Start,
+    signed: Option<(Factors, &[f32])>,
+    plain: Factors,
     out: &Shared<f32>,
     (row, column, n): (usize, usize, usize),
 ) {
-    let k = panel.len();
-    assert!(k == 0 || a.len() >= (k - 1) * stride + M);
     for (part, column) in (column..n.min(column + PANEL)).step_by(NR * R::LANES).enumerate() {
         let width = (n - column).min(NR * R::LANES);
-        // SAFETY: these rows' columns, the caller's own, by the lanes; a line of the panel is whole; the numbers of `a` lie
-        // inside, asserted above.
+        // SAFETY: these rows' columns, the caller's own, by the lanes.
         unsafe {
             let mut sums = [[R::zero(); NR]; M];
-            if let Start::Signed(w) = start {
+            if let Some((factors, w)) = signed {
+                add_products::<R, M, NR>(factors, part, &mut sums);
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let before = out.part((row + i) * n + column, width).as_ptr();
-                    let w = w[(row + i) * n + column..][..width].as_ptr();
-                    for (j, sum) in sums.iter_mut().enumerate().filter(|(j, _)| j * R::LANES < width) {
-                        let at = j * R::LANES;
-                        let (old, w) = (up_to::<R>(before.add(at), width - at), up_to::<R>(w.add(at), width - at));
-                        *sum = old.signed(w);
+                    let w = &w[(row + i) * n + column..][..width];
+                    for (sum, w) in sums.iter_mut().zip(w.chunks(R::LANES)) {
+                        *sum = sum.signed(up_to(w.as_ptr(), w.len()));
                     }
                 }
             }
-            for (at, line) in panel.iter().enumerate() {
-                let mut own = [R::zero(); NR];
-                for (j, own) in own.iter_mut().enumerate() {
-                    *own = R::load(line.as_ptr().add((part * NR + j) * R::LANES));
-                }
-                let a = a.as_ptr().add(at * stride);
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let value = R::broadcast(a.add(i));
-                    for j in 0..NR {
-                        sums[j] = value.fma(own[j], sums[j]);
-                    }
-                }
-            }
+            add_products::<R, M, NR>(plain, part, &mut sums);
             for (i, sums) in sums.iter().enumerate() {
-                let to = out.part((row + i) * n + column, width).as_mut_ptr();
-                for (j, sum) in sums.iter().enumerate().filter(|(j, _)| j * R::LANES < width) {
-                    sum.store_some(to.add(j * R::LANES), first(width - j * R::LANES));
+                let to = out.part((row + i) * n + column, width);
+                for (sum, to) in sums.iter().zip(to.chunks_mut(R::LANES)) {
+                    sum.store_some(to.as_mut_ptr(), first(to.len()));
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of `M` rows and one part of the panel.
+#[inline(always)]
+unsafe fn add_products<R: Register, const M: usize, const NR: usize>(
+    Factors { a, stride, panel }: Factors,
+    part: usize,
+    sums: &mut [[R; NR]; M],
+) {
+    let k = panel.len() * LANES / PANEL;
+    assert!(k == 0 || a.len() >= (k - 1) * stride + M);
+    let panel = &panel[part * k * NR / R::PARTS..];
+    // SAFETY: a part of the panel has k times `NR` registers; the numbers of `a` lie inside, asserted above.
+    unsafe {
+        for at in 0..k {
+            let mut own = [R::zero(); NR];
+            for (j, own) in own.iter_mut().enumerate() {
+                *own = R::load(panel.as_ptr().cast::<f32>().add((at * NR + j) * R::LANES));
+            }
+            let a = a.as_ptr().add(at * stride);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let value = R::broadcast(a.add(i));
+                for j in 0..NR {
+                    sums[j] = value.fma(own[j], sums[j]);
                 }
             }
         }

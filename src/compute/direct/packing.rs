@@ -90,10 +90,15 @@ unsafe fn store<R: Register>(patch: &Patch, rows: &R::Rows, picture: *mut f32, p
 /// Calls `work` with 0 to `count`, in a row where those are all, so that rows need not be in memory.
 #[inline(always)]
 fn each<R: Register>(count: usize, work: impl Fn(usize)) {
+    // Loops, not `for_each`, which is no inlined function.
     if count == R::LANES {
-        (0..R::LANES).for_each(work);
+        for i in 0..R::LANES {
+            work(i);
+        }
     } else {
-        (0..count).for_each(work);
+        for i in 0..count {
+            work(i);
+        }
     }
 }
 

@@ -66,6 +66,16 @@ pub struct Planar {
     taps: Vec<isize>,
     /// For each group of outputs and each tap the outputs' weights.
     weights: Vec<f32>,
+    places: Vec<Place>,
+}
+
+/// A register of places: where its taps are counted from, where it goes with and without a border, which lanes count.
+#[derive(Clone, Copy)]
+struct Place {
+    from: usize,
+    bordered: usize,
+    bare: usize,
+    lanes: u16,
 }
 
 /// The output side's registers: in a bordered picture, or a bare one.
@@ -99,7 +109,14 @@ impl Planar {
             }
         }
         let padding = |k: usize| if forward { g.window.padding } else { k - 1 - g.window.padding };
-        Self { from, to, taps: taps(&from, g.kernel, ins, (padding(kh), padding(kw))), weights }
+        let place = |place| Place {
+            from: place / to.parts() * from.columns + LANES + place % to.parts() * to.lanes,
+            bordered: to.at(place),
+            bare: to.bare(place),
+            lanes: to.kept(place),
+        };
+        let places = (0..to.places()).map(place).collect();
+        Self { from, to, taps: taps(&from, g.kernel, ins, (padding(kh), padding(kw))), weights, places }
     }
 
     /// One picture, on this thread, into a bordered one, whose border is not touched. Returns the sum of squares.
@@ -145,21 +162,15 @@ impl Planar {
         let plane = if border == Border::With { to.rows * to.columns } else { to.height * to.width };
         assert!(y.holds(outs * plane), "a picture of the wrong size");
         let mut squares = 0.0;
-        let mut at = [(0, 0, 0); 8];
         for group in (0..outs).step_by(outputs()) {
             let count = (outs - group).min(outputs());
             for first in range.clone().step_by(places(count)) {
                 let width = (range.end - first).min(places(count));
-                for (k, at) in at.iter_mut().enumerate().take(width) {
-                    let place = first + k;
-                    let to_place = if border == Border::With { to.at(place) } else { to.bare(place) };
-                    let own = place / to.parts() * self.from.columns + place % to.parts() * to.lanes;
-                    *at = (own + LANES, to_place, to.kept(place));
-                }
                 let tile = Tile {
                     x: x.as_ptr(),
                     taps: &self.taps,
-                    at: &at[..width],
+                    places: &self.places[first..first + width],
+                    border,
                     w: self.weights[group * self.taps.len()..].as_ptr(),
                     bias: finish.bias.map_or(std::ptr::null(), |b| b[group..].as_ptr()),
                     scale: finish.scale,
@@ -207,8 +218,8 @@ pub(super) fn taps(
 struct Tile<'a> {
     x: *const f32,
     taps: &'a [isize],
-    /// For each register of places: where its taps are counted from, where it goes, which lanes count.
-    at: &'a [(usize, usize, u16)],
+    places: &'a [Place],
+    border: Border,
     w: *const f32,
     bias: *const f32,
     scale: f32,
@@ -252,7 +263,7 @@ unsafe fn tile<R: Register, const NO: usize, const NV: usize>(t: &Tile) -> f32 {
         let mut sums = [[R::zero(); NV]; NO];
         let mut x = [t.x; NV];
         for (v, x) in x.iter_mut().enumerate() {
-            *x = t.x.add(t.at[v].0);
+            *x = t.x.add(t.places[v].from);
         }
         let mut w = t.w;
         for tap in t.taps {
@@ -273,7 +284,8 @@ unsafe fn tile<R: Register, const NO: usize, const NV: usize>(t: &Tile) -> f32 {
         for (o, sums) in sums.iter().enumerate() {
             let bias = R::all(if t.bias.is_null() { 0.0 } else { *t.bias.add(o) });
             for (v, sum) in sums.iter().enumerate() {
-                let (_, to, lanes) = t.at[v];
+                let Place { bordered, bare, lanes, .. } = t.places[v];
+                let to = if t.border == Border::With { bordered } else { bare };
                 let keep = if t.mask.is_null() { lanes } else { lanes & *t.mask.add(o * t.mask_step + v) };
                 let value = sum.add(bias).mul(scale).keep(keep);
                 squares = value.fma(value, squares);

@@ -99,7 +99,10 @@ impl Number<__m512> for HalfLine {
     #[inline(always)]
     unsafe fn multiply(sum: __m512, w: __m512, x: __m512) -> __m512 {
         // SAFETY: the same bits as pairs of bf16; the caller's promise, here and below.
-        unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(w), std::mem::transmute(x)) }
+        unsafe {
+            let [w, x] = std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([w, x]);
+            _mm512_dpbf16_ps(sum, w, x)
+        }
     }
 
     /// There is no room for sums in a line of bf16; nothing is left there.
@@ -149,7 +152,7 @@ pub unsafe fn f32_tile(t: &Tile, blocks: usize, step: usize, width: usize) -> f3
         match present() {
             Form::Avx512 => pick!(in_f32, __m512, Line, t, (blocks, step, width),
                 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-            Form::Avx2 => pick!(in_f32, __m256, Line, t, (blocks, step, width), 1: 1 2 3 4 5 6, 2: 1 2 3),
+            Form::Avx2 => pick!(in_f32, __m256, Line, t, (blocks, step, width), 1: 1 2 3 4 5 6),
         }
     }
 }
@@ -183,6 +186,7 @@ unsafe fn enter_bf16(work: impl FnOnce() -> f32) -> f32 {
 
 /// `NO` registers of output channels, `NX` outputs, `SI` apart in the input.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "constant bounds, so that all sums stay in registers")]
 unsafe fn tile<R: Register, N: Number<R>, const NO: usize, const NX: usize, const SI: usize>(t: &Tile) -> f32 {
     let y = t.y.cast::<N>();
     let at = |o: usize, j: usize| o / R::PARTS * t.y_block + j * t.y_step;
