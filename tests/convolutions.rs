@@ -120,6 +120,12 @@ fn common_shapes() -> Result<()> {
     Ok(())
 }
 
+/// The same in the other forms that run here.
+#[test]
+fn other_forms() {
+    common::forms::again("other_forms");
+}
+
 fn conv(channels: usize, kernel: usize, stride: usize, padding: usize) -> LayerSpec {
     LayerSpec::Conv2d { channels, kernel, stride, padding, bias: true }
 }

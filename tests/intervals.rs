@@ -215,3 +215,9 @@ fn regions_that_do_not_fit_are_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// The same in the other forms of the kernels that run here.
+#[test]
+fn other_forms() {
+    common::forms::again("other_forms");
+}

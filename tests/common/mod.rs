@@ -4,6 +4,7 @@
 pub mod bf16;
 pub mod data;
 pub mod emulation;
+pub mod forms;
 pub mod golden;
 pub mod hub;
 pub mod lanczos;

@@ -6,6 +6,23 @@
 use super::register::Register;
 use std::sync::OnceLock;
 
+/// `by_form!(R => value)`: the value with `R` as the registers of this process.
+macro_rules! by_form {
+    ($register:ident => $value:expr) => {
+        match $crate::compute::direct::form::present() {
+            $crate::compute::direct::form::Form::Avx2 => {
+                type $register = std::arch::x86_64::__m256;
+                $value
+            }
+            $crate::compute::direct::form::Form::Avx512 => {
+                type $register = std::arch::x86_64::__m512;
+                $value
+            }
+        }
+    };
+}
+pub(super) use by_form;
+
 /// What the f32 kernels are made of, the better the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
@@ -42,7 +59,7 @@ pub fn present() -> Form {
 /// that it calls are only compiled so if they are inlined.
 #[inline]
 pub fn run<R: Register, T>(work: impl FnOnce() -> T) -> T {
-    assert!(form() >= Some(R::FORM), "a form that this processor lacks");
+    assert!(form() == Some(R::FORM), "not the form of this process");
     // SAFETY: it has the form's instructions.
     unsafe { R::enter(work) }
 }

@@ -4,8 +4,8 @@
 //! dw[o, i, k] += sum over places p of  y[o, p] x[i, stride p + k - padding]
 //! ```
 //!
-//! 16 or 2 x 16 output channels by one row of the kernel by a few input channels are summed in registers over a band of rows that
-//! stays in the first-level cache, then added to the sums of the batch.
+//! 16 or 2 x 16 output channels by one row of the kernel by a few input channels are summed in registers over a band of rows
+//! that stays in the first-level cache, then added to the sums of the batch.
 
 use super::super::conv::Geometry;
 use super::form::{Form, present, run};

@@ -187,7 +187,7 @@ impl<F: Format> Kernel<F> {
                         let (iy, ix) = (row * self.plan.step_from, column * self.plan.step_from);
                         let corner = (first * from.rows + iy) * from.columns + ix;
                         // SAFETY: `plan` keeps every tap inside the bordered input and every output inside the picture; the
-                        // weights were packed in this order; `fits` has seen to the processor and the steps.
+                        // weights were packed in this order; `fits` has seen to the steps.
                         squares += f64::from(unsafe {
                             let tile = Tile {
                                 x: x.as_ptr().add(corner).cast(),

@@ -4,8 +4,8 @@
 //! lines[block][row][column] = 16 numbers: channels 16 block .. 16 block + 15 at that place
 //! ```
 //!
-//! A line is one register of AVX-512, two of AVX2. The border is as wide as the convolution, in either direction, reaches beyond the
-//! picture, so that its kernels read without asking where the picture ends.
+//! A line is one register of AVX-512, two of AVX2. The border is as wide as the convolution, in either direction, reaches
+//! beyond the picture, so that its kernels read without asking where the picture ends.
 
 use super::super::conv::Geometry;
 

@@ -1,26 +1,11 @@
-//! Direct convolution of one picture on one core with AVX-512, or AVX2 and FMA: f32, and bf16 where the processor multiplies it
+//! Direct convolution of one picture on one core with AVX-512, or AVX2 and FMA, in f32; in bf16 where the processor has that
 //!
-//! `form` says which of the two it is, `register` what the kernels see of either (`avx512`, `avx2`); `layout` is the blocked form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the register
-//! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`, `planar`
-//! and `planar_gradient` are the same for convolutions of a few channels, `pair` chooses between the two, `linear` has the
-//! products of linear layers. What these do not cover (other processors, f64, strides above 2, kernels wider than 7)
+//! `form` says which of the two it is, `register` what the kernels see of either (`avx512`, `avx2`); `layout` is the blocked
+//! form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the
+//! register tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`,
+//! `planar` and `planar_gradient` are the same for convolutions of a few channels, `pair` chooses between the two, `linear`
+//! has the products of linear layers. What these do not cover (other processors, f64, strides above 2, kernels wider than 7)
 //! goes through `conv_cpu`'s matrix products.
-
-/// `by_form!(R => value)`: the value with `R` as the registers of this process.
-macro_rules! by_form {
-    ($register:ident => $value:expr) => {
-        match $crate::compute::direct::form::present() {
-            $crate::compute::direct::form::Form::Avx2 => {
-                type $register = std::arch::x86_64::__m256;
-                $value
-            }
-            $crate::compute::direct::form::Form::Avx512 => {
-                type $register = std::arch::x86_64::__m512;
-                $value
-            }
-        }
-    };
-}
 
 mod avx2;
 mod avx512;

@@ -5,12 +5,12 @@
 //! plane by plane: channel c at places x .. x + 15      <->      in lines: place x, channels 16 b .. 16 b + 15
 //! ```
 
-use super::form::run;
+use super::form::{by_form, run};
 use super::layout::{Blocked, LANES, Line};
 use super::register::{Register, first};
 
-/// A few places in a row of one block, or of a part of it: where they start, plane by plane and in numbers of lines, how many
-/// there are, and how many of the channels.
+/// A few places in a row of one block, or of a part of it: where they start, plane by plane and in numbers of lines, how
+/// many there are, and how many of the channels.
 struct Patch {
     picture: usize,
     line: usize,

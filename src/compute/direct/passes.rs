@@ -2,7 +2,7 @@
 //!
 //! Borders are zero and stay so.
 
-use super::form::run;
+use super::form::{by_form, run};
 use super::layout::{HalfLine, LANES, Line};
 use super::register::Register;
 use std::arch::x86_64::*;

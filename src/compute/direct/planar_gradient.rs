@@ -4,8 +4,8 @@
 //! dw[o, i, k] += sum over places p of  y[o, p] x[i, p + k - padding]
 //! ```
 //!
-//! Neighbouring places share a register; a few outputs by a few taps are summed at a time over a picture. The lanes are added
-//! up once, at the end of the batch.
+//! Neighbouring places share a register; a few outputs by a few taps are summed at a time over a picture. The lanes are
+//! added up once, at the end of the batch.
 
 use super::super::conv::Geometry;
 use super::form::{Form, present, run};

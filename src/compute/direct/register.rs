@@ -6,8 +6,8 @@ use super::layout;
 /// Registers of one form, and what a kernel does with them.
 ///
 /// # Safety
-/// All functions but `enter` are to be called within [`super::form::run`], where they are inlined; so every caller knows that the
-/// processor has the instructions. Pointers are to live memory of `LANES` numbers, or as many as the bits say; none need
+/// All functions but `enter` are to be called within [`super::form::run`], where they are inlined; so the processor has the
+/// instructions. Pointers are to live memory of `LANES` numbers, or as many as the bits say; none need
 /// be aligned.
 pub trait Register: Copy {
     const FORM: Form;
