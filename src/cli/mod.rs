@@ -38,6 +38,9 @@ const BROKEN_PIPE: u8 = 141;
 
 /// Parse the command line, do what it asks, and say how it went.
 pub fn main() -> ExitCode {
+    // Before there is a second thread, which would get an arena of its own: blocks above 64 MiB are mapped anew there, whatever
+    // the allocator was told.
+    memory::keep_freed_memory();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -181,7 +184,6 @@ impl Started {
 
 /// Threads and signals; before any thread exists, since candle and rayon read the number of threads once.
 fn start(threads: Option<usize>) -> Result<usize, String> {
-    memory::keep_freed_memory();
     let threads = start_threads(threads)?;
     signals::install();
     Ok(threads)

@@ -76,7 +76,8 @@ pub fn describe(bytes: u64) -> String {
 }
 
 /// Keep freed memory in the process: a step's tensors then live where those of the step before lived. To be called once,
-/// at the start. Without it each large tensor is mapped anew and the system clears it page by page, a tenth of a step.
+/// at the start, by the first thread while it is the only one. Without it each large tensor is mapped anew and the system
+/// clears it page by page, a tenth of a step.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: two settings of the C library's allocator; it takes them at any time.
