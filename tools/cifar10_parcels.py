@@ -8,7 +8,7 @@ A pixel is predicted from its neighbours left, above and above left by the media
 median edge detector of JPEG-LS); green comes first, red and blue are predicted as differences to it. What prediction leaves goes
 through xz, image by image, each channel a stream of its own. Needs numpy.
 
-    python3 tools/cifar10_parcels.py pack DATA/cifar10 FOLDER --mib 34,52 --test-images 16      for training alone, in two calls"""
+    python3 tools/cifar10_parcels.py pack DATA/cifar10 FOLDER --mib 26,46,14 --test-images 16   for training alone, in three calls"""
 import argparse, concurrent.futures, gzip, hashlib, json, lzma, pathlib, sys, time
 
 import numpy as np
