@@ -15,7 +15,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::data::{Dataset, Options, fetch};
 
 /// One parser: the name of the damaged file, the good contents to start from, and what is loaded.

@@ -18,8 +18,8 @@ use workbench::script::session::Config;
 use workbench::script::settings::Overrides;
 
 fn main() {
-    workbench::compute::memory::keep_freed_memory();
-    workbench::compute::threads::start(None).expect("the thread pool");
+    workbench::base::memory::keep_freed_memory();
+    workbench::base::threads::start(None).expect("the thread pool");
     println!("images per second, {} threads", rayon::current_num_threads());
     let part = |train, test| Options { train_limit: Some(train), test_limit: Some(test), ..Options::default() };
     let cifar = files("cifar10", "binary, .gz", &part(20_000, 2000));

@@ -1,9 +1,10 @@
 //! A research workbench for certifiably robust neural networks.
 //!
 //! Rust holds what must be fast or exact; Rhai scripts (`stdlib/`, `scripts/`) hold what a researcher varies. From the
-//! ground up: `text`, `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each uses only what
-//! comes before it (`tests/layering.rs` keeps it so).
+//! ground up: `base`, `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each
+//! uses only what comes before it (`tests/layering.rs` keeps it so).
 
+pub mod base;
 pub mod bounds;
 pub mod cli;
 pub mod compute;
@@ -14,5 +15,4 @@ pub mod report;
 pub mod run;
 pub mod script;
 pub mod show;
-pub mod text;
 pub mod train;

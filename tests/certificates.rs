@@ -7,7 +7,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Lab, dense, entry, random_net_on, values};
 use std::rc::Rc;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::Sequential;
 
 const CERTIFY: &str = r#"

@@ -5,9 +5,9 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor};
 use common::bf16::Masked;
 use common::lanczos::by_lanczos;
+use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm};
 use workbench::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input, conv2d_weight, conv2d_weight_scaled};
-use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 
 /// The largest distance, relative to the largest value.

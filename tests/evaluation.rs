@@ -4,7 +4,7 @@ mod common;
 
 use common::program::{Folder, script};
 use std::time::Duration;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 
 const TRAIN: &str = r#"
     import "std/train" as train;
@@ -243,7 +243,8 @@ fn a_false_certificate_is_found() {
     assert!(output.ends_with("exit code 3") && !output.contains("not reached"), "{output}");
     let saved = output.lines().find_map(|l| l.split("saved as ").nth(1)).expect("a saved counter-example");
     let tensors =
-        workbench::compute::files::read_safetensors(&folder.path().join(saved), &candle_core::Device::Cpu).unwrap();
+        workbench::compute::tensor_files::read_safetensors(&folder.path().join(saved), &candle_core::Device::Cpu)
+            .unwrap();
     assert_eq!(tensors["point"].dims(), [1, 1, 8, 8]);
 }
 

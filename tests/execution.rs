@@ -12,7 +12,7 @@ use common::{Lab, entry, random_net_on, values};
 use executed::{How, features_and_logits};
 use rhai::{Dynamic, Map};
 use std::rc::Rc;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::script::bind;
 

@@ -5,11 +5,11 @@ mod common;
 use candle_core::{DType, Result, Tensor, Var};
 use common::{Lab, random_net, tensor_of, values};
 use std::rc::Rc;
+use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
-use workbench::compute::channels::add_channels;
-use workbench::compute::clip::{clip, larger, relu, smaller};
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
-use workbench::compute::random::Generator;
+use workbench::compute::elementwise::clip::{clip, larger, relu, smaller};
+use workbench::compute::norms::channels::add_channels;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 

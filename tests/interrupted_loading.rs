@@ -3,7 +3,7 @@
 mod common;
 
 use common::data::{all, cifar, labels, load, pictures, put};
-use workbench::compute::interrupt;
+use workbench::base::interrupt;
 use workbench::data::{self, BatchOrder, Dataset, Options};
 
 #[test]

@@ -6,10 +6,10 @@ mod common;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
 use common::rounding::Spread;
+use workbench::base::random::Generator;
 use workbench::bounds::Region;
-use workbench::compute::channels::add_channels;
-use workbench::compute::clip::{clip, larger, smaller};
-use workbench::compute::random::Generator;
+use workbench::compute::elementwise::clip::{clip, larger, smaller};
+use workbench::compute::norms::channels::add_channels;
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 /// The formula of `bounds::region`, an operation at a time.

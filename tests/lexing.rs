@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use rhai::Token as Rhai;
+use workbench::base::text::tokens::{Kind, Token, code, tokens};
 use workbench::script::lexical;
 use workbench::script::report::end_before;
 use workbench::show::highlight::painted;
-use workbench::text::tokens::{Kind, Token, code, tokens};
 
 /// The first letter of its kind and the text of each token, an open one with `...`.
 fn shown(text: &str) -> Vec<String> {

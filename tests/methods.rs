@@ -7,7 +7,7 @@ use candle_core::DType;
 use common::program::Folder;
 use common::{Lab, entry, random_net, values};
 use std::rc::Rc;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 
 /// Worst logits of a random net by every bound, with converged norms.
 const EVERY_BOUND: &str = r#"

@@ -7,9 +7,9 @@ use candle_core::{DType, Tensor, Var};
 use common::{Lab, dense, entry, random_net, values};
 use nalgebra::DMatrix;
 use std::rc::Rc;
+use workbench::base::random::Generator;
 use workbench::bounds::worst::WorstMethod;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, worst_logits};
-use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
@@ -173,8 +173,8 @@ fn local_bounds_hold_under_attack() {
                 net.describe()
             );
         }
-        let unit = |t: &Tensor| workbench::compute::reduce::normalize_samples(t).unwrap().0;
-        let norms = |t: &Tensor| values(&workbench::compute::reduce::sample_norms(t).unwrap());
+        let unit = |t: &Tensor| workbench::compute::norms::samples::normalize_samples(t).unwrap().0;
+        let norms = |t: &Tensor| values(&workbench::compute::norms::samples::sample_norms(t).unwrap());
         for _ in 0..4 {
             let draw = || unit(&random.normal(0.0, 1.0, x.shape(), DType::F64, &common::device()).unwrap());
             let point = (&x + (draw() * (eps * 0.999 * random.unit())).unwrap()).unwrap();

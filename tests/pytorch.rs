@@ -9,7 +9,7 @@ use common::golden::Golden;
 use common::program::Folder;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 
 fn fixture(name: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::script::carried::{captured, carried};
 use workbench::script::purity::Purity;
 use workbench::script::session::{Config, Session};

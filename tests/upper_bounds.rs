@@ -6,8 +6,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{dense, random_net, values};
 use nalgebra::DMatrix;
+use workbench::base::random::{Generator, Key, StreamName};
 use workbench::bounds::{NormBound, UpperMethod, UpperOptions, norm_bound};
-use workbench::compute::random::{Generator, Key, StreamName};
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 const BATCH: usize = 3;

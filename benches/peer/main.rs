@@ -38,8 +38,8 @@ fn main() {
     if options.what.is_empty() {
         options.what = ["conv", "ce", "step", "certify", "wide", "memory"].map(String::from).to_vec();
     }
-    workbench::compute::memory::keep_freed_memory();
-    workbench::compute::threads::start(Some(options.threads)).expect("the thread pool");
+    workbench::base::memory::keep_freed_memory();
+    workbench::base::threads::start(Some(options.threads)).expect("the thread pool");
     for what in &options.what {
         match what.as_str() {
             "conv" => convolutions(&options),

@@ -108,8 +108,8 @@ pub fn memory(mut arguments: impl Iterator<Item = String>) {
     let net = arguments.next().expect("a network");
     let mut number = || arguments.next().and_then(|n| n.parse().ok()).expect("a number");
     let (batch, threads): (usize, usize) = (number(), number());
-    workbench::compute::memory::keep_freed_memory();
-    workbench::compute::threads::start(Some(threads)).expect("the thread pool");
+    workbench::base::memory::keep_freed_memory();
+    workbench::base::threads::start(Some(threads)).expect("the thread pool");
     let mut step = Training::new(&net, batch, 1, "step", "f32");
     let before = status("VmRSS:");
     (0..5).for_each(|_| step.run());

@@ -38,8 +38,8 @@ use super::Region;
 use super::outward::{rows, terms};
 use super::upper::rounding::{UNIT, gamma, raised};
 use super::varying::varying;
-use crate::compute::clip::{larger, smaller};
-use crate::compute::reduce::{per_sample, sample_norms};
+use crate::compute::elementwise::clip::{larger, smaller};
+use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::{Layer, Operation, halves};
 use candle_core::{DType, Device, Result, Tensor, bail};
 

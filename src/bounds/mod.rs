@@ -33,7 +33,7 @@ pub use execution::Execution;
 pub use norm::{
     Arithmetic, PowerOptions, SingularPair, SingularVectors, bf16_iterations, spectral_norm, spectral_norm_from,
 };
-pub use power_passes::{Start, order_of};
+pub use power_passes::{Start, layout_of};
 pub use region::Region;
 pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};
 pub use varying::{share_varying, varying};

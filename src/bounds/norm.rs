@@ -13,14 +13,16 @@
 
 use super::power_passes::Start;
 use super::{power_cpu, power_device, power_passes, power_tensor};
+use crate::compute::autograd::differentiable;
 use crate::compute::conv::conv2d_weight_scaled;
-use crate::compute::conv_ordered;
-use crate::compute::fused::passes::{Norms, envelope as scaled};
-use crate::compute::fused::rows;
-use crate::compute::kernels::{self, differentiable};
-use crate::compute::order::{self, Order};
+use crate::compute::conv::in_layout;
+use crate::compute::gpu;
+use crate::compute::layout;
+use crate::compute::layout::Layout;
+use crate::compute::norms;
+use crate::compute::norms::samples::per_sample;
+use crate::compute::power::passes::{Norms, envelope as scaled};
 use crate::compute::precision::matmul;
-use crate::compute::reduce::per_sample;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -50,7 +52,7 @@ pub enum Arithmetic {
 /// Does [`Arithmetic::Bf16`] make a difference here: does the processor multiply bf16?
 pub fn bf16_iterations() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return crate::compute::direct::bf16_available();
+    return crate::compute::simd::form::bf16_available();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -60,38 +62,39 @@ pub fn bf16_iterations() -> bool {
 pub struct SingularVectors {
     raw: Tensor,
     norms: Option<Norms>,
-    order: Order,
+    layout: Layout,
 }
 
 impl SingularVectors {
     /// These vectors, unit or zero.
     pub fn of(unit: Tensor) -> Self {
-        Self { raw: unit, norms: None, order: Order::Planes }
+        Self { raw: unit, norms: None, layout: Layout::Nchw }
     }
 
     /// From vectors of these norms, with their memory in the order `order`.
-    pub(super) fn with_norms(raw: Tensor, norms: Norms, order: Order) -> Self {
-        Self { raw, norms: Some(norms), order }
+    pub(super) fn with_norms(raw: Tensor, norms: Norms, layout: Layout) -> Self {
+        Self { raw, norms: Some(norms), layout }
     }
 
     /// The vectors, each of norm 1 or 0.
     pub fn unit(&self) -> Result<Tensor> {
         match &self.norms {
-            Some(norms) => order::turned(&norms.unit(&self.raw)?, self.order, Order::Planes),
+            Some(norms) => layout::turned(&norms.unit(&self.raw)?, self.layout, Layout::Nchw),
             None => Ok(self.raw.clone()),
         }
     }
 
     /// The vectors as they are, with their memory in the order `wanted`, and their norms unless these are 1 or 0.
-    pub fn unscaled(&self, wanted: Order) -> Result<(Tensor, Option<&Norms>)> {
-        let raw = if wanted == self.order { self.raw.clone() } else { order::turned(&self.raw, self.order, wanted)? };
+    pub fn unscaled(&self, wanted: Layout) -> Result<(Tensor, Option<&Norms>)> {
+        let raw =
+            if wanted == self.layout { self.raw.clone() } else { layout::turned(&self.raw, self.layout, wanted)? };
         Ok((raw, self.norms.as_ref()))
     }
 
     /// The shape of the vectors, `[B, ...]`.
     pub fn dims(&self) -> Vec<usize> {
-        match (self.order, self.raw.dims()) {
-            (Order::Last, &[b, h, w, c]) => vec![b, c, h, w],
+        match (self.layout, self.raw.dims()) {
+            (Layout::Nhwc, &[b, h, w, c]) => vec![b, c, h, w],
             (_, dims) => dims.to_vec(),
         }
     }
@@ -144,17 +147,17 @@ pub fn spectral_norm_from(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<SingularPair> {
-    let planes = order::planes(start.u.dims(), start.order);
+    let planes = layout::planes(start.u.dims(), start.layout);
     let batch = check(layer, &planes, columns, rows, options)?;
     if let Operation::Normalize { scale, .. } = &layer.operation {
         return diagonal(layer, scale, &start.u, batch);
     }
     let start = Start { u: start.u.detach(), ..start };
     let on_cpu = start.u.device().is_cpu() && layer.weight().is_some();
-    let found = if kernels::serve(&start.u) && options.tolerance.is_none() {
+    let found = if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
         power_passes::iterate(&layer.frozen(), start, columns, rows, options)?
     } else {
-        let iterate = if kernels::serve(&start.u) {
+        let iterate = if gpu::has_kernel(&start.u) {
             power_device::iterate
         } else if on_cpu {
             power_cpu::iterate
@@ -162,7 +165,7 @@ pub fn spectral_norm_from(
             power_tensor::iterate
         };
         let (u, columns, rows) =
-            (order::turned(&start.u, start.order, Order::Planes)?, contiguous(columns)?, contiguous(rows)?);
+            (layout::turned(&start.u, start.layout, Layout::Nchw)?, contiguous(columns)?, contiguous(rows)?);
         iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
     };
     let sigma = match layer.weight() {
@@ -178,22 +181,22 @@ pub fn spectral_norm_from(
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
 fn envelope(layer: &Layer, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
-    let order = v.order;
-    let ((u, of_u), (v, of_v)) = (u.unscaled(order)?, v.unscaled(order)?);
+    let layout = v.layout;
+    let ((u, of_u), (v, of_v)) = (u.unscaled(layout)?, v.unscaled(layout)?);
     let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(&v, g, of_u, of_v)).transpose()?;
     let precision = layer.precision.get();
     match (&layer.operation, scaled) {
         (Operation::Conv2d { weight, window, .. }, Some(v)) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            order::turned(&conv_ordered::weight(order, &u, &v, layer.window(window), (kh, kw))?, order, Order::Planes)
+            layout::turned(&in_layout::weight(layout, &u, &v, layer.window(window), (kh, kw))?, layout, Layout::Nchw)
         }
         (Operation::Conv2d { weight, window, .. }, None) => {
             let (_, _, kh, kw) = weight.dims4()?;
             conv2d_weight_scaled(&u, &v, g, layer.window(window), (kh, kw))
         }
         (Operation::Linear { .. }, Some(v)) => matmul(&v.t()?, &u, precision),
-        (Operation::Linear { .. }, None) if kernels::serve(&v) => {
-            matmul(&rows::scale_samples(&v, g)?.t()?, &u, precision)
+        (Operation::Linear { .. }, None) if gpu::has_kernel(&v) => {
+            matmul(&norms::gpu::scale_samples(&v, g)?.t()?, &u, precision)
         }
         (Operation::Linear { .. }, None) => matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision),
         // None of these has a weight to differentiate by.

@@ -13,8 +13,8 @@
 
 use super::Region;
 use super::upper::rounding::{UNIT, gamma, raised};
-use crate::compute::clip::{larger, smaller};
-use crate::compute::reduce::{per_sample, sample_norms};
+use crate::compute::elementwise::clip::{larger, smaller};
+use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -34,7 +34,7 @@ pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
     let slack = (x.abs()?.broadcast_add(&half)? * (4.0 * UNIT))?;
     let (mut lower, mut upper) = ((region.lower()? - &slack)?, (region.upper()? + &slack)?);
     if images {
-        crate::compute::reduce::check_images("ball_and_box with `images`", x)?;
+        crate::compute::norms::samples::check_images("ball_and_box with `images`", x)?;
         (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
     }
     let mut sound = Region::new(x, &lower, &upper, epsilon.clone())?;

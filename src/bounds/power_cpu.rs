@@ -7,11 +7,11 @@
 use super::norm::{Iterated, PowerOptions, SingularVectors};
 use super::power_direct::Direct;
 use super::power_tensor::generic;
+use crate::base::interrupt;
+use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
 use crate::compute::conv::{Geometry, Window};
-use crate::compute::conv_matrix::{column_buffer, forward_one, input_one};
 use crate::compute::element::{Element, Host};
-use crate::compute::interrupt;
-use crate::compute::linear::{columns, rows};
+use crate::compute::linear::products::{columns, rows};
 use crate::compute::unwritten::{fill, unwritten, written};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};

@@ -7,8 +7,8 @@
 //! wait for.
 
 use super::norm::{Iterated, PowerOptions, SingularVectors};
-use crate::compute::fused::power::Iterates;
-use crate::compute::interrupt;
+use crate::base::interrupt;
+use crate::compute::power::steps::Iterates;
 use crate::nn::Layer;
 use candle_core::{Result, Tensor};
 

@@ -12,11 +12,13 @@
 
 use super::norm::{Arithmetic, PowerOptions};
 use super::power_cpu::Sample;
+use crate::base::interrupt;
 use crate::compute::conv::Geometry;
-use crate::compute::direct::pair::Side;
-use crate::compute::direct::passes::{as_halves, distance, from_half, squares, to_half};
-use crate::compute::direct::{self, Direction, Finish, HalfLine, Kernel, Line, Pair, bf16_available, with_lines};
-use crate::compute::interrupt;
+use crate::compute::conv::direct;
+use crate::compute::conv::direct::pair::Side;
+use crate::compute::conv::direct::passes::{as_halves, distance, from_half, squares, to_half};
+use crate::compute::conv::direct::{Direction, Finish, HalfLine, Kernel, Line, Pair, with_lines};
+use crate::compute::simd::form::bf16_available;
 use std::mem::MaybeUninit;
 
 /// Sums of squares outside of this are left to the slower, careful path.

@@ -10,10 +10,11 @@
 //! vector, as in [`super::power_device`].
 
 use super::norm::{Iterated, PowerOptions, SingularVectors};
-use crate::compute::fused::passes::{Norms, masked, pass, restart};
-use crate::compute::fused::weights::Map;
-use crate::compute::interrupt;
-use crate::compute::order::{self, Order, memory};
+use crate::base::interrupt;
+use crate::compute::layout;
+use crate::compute::layout::{Layout, memory};
+use crate::compute::power::passes::{Norms, masked, pass, restart};
+use crate::compute::region::weights::Map;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
@@ -21,21 +22,21 @@ use candle_core::{Result, Tensor, bail};
 #[derive(Clone, Debug)]
 pub struct Start {
     pub u: Tensor,
-    pub order: Order,
+    pub layout: Layout,
     pub is_masked: bool,
 }
 
 impl Start {
     /// From vectors that nobody has masked, seen plane by plane.
     pub fn of(u: &Tensor) -> Self {
-        Self { u: u.clone(), order: Order::Planes, is_masked: false }
+        Self { u: u.clone(), layout: Layout::Nchw, is_masked: false }
     }
 }
 
 /// The order in which the vectors of this layer lie while they are iterated.
-pub fn order_of(layer: &Layer) -> Order {
+pub fn layout_of(layer: &Layer) -> Layout {
     match &layer.operation {
-        Operation::Conv2d { weight, .. } => order::wanted(weight.dtype(), weight.device(), layer.precision.get()),
+        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), layer.precision.get()),
         Operation::Linear { .. }
         | Operation::AvgPool2d { .. }
         | Operation::Normalize { .. }
@@ -43,7 +44,7 @@ pub fn order_of(layer: &Layer) -> Order {
         | Operation::Relu
         | Operation::Clip { .. }
         | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => Order::Planes,
+        | Operation::ClippedMaxMin { .. } => Layout::Nchw,
     }
 }
 
@@ -56,9 +57,9 @@ pub fn iterate(
     options: PowerOptions,
 ) -> Result<Iterated> {
     let dtype = layer.weight().map_or(start.u.dtype(), Tensor::dtype);
-    let order = order_of(layer);
+    let layout = layout_of(layer);
     let map = match &layer.operation {
-        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(layer.window(window), order), weight)),
+        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(layer.window(window), layout), weight)),
         Operation::Linear { weight, .. } => Some((Map::Linear(layer.precision.get()), weight)),
         // By the layer's own products; what has no norm was refused before.
         Operation::AvgPool2d { .. }
@@ -69,7 +70,7 @@ pub fn iterate(
         | Operation::MaxMin
         | Operation::ClippedMaxMin { .. } => None,
     };
-    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.ordered(weight)?))).transpose()?;
+    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.in_layout(weight)?))).transpose()?;
     let size = map.as_ref().map(|(_, weight)| Norms::of_all(weight)).transpose()?;
     let size = size.as_ref();
     let apply = |u: &Tensor| match &map {
@@ -80,10 +81,10 @@ pub fn iterate(
         Some((map, w)) => map.adjoint(v, w, &layer.input)?.contiguous(),
         None => layer.adjoint(v)?.contiguous(),
     };
-    let in_order = |mask: Option<&Tensor>| mask.map(|mask| memory(mask, order)).transpose();
-    let (columns, rows) = (in_order(columns)?, in_order(rows)?);
+    let in_layout = |mask: Option<&Tensor>| mask.map(|mask| memory(mask, layout)).transpose();
+    let (columns, rows) = (in_layout(columns)?, in_layout(rows)?);
     let (columns, rows) = (columns.as_ref(), rows.as_ref());
-    let u = order::turned(&start.u.to_dtype(dtype)?, start.order, order)?;
+    let u = layout::turned(&start.u.to_dtype(dtype)?, start.layout, layout)?;
     let mut u = masked(&u, columns.filter(|_| !start.is_masked))?;
     let (mut of_u, mut left) = (None, None);
     for iteration in 0..options.iterations {
@@ -101,8 +102,8 @@ pub fn iterate(
     let batch = u.dim(0)?;
     Ok(Iterated {
         sigma: of_u.values(size, dtype)?,
-        u: SingularVectors::with_norms(u, of_u, order),
-        v: SingularVectors::with_norms(v, of_v, order),
+        u: SingularVectors::with_norms(u, of_u, layout),
+        v: SingularVectors::with_norms(v, of_v, layout),
         iterations: vec![options.iterations as u32; batch],
         converged: vec![false; batch],
     })

@@ -3,8 +3,8 @@
 //! A sample that has converged leaves the batch at once, so that its result does not depend on who shared it.
 
 use super::norm::{Iterated, PowerOptions, SingularVectors};
-use crate::compute::interrupt;
-use crate::compute::reduce::{normalize_samples, sample_norms};
+use crate::base::interrupt;
+use crate::compute::norms::samples::{normalize_samples, sample_norms};
 use crate::nn::Layer;
 use candle_core::{Device, Result, Tensor};
 

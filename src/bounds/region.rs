@@ -16,19 +16,17 @@
 //! is kept as what the next operation wants, and the ends of its box are made when they are asked for.
 
 use super::outward;
-use crate::compute::channels::add_channels;
-use crate::compute::clip::{clip_tracked, larger, smaller};
-use crate::compute::fused::middles::Middles;
-use crate::compute::fused::region::Behind;
-use crate::compute::fused::rows::scale_all;
-use crate::compute::fused::weights::Map;
-#[cfg(target_arch = "x86_64")]
-use crate::compute::interval;
-use crate::compute::interval_linear;
-use crate::compute::kernels;
-use crate::compute::order;
-use crate::compute::reduce::{check_images, per_sample};
-use crate::compute::tape::Tracked;
+use crate::compute::autograd::tape::Tracked;
+use crate::compute::elementwise::clip::{clip_tracked, larger, smaller};
+use crate::compute::gpu;
+use crate::compute::layout;
+use crate::compute::norms::channels::add_channels;
+use crate::compute::norms::gpu::scale_all;
+use crate::compute::norms::samples::{check_images, per_sample};
+use crate::compute::region;
+use crate::compute::region::center_radius::CenterRadius;
+use crate::compute::region::gpu::PreActivation;
+use crate::compute::region::weights::Map;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
@@ -48,9 +46,9 @@ enum Parts {
     /// Center, lower, upper: `[3, B, ...]`.
     Ends(Tracked),
     /// Center, middle and half-width of the box: `[3, B, ...]`.
-    Middles(Middles),
+    CenterRadius(CenterRadius),
     /// The products of the affine layer before.
-    Behind(Behind),
+    PreActivation(PreActivation),
 }
 
 impl Region {
@@ -64,15 +62,15 @@ impl Region {
     fn all(&self) -> Result<Tracked> {
         match &self.parts {
             Parts::Ends(ends) => Ok(ends.clone()),
-            Parts::Middles(middles) => middles.ends(),
-            Parts::Behind(behind) => behind.ends(),
+            Parts::CenterRadius(middles) => middles.ends(),
+            Parts::PreActivation(pre_activation) => pre_activation.ends(),
         }
     }
 
     /// Clean activations, `[B, ...]`.
     pub fn center(&self) -> Result<Tensor> {
         match &self.parts {
-            Parts::Middles(middles) => middles.planes()?.part(0),
+            Parts::CenterRadius(middles) => middles.planes()?.part(0),
             _ => self.all()?.part(0),
         }
     }
@@ -91,8 +89,8 @@ impl Region {
     pub fn dims(&self) -> &[usize] {
         match &self.parts {
             Parts::Ends(ends) => &ends.value().dims()[1..],
-            Parts::Middles(middles) => middles.dims(),
-            Parts::Behind(behind) => behind.dims(),
+            Parts::CenterRadius(middles) => middles.dims(),
+            Parts::PreActivation(pre_activation) => pre_activation.dims(),
         }
     }
 
@@ -102,11 +100,11 @@ impl Region {
         if epsilon.dims() != [x.dim(0)?] {
             bail!("region: {} images want as many radii, got a tensor of shape {:?}", x.dim(0)?, epsilon.dims());
         }
-        if kernels::serve(x) && x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
+        if gpu::has_kernel(x) && x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
             if images {
                 check_images("ball_and_box with `images`", x)?;
             }
-            let parts = Parts::Middles(Middles::around(x, epsilon, images)?);
+            let parts = Parts::CenterRadius(CenterRadius::around(x, epsilon, images)?);
             return Ok(Self { parts, radius: epsilon.clone(), rounding: None });
         }
         let half = per_sample(epsilon, x)?;
@@ -123,7 +121,7 @@ impl Region {
         if let Some(rounding) = &self.rounding {
             return outward::affine(self, rounding, layer, sigma);
         }
-        if let Some(region) = self.behind(layer, sigma)? {
+        if let Some(region) = self.pre_activation(layer, sigma)? {
             return Ok(region);
         }
         let radius = self.radius.broadcast_mul(sigma)?;
@@ -160,11 +158,11 @@ impl Region {
     }
 
     /// Through a convolution or a linear layer on a device with kernels, as its products.
-    fn behind(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
+    fn pre_activation(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
         let (weight, bias, map) = match &layer.operation {
             Operation::Conv2d { weight, bias, window } => {
                 let window = layer.window(window);
-                (weight, bias, Map::Conv(window, order::wanted(weight.dtype(), weight.device(), window.precision)))
+                (weight, bias, Map::Conv(window, layout::wanted(weight.dtype(), weight.device(), window.precision)))
             }
             Operation::Linear { weight, bias } => (weight, bias, Map::Linear(layer.precision.get())),
             Operation::AvgPool2d { .. }
@@ -175,19 +173,25 @@ impl Region {
             | Operation::MaxMin
             | Operation::ClippedMaxMin { .. } => return Ok(None),
         };
-        let here = kernels::serve(weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
+        let here = gpu::has_kernel(weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
         if !here || self.dims()[1..] != layer.input {
             return Ok(None);
         }
         let middles = match &self.parts {
-            Parts::Middles(middles) => middles.clone(),
-            _ => Middles::of_ends(&self.all()?)?,
+            Parts::CenterRadius(middles) => middles.clone(),
+            _ => CenterRadius::of_ends(&self.all()?)?,
         };
         let radius = match sigma.elem_count() {
             1 => scale_all(&self.radius, sigma)?,
             _ => self.radius.broadcast_mul(sigma)?,
         };
-        let parts = Parts::Behind(Behind::new(&middles, (weight, bias.as_ref()), &self.radius, map, &layer.output)?);
+        let parts = Parts::PreActivation(PreActivation::new(
+            &middles,
+            (weight, bias.as_ref()),
+            &self.radius,
+            map,
+            &layer.output,
+        )?);
         Ok(Some(Self { parts, radius, rounding: None }))
     }
 
@@ -206,11 +210,11 @@ impl Region {
         };
         match &layer.operation {
             #[cfg(target_arch = "x86_64")]
-            Operation::Conv2d { weight, bias, window } if interval::covers(parts.value(), weight, *window)? => {
-                interval::affine(&parts, weight, &offsets(bias)?, *window).map(Some)
+            Operation::Conv2d { weight, bias, window } if region::conv::covers(parts.value(), weight, *window)? => {
+                region::conv::affine(&parts, weight, &offsets(bias)?, *window).map(Some)
             }
-            Operation::Linear { weight, bias } if interval_linear::covers(parts.value(), weight) => {
-                interval_linear::affine(&parts, weight, &offsets(bias)?).map(Some)
+            Operation::Linear { weight, bias } if region::linear::covers(parts.value(), weight) => {
+                region::linear::affine(&parts, weight, &offsets(bias)?).map(Some)
             }
             _ => Ok(None),
         }
@@ -219,11 +223,11 @@ impl Region {
     /// Which outputs of an activation vary, where the kernel that finds it also makes what lies behind it.
     pub(super) fn varying(&self, activation: &Layer) -> Result<Option<Tensor>> {
         match (&self.parts, &activation.operation) {
-            (Parts::Behind(behind), Operation::Clip { threshold }) if self.fits(threshold) => {
-                Ok(Some(behind.activated(Some(threshold))?.1))
+            (Parts::PreActivation(pre_activation), Operation::Clip { threshold }) if self.fits(threshold) => {
+                Ok(Some(pre_activation.activated(Some(threshold))?.1))
             }
-            (Parts::Behind(behind), Operation::Relu) => Ok(Some(behind.activated(None)?.1)),
-            (Parts::Middles(middles), Operation::ClippedMaxMin { max, .. }) => Ok(middles.sorted_mask(max)),
+            (Parts::PreActivation(pre_activation), Operation::Relu) => Ok(Some(pre_activation.activated(None)?.1)),
+            (Parts::CenterRadius(middles), Operation::ClippedMaxMin { max, .. }) => Ok(middles.sorted_mask(max)),
             _ => Ok(None),
         }
     }
@@ -236,7 +240,7 @@ impl Region {
 
     /// How far the box reaches below and above the center, `[B, ...]` each: at most 0, and at least 0.
     pub fn gaps(&self) -> Result<(Tensor, Tensor)> {
-        if let Parts::Middles(middles) = &self.parts {
+        if let Parts::CenterRadius(middles) = &self.parts {
             let both = middles.gaps()?;
             return Ok((both.get(0)?, both.get(1)?));
         }
@@ -259,23 +263,27 @@ impl Region {
         }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match (&layer.operation, &self.parts) {
-            (Operation::Flatten, Parts::Middles(middles)) => Parts::Middles(middles.reshape(&shape)?),
-            (Operation::Flatten, Parts::Ends(_) | Parts::Behind(_)) => Parts::Ends(self.all()?.reshape(shape)?),
-            (Operation::Clip { threshold }, Parts::Behind(behind)) if self.fits(threshold) => {
-                Parts::Middles(behind.activated(Some(threshold))?.0)
+            (Operation::Flatten, Parts::CenterRadius(middles)) => Parts::CenterRadius(middles.reshape(&shape)?),
+            (Operation::Flatten, Parts::Ends(_) | Parts::PreActivation(_)) => Parts::Ends(self.all()?.reshape(shape)?),
+            (Operation::Clip { threshold }, Parts::PreActivation(pre_activation)) if self.fits(threshold) => {
+                Parts::CenterRadius(pre_activation.activated(Some(threshold))?.0)
             }
-            (Operation::Relu, Parts::Behind(behind)) => Parts::Middles(behind.activated(None)?.0),
-            (Operation::MaxMin, Parts::Behind(behind)) => Parts::Middles(behind.sorted(None)?),
-            (Operation::ClippedMaxMin { max, min }, Parts::Behind(behind)) => {
-                Parts::Middles(behind.sorted(Some((max, min)))?)
+            (Operation::Relu, Parts::PreActivation(pre_activation)) => {
+                Parts::CenterRadius(pre_activation.activated(None)?.0)
             }
-            (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || kernels::serve(threshold) => {
+            (Operation::MaxMin, Parts::PreActivation(pre_activation)) => {
+                Parts::CenterRadius(pre_activation.sorted(None)?)
+            }
+            (Operation::ClippedMaxMin { max, min }, Parts::PreActivation(pre_activation)) => {
+                Parts::CenterRadius(pre_activation.sorted(Some((max, min)))?)
+            }
+            (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || gpu::has_kernel(threshold) => {
                 Parts::Ends(clip_tracked(&self.all()?, threshold)?)
             }
             // Monotone: each end of the box goes through by itself.
             (
                 Operation::Relu | Operation::Clip { .. } | Operation::MaxMin | Operation::ClippedMaxMin { .. },
-                Parts::Ends(_) | Parts::Middles(_) | Parts::Behind(_),
+                Parts::Ends(_) | Parts::CenterRadius(_) | Parts::PreActivation(_),
             ) => {
                 let all = self.all()?.tensor()?.flatten(0, 1)?;
                 Parts::Ends(Tracked::of(&layer.activate(&all)?.reshape(shape)?)?)

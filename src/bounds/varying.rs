@@ -9,8 +9,8 @@
 //! ```
 
 use super::Region;
-use crate::compute::clip::between;
-use crate::compute::kernels;
+use crate::compute::elementwise::clip::between;
+use crate::compute::gpu;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -21,7 +21,7 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
         return Ok(Some(mask));
     }
     let (lower, upper) = region.ends()?;
-    let here = upper.device().is_cpu() || kernels::serve(&upper);
+    let here = upper.device().is_cpu() || gpu::has_kernel(&upper);
     if let (Operation::Clip { threshold }, true) = (&activation.operation, here) {
         return between(&lower, &upper, threshold).map(Some);
     }

@@ -12,7 +12,7 @@
 use super::Region;
 use super::worst_solve::Rule;
 use super::{worst_ball, worst_box, worst_clip, worst_device, worst_rise};
-use crate::compute::kernels;
+use crate::compute::gpu;
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
@@ -51,7 +51,7 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let center = region.center()?;
     let logits = last.forward(&center)?;
     let (low, high) = region.gaps()?;
-    let by_kernel = kernels::serve(weight);
+    let by_kernel = gpu::has_kernel(weight);
     let by_rule = |rule| match by_kernel {
         true => worst_device::rise(rule, weight, &low, &high, radius, &y),
         false => worst_rise::rise(rule, weight, &low, &high, radius, &y),
@@ -90,7 +90,7 @@ pub(super) fn safe_sqrt(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::random::Generator;
+    use crate::base::random::Generator;
     use candle_core::{DType, Device, Var};
 
     /// The operation on the host and the forms made of tensor operations are the same function, gradients included.

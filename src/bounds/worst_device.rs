@@ -2,7 +2,8 @@
 //! without a table of the differences w_j - w_y, and nothing read back. All sums are in f64.
 
 use super::worst_solve::Rule;
-use crate::compute::kernels::{Arg, Blocks, Source, differentiable, launch, room};
+use crate::compute::autograd::differentiable;
+use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use candle_core::{DType, Result, Tensor};
 
 const SOURCE: Source = Source::Worst;

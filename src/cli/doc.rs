@@ -1,6 +1,6 @@
 //! `workbench doc`: the documentation in the terminal, as HTML, and as definitions for editors.
 
-use crate::compute::files;
+use crate::base::files;
 use crate::repl::terminal;
 use crate::script::docs::answer::{Asked, answer};
 use crate::script::docs::{self, Docs};

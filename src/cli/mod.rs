@@ -14,8 +14,9 @@ mod signals;
 mod sweep;
 mod variant;
 
-use crate::compute::files::quoted;
-use crate::compute::{device, memory, threads};
+use crate::base::files::quoted;
+use crate::base::{memory, threads};
+use crate::compute::device;
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
 use crate::script::output;

@@ -1,7 +1,7 @@
 //! `workbench pack` and `workbench unpack`: a run as one file, and back.
 
-use crate::compute::files::quoted_path;
-use crate::compute::memory;
+use crate::base::files::quoted_path;
+use crate::base::memory;
 use crate::run::pack::{EXTENSION, Pack, pack as write};
 use crate::script::output;
 use std::path::{Path, PathBuf};

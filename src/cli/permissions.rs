@@ -1,6 +1,6 @@
 //! What a script may touch and take, on the command line: `--allow-read`, `--max-memory` and their kin.
 
-use crate::compute::files::path_word;
+use crate::base::files::path_word;
 use crate::script::access::Allowed;
 use crate::script::limits::Limits;
 use clap::Args;

@@ -4,7 +4,7 @@ use super::arguments::{HostArguments, RecheckArguments};
 use super::origin::Origin;
 use super::run::{free, words};
 use super::{Started, end, start};
-use crate::compute::files::path_word;
+use crate::base::files::path_word;
 use crate::repl::terminal;
 use crate::run::Record;
 use crate::script::recording::Recording;

@@ -1,7 +1,7 @@
 //! `workbench report`: what a person reads about a run or a sweep.
 
 use super::arguments::ReportArguments;
-use crate::compute::files::replace;
+use crate::base::files::replace;
 use crate::report;
 use crate::script::output;
 use std::path::Path;

@@ -4,7 +4,7 @@ use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
 use super::permissions::Permissions;
 use super::{Started, end, start};
-use crate::compute::files::path_word;
+use crate::base::files::path_word;
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::{Options, Record, commands, kept};

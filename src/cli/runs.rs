@@ -1,6 +1,6 @@
 //! `workbench runs` and `workbench compare`: which runs there are, and in what they differ.
 
-use crate::compute::files;
+use crate::base::files;
 use crate::repl::terminal;
 use crate::report;
 use crate::run::duration;

@@ -1,7 +1,7 @@
 //! Ctrl-C: the first asks the script to stop in order, the second ends the process. A file that grows beyond what the
 //! system allows is an error of the write, not the end of the process.
 
-use crate::compute::interrupt;
+use crate::base::interrupt;
 
 /// Exit code of a process ended by Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
@@ -14,7 +14,7 @@ pub fn install() {
         }
         interrupt::request();
         if interrupt::held() {
-            crate::compute::output::note(
+            crate::base::output::note(
                 "interrupted: this batch is finished, then a checkpoint is written; Ctrl-C again ends at once",
             );
         }

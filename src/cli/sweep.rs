@@ -4,8 +4,8 @@
 use super::arguments::{HostArguments, SweepArguments};
 use super::run::words;
 use super::{end, signals};
-use crate::compute::files::{path_word, quoted};
-use crate::compute::{interrupt, threads};
+use crate::base::files::{path_word, quoted};
+use crate::base::{interrupt, threads};
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
 use crate::report;

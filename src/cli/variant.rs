@@ -1,9 +1,10 @@
 //! `workbench new`: a copy of a script, with a head that says what it is a variant of and what to do with it.
 
-use crate::compute::files::quoted_path;
+use crate::base::files::quoted_path;
+use crate::base::suggest;
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
-use crate::script::{lexical, output, suggest};
+use crate::script::{lexical, output};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,7 @@ fn file(from: &Path, to: &Path) -> Result<String, String> {
             suggest::hint_and_list(&shown, "scripts", names)
         ));
     }
-    let text = crate::text::read(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
+    let text = crate::base::text::read(from).map_err(|e| format!("new: {}: {e}", from.display()))?;
     let folder = |path: &Path| {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         parent.canonicalize().ok()

@@ -10,7 +10,7 @@
 //!
 //! Blocks are stored column by column.
 
-use super::interrupt;
+use crate::base::interrupt;
 use candle_core::Result;
 use gemm::Parallelism;
 use pulp::Arch;
@@ -235,7 +235,7 @@ fn factor_small(n: usize, a: &mut [f64], lda: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::random::Generator;
+    use crate::base::random::Generator;
 
     struct Blocks {
         sizes: Vec<usize>,

@@ -1,5 +1,6 @@
 //! Where tensors live: `cpu`, `cuda` or `cuda:n`, chosen once on the command line and handed down from there.
 
+use crate::base::memory::available_memory;
 use candle_core::Device;
 
 /// The device named by `spec`, or a message that says what is wrong and how to go on.
@@ -17,11 +18,11 @@ pub fn parse(spec: &str) -> Result<Device, String> {
 
 #[cfg(feature = "cuda")]
 fn cuda(spec: &str, ordinal: usize) -> Result<Device, String> {
-    super::cuda::open(ordinal).map_err(|e| {
+    crate::compute::gpu::cuda::open(ordinal).map_err(|e| {
         format!(
             "device `{spec}` cannot be used: {}; go on with `--device cpu`, or see whether `nvidia-smi` lists the GPU and \
              whether LD_LIBRARY_PATH names the folders of the CUDA libraries",
-            super::error::message(&e)
+            crate::base::error::message(&e)
         )
     })
 }
@@ -41,4 +42,16 @@ pub fn name(device: &Device) -> String {
         candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
         candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
+}
+
+/// Bytes that can still be taken where `device` keeps its tensors.
+pub fn available_memory_on(device: &Device) -> u64 {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device
+        && let Ok((free, _)) = device.cuda_stream().context().mem_get_info()
+    {
+        return free as u64;
+    }
+    let _ = device;
+    available_memory()
 }

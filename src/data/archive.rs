@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::manifest::PlainName;
 use super::read::open_file;
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use flate2::read::GzDecoder;
 use std::cell::Cell;
 use std::fs::File;

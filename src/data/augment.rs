@@ -4,7 +4,7 @@
 
 use super::error::{Error, Result};
 use super::rotate::rotate;
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
 use candle_core::WithDType;
 
 /// What is done to training images. The default: nothing.

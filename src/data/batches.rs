@@ -4,8 +4,8 @@
 use super::ahead::Ahead;
 use super::error::{Error, Result};
 use super::split::Split;
+use crate::base::random::Generator;
 use crate::compute::checked;
-use crate::compute::random::Generator;
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 

@@ -6,8 +6,8 @@ use super::file_error::FileError;
 use super::idx::Raw;
 use super::manifest::Manifest;
 use super::read::Input;
-use crate::compute::interrupt;
-use crate::text::MARK;
+use crate::base::interrupt;
+use crate::base::text::MARK;
 use std::io::{BufRead, BufReader, Read};
 
 /// Read rows `first..first + size` of `input`, which has to hold exactly `rows` rows; all of them are checked.

@@ -5,7 +5,7 @@
 //! ```
 
 use super::Split;
-use crate::compute::fingerprint::Fingerprint;
+use crate::base::fingerprint::Fingerprint;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::io::Read;

@@ -273,10 +273,10 @@ pub enum Error {
         message: String,
     },
     /// Somebody asked to stop while files were read.
-    #[error("{}", crate::compute::interrupt::MESSAGE)]
+    #[error("{}", crate::base::interrupt::MESSAGE)]
     Interrupted,
     /// A tensor could not be made.
-    #[error("{}", crate::compute::error::message(.0))]
+    #[error("{}", crate::base::error::message(.0))]
     Compute(#[from] candle_core::Error),
 }
 

@@ -16,7 +16,7 @@ use super::locate::{Located, locate, locate_in};
 use super::manifest::{Manifest, Sha256};
 use super::parquet::{self, Columns};
 use super::{Options, split_files, store};
-use crate::compute::files::quoted;
+use crate::base::files::quoted;
 use std::path::{Path, PathBuf};
 
 /// Where a data set is.

@@ -10,7 +10,7 @@
 use super::digest;
 use super::error::{Error, Result};
 use super::hub_problem::{Problem, Then};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
@@ -80,7 +80,7 @@ impl HubFile {
             match check_name(&path) {
                 Ok(()) => return Ok(path),
                 Err(message) => {
-                    crate::compute::output::note(&format!("{self}: in the cache, {message}"));
+                    crate::base::output::note(&format!("{self}: in the cache, {message}"));
                     self.forget(&path);
                 }
             }
@@ -100,7 +100,7 @@ impl HubFile {
                 self.forget_parts();
             }
             if problem.then == Then::WaitForOther && !waited {
-                crate::compute::output::note(&format!("{self}: {}; waiting for it", problem.message));
+                crate::base::output::note(&format!("{self}: {}; waiting for it", problem.message));
                 waited = true;
             }
             let waits = match problem.then {
@@ -115,7 +115,7 @@ impl HubFile {
                 sleep(PAUSE)?;
             } else {
                 attempt += 1;
-                crate::compute::output::note(&format!(
+                crate::base::output::note(&format!(
                     "{self}: {}; trying again ({attempt} of {ATTEMPTS})",
                     problem.message
                 ));

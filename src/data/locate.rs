@@ -5,7 +5,7 @@ use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::manifest::{Manifest, is_path};
 use super::read::Input;
-use crate::compute::files::{cache_folder, quoted};
+use crate::base::files::{cache_folder, quoted};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

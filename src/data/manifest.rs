@@ -7,7 +7,7 @@ use super::digest;
 use super::error::{Error, Result};
 use super::file_error::FileError;
 pub use super::manifest_keys::{Columns, Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};
-use crate::text;
+use crate::base::text;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::num::{NonZeroU8, NonZeroUsize};

@@ -12,7 +12,7 @@ use super::manifest::is_path;
 use super::select::{Share, set_apart};
 use super::split::{Split, check_dtype};
 use super::{Dataset, Options, picture};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use std::path::{Path, PathBuf};
 
 /// Set apart to test on where there are no test images.

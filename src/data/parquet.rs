@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::picture;
 use super::read::open_file;
 use super::split::check_labels;
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;

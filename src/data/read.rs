@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use super::file_error::FileError;
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};

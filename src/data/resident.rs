@@ -5,8 +5,9 @@
 //! in main memory alone.
 
 use super::augment::{Augmentation, Draw};
-use crate::compute::kernels::{self, Blocks, Source, launch, room};
-use crate::compute::memory::available_on;
+use crate::compute::device::available_memory_on;
+use crate::compute::gpu;
+use crate::compute::gpu::{Blocks, Source, launch, room};
 use candle_core::{DType, Device, Result, Tensor};
 
 /// Of what is free on the device, this part at most is taken by a data set.
@@ -15,12 +16,12 @@ const PART: u64 = 2;
 /// Are batches with this augmentation made on this device?
 pub(super) fn serves(device: &Device, dtype: DType, augmentation: &Augmentation) -> bool {
     let kind = augmentation.rotation == 0.0 && augmentation.cutout == 0;
-    kernels::on(device) && kind && matches!(dtype, DType::F32 | DType::F64)
+    gpu::on(device) && kind && matches!(dtype, DType::F32 | DType::F64)
 }
 
 /// `bytes` on the device, if they fit there with room to spare.
 pub(super) fn upload(bytes: &[u8], device: &Device) -> Option<Tensor> {
-    let fits = bytes.len() as u64 <= available_on(device) / PART;
+    let fits = bytes.len() as u64 <= available_memory_on(device) / PART;
     fits.then(|| Tensor::from_slice(bytes, bytes.len(), device).ok()).flatten()
 }
 

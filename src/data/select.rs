@@ -6,7 +6,7 @@
 
 use super::error::{Error, Result};
 use super::split::Split;
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
 use std::fmt;
 
 /// How many of the images are wanted.

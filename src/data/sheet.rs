@@ -60,7 +60,7 @@ impl Sheet {
         let image = image::RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes for each pixel");
         let mut out = std::io::Cursor::new(vec![]);
         image.write_to(&mut out, image::ImageFormat::Png).map_err(|e| fail(&e))?;
-        crate::compute::files::replace(path, out.get_ref()).map_err(|e| fail(&e))
+        crate::base::files::replace(path, out.get_ref()).map_err(|e| fail(&e))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The linear map W of an affine layer, in the views that bounds need: `W x`, `W^T y`, `|W| h`, the norms of its rows.
 
 use super::{Layer, Operation};
-use crate::compute::channels::add_channels;
 use crate::compute::conv::{Window, conv2d, conv2d_input};
-use crate::compute::linear::{by_itself, is_by_itself};
+use crate::compute::linear::products::{by_itself, is_by_itself};
+use crate::compute::norms::channels::add_channels;
+use crate::compute::norms::rows::row_norms;
 use crate::compute::precision::matmul;
-use crate::compute::row_norms::row_norms;
 use candle_core::{Result, Tensor, bail};
 
 impl Layer {

@@ -9,7 +9,7 @@
 //! candle-nn's initialisers draw from a generator that cannot be seeded on the CPU, so the draws are our own.
 
 use super::LayerSpec;
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// The parameters of `spec` for an input of shape `input`, by their short names (`weight`, `bias`, ...).

@@ -1,8 +1,8 @@
 //! One layer at its place in a network: its operation with its parameters, its input and output shape.
 
 use super::LayerSpec;
-use crate::compute::clip::{clip, larger, relu, smaller};
 use crate::compute::conv::{Window, conv2d_bias};
+use crate::compute::elementwise::clip::{clip, larger, relu, smaller};
 use crate::compute::precision::Chosen;
 use candle_core::{DType, Device, Result, Tensor, Var};
 

@@ -1,11 +1,12 @@
 //! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
 
 use super::{Layer, LayerSpec, init};
-use crate::compute::fingerprint::Fingerprint;
-use crate::compute::kernels::{self, Source, launch_over};
-use crate::compute::memory::available_memory;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::memory::available_memory;
+use crate::base::random::Generator;
+use crate::compute::gpu;
+use crate::compute::gpu::{Source, launch_over};
 use crate::compute::precision::Chosen;
-use crate::compute::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
 /// A feed-forward network. Cloning shares the parameters.
@@ -168,7 +169,7 @@ impl Sequential {
     pub fn project_thresholds(&self) -> Result<()> {
         let all =
             self.parameters.iter().filter(|(name, _)| name.ends_with(".threshold")).map(|(_, var)| var.as_tensor());
-        let (by_kernel, others): (Vec<_>, Vec<_>) = all.partition(|t| kernels::serve(t) && t.is_contiguous());
+        let (by_kernel, others): (Vec<_>, Vec<_>) = all.partition(|t| gpu::has_kernel(t) && t.is_contiguous());
         launch_over(Source::Train, "at_least_zero", &by_kernel.iter().map(|t| vec![*t]).collect::<Vec<_>>(), &[])?;
         for (_, var) in self.parameters.iter().filter(|(_, var)| others.iter().any(|t| t.id() == var.id())) {
             var.set(&var.as_tensor().detach().relu()?)?;

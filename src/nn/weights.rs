@@ -7,8 +7,8 @@
 
 use super::pytorch::{self, Archive};
 use super::{LayerSpec, Sequential};
-use crate::compute::files::{Tensors, parse_safetensors, read_bytes, write_safetensors};
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
+use crate::compute::tensor_files::{Tensors, parse_safetensors, read_bytes, write_safetensors};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -1,11 +1,11 @@
 //! Commands of the prompt: `:vars`, `:type`, `:time`, `:load`, `:reload`, `:save`, `:device`, `:quit`.
 
-use crate::compute::files::quoted_path;
+use crate::base::files::quoted_path;
+use crate::base::suggest;
 use crate::run::duration;
 use crate::script::output;
 use crate::script::report::{Failure, FailureKind};
 use crate::script::session::Session;
-use crate::script::suggest;
 use crate::show::table;
 use std::path::Path;
 use std::time::Instant;
@@ -100,14 +100,14 @@ fn variables(session: &Session) -> String {
 fn save(session: &Session, file: &str) -> Result<(), Failure> {
     let path = Path::new(file);
     let path = if path.extension().is_none() { path.with_extension("rhai") } else { path.to_path_buf() };
-    if path.exists() && !crate::text::read(&path).is_ok_and(|text| text.starts_with(SAVED)) {
+    if path.exists() && !crate::base::text::read(&path).is_ok_and(|text| text.starts_with(SAVED)) {
         return Err(Failure::bare(format!(
             ":save: {} is there already and was not saved from the prompt; give another name",
             path.display()
         )));
     }
     let text = session.script();
-    crate::compute::files::replace(&path, text.as_bytes())
+    crate::base::files::replace(&path, text.as_bytes())
         .map_err(|e| Failure::bare(format!(":save: cannot write {}: {e}", path.display())))?;
     output::line(&format!("saved as {}; workbench run {} runs it", path.display(), quoted_path(&path)));
     Ok(())

@@ -2,10 +2,11 @@
 //! names inside `#{`, keys of a map, data sets, modules and files inside a string.
 
 use super::cursor::{Call, Cursor, is_dot};
+use crate::base::text::tokens;
+use crate::base::text::tokens::Token;
 use crate::script::docs::{Docs, Entry, Form, Kind};
 use crate::script::session::Session;
 use crate::script::signatures::Native;
-use crate::text::tokens::{self, Token};
 use std::collections::BTreeSet;
 use std::path::Path;
 

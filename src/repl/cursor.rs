@@ -1,6 +1,6 @@
 //! What stands before the cursor: a word or a string that is being typed, and the code before it.
 
-use crate::text::tokens::{Kind, Token, code, tokens};
+use crate::base::text::tokens::{Kind, Token, code, tokens};
 
 /// The end of what is typed.
 pub struct Cursor<'a> {

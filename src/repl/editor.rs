@@ -112,9 +112,7 @@ pub fn run(session: Session) -> Result<(), Failure> {
         let _ = editor.load_history(file);
     }
     let version = env!("CARGO_PKG_VERSION");
-    crate::compute::output::line(&format!(
-        "workbench {version}; `help` for help, `?name` about a name, Ctrl-D to leave"
-    ));
+    crate::base::output::line(&format!("workbench {version}; `help` for help, `?name` about a name, Ctrl-D to leave"));
     loop {
         fresh();
         let input = match editor.readline("> ") {

@@ -1,9 +1,9 @@
 //! `?name`, `??name` and `help`: the documentation at the prompt.
 
+use crate::base::suggest;
 use crate::script::docs::answer::{Asked, answer};
 use crate::script::docs::{Entry, Found, terminal};
 use crate::script::session::Session;
-use crate::script::suggest;
 
 const HELP: &str = "\
 Type Rhai: a value is shown, variables, functions and imports stay.

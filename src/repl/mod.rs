@@ -10,7 +10,7 @@ mod help;
 mod piped;
 pub mod terminal;
 
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use crate::script::output;
 use crate::script::report::{Failure, FailureKind};
 use crate::script::session::Session;

@@ -1,9 +1,9 @@
 //! The prompt fed from a pipe or a file: no prompts, values to standard output, errors to standard error.
 
 use super::{Outcome, evaluate};
+use crate::base::text::MARK;
 use crate::script::report::{Failure, FailureKind, Report};
 use crate::script::session::Session;
-use crate::text::MARK;
 use std::io::BufRead;
 
 /// Evaluate standard input, input by input. One that fails does not stop the next, but the end is a failure.
@@ -30,7 +30,7 @@ pub fn run(mut session: Session) -> Result<(), Failure> {
                 Outcome::Failed => failed += 1,
                 Outcome::Leave(failure) => return Err(failure),
             }
-            if crate::compute::interrupt::requested() {
+            if crate::base::interrupt::requested() {
                 let report = Report::bare("the rest of the input was not read");
                 return Err(Failure { kind: FailureKind::Interrupted, reports: vec![report] });
             }

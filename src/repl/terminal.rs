@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 /// Write to standard error; when that is gone too there is nobody left to tell.
 pub fn complain(text: &str) {
-    crate::compute::output::note(text);
+    crate::base::output::note(text);
 }
 
 /// Columns of text that a line of output may have: the terminal's, and plenty where there is none.

@@ -18,7 +18,7 @@ mod tables;
 mod together;
 mod words;
 
-use crate::compute::files::replace_unsynced;
+use crate::base::files::replace_unsynced;
 use crate::run::epochs;
 use crate::run::outcome::{self, Outcome, outcomes};
 use crate::run::refuse_links_out;

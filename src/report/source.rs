@@ -1,9 +1,9 @@
 //! The script and its modules, folded up at the end of the page.
 
+use crate::base::text::plain;
 use crate::run::{Record, hex};
 use crate::show::escaped;
 use crate::show::highlight::{Part, painted};
-use crate::text::plain;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path};
 

@@ -7,7 +7,7 @@ use super::groups::named;
 use super::tables::{Cell, cells, list};
 use super::together::{self, Bundle};
 use super::words::definitions;
-use crate::compute::files::quoted;
+use crate::base::files::quoted;
 use crate::run::names::{best, is_share, number, per_cent};
 use crate::run::outcome::{Outcome, Spread, result_names, spreads};
 use crate::run::sweep::{Set, Sweep};

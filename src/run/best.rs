@@ -6,7 +6,7 @@
 use super::checkpoint::Piece;
 use super::progress::Run;
 use super::run_json::Best;
-use crate::compute::files::replace;
+use crate::base::files::replace;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::io;

@@ -55,7 +55,7 @@ pub struct Checkpoint {
 pub fn write(folder: &Path, stem: &str, state: &State, pieces: &[Piece]) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let header = header(state, pieces)?;
-    let file = crate::compute::files::temporary().prefix(UNFINISHED).tempfile_in(folder)?;
+    let file = crate::base::files::temporary().prefix(UNFINISHED).tempfile_in(folder)?;
     let sum = {
         let mut out = Summed { out: BufWriter::with_capacity(1 << 20, file.as_file()), sum: Sha256::new() };
         out.write_all(&(header.len() as u64).to_le_bytes())?;

@@ -2,7 +2,7 @@
 
 use super::run_json::Record;
 use super::sweep::Sweep;
-use crate::compute::files::{path_word, quoted, quoted_path};
+use crate::base::files::{path_word, quoted, quoted_path};
 use std::path::Path;
 
 /// The run once more, from its beginning.

@@ -1,6 +1,6 @@
 //! Results as CSV (RFC 4180), for plots made elsewhere: a head, then one row per line.
 
-use crate::compute::files::replace;
+use crate::base::files::replace;
 use std::path::Path;
 
 /// Write `rows` under `head` to the file at `path`, all or nothing. Every row must be as long as the head.

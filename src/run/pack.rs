@@ -12,7 +12,7 @@
 
 use super::links::refuse_links_out;
 use super::run_json::{self, Record};
-use crate::text::plain_bytes;
+use crate::base::text::plain_bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,7 +13,7 @@ use super::overhead::Overhead;
 use super::recording::Recorder;
 use super::resuming::Holder;
 use super::state::Position;
-use crate::compute::{interrupt, output};
+use crate::base::{interrupt, output};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
@@ -233,7 +233,7 @@ impl Run {
         {
             return Err(not_finite(&state, batch, name, *x));
         }
-        state.metrics.log(batch, values).map_err(|e| crate::compute::error::message(&e))?;
+        state.metrics.log(batch, values).map_err(|e| crate::base::error::message(&e))?;
         if !state.logged && state.in_epoch {
             (state.logged, state.step, state.window) = (true, state.step + 1, state.window + 1);
         }
@@ -355,7 +355,7 @@ pub(super) fn position(state: &State) -> Position {
 
 pub(super) fn read_back(state: &mut State) -> Result<(), String> {
     match state.metrics.read_back() {
-        Err(e) => Err(crate::compute::error::message(&e)),
+        Err(e) => Err(crate::base::error::message(&e)),
         Ok(None) => Ok(()),
         Ok(Some((batch, name, x))) => Err(not_finite(state, batch, &name, x)),
     }

@@ -243,7 +243,7 @@ impl Run {
                 continue;
             }
             let path = folder.join(&name);
-            crate::compute::files::replace(&path, text.as_bytes()).map_err(|e| format!("{}: {e}", path.display()))?;
+            crate::base::files::replace(&path, text.as_bytes()).map_err(|e| format!("{}: {e}", path.display()))?;
             self.recorder.borrow_mut().record.files.insert(name, sum);
         }
         Ok(())

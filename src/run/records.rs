@@ -13,8 +13,8 @@
 //! first line, `{"header": {...}}`: these are read, and nobody goes on with them.
 
 use super::records_digest::{FORM, Seal};
-use crate::compute::files::replace;
-use crate::text::plain_bytes;
+use crate::base::files::replace;
+use crate::base::text::plain_bytes;
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};

@@ -9,7 +9,7 @@ use super::checkpoint::{self, Checkpoint, Piece};
 use super::metrics::Metrics;
 use super::progress::{Run, State as Live, position, read_back};
 use super::state::{Position, State};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

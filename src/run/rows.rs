@@ -5,7 +5,7 @@
 //! the lines. A metric that turns up later gets a column, and the file is written anew.
 
 use super::events;
-use crate::compute::files::replace_unsynced;
+use crate::base::files::replace_unsynced;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
@@ -103,7 +103,7 @@ impl Rows {
 
 /// The rows of whole epochs in a run's folder; lines that are cut off are left out.
 pub fn epochs(folder: &Path) -> Vec<Map<String, Value>> {
-    let text = crate::text::read(&folder.join("metrics.jsonl")).unwrap_or_default();
+    let text = crate::base::text::read(&folder.join("metrics.jsonl")).unwrap_or_default();
     let rows = text.lines().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
     rows.filter(|row| row.get("window").and_then(Value::as_str) == Some("epoch")).collect()
 }

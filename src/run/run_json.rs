@@ -3,7 +3,7 @@
 use super::arithmetic::Arithmetic;
 use super::checkpoint::hex;
 use super::links::refuse_links_out;
-use crate::compute::files::quoted_path;
+use crate::base::files::quoted_path;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -143,7 +143,7 @@ impl Record {
     /// The record in the folder of a run.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let text = crate::text::read(&path)
+        let text = crate::base::text::read(&path)
             .map_err(|e| format!("{} is no folder of a run: {}: {e}", folder.display(), path.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
     }
@@ -170,6 +170,6 @@ impl Record {
     pub fn write(&self, folder: &Path) -> Result<(), String> {
         let path = folder.join(FILE);
         let text = serde_json::to_vec_pretty(self).map_err(|e| format!("{}: {e}", path.display()))?;
-        crate::compute::files::replace(&path, &text).map_err(|e| format!("{}: {e}", path.display()))
+        crate::base::files::replace(&path, &text).map_err(|e| format!("{}: {e}", path.display()))
     }
 }

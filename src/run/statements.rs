@@ -2,8 +2,8 @@
 
 use super::progress::Run;
 use super::run_json::{Data, Record, Setting};
-use crate::compute::error::message;
-use crate::compute::random::Key;
+use crate::base::error::message;
+use crate::base::random::Key;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

@@ -101,7 +101,7 @@ impl Sweep {
     /// The sweep in `folder`.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let text = crate::text::read(&path)
+        let text = crate::base::text::read(&path)
             .map_err(|e| format!("{} is no folder of a sweep: {}: {e}", folder.display(), path.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
     }
@@ -110,7 +110,7 @@ impl Sweep {
     pub fn write(&self, folder: &Path) -> Result<(), String> {
         let path = folder.join(FILE);
         let text = serde_json::to_vec_pretty(self).map_err(|e| format!("{}: {e}", path.display()))?;
-        crate::compute::files::replace(&path, &text).map_err(|e| format!("{}: {e}", path.display()))
+        crate::base::files::replace(&path, &text).map_err(|e| format!("{}: {e}", path.display()))
     }
 }
 

@@ -13,7 +13,7 @@
 
 use super::loader::Loader;
 use super::settings::Overrides;
-use crate::compute::files::{quoted, quoted_path};
+use crate::base::files::{quoted, quoted_path};
 use crate::run::{Run, link_out};
 use std::cell::RefCell;
 use std::fs::Metadata;

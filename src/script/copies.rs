@@ -7,7 +7,7 @@
 
 use super::changes::{closure_name, leftmost, links, only};
 use super::purity::Purity;
-use crate::text::tokens::code;
+use crate::base::text::tokens::code;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt, StmtBlock};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,7 @@ use super::loader::Loader;
 use super::resolver::Resolver;
 use super::signatures::short_type;
 use super::{arithmetic, collections, habits};
-use crate::compute::{interrupt, memory};
+use crate::base::{interrupt, memory};
 use crate::run::Arithmetic;
 use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! Errors that natives return to a script, and the two ways a script ends that are no error.
 
-use crate::compute::{error, interrupt};
+use crate::base::{error, interrupt};
 use rhai::{Dynamic, EvalAltResult, Position};
 
 /// What every native that can fail returns.

@@ -1,10 +1,10 @@
 //! What a script says of itself where the parsed script no longer tells, or does not parse: where a function's name
 //! stands, which variables a file declares, which keys its maps have, which modules it imports.
 //!
-//! It reads [`tokens`](crate::text::tokens), so strings, templates and comments are what they are for Rhai. This is no
+//! It reads [`tokens`](crate::base::text::tokens), so strings, templates and comments are what they are for Rhai. This is no
 //! parser; it only has to be right about places.
 
-use crate::text::tokens::{Kind, Token, code, tokens};
+use crate::base::text::tokens::{Kind, Token, code, tokens};
 
 /// A list of parameters, or of what a loop goes through, is looked for among so many tokens.
 const LIST: usize = 40;

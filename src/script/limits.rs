@@ -1,7 +1,7 @@
 //! How much a script may take: depth of calls, length of strings, arrays and maps, memory. A script that runs away is stopped
 //! with a message instead of taking the machine with it.
 
-use crate::compute::memory;
+use crate::base::memory;
 
 /// The limits of a session; `Default` is what holds unless the command line says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

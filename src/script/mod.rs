@@ -38,11 +38,10 @@ pub mod settings;
 pub mod shipped;
 pub mod signatures;
 pub mod stdlib;
-pub mod suggest;
 pub mod typed;
 pub mod wording;
 
-pub use crate::compute::output;
+pub use crate::base::output;
 pub use error::{Res, candle, fail};
 pub use options::Options;
 pub use session::Session;

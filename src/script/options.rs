@@ -10,7 +10,7 @@
 
 use super::error::{Res, fail};
 use super::signatures::short_type;
-use super::suggest;
+use crate::base::suggest;
 use rhai::{Dynamic, EvalAltResult, FLOAT, INT, Map};
 use std::ops::RangeBounds;
 

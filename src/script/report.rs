@@ -1,7 +1,7 @@
 //! What a user is shown when something is wrong: a message, the place with its line and a caret, and notes.
 
-use crate::text::printable;
-use crate::text::tokens::code;
+use crate::base::text::printable;
+use crate::base::text::tokens::code;
 use codespan_reporting::diagnostic::{Diagnostic, Label};
 use codespan_reporting::files::SimpleFile;
 use codespan_reporting::term::{self, termcolor::Buffer};

@@ -1,7 +1,7 @@
 //! Which variables of a script a function does not see: those of the statements around it. For the message about them, so it
 //! reads texts that do not parse.
 
-use crate::text::tokens::code;
+use crate::base::text::tokens::code;
 
 /// A variable or constant of a script's own statements.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use super::error::{Res, fail};
 use super::signatures::short_type;
-use super::suggest;
+use crate::base::suggest;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 use std::collections::BTreeSet;
 

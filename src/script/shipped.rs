@@ -1,7 +1,7 @@
 //! The scripts that come with the program, to begin a variant from. To add one, put the file into `scripts/` and a line here.
 
 use super::stdlib::Modules;
-use super::suggest;
+use crate::base::suggest;
 use std::path::Path;
 
 /// Name (without `.rhai`) and source of every script.

@@ -6,7 +6,7 @@ use super::loader::Loader;
 use super::names::parameters;
 use super::scopes;
 use super::signatures::{Native, natives, short_paths, short_type, split_call};
-use super::suggest;
+use crate::base::suggest;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Position, Stmt};
 
 /// At most so many signatures are listed.

@@ -1,6 +1,6 @@
 //! Colours of code: keywords, strings, numbers, comments, known functions.
 
-use crate::text::tokens::{Kind, tokens};
+use crate::base::text::tokens::{Kind, tokens};
 
 const KEYWORDS: [&str; 23] = [
     "let", "const", "fn", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return",

@@ -2,7 +2,7 @@
 //! screen is too narrow.
 
 use super::screen::Screen;
-use crate::text::printable;
+use crate::base::text::printable;
 
 /// The first column keeps at least so many characters.
 const LEAST: usize = 20;

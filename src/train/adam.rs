@@ -7,7 +7,8 @@
 //! `kept` is 1, or 1 - lr weight_decay for AdamW.
 
 use crate::compute::element::{Element, for_float, slice};
-use crate::compute::kernels::{self, Arg, Source, launch_over};
+use crate::compute::gpu;
+use crate::compute::gpu::{Arg, Source, launch_over};
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -35,7 +36,7 @@ pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
     let together = first.is_some_and(|(dtype, device)| {
         steps.iter().all(|(p, moments, g)| {
             let own = moments.iter().chain([p.as_tensor(), g]);
-            kernels::serve(p)
+            gpu::has_kernel(p)
                 && p.device().same_device(&device)
                 && own.into_iter().all(|t| t.dtype() == dtype)
                 && p.is_contiguous()

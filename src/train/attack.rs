@@ -15,9 +15,9 @@
 //! random starts are its own, so that it does not depend on who shares the batch.
 
 use super::attack_rows::Rows;
+use crate::base::random::Generator;
+use crate::compute::norms::samples::check_images;
 use crate::compute::precision::{self, Precision};
-use crate::compute::random::Generator;
-use crate::compute::reduce::check_images;
 use crate::nn::Sequential;
 use candle_core::{Result, Tensor, bail};
 

@@ -6,8 +6,8 @@
 use super::attack::{AttackOptions, Objective, Schedule};
 use super::attack_steps::{Balls, choose};
 use super::losses::{correct, cross_entropies, margins, one_hot};
-use crate::compute::interrupt;
-use crate::compute::random::Generator;
+use crate::base::interrupt;
+use crate::base::random::Generator;
 use crate::nn::Sequential;
 use candle_core::{DType, Result, Tensor, Var};
 

@@ -1,9 +1,10 @@
 //! One step of an attack, and where it begins: the balls around images, and moves inside of them.
 
 use super::attack::{AttackOptions, Start};
-use crate::compute::kernels::{self, Blocks, Source, launch, room};
-use crate::compute::random::Generator;
-use crate::compute::reduce::{normalize_samples, per_sample};
+use crate::base::random::Generator;
+use crate::compute::gpu;
+use crate::compute::gpu::{Blocks, Source, launch, room};
+use crate::compute::norms::samples::{normalize_samples, per_sample};
 use candle_core::{Device, Result, Tensor, bail};
 
 /// The balls that points are held to.
@@ -90,7 +91,7 @@ impl Balls {
 
     /// `point` moved along `g` by `factor` of the first step, cut, brought into the ball, cut.
     pub fn step(&self, point: &Tensor, g: &Tensor, factor: f64) -> Result<Tensor> {
-        if kernels::serve(&self.x) {
+        if gpu::has_kernel(&self.x) {
             return self.step_by_kernel(point, g, factor);
         }
         let (unit, norms) = normalize_samples(g)?;

@@ -1,10 +1,11 @@
 //! A store's rows of numbers on a CUDA device, gathered and scattered there by the images' numbers; f16 halves what they take.
-//! Rows lie in the order that the layer's power iteration wants ([`Order`]); in a file they are plane by plane.
+//! Rows lie in the order that the layer's power iteration wants ([`Layout`]); in a file they are plane by plane.
 
 use super::places::Places;
-use crate::compute::fused::passes::Norms;
-use crate::compute::kernels::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
-use crate::compute::order::{self, Order};
+use crate::compute::gpu::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
+use crate::compute::layout;
+use crate::compute::layout::Layout;
+use crate::compute::power::passes::Norms;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -22,25 +23,25 @@ pub struct DeviceRows {
     n: usize,
     /// Plane by plane.
     shape: Vec<usize>,
-    order: Order,
+    layout: Layout,
 }
 
 impl DeviceRows {
     /// Rows of zeros in f16, f32 or f64, of the shape of a sample, their memory in the order `order`.
-    pub fn zeros(dtype: DType, count: usize, shape: &[usize], order: Order, device: &Device) -> Result<Self> {
+    pub fn zeros(dtype: DType, count: usize, shape: &[usize], layout: Layout, device: &Device) -> Result<Self> {
         let n = shape.iter().product::<usize>();
-        Ok(Self { numbers: Tensor::zeros(count * n, dtype, device)?, count, n, shape: shape.to_vec(), order })
+        Ok(Self { numbers: Tensor::zeros(count * n, dtype, device)?, count, n, shape: shape.to_vec(), layout })
     }
 
     /// The order in which rows lie.
-    pub fn order(&self) -> Order {
-        self.order
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Where number `i` of a sample, plane by plane, lies in its row.
     pub fn place_of(&self, i: usize) -> usize {
-        match (self.order, self.shape.as_slice()) {
-            (Order::Last, &[c, h, w]) => i % (h * w) * c + i / (h * w),
+        match (self.layout, self.shape.as_slice()) {
+            (Layout::Nhwc, &[c, h, w]) => i % (h * w) * c + i / (h * w),
             _ => i,
         }
     }
@@ -68,7 +69,7 @@ impl DeviceRows {
     /// The rows of `places` in f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it.
     pub fn gather(&self, places: &Places, dtype: DType, mask: Option<&Tensor>) -> Result<Tensor> {
         self.check(places)?;
-        let shape = [&[places.len()], order::shape(&self.shape, self.order).as_slice()].concat();
+        let shape = [&[places.len()], layout::shape(&self.shape, self.layout).as_slice()].concat();
         let (index, n) = (places.index(self.numbers.device())?, self.n);
         let own = if self.halves() { dtype } else { self.dtype() };
         let y = room(shape, own, self.numbers.device())?;
@@ -144,7 +145,7 @@ impl DeviceRows {
         size: usize,
         places: impl Fn(usize) -> (usize, usize) + Sync,
     ) -> Cow<'a, [u8]> {
-        if self.order == Order::Planes || bytes.is_empty() {
+        if self.layout == Layout::Nchw || bytes.is_empty() {
             return Cow::Borrowed(bytes);
         }
         let (row, mut out) = (self.n * size, vec![0; bytes.len()]);

@@ -1,7 +1,7 @@
 //! Fresh start vectors that belong to images: an image's are the same whoever shares its batch, and whenever it is asked.
 
 use super::vectors::{BatchVectors, Vectors, VectorsOptions};
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
 use crate::nn::Sequential;
 use candle_core::Result;
 

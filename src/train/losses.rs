@@ -11,16 +11,16 @@
 //! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
 
 use crate::bounds::Region;
-use crate::compute::fused::losses as fused;
-use crate::compute::kernels;
+use crate::compute::gpu;
 use crate::compute::labels::class_labels;
+use crate::compute::losses as fused;
 use crate::nn::{Layer, Operation};
 use candle_core::{D, DType, Result, Tensor, bail};
 
 /// Mean cross-entropy, a scalar.
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let y = labels("cross_entropy", logits, y)?;
-    if kernels::serve(logits) {
+    if gpu::has_kernel(logits) {
         return fused::cross_entropy(logits, &y, true);
     }
     candle_nn::loss::cross_entropy(logits, &y)
@@ -29,7 +29,7 @@ pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// Cross-entropy of each sample, `[B]`.
 pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let y = labels("cross_entropies", logits, y)?;
-    if kernels::serve(logits) {
+    if gpu::has_kernel(logits) {
         return fused::cross_entropy(logits, &y, false);
     }
     let log = candle_nn::ops::log_softmax(logits, 1)?;
@@ -42,7 +42,7 @@ pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tenso
     if worst.dims() != logits.dims() {
         bail!("gloro_logits: logits {:?} and worst logits {:?} differ in shape", logits.dims(), worst.dims());
     }
-    if kernels::serve(logits) && worst.dtype() == logits.dtype() {
+    if gpu::has_kernel(logits) && worst.dtype() == logits.dtype() {
         return fused::gloro_logits(logits, worst, &y);
     }
     let own = one_hot(&y, logits)?;
@@ -63,7 +63,7 @@ pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor
 
 /// Share of samples whose label has strictly the highest logit. Ties and NaN count as wrong.
 pub fn accuracy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    if kernels::serve(logits) {
+    if gpu::has_kernel(logits) {
         return fused::accuracy(logits, &labels("accuracy", logits, y)?);
     }
     correct(logits, y)?.to_dtype(DType::F32)?.mean_all()
@@ -79,7 +79,7 @@ pub fn correct(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// `logit_y - max_{j != y} logit_j` of each sample, `[B]`; NaN where any logit is NaN or the label's is infinite.
 pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let y = labels("margins", logits, y)?;
-    if kernels::serve(logits) {
+    if gpu::has_kernel(logits) {
         return fused::margins(logits, &y);
     }
     let logits = logits.detach().contiguous()?;

@@ -3,10 +3,10 @@
 
 use super::device_rows::DeviceRows;
 use super::places::Places;
-use crate::bounds::{SingularVectors, Start, order_of};
+use crate::bounds::{SingularVectors, Start, layout_of};
 use crate::compute::element::Host;
-use crate::compute::kernels;
-use crate::compute::order::memory;
+use crate::compute::gpu;
+use crate::compute::layout::memory;
 use crate::compute::unwritten::{fill, unwritten, written};
 use crate::nn::Layer;
 use candle_core::{DType, Device, Result, Tensor, WithDType};
@@ -29,8 +29,8 @@ pub enum Buffer {
 impl Buffer {
     /// `count` rows, each a sample of the input of `layer`, on `device` where it has kernels for them.
     pub fn zeros(dtype: DType, count: usize, layer: &Layer, device: &Device) -> Result<Self> {
-        if kernels::on(device) {
-            return Ok(Self::Device(DeviceRows::zeros(dtype, count, &layer.input, order_of(layer), device)?));
+        if gpu::on(device) {
+            return Ok(Self::Device(DeviceRows::zeros(dtype, count, &layer.input, layout_of(layer), device)?));
         }
         Ok(Self::in_main_memory(dtype, count * layer.input_len()))
     }
@@ -160,9 +160,9 @@ impl Buffer {
             Self::F64(v) => rows(v, images, shape),
             Self::Device(v) => {
                 let dtype = if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-                let mask = mask.map(|mask| memory(mask, v.order())).transpose()?;
+                let mask = mask.map(|mask| memory(mask, v.layout())).transpose()?;
                 let u = v.gather(places, dtype, mask.as_ref())?;
-                Ok(Start { u, order: v.order(), is_masked: mask.is_some() })
+                Ok(Start { u, layout: v.layout(), is_masked: mask.is_some() })
             }
         }
     }
@@ -180,7 +180,7 @@ impl Buffer {
             Self::F32(v) => rows(v, images, n, &u.unit()?),
             Self::F64(v) => rows(v, images, n, &u.unit()?),
             Self::Device(v) => {
-                let (u, norms) = u.unscaled(v.order())?;
+                let (u, norms) = u.unscaled(v.layout())?;
                 v.scatter(places, &u, norms)
             }
         }

@@ -6,10 +6,11 @@
 
 use super::places::Places;
 use super::vector_buffer::Buffer;
+use crate::base::memory::describe;
+use crate::base::random::Generator;
 use crate::bounds::{PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from};
-use crate::compute::memory::{available_on, describe};
-use crate::compute::order::{Order, turned};
-use crate::compute::random::Generator;
+use crate::compute::device::available_memory_on;
+use crate::compute::layout::{Layout, turned};
 use crate::nn::{Layer, Sequential};
 use candle_core::{DType, Result, Tensor, bail};
 use std::cell::RefCell;
@@ -69,7 +70,7 @@ impl Vectors {
             bail!("singular_vectors: layer {unknown} is no affine layer before the last; those are {known:?}");
         }
         let bytes = Self::bytes(model, count, options)?;
-        let limit = options.memory.unwrap_or_else(|| available_on(model.device()));
+        let limit = options.memory.unwrap_or_else(|| available_memory_on(model.device()));
         if bytes > limit {
             bail!(
                 "singular_vectors: {} for {count} images, {} are free; use {}fewer `layers`, or #{{ fresh: true }} to keep \
@@ -165,8 +166,8 @@ impl BatchVectors {
 
     /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
     pub fn local(&self, layer: &Layer) -> Result<Tensor> {
-        let Start { u, order, .. } = self.start(layer, None)?;
-        turned(&u, order, Order::Planes)
+        let Start { u, layout, .. } = self.start(layer, None)?;
+        turned(&u, layout, Layout::Nchw)
     }
 
     /// The same as a power iteration wants them.

@@ -27,7 +27,7 @@
 
 use super::values;
 use candle_core::{DType, Tensor};
-use workbench::compute::reduce::{normalize_samples, sample_norms};
+use workbench::compute::norms::samples::{normalize_samples, sample_norms};
 use workbench::nn::{Layer, Operation};
 
 /// Half a unit in the last of bf16's 8 bits.

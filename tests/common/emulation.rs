@@ -6,7 +6,7 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use workbench::compute::kernels::{Job, Source, THREADS, emulate};
+use workbench::compute::gpu::{Job, Source, THREADS, emulate};
 
 /// Blocks in x, y, z, then threads of a block; where each argument lies.
 type Entry = unsafe extern "C" fn(*const u32, *const *mut u64);

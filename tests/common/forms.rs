@@ -17,7 +17,7 @@ pub fn again(name: &str) {
 
 #[cfg(target_arch = "x86_64")]
 fn others() -> &'static [&'static str] {
-    use workbench::compute::direct::form::{Form, form};
+    use workbench::compute::simd::form::{Form, form};
     match form() {
         Some(Form::Avx512) => &["avx2", "none"],
         Some(Form::Avx2) => &["none"],

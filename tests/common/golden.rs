@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 /// One golden net: its tensors, its description.

@@ -17,7 +17,7 @@ use super::golden::uniform;
 use super::values;
 use candle_core::Tensor;
 use nalgebra::{DMatrix, SymmetricEigen};
-use workbench::compute::reduce::per_sample;
+use workbench::compute::norms::samples::per_sample;
 use workbench::nn::Layer;
 
 /// Lanczos' method ends when what W^T W leaves beside the vector is this part of the eigenvalue: about what f32 allows. In

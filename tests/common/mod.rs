@@ -149,12 +149,12 @@ pub fn values(t: &Tensor) -> Vec<f64> {
 }
 
 /// A random layer list over a random input shape: every kind of layer, kernel, stride and padding, odd sizes included.
-pub fn random_net(random: &workbench::compute::random::Generator) -> Sequential {
+pub fn random_net(random: &workbench::base::random::Generator) -> Sequential {
     random_net_on(random, &device())
 }
 
 /// The same on a given device.
-pub fn random_net_on(random: &workbench::compute::random::Generator, device: &Device) -> Sequential {
+pub fn random_net_on(random: &workbench::base::random::Generator, device: &Device) -> Sequential {
     let pick = |n: usize| (random.unit() * n as f64) as usize;
     loop {
         let input = vec![1 + pick(3), 4 + pick(5), 4 + pick(5)];
@@ -191,7 +191,7 @@ pub fn random_net_on(random: &workbench::compute::random::Generator, device: &De
     }
 }
 
-fn activation(which: usize, random: &workbench::compute::random::Generator) -> LayerSpec {
+fn activation(which: usize, random: &workbench::base::random::Generator) -> LayerSpec {
     match which {
         0 => LayerSpec::Relu,
         1 => LayerSpec::Relu6,

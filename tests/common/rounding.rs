@@ -11,7 +11,7 @@
 
 use candle_core::{DType, Result, Tensor};
 use std::collections::HashMap;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::Sequential;
 
 /// The unit roundoff of f32: half a unit in the last of 24 bits.

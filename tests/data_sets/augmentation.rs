@@ -3,7 +3,7 @@
 use crate::common::data::{all, assert_says, digits};
 use crate::common::{Lab, tensor_of, values};
 use candle_core::{DType, Device, Tensor};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::data::{Augmentation, BatchOrder, Dataset, Options, Split};
 
 /// Row, column, side, angle, and the centre of the hole: the numbers of one image.

@@ -1,7 +1,7 @@
 //! A network executed in f32 by loops in every order that its sums may have.
 
 use candle_core::Tensor;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{Layer, LayerSpec, Operation, Sequential};
 
 /// In which order terms are added up.

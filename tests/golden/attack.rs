@@ -3,7 +3,7 @@
 use crate::common::golden::Golden;
 use crate::common::rounding::Spread;
 use candle_core::{DType, Result, Tensor};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::Sequential;
 use workbench::train::{AttackOptions, Start, losses, pgd};
 

@@ -5,7 +5,7 @@ use super::common::random_net_on;
 use super::common::rounding::{Spread, distances};
 use super::{CPU, gap};
 use candle_core::{DType, Tensor};
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::attack::{AttackOptions, Size, Start, pgd};
 

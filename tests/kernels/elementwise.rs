@@ -3,11 +3,11 @@
 use super::common::emulation::on_the_host;
 use super::{CPU, check, draw};
 use candle_core::{DType, Result, Tensor};
-use workbench::compute::channels::add_channels;
-use workbench::compute::clip::{clip, larger, relu, smaller};
-use workbench::compute::random::Generator;
-use workbench::compute::reduce::{normalize_samples, sample_norms};
-use workbench::compute::row_norms::row_norms;
+use workbench::base::random::Generator;
+use workbench::compute::elementwise::clip::{clip, larger, relu, smaller};
+use workbench::compute::norms::channels::add_channels;
+use workbench::compute::norms::rows::row_norms;
+use workbench::compute::norms::samples::{normalize_samples, sample_norms};
 
 #[test]
 fn activations_and_sides() {

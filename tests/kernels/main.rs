@@ -18,9 +18,9 @@ use common::emulation::on_the_host;
 use common::values;
 use std::path::PathBuf;
 use std::process::Command;
-use workbench::compute::kernels::Source;
+use workbench::base::random::Generator;
+use workbench::compute::gpu::Source;
 use workbench::compute::precision::{Chosen, Precision};
-use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 
 const CPU: Device = Device::Cpu;

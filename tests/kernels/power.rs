@@ -4,9 +4,10 @@ use super::common::emulation::on_the_host;
 use super::common::values;
 use super::{CPU, as_for_tensor_cores, draw, gap, layers};
 use candle_core::{DType, Tensor};
+use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
-use workbench::compute::order::{self, Order};
-use workbench::compute::random::Generator;
+use workbench::compute::layout;
+use workbench::compute::layout::Layout;
 
 #[test]
 fn masked_norms() {
@@ -18,7 +19,7 @@ fn masked_norms() {
         // One sample starts from nothing, and one has nothing to find.
         let u = draw(&random, &[&[4], model.input()].concat());
         let alive = Tensor::new(&[1.0, 0.0, 1.0, 1.0], &CPU).unwrap();
-        let per_sample = |t: &Tensor, like: &Tensor| workbench::compute::reduce::per_sample(t, like).unwrap();
+        let per_sample = |t: &Tensor, like: &Tensor| workbench::compute::norms::samples::per_sample(t, like).unwrap();
         let u = u.broadcast_mul(&per_sample(&alive, &u)).unwrap();
         let open = Tensor::new(&[1u8, 1, 1, 0], &CPU).unwrap();
         let rows = rows.broadcast_mul(&per_sample(&open, &rows)).unwrap();
@@ -38,7 +39,7 @@ fn masked_norms() {
                 let found = on_the_host(|| {
                     as_for_tensor_cores(|| {
                         let lying = |mask: &Tensor| match mask.rank() {
-                            4 => order::seen(&order::turned(mask, Order::Planes, Order::Last).unwrap(), Order::Last),
+                            4 => layout::seen(&layout::turned(mask, Layout::Nchw, Layout::Nhwc).unwrap(), Layout::Nhwc),
                             _ => Ok(mask.clone()),
                         };
                         let (columns, rows) = (lying(&columns).unwrap(), lying(&rows).unwrap());

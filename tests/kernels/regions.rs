@@ -2,8 +2,8 @@
 
 use super::{CPU, check, chosen, draw, layers};
 use candle_core::{DType, Tensor};
+use workbench::base::random::Generator;
 use workbench::bounds::Region;
-use workbench::compute::random::Generator;
 use workbench::nn::{LayerSpec, Operation, Sequential};
 
 #[test]

@@ -5,9 +5,9 @@ use super::common::values;
 use super::{CPU, as_for_tensor_cores, chosen, gap};
 use candle_core::{DType, Tensor};
 use half::f16;
+use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions};
-use workbench::compute::order::Order;
-use workbench::compute::random::Generator;
+use workbench::compute::layout::Layout;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::device_rows::DeviceRows;
 use workbench::train::places::Places;
@@ -33,7 +33,7 @@ fn half_precision_is_rounded_as_elsewhere() {
         let x = Tensor::from_slice(&numbers[..n], (1, n), &CPU).unwrap();
         let there = on_the_host(|| {
             let (store, first) =
-                (DeviceRows::zeros(DType::F16, 1, &[n], Order::Planes, &CPU).unwrap(), Places::new(vec![0]));
+                (DeviceRows::zeros(DType::F16, 1, &[n], Layout::Nchw, &CPU).unwrap(), Places::new(vec![0]));
             store.scatter(&first, &x, None).unwrap();
             let read = || store.gather(&first, DType::F32, None).unwrap().flatten_all().unwrap();
             let rounded = read().to_vec1::<f32>().unwrap();

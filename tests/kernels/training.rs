@@ -6,7 +6,7 @@ use super::common::{Lab, random_net_on, tensor_of, values};
 use super::{CPU, as_for_tensor_cores, chosen, draw, gap};
 use candle_core::{DType, Result, Tensor, Var};
 use std::rc::Rc;
-use workbench::compute::random::Generator;
+use workbench::base::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::optimizer::{Optimizer, OptimizerKind};
 

@@ -3,8 +3,8 @@
 use super::common::emulation::on_the_host;
 use super::{CPU, check, draw, layer};
 use candle_core::{DType, Tensor};
+use workbench::base::random::Generator;
 use workbench::bounds::{Region, WorstMethod, worst_logits};
-use workbench::compute::random::Generator;
 use workbench::nn::LayerSpec;
 
 #[test]

@@ -303,7 +303,7 @@ impl<'a> Stencil<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::random::Generator;
+    use crate::base::random::Generator;
     use crate::nn::{LayerSpec, Sequential};
     use candle_core::{DType, Device, Tensor};
 

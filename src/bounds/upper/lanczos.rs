@@ -16,8 +16,8 @@ use super::factor::{Found, root};
 use super::masked::{Kind, Map, Masks, kept};
 use super::rounding::UNIT;
 use super::tridiagonal::Lanczos;
-use crate::compute::interrupt;
-use crate::compute::random::{Generator, Key, StreamName};
+use crate::base::interrupt;
+use crate::base::random::{Generator, Key, StreamName};
 use candle_core::{Result, bail};
 
 /// Independent start vectors of a probabilistic bound.

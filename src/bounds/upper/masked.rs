@@ -5,9 +5,9 @@
 //! deviation is a diagonal, whose norm needs no method.
 
 use super::rounding::{gamma, raised, scale};
+use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
 use crate::compute::conv::{Geometry, Window};
-use crate::compute::conv_matrix::{column_buffer, forward_one, input_one};
-use crate::compute::linear::{columns, rows};
+use crate::compute::linear::products::{columns, rows};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
 

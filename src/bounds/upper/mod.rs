@@ -21,8 +21,8 @@ pub mod rounding;
 mod squaring;
 mod tridiagonal;
 
+use crate::base::random::Key;
 use crate::compute::element::Host;
-use crate::compute::random::Key;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use factor::Found;

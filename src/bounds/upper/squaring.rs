@@ -13,7 +13,7 @@ use super::factor::{Found, root};
 use super::gram::{Gram, Side, products, symmetrise};
 use super::masked::{Kind, Map, Masks};
 use super::rounding::{gamma, raised};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use candle_core::{Result, bail};
 use gemm::Parallelism;
 

@@ -134,7 +134,7 @@ fn norm(x: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::random::Generator;
+    use crate::base::random::Generator;
 
     /// G diagonal with these eigenvalues; the last is the largest.
     fn run(eigenvalues: &[f64], start: &[f64], steps: usize) -> Tridiagonal {

@@ -1,7 +1,7 @@
 //! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
 
 use super::types::{Tensor, int};
-use crate::compute::memory;
+use crate::base::memory;
 use crate::script::error::{Res, candle, fail};
 use crate::script::signatures::short_type;
 use candle_core::DType;

@@ -4,7 +4,7 @@ use super::args;
 use super::host::host;
 use super::loading::{from_arrays, load};
 use super::types::{Batch, Dataset, Split, Tensor, int};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use crate::data::{self, BatchOrder};
 use crate::run::Run;
 use crate::script::error::{Res, candle, fail, interrupted};

@@ -1,9 +1,9 @@
 //! What belongs to one session and natives need: device, seed, data folders, settings, the run.
 
 use super::objects::Objects;
+use crate::base::random::{Generator, Key};
 use crate::compute::device;
 use crate::compute::precision::Chosen;
-use crate::compute::random::{Generator, Key};
 use crate::run::{Run, RunFolder};
 use crate::script::access::{Access, Allowed};
 use crate::script::loader::Loader;

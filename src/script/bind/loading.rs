@@ -3,8 +3,8 @@
 use super::args;
 use super::host::{Host, host};
 use super::types::{Dataset, Tensor};
-use crate::compute::error::message;
-use crate::compute::files::quoted_path;
+use crate::base::error::message;
+use crate::base::files::quoted_path;
 use crate::data::{self, Augmentation, Share};
 use crate::run::Data;
 use crate::script::error::{Res, candle, fail, interrupted};

@@ -3,13 +3,13 @@
 use super::args;
 use super::host::{Host, host};
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
+use crate::base::suggest;
 use crate::data::Error;
 use crate::data::hub::HubFile;
 use crate::nn::{self, Sequential, pretrained};
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;
 use crate::script::signatures::short_type;
-use crate::script::suggest;
 use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};

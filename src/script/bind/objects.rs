@@ -3,7 +3,7 @@
 
 use super::host::Host;
 use super::types::{Dataset, Split};
-use crate::compute::error::message;
+use crate::base::error::message;
 use crate::nn::Sequential;
 use crate::run::{Holder, Piece, Run};
 use crate::train::{self, WeakVectors};

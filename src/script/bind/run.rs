@@ -4,7 +4,7 @@ use super::args;
 use super::host::host;
 use super::json;
 use super::types::{Model, Split, Tensor, int};
-use crate::compute::interrupt;
+use crate::base::interrupt;
 use crate::run::{Run, Value};
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::signatures::short_type;
@@ -70,7 +70,7 @@ fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
 
 fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: Option<&str>) -> Res<bool> {
     let score = args::number("run.best: the score", score)?;
-    let save = |path: &std::path::Path| model.0.save(path).map_err(|e| crate::compute::error::message(&e));
+    let save = |path: &std::path::Path| model.0.save(path).map_err(|e| crate::base::error::message(&e));
     run.best(split.0.name(), score, file, save).map_err(fail)
 }
 

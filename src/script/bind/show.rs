@@ -3,7 +3,7 @@
 use super::args;
 use super::host::host;
 use super::types::Tensor;
-use crate::compute::files;
+use crate::base::files;
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;
 use crate::script::signatures::short_type;

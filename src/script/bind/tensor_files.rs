@@ -2,7 +2,7 @@
 
 use super::host::host;
 use super::types::Tensor;
-use crate::compute::files;
+use crate::compute::tensor_files as files;
 use crate::script::error::{Res, candle, fail};
 use crate::script::signatures::short_type;
 use rhai::plugin::*;

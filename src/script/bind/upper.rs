@@ -3,8 +3,8 @@
 use super::args;
 use super::host::host;
 use super::types::{Execution, Layer, Model, NormBound, Region, Tensor};
+use crate::base::random::Key;
 use crate::bounds::{self, UpperMethod, UpperOptions};
-use crate::compute::random::Key;
 use crate::run::Drawn;
 use crate::script::error::{Res, candle, fail};
 use crate::script::options::Options;

@@ -4,7 +4,7 @@ use super::args;
 use super::bounds::power;
 use super::host::{Host, host};
 use super::types::{Batch, BatchVectors, Layer, Model, SpectralNorm, Tensor, Vectors, int};
-use crate::compute::random::Generator;
+use crate::base::random::Generator;
 use crate::script::error::{Res, candle};
 use crate::script::options::Options;
 use crate::train;

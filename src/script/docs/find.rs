@@ -3,7 +3,7 @@
 use super::Docs;
 use super::guide::{self, Chapter};
 use super::page::{Choice, Entry, Form, Page};
-use crate::script::suggest;
+use crate::base::suggest;
 
 /// What was found under a name.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use super::passages::{Passage, passages};
 use super::{field, words};
+use crate::base::suggest;
 use crate::script::docs::Docs;
 use crate::script::stdlib::Modules;
-use crate::script::suggest;
 use std::collections::BTreeMap;
 
 /// How much each word counts for each passage.

@@ -1,0 +1,7 @@
+//! The products of a linear layer with a batch.
+
+#[cfg(target_arch = "x86_64")]
+pub mod direct;
+pub mod products;
+
+pub use products::*;

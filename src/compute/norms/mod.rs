@@ -1,0 +1,6 @@
+//! Sums and norms over channels, over the rows of a matrix, over the samples of a batch.
+
+pub mod channels;
+pub mod gpu;
+pub mod rows;
+pub mod samples;

@@ -1,0 +1,88 @@
+//! Tensors in files: safetensors and npy. A file appears whole or not at all; errors name the file and what is wrong with it.
+
+use crate::base::error::message;
+use crate::base::files::{folder_of, replace, temporary};
+use candle_core::{Device, Error, Result, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Named tensors of a file.
+pub type Tensors = HashMap<String, Tensor>;
+
+/// Write tensors to a safetensors file, all or nothing.
+pub fn write_safetensors(
+    path: &Path,
+    tensors: Vec<(String, Tensor)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<()> {
+    let bytes = safetensors::serialize(tensors, metadata).map_err(|e| failed("save", path, &e))?;
+    replace(path, &bytes).map_err(|e| failed("save", path, &e))
+}
+
+/// All tensors of a safetensors file.
+pub fn read_safetensors(path: &Path, device: &Device) -> Result<Tensors> {
+    Ok(parse_safetensors(path, &read_bytes(path)?, device)?.0)
+}
+
+/// The tensors and the metadata in the bytes of a safetensors file; `path` is named in errors.
+pub fn parse_safetensors(path: &Path, bytes: &[u8], device: &Device) -> Result<(Tensors, HashMap<String, String>)> {
+    // The header is checked first: candle's own reader gives the same message for every kind of damage.
+    let check = || -> std::result::Result<_, safetensors::SafeTensorError> {
+        safetensors::SafeTensors::deserialize(bytes)?;
+        safetensors::SafeTensors::read_metadata(bytes)
+    };
+    let (_, header) = check().map_err(|e| {
+        Error::Msg(format!(
+            "load: {} is no readable safetensors file ({e}); it is cut off, damaged, or of another format",
+            path.display()
+        ))
+    })?;
+    let tensors =
+        candle_core::safetensors::load_buffer(bytes, device).map_err(|e| failed("load", path, &message(&e)))?;
+    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+}
+
+/// A whole file.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| failed("load", path, &e))
+}
+
+/// Write one tensor to an npy file, all or nothing.
+pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
+    let folder = folder_of(path);
+    let beside = temporary().suffix(".npy").tempfile_in(folder).map_err(|e| failed("save", path, &e))?;
+    tensor.detach().to_device(&Device::Cpu)?.contiguous()?.write_npy(beside.path())?;
+    beside.persist(path).map(|_| ()).map_err(|e| failed("save", path, &e.error))
+}
+
+/// Read a tensor from an npy file.
+pub fn read_npy(path: &Path, device: &Device) -> Result<Tensor> {
+    let read = || Tensor::read_npy(path)?.to_device(device);
+    read().map_err(|e| failed("load", path, &message(&e)))
+}
+
+fn failed(op: &str, path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Msg(format!("{op}: {}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_named() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a.safetensors");
+        let t = Tensor::arange(0f64, 6.0, &Device::Cpu)?.reshape((2, 3))?;
+        write_safetensors(&path, vec![("t".into(), t.clone())], None)?;
+        assert_eq!(read_safetensors(&path, &Device::Cpu)?["t"].to_vec2::<f64>()?, t.to_vec2::<f64>()?);
+        let bytes = read_bytes(&path)?;
+        std::fs::write(&path, &bytes[..bytes.len() - 8])?;
+        let error = read_safetensors(&path, &Device::Cpu).expect_err("the file is cut off");
+        assert!(error.to_string().contains("no readable safetensors file"), "{error}");
+        let npy = folder.path().join("t.npy");
+        write_npy(&npy, &t)?;
+        assert_eq!(read_npy(&npy, &Device::Cpu)?.to_vec2::<f64>()?, t.to_vec2::<f64>()?);
+        Ok(())
+    }
+}
