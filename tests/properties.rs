@@ -8,7 +8,7 @@ use common::{Lab, dense, entry, random_net, values};
 use nalgebra::DMatrix;
 use std::rc::Rc;
 use workbench::base::random::Generator;
-use workbench::bounds::worst::WorstMethod;
+use workbench::bounds::WorstMethod;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, worst_logits};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;

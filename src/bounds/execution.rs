@@ -34,8 +34,8 @@
 //! **Overflow.** Where products, sums or weights could pass f32's largest number, or n u >= 1/2, everything is NaN: nothing is certified.
 //! All is computed in f64 and rounded up.
 
-use super::Region;
 use super::outward::{rows, terms};
+use super::region::Region;
 use super::upper::rounding::{UNIT, gamma, raised};
 use super::varying::varying;
 use crate::compute::elementwise::clip::{larger, smaller};

@@ -11,16 +11,24 @@
 //! Activations take minima and maxima only, which are exact. The network that is bounded is the one in exact arithmetic with
 //! the parameters as they are.
 
-use super::Region;
 use super::upper::rounding::{UNIT, gamma, raised};
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
 
+/// Ball and box with their rounding, `[B, ...]` each, radius and rounding `[B]`.
+pub struct Outward {
+    pub center: Tensor,
+    pub lower: Tensor,
+    pub upper: Tensor,
+    pub radius: Tensor,
+    pub rounding: Tensor,
+}
+
 /// The l2 ball of radius `epsilon` (`[B]`, f64) around each of the images `x` (f64), and a box that holds it. The numbers of
 /// `x` and `epsilon` are taken as exact.
-pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
+pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Outward> {
     if x.dtype() != DType::F64 || !x.device().is_cpu() {
         bail!(
             "ball_and_box with `outward`: roundings are bounded in f64 on the CPU, the images are {:?} on {}; convert them with \
@@ -29,39 +37,39 @@ pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Region> {
             crate::compute::device::name(x.device())
         );
     }
-    let region = Region::around(x, epsilon, false)?;
+    if epsilon.dims() != [x.dim(0)?] {
+        bail!("region: {} images want as many radii, got a tensor of shape {:?}", x.dim(0)?, epsilon.dims());
+    }
     let half = per_sample(epsilon, x)?;
     let slack = (x.abs()?.broadcast_add(&half)? * (4.0 * UNIT))?;
-    let (mut lower, mut upper) = ((region.lower()? - &slack)?, (region.upper()? + &slack)?);
+    let (mut lower, mut upper) = ((x.broadcast_sub(&half)? - &slack)?, (x.broadcast_add(&half)? + &slack)?);
     if images {
         crate::compute::norms::samples::check_images("ball_and_box with `images`", x)?;
         (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
     }
-    let mut sound = Region::new(x, &lower, &upper, epsilon.clone())?;
-    sound.rounding = Some(epsilon.zeros_like()?);
-    Ok(sound)
+    Ok(Outward { center: x.clone(), lower, upper, radius: epsilon.clone(), rounding: epsilon.zeros_like()? })
 }
 
-/// `region`, which has its `rounding`, through an affine layer whose spectral norm is at most `sigma`.
-pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor) -> Result<Region> {
+/// `region` through an affine layer whose spectral norm is at most `sigma`.
+pub fn affine(region: &Outward, layer: &Layer, sigma: &Tensor) -> Result<Outward> {
     if layer.numbers().is_none_or(|(dtype, device)| dtype != DType::F64 || !device.is_cpu()) {
         bail!(
             "affine: an outward region wants the model in f64 on the CPU; convert it with model.to_dtype(\"f64\"), and start with --device cpu"
         );
     }
-    let (center, lower, upper) = (region.center()?, region.lower()?, region.upper()?);
+    let Outward { center, lower, upper, radius, rounding } = region;
     let layer = layer.frozen();
-    let slack = slack(&layer, &lower, &upper)?;
+    let slack = slack(&layer, lower, upper)?;
     let batch = center.dim(0)?;
-    let middle = ((&lower + &upper)? * 0.5)?;
-    let both = layer.add_bias(&layer.apply(&Tensor::cat(&[&center, &middle], 0)?)?)?;
+    let middle = ((lower + upper)? * 0.5)?;
+    let both = layer.add_bias(&layer.apply(&Tensor::cat(&[center, &middle], 0)?)?)?;
     let (center, middle) = (both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?);
     // Wide enough for the roundings of middle and half-width.
     let size = larger(&lower.abs()?, &upper.abs()?)?;
-    let half = ((((&upper - &lower)? * 0.5)? * (1.0 + 4.0 * UNIT))? + (size * (4.0 * UNIT))?)?;
+    let half = ((((upper - lower)? * 0.5)? * (1.0 + 4.0 * UNIT))? + (size * (4.0 * UNIT))?)?;
     let half = (layer.apply_absolute(&half)? + (&slack * 3.0)?)?;
-    let reach = (per_sample(&region.radius, &center)?.broadcast_mul(&rows(&layer, &center)?)?
-        * (1.0 + gamma(terms(&layer) + 16)))?;
+    let reach =
+        (per_sample(radius, &center)?.broadcast_mul(&rows(&layer, &center)?)? * (1.0 + gamma(terms(&layer) + 16)))?;
     let reach = reach.broadcast_add(&(&slack * 2.0)?)?;
     let lower = larger(&(&middle - &half)?, &(&center - &reach)?)?;
     let upper = smaller(&(&middle + &half)?, &(&center + &reach)?)?;
@@ -69,9 +77,7 @@ pub fn affine(region: &Region, rounding: &Tensor, layer: &Layer, sigma: &Tensor)
     // `sample_norms` scales, so nothing underflows; the smallest normal number covers a radius that does.
     let error = ((sample_norms(&slack)? * (1.0 + gamma(slack.elem_count() / batch + 16)))? + f64::MIN_POSITIVE)?;
     let through = |r: &Tensor| -> Result<Tensor> { (r.broadcast_mul(sigma)? + &error)? * (1.0 + 8.0 * UNIT) };
-    let mut next = Region::new(&center, &lower, &upper, through(&region.radius)?)?;
-    next.rounding = Some(through(rounding)?);
-    Ok(next)
+    Ok(Outward { radius: through(radius)?, rounding: through(rounding)?, center, lower, upper })
 }
 
 /// How far each value of a ball can lie from its center, `[B, ...]`, with the roundings of center - reach and center + reach.

@@ -15,7 +15,7 @@
 //! tensor: what is done to all three is then one operation, forward and backward. On a device with kernels of our own a region
 //! is kept as what the next operation wants, and the ends of its box are made when they are asked for.
 
-use super::outward;
+use super::outward::{self, Outward};
 use crate::compute::autograd::tape::Tracked;
 use crate::compute::elementwise::clip::{clip_tracked, larger, smaller};
 use crate::compute::gpu;
@@ -116,10 +116,22 @@ impl Region {
         Self::new(x, &lower, &upper, epsilon.clone())
     }
 
+    /// The same with every rounding accounted for: images and radii in f64, on the CPU ([`super::outward`]).
+    pub fn around_outward(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Self> {
+        Self::of_outward(outward::around(x, epsilon, images)?)
+    }
+
+    fn of_outward(found: Outward) -> Result<Self> {
+        let region = Self::new(&found.center, &found.lower, &found.upper, found.radius)?;
+        Ok(Self { rounding: Some(found.rounding), ..region })
+    }
+
     /// Through an affine layer whose spectral norm is at most `sigma`: one value for all samples, or one for each.
     pub fn affine(&self, layer: &Layer, sigma: &Tensor) -> Result<Self> {
         if let Some(rounding) = &self.rounding {
-            return outward::affine(self, rounding, layer, sigma);
+            let (center, lower, upper) = (self.center()?, self.lower()?, self.upper()?);
+            let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
+            return Self::of_outward(outward::affine(&here, layer, sigma)?);
         }
         if let Some(region) = self.pre_activation(layer, sigma)? {
             return Ok(region);

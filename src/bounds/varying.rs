@@ -8,7 +8,7 @@
 //! no activation   upper > lower                      from the box behind the affine layer
 //! ```
 
-use super::Region;
+use super::region::Region;
 use crate::compute::elementwise::clip::between;
 use crate::compute::gpu;
 use crate::nn::{Layer, Operation};

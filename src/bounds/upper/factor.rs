@@ -12,6 +12,7 @@
 //! A factorisation costs the cube of the share of values that vary, so masks make it cheap; the number s to try comes from a
 //! few steps of Lanczos' iteration. Where it fails, a larger s is tried.
 
+use super::found::{Found, root};
 use super::gram::{Gram, Side};
 use super::lanczos;
 use super::masked::{Kind, Map, Masks, kept};
@@ -19,14 +20,6 @@ use super::rounding::{UNIT, gamma, raised};
 use crate::compute::cholesky::{operations, positive, widest};
 use candle_core::Result;
 use gemm::Parallelism;
-
-/// An upper and a lower bound on the norm of the scaled map, and the steps that it took.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    pub upper: f64,
-    pub lower: f64,
-    pub steps: u32,
-}
 
 /// The cheaper side, and the multiplications and additions of one factorisation on it.
 pub fn cost(map: &Map, masks: Masks) -> (Side, f64) {
@@ -72,9 +65,4 @@ pub fn factor(map: &Map, masks: Masks, tolerance: f64, stream: lanczos::Stream, 
         shift = if shift > 0.0 { shift * (1.0 + growth) } else { map.holder * 1e-12 };
         growth *= 3.0;
     }
-}
-
-/// A square root that is not below the exact one.
-pub fn root(x: f64) -> f64 {
-    raised(x, 2).sqrt().next_up()
 }

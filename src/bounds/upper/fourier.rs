@@ -15,7 +15,7 @@
 //! products of four terms add one u each. Against `|K|` entry by entry, whose norm squared is at most Hoelder's bound, that is
 //! below `4 gamma(taps + 64 + 4 channels)`.
 
-use super::factor::{Found, root};
+use super::found::{Found, root};
 use super::masked::Map;
 use super::rounding::{UNIT, gamma, raised};
 use super::tridiagonal::Lanczos;

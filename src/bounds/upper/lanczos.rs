@@ -12,7 +12,7 @@
 //! a stream of random numbers is one use, named by key, image, layer. The
 //! statement is about a network that was made before the key was drawn, by somebody who did not know it.
 
-use super::factor::{Found, root};
+use super::found::{Found, root};
 use super::masked::{Kind, Map, Masks, kept};
 use super::rounding::UNIT;
 use super::tridiagonal::Lanczos;

@@ -13,6 +13,7 @@
 //! deviation exactly.
 
 mod factor;
+mod found;
 mod fourier;
 mod gram;
 mod lanczos;
@@ -25,7 +26,7 @@ use crate::base::random::Key;
 use crate::compute::element::Host;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
-use factor::Found;
+use found::Found;
 use gemm::Parallelism;
 use lanczos::Stream;
 use masked::{Kind, Map, Masks};

@@ -9,7 +9,7 @@
 //! Each squaring halves what the Frobenius norm is too large by, on a logarithmic scale: at most rank^(1 / 2^t). No start vector, no
 //! estimate, nothing to fail; some ten times as many operations as one factorisation.
 
-use super::factor::{Found, root};
+use super::found::{Found, root};
 use super::gram::{Gram, Side, products, symmetrise};
 use super::masked::{Kind, Map, Masks};
 use super::rounding::{gamma, raised};

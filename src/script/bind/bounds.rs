@@ -98,7 +98,7 @@ mod bound {
         let (images, outward) = (options.bool("images", false)?, options.bool("outward", false)?);
         options.finish()?;
         if outward {
-            return bounds::outward::around(&x.0, &epsilon, images).map(Region).map_err(candle);
+            return bounds::Region::around_outward(&x.0, &epsilon, images).map(Region).map_err(candle);
         }
         bounds::Region::around(&x.0, &epsilon, images).map(Region).map_err(candle)
     }

@@ -4,7 +4,7 @@
 use candle_core::{D, Result, Tensor};
 
 /// The rise `[B, C]` for differences `[B, C, features]`, `low` <= 0 <= `high` `[B, features]`.
-pub fn rise(differences: &Tensor, low: &Tensor, high: &Tensor) -> Result<Tensor> {
+pub fn margin_gap(differences: &Tensor, low: &Tensor, high: &Tensor) -> Result<Tensor> {
     let middle = ((low + high)? * 0.5)?.unsqueeze(1)?;
     let half = ((high - low)? * 0.5)?.unsqueeze(1)?;
     let moved = differences.broadcast_mul(&middle)?.sum(D::Minus1)?;

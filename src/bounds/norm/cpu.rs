@@ -1,13 +1,14 @@
 //! Power iteration on the CPU: a few samples per core, all their iterations in that core's cache, mask, norm and scaling
 //! in the same passes. A sample stops when it has converged, whoever shares its batch.
 //!
-//! A convolution goes one sample at a time, by direct kernels where there are any (`power_direct`). A linear layer goes in groups of samples, so that one reading of its matrix
+//! A convolution goes one sample at a time, by direct kernels where there are any (`direct`). A linear layer goes in groups of samples, so that one reading of its matrix
 //! serves them all; converged samples leave the group.
 
-use super::norm::{Iterated, PowerOptions, SingularVectors};
-use super::power_direct::Direct;
-use super::power_tensor::generic;
+use super::options::PowerOptions;
+use super::vectors::{Iterated, Sample, SingularVectors};
 use crate::base::interrupt;
+use crate::bounds::norm::direct::Direct;
+use crate::bounds::norm::tensor::generic;
 use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
 use crate::compute::conv::{Geometry, Window};
 use crate::compute::element::{Element, Host};
@@ -21,7 +22,7 @@ use std::mem::MaybeUninit;
 /// Most samples of a linear layer that iterate together.
 const GROUP: usize = 256;
 
-/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is a convolution or linear.
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is a convolution or linear.
 pub fn iterate(
     layer: &Layer,
     u: &Tensor,
@@ -157,14 +158,6 @@ impl<'a, T: Element> Map<'a, T> {
             Self::Linear { w, inputs } => columns(v, w, *inputs, false, u),
         }
     }
-}
-
-/// How one sample ended.
-#[derive(Clone, Copy)]
-pub(super) struct Sample {
-    pub sigma: f64,
-    pub iterations: u32,
-    pub converged: bool,
 }
 
 /// Some samples that iterate together on one core.

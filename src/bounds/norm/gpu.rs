@@ -6,7 +6,8 @@
 //! goes on from a generic left vector, where the other forms take a generic right one: no further product, and nothing to
 //! wait for.
 
-use super::norm::{Iterated, PowerOptions, SingularVectors};
+use super::options::PowerOptions;
+use super::vectors::{Iterated, SingularVectors};
 use crate::base::interrupt;
 use crate::compute::power::steps::Iterates;
 use crate::nn::Layer;
@@ -15,7 +16,7 @@ use candle_core::{Result, Tensor};
 /// Iterations between two looks at whether all samples are done.
 const LOOK: usize = 10;
 
-/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is frozen.
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
 pub fn iterate(
     layer: &Layer,
     u: &Tensor,

@@ -4,7 +4,7 @@
 //! Solved in f64 whatever the dtype, on the host, samples in parallel; the gradient solves again rather than keep the points.
 //! Sums over samples run in a fixed order, whatever the number of threads.
 
-use super::worst_solve::{Maximum, Rule, maximize};
+use crate::bounds::margin::solve::{Maximum, Rule, maximize};
 use crate::compute::element::{Element, for_float, slice};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -13,7 +13,14 @@ use rayon::prelude::*;
 const GROUP: usize = 16;
 
 /// The rise `[B, C]`: `weight` `[C, F]`, `low` <= 0 <= `high` `[B, F]`, `radius` `[B]`, `y` `[B]` u32.
-pub fn rise(rule: Rule, weight: &Tensor, low: &Tensor, high: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub fn margin_gap(
+    rule: Rule,
+    weight: &Tensor,
+    low: &Tensor,
+    high: &Tensor,
+    radius: &Tensor,
+    y: &Tensor,
+) -> Result<Tensor> {
     let labels = y.to_vec1::<u32>()?;
     let bounds = Tensor::cat(&[low, high], 1)?;
     let host = |t: &Tensor| t.to_device(&Device::Cpu)?.contiguous();

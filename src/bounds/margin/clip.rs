@@ -14,12 +14,12 @@
 //! Published code divides, and adds a constant k = 1e-12 under its square roots; small radii suffer (-65 % at 1e-6). For
 //! comparison with it: value = sum over clipped + (D . d_free) sqrt((left + k) / (||d_free||^2 + k)).
 
-use super::worst::safe_sqrt;
+use super::sqrt::safe_sqrt;
 use candle_core::{D, Result, Tensor};
 
 /// The rise `[B, C]`: `differences` `[B, C, F]`, `low` <= 0 <= `high` `[B, F]`, `radius` `[B]`.
 /// `constant` is k, 0 for the value without it.
-pub fn rise(
+pub fn margin_gap(
     differences: &Tensor,
     low: &Tensor,
     high: &Tensor,

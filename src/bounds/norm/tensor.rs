@@ -2,7 +2,8 @@
 //!
 //! A sample that has converged leaves the batch at once, so that its result does not depend on who shared it.
 
-use super::norm::{Iterated, PowerOptions, SingularVectors};
+use super::options::PowerOptions;
+use super::vectors::{Iterated, SingularVectors};
 use crate::base::interrupt;
 use crate::compute::norms::samples::{normalize_samples, sample_norms};
 use crate::nn::Layer;
@@ -32,7 +33,7 @@ struct Batch {
     rows: Option<Tensor>,
 }
 
-/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is frozen.
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
 pub fn iterate(
     layer: &Layer,
     u: &Tensor,

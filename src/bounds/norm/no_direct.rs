@@ -1,7 +1,7 @@
 //! In place of `power_direct` on processors without its kernels: nothing is covered.
 
-use super::norm::{Arithmetic, PowerOptions};
-use super::power_cpu::Sample;
+use super::options::{Arithmetic, PowerOptions};
+use super::vectors::Sample;
 use crate::compute::conv::Geometry;
 use std::mem::MaybeUninit;
 

@@ -11,11 +11,12 @@
 //! maximum was found. slack_j bounds the rounding of the sums, gamma(n + 24) times the sum of their terms' sizes, and what underflows:
 //! a product of numbers next to nothing is off by up to half the least number (2^-1074), whatever its size. Above 0, no
 //! point of the ball gets another label; NaN and infinities stay what they are and certify nothing. For a network that
-//! runs in f32 what its execution can lose against each class ([`super::execution`]) is subtracted too.
+//! runs in f32 what its execution can lose against each class ([`crate::bounds::execution`]) is subtracted too.
 
-use super::upper::rounding::{UNIT, gamma, scale};
-use super::worst_solve::{Rule, maximize};
-use super::{Execution, Region};
+use crate::bounds::execution::Execution;
+use crate::bounds::margin::solve::{Rule, maximize};
+use crate::bounds::region::Region;
+use crate::bounds::upper::rounding::{UNIT, gamma, scale};
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -132,10 +133,10 @@ impl Sample {
         }
         let g = gamma(n + 24);
         // A direction is a difference of weights, itself rounded once: that too is within the slack.
-        value - (size * g + self.underflow(&low, &high)) - self.rise(direction, &low, &high, g)
+        value - (size * g + self.underflow(&low, &high)) - self.margin_gap(direction, &low, &high, g)
     }
 
-    fn rise(&self, direction: &[f64], low: &[f64], high: &[f64], g: f64) -> f64 {
+    fn margin_gap(&self, direction: &[f64], low: &[f64], high: &[f64], g: f64) -> f64 {
         let ball = self.radius * direction.iter().map(|d| d * d).sum::<f64>().sqrt() * (1.0 + 2.0 * g);
         let corner: f64 = direction.iter().zip(low.iter().zip(high)).map(|(d, (l, h))| (d * l).max(d * h)).sum::<f64>()
             * (1.0 + 2.0 * g);

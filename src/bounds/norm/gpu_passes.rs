@@ -7,48 +7,19 @@
 //!
 //! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a norm before
 //! it has read the whole vector. The Frobenius norm keeps vectors near length 1 whatever the size of the weights. A sample that the masked map sends to zero at the first step goes on from a generic left
-//! vector, as in [`super::power_device`].
+//! vector, as in [`crate::bounds::norm::gpu`].
 
-use super::norm::{Iterated, PowerOptions, SingularVectors};
+use super::options::PowerOptions;
+use super::vectors::{Iterated, SingularVectors, Start, layout_of};
 use crate::base::interrupt;
 use crate::compute::layout;
-use crate::compute::layout::{Layout, memory};
+use crate::compute::layout::memory;
 use crate::compute::power::passes::{Norms, masked, pass, restart};
 use crate::compute::region::weights::Map;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};
 
-/// Where an iteration begins: vectors `[B, ...]` with their memory in the order `order`.
-#[derive(Clone, Debug)]
-pub struct Start {
-    pub u: Tensor,
-    pub layout: Layout,
-    pub is_masked: bool,
-}
-
-impl Start {
-    /// From vectors that nobody has masked, seen plane by plane.
-    pub fn of(u: &Tensor) -> Self {
-        Self { u: u.clone(), layout: Layout::Nchw, is_masked: false }
-    }
-}
-
-/// The order in which the vectors of this layer lie while they are iterated.
-pub fn layout_of(layer: &Layer) -> Layout {
-    match &layer.operation {
-        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), layer.precision.get()),
-        Operation::Linear { .. }
-        | Operation::AvgPool2d { .. }
-        | Operation::Normalize { .. }
-        | Operation::Flatten
-        | Operation::Relu
-        | Operation::Clip { .. }
-        | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => Layout::Nchw,
-    }
-}
-
-/// See [`super::norm::spectral_norm`]; shapes are checked there. `layer` is frozen.
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
 pub fn iterate(
     layer: &Layer,
     start: Start,

@@ -10,8 +10,8 @@
 //! more than bf16 can tell, and f32 from there on. The last product is in f32 either way, so sigma and u are exact for the v
 //! that comes with them.
 
-use super::norm::{Arithmetic, PowerOptions};
-use super::power_cpu::Sample;
+use super::options::{Arithmetic, PowerOptions};
+use super::vectors::Sample;
 use crate::base::interrupt;
 use crate::compute::conv::Geometry;
 use crate::compute::conv::direct;

@@ -5,13 +5,13 @@
 //! worst_y = logit_y
 //! ```
 //!
-//! Four forms of the maximum (`worst_solve`): exact; clip-and-enlarge, the published procedure, an upper bound after any number of
+//! Four forms of the maximum (`solve`): exact; clip-and-enlarge, the published procedure, an upper bound after any number of
 //! iterations; the ball alone, `radius ||w_j - w_y||`; the box alone. A label j != y cannot be reached while
 //! worst_j < worst_y.
 
-use super::Region;
-use super::worst_solve::Rule;
-use super::{worst_ball, worst_box, worst_clip, worst_device, worst_rise};
+use super::solve::Rule;
+use super::{ball, clip, gap, gpu as on_gpu, interval};
+use crate::bounds::region::Region;
 use crate::compute::gpu;
 use crate::compute::labels::class_labels;
 use crate::nn::{Layer, Operation};
@@ -53,38 +53,31 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     let (low, high) = region.gaps()?;
     let by_kernel = gpu::has_kernel(weight);
     let by_rule = |rule| match by_kernel {
-        true => worst_device::rise(rule, weight, &low, &high, radius, &y),
-        false => worst_rise::rise(rule, weight, &low, &high, radius, &y),
+        true => on_gpu::margin_gap(rule, weight, &low, &high, radius, &y),
+        false => gap::margin_gap(rule, weight, &low, &high, radius, &y),
     };
     // Elsewhere the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
     // value with the published constant everywhere.
     let on_cpu = weight.device().is_cpu() || by_kernel;
-    let rise = match method {
+    let gap = match method {
         WorstMethod::Exact => by_rule(Rule::Exact)?,
         WorstMethod::Clip { iterations: 0, .. } => bail!("worst_logits: 0 iterations, at least 1 is needed"),
         WorstMethod::Clip { iterations, constant: 0.0 } if on_cpu => by_rule(Rule::Clip { iterations })?,
         WorstMethod::Clip { iterations, constant } => {
-            worst_clip::rise(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?
+            clip::margin_gap(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?
         }
         WorstMethod::Ball if on_cpu => by_rule(Rule::Ball)?,
-        WorstMethod::Ball => worst_ball::rise(&differences(weight, &y)?, radius)?,
+        WorstMethod::Ball => ball::margin_gap(&differences(weight, &y)?, radius)?,
         WorstMethod::Box if on_cpu => return logits + by_rule(Rule::Box)?,
-        WorstMethod::Box => return logits + worst_box::rise(&differences(weight, &y)?, &low, &high)?,
+        WorstMethod::Box => return logits + interval::margin_gap(&differences(weight, &y)?, &low, &high)?,
     };
     // A radius that is NaN or infinite comes out as NaN, whatever the method made of it: it certifies nothing.
-    (logits + rise)?.broadcast_add(&(radius * 0.0)?.unsqueeze(1)?)
+    (logits + gap)?.broadcast_add(&(radius * 0.0)?.unsqueeze(1)?)
 }
 
 /// `w_j - w_y` for every sample and class, `[B, C, features]`.
 fn differences(weight: &Tensor, y: &Tensor) -> Result<Tensor> {
     weight.unsqueeze(0)?.broadcast_sub(&weight.index_select(y, 0)?.unsqueeze(1)?)
-}
-
-/// A square root whose gradient at 0 is 0.
-pub(super) fn safe_sqrt(x: &Tensor) -> Result<Tensor> {
-    let positive = x.gt(0.0)?;
-    let one = x.ones_like()?.detach();
-    positive.where_cond(&positive.where_cond(x, &one)?.sqrt()?, &x.zeros_like()?.detach())
 }
 
 #[cfg(test)]
@@ -108,12 +101,12 @@ mod tests {
             let weights = draw(&[7, 5])?;
             let rules = [Rule::Clip { iterations: 1 }, Rule::Clip { iterations: 4 }, Rule::Ball, Rule::Box];
             for (i, rule) in rules.into_iter().enumerate() {
-                let here = worst_rise::rise(rule, &weight, &low, &high, &r, &y)?;
+                let here = gap::margin_gap(rule, &weight, &low, &high, &r, &y)?;
                 let there = match i {
-                    0 => worst_clip::rise(&d, &low, &high, &r, 1, 0.0)?,
-                    1 => worst_clip::rise(&d, &low, &high, &r, 4, 0.0)?,
-                    2 => worst_ball::rise(&d, &r)?,
-                    _ => worst_box::rise(&d, &low, &high)?,
+                    0 => clip::margin_gap(&d, &low, &high, &r, 1, 0.0)?,
+                    1 => clip::margin_gap(&d, &low, &high, &r, 4, 0.0)?,
+                    2 => ball::margin_gap(&d, &r)?,
+                    _ => interval::margin_gap(&d, &low, &high)?,
                 };
                 let gap = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
                 assert!(gap(&here, &there)? < 1e-12, "{rule:?} at radius {radius}");

@@ -1,7 +1,7 @@
-//! The rise of every logit as one operation on a device with kernels of our own: the counterpart of [`super::worst_rise`],
+//! The rise of every logit as one operation on a device with kernels of our own: the counterpart of [`crate::bounds::margin::gap`],
 //! without a table of the differences w_j - w_y, and nothing read back. All sums are in f64.
 
-use super::worst_solve::Rule;
+use crate::bounds::margin::solve::Rule;
 use crate::compute::autograd::differentiable;
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use candle_core::{DType, Result, Tensor};
@@ -19,7 +19,14 @@ fn number(rule: Rule) -> [Arg<'static>; 2] {
 }
 
 /// The rise `[B, C]`: `weight` `[C, F]`, `low` <= 0 <= `high` `[B, F]`, `radius` `[B]`, `y` `[B]` u32.
-pub fn rise(rule: Rule, weight: &Tensor, low: &Tensor, high: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub fn margin_gap(
+    rule: Rule,
+    weight: &Tensor,
+    low: &Tensor,
+    high: &Tensor,
+    radius: &Tensor,
+    y: &Tensor,
+) -> Result<Tensor> {
     let (classes, features) = weight.dims2()?;
     let (batch, dtype, device) = (low.dim(0)?, weight.dtype(), weight.device().clone());
     let bounds = Tensor::cat(&[low, high], 0)?;

@@ -7,12 +7,12 @@
 //! and its gradient, the envelope: `d sigma = v . dW u` with u and v constant; the iterations build no graph. Power
 //! iteration converges from below: sigma is an estimate, never a proven bound.
 //!
-//! On the CPU all iterations of a sample run in one core's cache (`power_cpu`); on CUDA all samples go together, each half
-//! step a product and one kernel (`power_passes`, or with a tolerance `power_device`); pooling on the CPU goes through tensors
-//! (`power_tensor`).
+//! On the CPU all iterations of a sample run in one core's cache (`cpu`); on CUDA all samples go together, each half step a
+//! product and one kernel (`gpu_passes`, or with a tolerance `gpu`); pooling on the CPU goes through tensors (`tensor`).
 
-use super::power_passes::Start;
-use super::{power_cpu, power_device, power_passes, power_tensor};
+use super::options::PowerOptions;
+use super::vectors::{SingularPair, SingularVectors, Start};
+use super::{cpu, gpu as on_gpu, gpu_passes, tensor};
 use crate::compute::autograd::differentiable;
 use crate::compute::conv::conv2d_weight_scaled;
 use crate::compute::conv::in_layout;
@@ -21,108 +21,10 @@ use crate::compute::layout;
 use crate::compute::layout::Layout;
 use crate::compute::norms;
 use crate::compute::norms::samples::per_sample;
-use crate::compute::power::passes::{Norms, envelope as scaled};
+use crate::compute::power::passes::envelope as scaled;
 use crate::compute::precision::matmul;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};
-
-/// How long to iterate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PowerOptions {
-    /// At most this many iterations, at least 1.
-    pub iterations: usize,
-    /// Stop a sample when its `||u' - u||` falls to this; `None` runs every iteration.
-    pub tolerance: Option<f64>,
-    /// What the iterations compute in.
-    pub arithmetic: Arithmetic,
-}
-
-/// The numbers of the iterations. Sigma and the last right vector come from the layer's own type in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// The layer's own type.
-    #[default]
-    Own,
-    /// bf16 products summed in f32, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
-    /// own type elsewhere. Weights and vectors are rounded to 8 bits on the way: how far from f32's sigma ends hangs on how
-    /// close singular values lie (a bound in `tests/common/bf16.rs`, what was measured in `benches/NOTES.md`).
-    Bf16,
-}
-
-/// Does [`Arithmetic::Bf16`] make a difference here: does the processor multiply bf16?
-pub fn bf16_iterations() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return crate::compute::simd::form::bf16_available();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Singular vectors of a batch, `[B, ...]`, unit or zero, masked; kept as the iteration left them until somebody asks.
-#[derive(Clone, Debug)]
-pub struct SingularVectors {
-    raw: Tensor,
-    norms: Option<Norms>,
-    layout: Layout,
-}
-
-impl SingularVectors {
-    /// These vectors, unit or zero.
-    pub fn of(unit: Tensor) -> Self {
-        Self { raw: unit, norms: None, layout: Layout::Nchw }
-    }
-
-    /// From vectors of these norms, with their memory in the order `order`.
-    pub(super) fn with_norms(raw: Tensor, norms: Norms, layout: Layout) -> Self {
-        Self { raw, norms: Some(norms), layout }
-    }
-
-    /// The vectors, each of norm 1 or 0.
-    pub fn unit(&self) -> Result<Tensor> {
-        match &self.norms {
-            Some(norms) => layout::turned(&norms.unit(&self.raw)?, self.layout, Layout::Nchw),
-            None => Ok(self.raw.clone()),
-        }
-    }
-
-    /// The vectors as they are, with their memory in the order `wanted`, and their norms unless these are 1 or 0.
-    pub fn unscaled(&self, wanted: Layout) -> Result<(Tensor, Option<&Norms>)> {
-        let raw =
-            if wanted == self.layout { self.raw.clone() } else { layout::turned(&self.raw, self.layout, wanted)? };
-        Ok((raw, self.norms.as_ref()))
-    }
-
-    /// The shape of the vectors, `[B, ...]`.
-    pub fn dims(&self) -> Vec<usize> {
-        match (self.layout, self.raw.dims()) {
-            (Layout::Nhwc, &[b, h, w, c]) => vec![b, c, h, w],
-            (_, dims) => dims.to_vec(),
-        }
-    }
-}
-
-/// The result of a power iteration over a batch.
-#[derive(Clone, Debug)]
-pub struct SingularPair {
-    /// Spectral norms `[B]`, differentiable in the layer's weight.
-    pub sigma: Tensor,
-    /// Right singular vectors `[B, input...]`.
-    pub u: SingularVectors,
-    /// Left singular vectors `[B, output...]`.
-    pub v: SingularVectors,
-    /// Iterations used by each sample.
-    pub iterations: Vec<u32>,
-    /// Whether each sample met the tolerance; `false` where none was asked for.
-    pub converged: Vec<bool>,
-}
-
-/// What the iterations give before the gradient is attached.
-pub(super) struct Iterated {
-    pub sigma: Tensor,
-    pub u: SingularVectors,
-    pub v: SingularVectors,
-    pub iterations: Vec<u32>,
-    pub converged: Vec<bool>,
-}
 
 /// Spectral norms of `I_rows W I_columns` for each sample, from the start vectors `u` `[B, input...]`.
 ///
@@ -139,7 +41,7 @@ pub fn spectral_norm(
     spectral_norm_from(layer, Start::of(u), columns, rows, options)
 }
 
-/// The same from start vectors in any order of their axes, masked already if they say so.
+/// The same from start vectors in any layout, masked already if they say so.
 pub fn spectral_norm_from(
     layer: &Layer,
     start: Start,
@@ -155,14 +57,14 @@ pub fn spectral_norm_from(
     let start = Start { u: start.u.detach(), ..start };
     let on_cpu = start.u.device().is_cpu() && layer.weight().is_some();
     let found = if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
-        power_passes::iterate(&layer.frozen(), start, columns, rows, options)?
+        gpu_passes::iterate(&layer.frozen(), start, columns, rows, options)?
     } else {
         let iterate = if gpu::has_kernel(&start.u) {
-            power_device::iterate
+            on_gpu::iterate
         } else if on_cpu {
-            power_cpu::iterate
+            cpu::iterate
         } else {
-            power_tensor::iterate
+            tensor::iterate
         };
         let (u, columns, rows) =
             (layout::turned(&start.u, start.layout, Layout::Nchw)?, contiguous(columns)?, contiguous(rows)?);

@@ -1,0 +1,111 @@
+//! What power iterations begin from and end with: vectors of a batch in the layout of the layer, norms, how each sample ended.
+
+use crate::compute::layout::{self, Layout};
+use crate::compute::power::passes::Norms;
+use crate::nn::{Layer, Operation};
+use candle_core::{Result, Tensor};
+
+/// Singular vectors of a batch, `[B, ...]`, unit or zero, masked; kept as the iteration left them until somebody asks.
+#[derive(Clone, Debug)]
+pub struct SingularVectors {
+    raw: Tensor,
+    norms: Option<Norms>,
+    pub(super) layout: Layout,
+}
+
+impl SingularVectors {
+    /// These vectors, unit or zero.
+    pub fn of(unit: Tensor) -> Self {
+        Self { raw: unit, norms: None, layout: Layout::Nchw }
+    }
+
+    /// From vectors of these norms, with their memory in this layout.
+    pub(super) fn with_norms(raw: Tensor, norms: Norms, layout: Layout) -> Self {
+        Self { raw, norms: Some(norms), layout }
+    }
+
+    /// The vectors, each of norm 1 or 0.
+    pub fn unit(&self) -> Result<Tensor> {
+        match &self.norms {
+            Some(norms) => layout::turned(&norms.unit(&self.raw)?, self.layout, Layout::Nchw),
+            None => Ok(self.raw.clone()),
+        }
+    }
+
+    /// The vectors as they are, with their memory in the layout `wanted`, and their norms unless these are 1 or 0.
+    pub fn unscaled(&self, wanted: Layout) -> Result<(Tensor, Option<&Norms>)> {
+        let raw =
+            if wanted == self.layout { self.raw.clone() } else { layout::turned(&self.raw, self.layout, wanted)? };
+        Ok((raw, self.norms.as_ref()))
+    }
+
+    /// The shape of the vectors, `[B, ...]`.
+    pub fn dims(&self) -> Vec<usize> {
+        match (self.layout, self.raw.dims()) {
+            (Layout::Nhwc, &[b, h, w, c]) => vec![b, c, h, w],
+            (_, dims) => dims.to_vec(),
+        }
+    }
+}
+
+/// The result of a power iteration over a batch.
+#[derive(Clone, Debug)]
+pub struct SingularPair {
+    /// Spectral norms `[B]`, differentiable in the layer's weight.
+    pub sigma: Tensor,
+    /// Right singular vectors `[B, input...]`.
+    pub u: SingularVectors,
+    /// Left singular vectors `[B, output...]`.
+    pub v: SingularVectors,
+    /// Iterations used by each sample.
+    pub iterations: Vec<u32>,
+    /// Whether each sample met the tolerance; `false` where none was asked for.
+    pub converged: Vec<bool>,
+}
+
+/// What the iterations give before the gradient is attached.
+pub(super) struct Iterated {
+    pub sigma: Tensor,
+    pub u: SingularVectors,
+    pub v: SingularVectors,
+    pub iterations: Vec<u32>,
+    pub converged: Vec<bool>,
+}
+
+/// How one sample ended.
+#[derive(Clone, Copy)]
+pub(super) struct Sample {
+    pub sigma: f64,
+    pub iterations: u32,
+    pub converged: bool,
+}
+
+/// Where an iteration begins: vectors `[B, ...]` with their memory in this layout.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub u: Tensor,
+    pub layout: Layout,
+    pub is_masked: bool,
+}
+
+impl Start {
+    /// From vectors that nobody has masked, seen plane by plane.
+    pub fn of(u: &Tensor) -> Self {
+        Self { u: u.clone(), layout: Layout::Nchw, is_masked: false }
+    }
+}
+
+/// The layout of the vectors of this layer while they are iterated.
+pub fn layout_of(layer: &Layer) -> Layout {
+    match &layer.operation {
+        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), layer.precision.get()),
+        Operation::Linear { .. }
+        | Operation::AvgPool2d { .. }
+        | Operation::Normalize { .. }
+        | Operation::Flatten
+        | Operation::Relu
+        | Operation::Clip { .. }
+        | Operation::MaxMin
+        | Operation::ClippedMaxMin { .. } => Layout::Nchw,
+    }
+}
