@@ -4,27 +4,13 @@
 use super::axis::{Axis, span};
 use super::curve::Series;
 use super::screen::short;
+pub use super::shapes::Drawing;
 use super::shapes::Shapes;
 use super::table::clipped;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use std::sync::Once;
-
-/// What the values are drawn as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drawing {
-    /// Lines through the points.
-    Line,
-    /// Lines through the points, a new one after each point that is not finite: curves of several runs.
-    Lines,
-    /// The points, and a line through the means of those with one x: values of several seeds.
-    Means,
-    /// The points.
-    Points,
-    /// Bars of a histogram of the values y.
-    Histogram,
-}
 
 /// One plot.
 #[derive(Clone, Debug)]

@@ -1,7 +1,21 @@
 //! What of a series is drawn: areas, lines and dots.
 
 use super::distribution;
-use super::plot::Drawing;
+
+/// What the values are drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawing {
+    /// Lines through the points.
+    Line,
+    /// Lines through the points, a new one after each point that is not finite: curves of several runs.
+    Lines,
+    /// The points, and a line through the means of those with one x: values of several seeds.
+    Means,
+    /// The points.
+    Points,
+    /// Bars of a histogram of the values y.
+    Histogram,
+}
 
 /// The bins of a histogram.
 const BINS: usize = 30;

@@ -9,8 +9,8 @@ use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions};
 use workbench::compute::layout::Layout;
 use workbench::nn::{LayerSpec, Sequential};
-use workbench::train::device_rows::DeviceRows;
-use workbench::train::places::Places;
+use workbench::train::vectors::device_rows::DeviceRows;
+use workbench::train::vectors::places::Places;
 
 #[test]
 fn half_precision_is_rounded_as_elsewhere() {

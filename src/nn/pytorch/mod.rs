@@ -19,7 +19,7 @@ use pickle::{Pickled, unpickle};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Cursor, Read};
 use std::path::Path;
-use stored::Stored;
+use value::Stored;
 use value::{Id, Outcome, Value};
 use zip::{CompressionMethod, ZipArchive};
 

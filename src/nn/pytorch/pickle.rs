@@ -14,7 +14,7 @@
 //! Every other opcode and name is an error. Values lie in one list and name each other by position, so that copies cost
 //! nothing and depth takes no stack; time and memory grow with the length of the program alone.
 
-use super::stored::{Storage, Stored};
+use super::value::{Storage, Stored};
 use super::value::{Id, Known, Outcome, Value};
 use std::collections::HashMap;
 

@@ -3,49 +3,7 @@
 //! Tensors may share a storage, and read it in any order: a transposed weight has its strides swapped. A window that
 //! reaches beyond its storage is refused where it is described, before any number is read.
 
-use super::value::{Id, Known, Outcome, Value};
-use candle_core::DType;
-
-/// The number type of a storage.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Element {
-    /// As messages call it.
-    pub name: &'static str,
-    /// Bytes of one number.
-    pub size: usize,
-    /// Set for the types that parameters can have.
-    pub float: Option<DType>,
-}
-
-impl Element {
-    /// The number type of PyTorch's class `name`.
-    pub fn of_storage(name: &str) -> Option<Self> {
-        let (name, size, float) = match name {
-            "FloatStorage" => ("F32", 4, Some(DType::F32)),
-            "DoubleStorage" => ("F64", 8, Some(DType::F64)),
-            "HalfStorage" => ("F16", 2, Some(DType::F16)),
-            "BFloat16Storage" => ("BF16", 2, Some(DType::BF16)),
-            "LongStorage" => ("I64", 8, None),
-            "IntStorage" => ("I32", 4, None),
-            "ShortStorage" => ("I16", 2, None),
-            "CharStorage" => ("I8", 1, None),
-            "ByteStorage" => ("U8", 1, None),
-            "BoolStorage" => ("BOOL", 1, None),
-            _ => return None,
-        };
-        Some(Self { name, size, float })
-    }
-}
-
-/// A storage: an entry of the archive and what it holds.
-#[derive(Clone, Debug)]
-pub struct Storage {
-    pub element: Element,
-    /// Name of the archive's entry under `data/`.
-    pub key: String,
-    /// Number of numbers.
-    pub len: usize,
-}
+use super::value::{Id, Known, Outcome, Storage, Stored, Value};
 
 impl Storage {
     /// From `("storage", type, key, location, length)`; where the storage lived, say on a GPU, does not matter.
@@ -66,17 +24,6 @@ impl Storage {
             _ => Err("it describes a storage in a way that PyTorch does not".into()),
         }
     }
-}
-
-/// A tensor: where its numbers lie.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    pub storage: Storage,
-    pub dims: Vec<usize>,
-    strides: Vec<usize>,
-    offset: usize,
-    /// Are the numbers those of the storage with the other sign? PyTorch negates a view when it is read.
-    negated: bool,
 }
 
 impl Stored {

@@ -1,6 +1,6 @@
 //! What a pickle of weights is made of: plain values, texts, tuples, lists, dictionaries, and PyTorch's storages and tensors.
 
-use super::stored::{Element, Storage, Stored};
+use candle_core::DType;
 
 /// Why a program was refused.
 pub type Outcome<T> = Result<T, String>;
@@ -65,4 +65,56 @@ impl Known {
             _ => None,
         }
     }
+}
+
+/// The number type of a storage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Element {
+    /// As messages call it.
+    pub name: &'static str,
+    /// Bytes of one number.
+    pub size: usize,
+    /// Set for the types that parameters can have.
+    pub float: Option<DType>,
+}
+
+impl Element {
+    /// The number type of PyTorch's class `name`.
+    pub fn of_storage(name: &str) -> Option<Self> {
+        let (name, size, float) = match name {
+            "FloatStorage" => ("F32", 4, Some(DType::F32)),
+            "DoubleStorage" => ("F64", 8, Some(DType::F64)),
+            "HalfStorage" => ("F16", 2, Some(DType::F16)),
+            "BFloat16Storage" => ("BF16", 2, Some(DType::BF16)),
+            "LongStorage" => ("I64", 8, None),
+            "IntStorage" => ("I32", 4, None),
+            "ShortStorage" => ("I16", 2, None),
+            "CharStorage" => ("I8", 1, None),
+            "ByteStorage" => ("U8", 1, None),
+            "BoolStorage" => ("BOOL", 1, None),
+            _ => return None,
+        };
+        Some(Self { name, size, float })
+    }
+}
+
+/// A storage: an entry of the archive and what it holds.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    pub element: Element,
+    /// Name of the archive's entry under `data/`.
+    pub key: String,
+    /// Number of numbers.
+    pub len: usize,
+}
+
+/// A tensor: where its numbers lie.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub storage: Storage,
+    pub dims: Vec<usize>,
+    pub strides: Vec<usize>,
+    pub offset: usize,
+    /// Are the numbers those of the storage with the other sign? PyTorch negates a view when it is read.
+    pub negated: bool,
 }

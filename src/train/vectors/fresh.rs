@@ -1,6 +1,6 @@
 //! Fresh start vectors that belong to images: an image's are the same whoever shares its batch, and whenever it is asked.
 
-use super::vectors::{BatchVectors, Vectors, VectorsOptions};
+use super::store::{BatchVectors, Vectors, VectorsOptions};
 use crate::base::random::Generator;
 use crate::nn::Sequential;
 use candle_core::Result;

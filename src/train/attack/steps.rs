@@ -1,6 +1,6 @@
 //! One step of an attack, and where it begins: the balls around images, and moves inside of them.
 
-use super::attack::{AttackOptions, Start};
+use super::options::{AttackOptions, Start};
 use crate::base::random::Generator;
 use crate::compute::gpu;
 use crate::compute::gpu::{Blocks, Source, launch, room};

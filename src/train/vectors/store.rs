@@ -4,8 +4,8 @@
 //! as standard normal numbers, drawn when first needed: vector (layer, image) is a stream of its own, so it does not
 //! depend on the order of visits. Kept in the number type that is asked for; f16 halves the memory of f32.
 
+use super::buffer::Buffer;
 use super::places::Places;
-use super::vector_buffer::Buffer;
 use crate::base::memory::describe;
 use crate::base::random::Generator;
 use crate::bounds::{PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from};

@@ -3,12 +3,12 @@
 //! A batch shrinks as its images fall, to the power of two above those that stand, filled up with some that fell: few sizes, since a
 //! GPU plans its convolutions for each.
 
-use super::attack::{AttackOptions, Objective, Schedule};
-use super::attack_steps::{Balls, choose};
-use super::losses::{correct, cross_entropies, margins, one_hot};
+use super::options::{AttackOptions, Objective, Schedule};
+use super::steps::{Balls, choose};
 use crate::base::interrupt;
 use crate::base::random::Generator;
 use crate::nn::Sequential;
+use crate::train::losses::{correct, cross_entropies, margins, one_hot};
 use candle_core::{DType, Result, Tensor, Var};
 
 pub struct Rows {

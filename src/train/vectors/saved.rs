@@ -1,7 +1,7 @@
 //! A store of vectors in parts that a checkpoint holds: for each layer the local vectors `[count, n]`, the images that
 //! have been visited `[count]`, and the vector of the global norm `[1, ...]`.
 
-use super::vectors::{Store, Vectors};
+use super::store::{Store, Vectors};
 use candle_core::{DType, Result, Tensor, bail};
 use std::cell::RefCell;
 use std::io::{self, Write};

@@ -1,0 +1,9 @@
+//! Attacks on a batch of images in the l2 norm.
+
+mod options;
+mod pgd;
+mod rows;
+mod steps;
+
+pub use options::{AttackOptions, Objective, Schedule, Size, Start};
+pub use pgd::pgd;
