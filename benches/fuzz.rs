@@ -16,7 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use workbench::base::random::Generator;
-use workbench::data::{Dataset, Options, fetch};
+use workbench::data::source::fetch;
+use workbench::data::{Dataset, Options};
 
 /// One parser: the name of the damaged file, the good contents to start from, and what is loaded.
 struct Target {

@@ -5,7 +5,7 @@ use super::origin::Origin;
 use super::permissions::Permissions;
 use super::{Started, end, start};
 use crate::base::files::path_word;
-use crate::data::hub::HubFile;
+use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::{Options, Record, commands, kept};
 use crate::script::output;

@@ -6,7 +6,7 @@ use super::run::words;
 use super::{end, signals};
 use crate::base::files::{path_word, quoted};
 use crate::base::{interrupt, threads};
-use crate::data::hub::HubFile;
+use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
 use crate::report;
 use crate::run::names::{number, per_cent};

@@ -2,8 +2,9 @@
 //! class, validation images set apart, augmentation of what is left to train on; in this order.
 
 use super::error::{Error, Result};
-use super::load::{list, missing_classes};
-use super::{Dataset, Options, pad};
+use super::split::classes::{list, missing_classes};
+use super::split::pad;
+use super::{Dataset, Options};
 
 impl Options {
     /// Refuse what images of `shape`, those of the data set `name`, cannot have; before any file is read.

@@ -1,10 +1,11 @@
 //! Splits and data sets from arrays in memory.
 
 use super::arrange::wanted;
-use super::check::CLASSES;
 use super::error::{Error, Result};
-use super::load::{list, missing_classes};
-use super::split::{check_dtype, check_labels};
+use super::formats::check_labels;
+use super::manifest::check::CLASSES;
+use super::split::check_dtype;
+use super::split::classes::{list, missing_classes};
 use super::{Dataset, Options, Split};
 use candle_core::{DType, Tensor};
 

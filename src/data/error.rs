@@ -1,7 +1,7 @@
 //! What can go wrong with a data set, each with the file, what was expected, what was found, and the way out.
 
 use super::file_error::{FileError, or_limit};
-use super::select::Share;
+use super::share::Share;
 use std::path::PathBuf;
 
 /// A result whose error is an [`enum@Error`].

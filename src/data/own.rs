@@ -3,15 +3,17 @@
 //! alphabetical order. The first picture says what size and how many channels all have.
 
 use super::arrange::wanted;
-use super::check::{CLASSES, SPLIT_BYTES};
 use super::error::{Error, Result};
 use super::file_error::FileError;
-use super::folders::{Labelled, decode, in_turn, picture_names};
-use super::load::{list, missing_classes};
+use super::formats::folders::{Labelled, decode, in_turn, picture_names};
+use super::formats::picture;
+use super::manifest::check::{CLASSES, SPLIT_BYTES};
 use super::manifest::is_path;
-use super::select::{Share, set_apart};
+use super::share::Share;
+use super::split::classes::{list, missing_classes};
+use super::split::set_apart;
 use super::split::{Split, check_dtype};
-use super::{Dataset, Options, picture};
+use super::{Dataset, Options};
 use crate::base::interrupt;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +51,7 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
     let read = |name, pictures: &[Labelled]| -> Result<Split> {
         room(root, name, pictures.len(), shape)?;
         let raw = decode(shape, pictures, |path, image| picture::read_like(first, path, shape, image))?;
-        Ok(Split::from_bytes(name, shape, classes.len(), (raw.0.into(), raw.1), u8::MAX, options))
+        Ok(Split::from_bytes(name, shape, classes.len(), (raw.0.into(), raw.1), u8::MAX, options.made()))
     };
     let (train, test) = (read("train", &train)?, read("test", &test)?);
     for split in [&train, &test] {

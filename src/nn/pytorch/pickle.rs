@@ -14,8 +14,8 @@
 //! Every other opcode and name is an error. Values lie in one list and name each other by position, so that copies cost
 //! nothing and depth takes no stack; time and memory grow with the length of the program alone.
 
-use super::value::{Storage, Stored};
 use super::value::{Id, Known, Outcome, Value};
+use super::value::{Storage, Stored};
 use std::collections::HashMap;
 
 /// All values of a program, and the one that it leaves.

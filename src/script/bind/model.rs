@@ -5,7 +5,7 @@ use super::host::{Host, host};
 use super::types::{Layer, LayerSpec, Model, Tensor, int};
 use crate::base::suggest;
 use crate::data::Error;
-use crate::data::hub::HubFile;
+use crate::data::source::hub::HubFile;
 use crate::nn::{self, Sequential, pretrained};
 use crate::script::error::{Res, candle, fail, interrupted};
 use crate::script::options::Options;

@@ -1,0 +1,11 @@
+//! Manifests: what data sets are, which of them the program knows, what is checked of each.
+
+pub mod built_in;
+pub mod check;
+mod description;
+mod find;
+mod keys;
+
+pub use description::Manifest;
+pub use find::is_path;
+pub use keys::{Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};

@@ -1,0 +1,206 @@
+//! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass. Batches are made on a
+//! thread of their own while the loop works on an earlier one, or on the device where the images lie there.
+
+use super::ahead::Ahead;
+use super::in_memory::Split;
+use crate::base::random::Generator;
+use crate::compute::checked;
+use crate::data::error::{Error, Result};
+use candle_core::{Device, Tensor};
+use std::sync::Arc;
+
+/// How many batches are made ahead of the loop.
+const AHEAD: usize = 2;
+
+/// In which order a pass visits the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchOrder {
+    /// 0, 1, 2, ...
+    Sequential,
+    /// A random order: one for each seed and pass, the same on every machine.
+    Shuffled {
+        /// The seed of the run.
+        seed: u64,
+        /// Which pass over the split this is, from 0: the epoch.
+        pass: u64,
+    },
+}
+
+/// Some images with their labels.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Images, [n, C, H, W], in the split's dtype and on its device.
+    pub x: Tensor,
+    /// Labels, [n] of u32.
+    pub y: Tensor,
+    /// Where the images stand in the split.
+    pub index: Vec<u32>,
+    /// The batch's number in this pass, from 0.
+    pub number: usize,
+    /// Batches in this pass.
+    pub count: usize,
+}
+
+/// The batches of one pass, made a few ahead on another thread from the first [`next`](Iterator::next) on. A clone goes on
+/// from where this one is, on a thread of its own.
+#[derive(Debug)]
+pub struct Batches {
+    plan: Arc<Plan>,
+    count: usize,
+    next: usize,
+    ahead: usize,
+    making: Option<Ahead<candle_core::Result<Batch>>>,
+}
+
+impl Split {
+    /// One pass over the split in batches of `size`; the last one may be shorter. Size 0 is an error.
+    pub fn batches(&self, size: usize, order: BatchOrder) -> Result<Batches> {
+        Batches::new(self.clone(), size, order)
+    }
+}
+
+/// All that batch number `n` depends on.
+#[derive(Debug, Clone)]
+struct Plan {
+    split: Split,
+    order: Vec<u32>,
+    size: usize,
+    /// The pass that the augmentation is drawn for, if there is one.
+    augmented: Option<u64>,
+}
+
+impl Plan {
+    /// Batch `number`; `here` says that it may be made on the device, by the thread that uses it.
+    fn make(&self, number: usize, count: usize, here: bool) -> candle_core::Result<Batch> {
+        let start = number * self.size;
+        // The sum cannot overflow where `size` is huge: then there is one batch, and `start` is 0.
+        let end = self.order.len().min(start + self.size);
+        let index = self.order[start..end].to_vec();
+        let split = &self.split;
+        let draws = self.augmented.map(|pass| split.augmentation().draw(split.seed(), pass, &index));
+        let on_device = if here { split.make_on_device(&index, draws.as_deref())? } else { None };
+        let x = on_device.map_or_else(|| split.make(&index, draws.as_deref()), Ok)?;
+        let y = split.make_labels(&index)?;
+        Ok(Batch { x, y, index, number, count })
+    }
+}
+
+impl Batch {
+    /// On the split's device, with what is known of its values, so that nobody has to read them back to check.
+    fn to_device(&self, split: &Split) -> candle_core::Result<Self> {
+        let device: &Device = split.device();
+        let moved = Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() };
+        if split.are_images() {
+            checked::note_images(&moved.x);
+        }
+        if split.classes() > 0 {
+            checked::note_labels(&moved.y, split.classes() as i64 - 1);
+        }
+        Ok(moved)
+    }
+}
+
+impl Batches {
+    pub(in crate::data) fn new(split: Split, size: usize, order: BatchOrder) -> Result<Self> {
+        if size == 0 {
+            let (split, len) = (split.name().into(), split.len());
+            return Err(Error::BatchSize { split, size, len, message: "give a size of at least 1" });
+        }
+        let order = match order {
+            BatchOrder::Sequential => (0..split.len() as u32).collect(),
+            BatchOrder::Shuffled { seed, pass } => {
+                // Named, so that the order has nothing in common with other uses of the seed.
+                Generator::stream(seed, pass).fork("order of batches").permutation(split.len())
+            }
+        };
+        let count = split.len().div_ceil(size);
+        let ahead = if split.in_main_memory() && split.resident().is_none() { AHEAD } else { 0 };
+        let plan = Arc::new(Plan { split, order, size, augmented: None });
+        Ok(Self { plan, count, next: 0, ahead, making: None })
+    }
+
+    /// With the split's augmentation ([`Split::augmentation`]), if it has one, as it is drawn for pass `pass`: an image gets
+    /// the same in every pass over it that has this number, whatever the order and the size of the batches.
+    pub fn augmented(mut self, pass: u64) -> Self {
+        let augmented = Some(pass).filter(|_| !self.plan.split.augmentation().is_none());
+        Arc::make_mut(&mut self.plan).augmented = augmented;
+        Self { making: None, ..self }
+    }
+
+    /// Make `batches` batches ahead of the loop, 2 if this is not called; 0 makes each when it is asked for, on the thread
+    /// that asks. The batches are the same.
+    pub fn ahead(self, batches: usize) -> Self {
+        Self { ahead: batches, making: None, ..self }
+    }
+
+    /// Leave out the last batch if it is shorter than the others. An error if no batch would be left.
+    pub fn drop_last(mut self) -> Result<Self> {
+        let Plan { split, size, .. } = &*self.plan;
+        self.count = split.len() / size;
+        if self.count == 0 {
+            return Err(Error::BatchSize {
+                split: split.name().into(),
+                size: *size,
+                len: split.len(),
+                message: "no batch is left when the short one is dropped; give a smaller size or keep it",
+            });
+        }
+        Ok(Self { making: None, ..self })
+    }
+
+    /// Leave out the batches before number `first`: a pass that was interrupted goes on with it.
+    pub fn from_batch(self, first: usize) -> Self {
+        Self { next: first.min(self.count), making: None, ..self }
+    }
+
+    /// Batch `number`, which follows the last one; from the thread that makes them, which is started if there is none.
+    fn batch(&mut self, number: usize) -> candle_core::Result<Batch> {
+        let count = self.count;
+        if self.ahead == 0 {
+            return self.plan.make(number, count, true);
+        }
+        if self.making.is_none() {
+            let plan = self.plan.clone();
+            let items = (number..count).map(move |number| plan.make(number, count, false));
+            self.making = Some(Ahead::start(self.ahead, items)?);
+        }
+        // The thread has an item for every number, unless it panicked, and that goes on in `next`.
+        self.making.as_mut().and_then(Iterator::next).expect("a batch for every number")
+    }
+
+    /// Batches in the whole pass, those already given included.
+    pub fn count_in_pass(&self) -> usize {
+        self.count
+    }
+}
+
+impl Clone for Batches {
+    fn clone(&self) -> Self {
+        Self { plan: self.plan.clone(), making: None, ..*self }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = candle_core::Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.count {
+            return None;
+        }
+        let number = self.next;
+        self.next += 1;
+        let batch = self.batch(number);
+        if self.next == self.count {
+            self.making = None;
+        }
+        // Moved here and not on the other thread: a device's work is in order on the thread that uses it.
+        Some(batch.and_then(|b| b.to_device(&self.plan.split)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.count - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches {}

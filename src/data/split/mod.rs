@@ -1,0 +1,17 @@
+//! Splits: images and labels in memory, parts of them, batches, augmentation.
+
+mod ahead;
+mod augment;
+mod batches;
+mod checksum;
+pub mod classes;
+mod in_memory;
+pub mod pad;
+mod resident;
+mod rotate;
+mod select;
+
+pub use augment::Augmentation;
+pub use batches::{Batch, BatchOrder, Batches};
+pub use in_memory::{Split, check_dtype};
+pub use select::set_apart;
