@@ -122,7 +122,7 @@ fn waiting() {
         data_dir: std::env::var_os("WORKBENCH_DATA").map(|d| Path::new(&d).into()),
         overrides: Overrides::default(),
         script: None,
-        recording: workbench::script::recording::Recording::default(),
+        recording: workbench::script::session::Recording::default(),
         source: Default::default(),
         allowed: Default::default(),
         limits: Default::default(),

@@ -34,7 +34,7 @@ fn session() -> Session {
         data_dir: None,
         overrides: Overrides::default(),
         script: None,
-        recording: workbench::script::recording::Recording::default(),
+        recording: workbench::script::session::Recording::default(),
         source: Default::default(),
         allowed: Default::default(),
         limits: Default::default(),

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use rhai::Token as Rhai;
 use workbench::base::text::tokens::{Kind, Token, code, tokens};
-use workbench::script::lexical;
-use workbench::script::report::end_before;
+use workbench::script::explain::report::end_before;
+use workbench::script::language::lexical;
 use workbench::show::highlight::painted;
 
 /// The first letter of its kind and the text of each token, an open one with `...`.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use workbench::base::random::Generator;
-use workbench::script::carried::{captured, carried};
-use workbench::script::purity::Purity;
+use workbench::script::check::loop_state::{captured, carried};
+use workbench::script::language::purity::Purity;
 use workbench::script::session::{Config, Session};
 
 /// Everything that a checkpoint has to hold: two loops, kept vectors and fresh ones, shuffled and augmented batches, draws

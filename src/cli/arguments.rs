@@ -1,7 +1,7 @@
 //! The command line's grammar and its help.
 
 use super::permissions::Permissions;
-use crate::script::limits::Limits;
+use crate::script::language::limits::Limits;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 

@@ -2,12 +2,12 @@
 
 use super::arguments::Data;
 use super::signals::INTERRUPTED;
+use crate::base::output;
 use crate::data::sheet::{self, Sheet};
 use crate::data::source::fetch;
 use crate::data::source::fetch::Place;
 use crate::data::{self, Dataset, Error, Manifest, Options};
 use crate::repl::terminal::{complain, shows_colours, width};
-use crate::script::output;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 //! `workbench doc`: the documentation in the terminal, as HTML, and as definitions for editors.
 
 use crate::base::files;
+use crate::base::output;
 use crate::repl::terminal;
 use crate::script::docs::answer::{Asked, answer};
 use crate::script::docs::{self, Docs};
-use crate::script::output;
-use crate::script::report::Failure;
+use crate::script::explain::report::Failure;
 use std::path::Path;
 
 /// Show what a name means, where words are found, or all there is; or write one of the two folders.

@@ -11,31 +11,26 @@ mod report;
 mod run;
 mod runs;
 mod signals;
+mod start;
 mod sweep;
 mod variant;
 
 use crate::base::files::quoted;
-use crate::base::{memory, threads};
-use crate::compute::device;
+use crate::base::{memory, output};
 use crate::repl;
 use crate::repl::terminal::{colours, complain};
-use crate::script::output;
-use crate::script::recording::Recording;
-use crate::script::report::{Failure, FailureKind};
-use crate::script::session::{Config, Session, Source};
+use crate::script::explain::report::{Failure, FailureKind};
 use crate::script::settings::Overrides;
-use arguments::{Arguments, Command, HostArguments};
+use arguments::{Arguments, Command};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use permissions::Permissions;
+use start::{Started, end, start};
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Wrong use of the command line.
 const USAGE: u8 = 2;
-/// What a shell reports for a process that a closed pipe ended.
-const BROKEN_PIPE: u8 = 141;
 
 /// Parse the command line, do what it asks, and say how it went.
 pub fn main() -> ExitCode {
@@ -149,67 +144,4 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             Ok(end(repl::run(session)))
         }
     }
-}
-
-/// What a session is made of beside the host's arguments.
-#[derive(Default)]
-struct Started {
-    threads: usize,
-    overrides: Overrides,
-    script: Option<PathBuf>,
-    source: Source,
-    recording: Recording,
-}
-
-impl Started {
-    fn session(self, host: HostArguments, permissions: &Permissions) -> Result<Session, String> {
-        let device = device::parse(host.device.as_deref().unwrap_or("cpu"))?;
-        let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
-        let (allowed, limits) = (permissions.allowed(), permissions.limits());
-        limits.hold_memory();
-        let Self { threads, overrides, script, source, recording } = self;
-        Ok(Session::new(Config {
-            device,
-            seed,
-            threads,
-            data_dir,
-            overrides,
-            script,
-            source,
-            recording,
-            allowed,
-            limits,
-        }))
-    }
-}
-
-/// Threads and signals; before any thread exists, since candle and rayon read the number of threads once.
-fn start(threads: Option<usize>) -> Result<usize, String> {
-    let threads = start_threads(threads)?;
-    signals::install();
-    Ok(threads)
-}
-
-/// Report how the script ended; the exit code.
-fn end(result: Result<(), Failure>) -> ExitCode {
-    let closed = output::closed();
-    let usual = if closed { ExitCode::from(BROKEN_PIPE) } else { ExitCode::SUCCESS };
-    let Err(failure) = result else { return usual };
-    let text = failure.render(colours());
-    if !text.is_empty() {
-        let why = if closed { "nobody reads the output any more: " } else { "" };
-        complain(&format!("{why}{text}"));
-    }
-    if closed {
-        return usual;
-    }
-    ExitCode::from(u8::try_from(failure.exit_code()).unwrap_or(1))
-}
-
-fn start_threads(wanted: Option<usize>) -> Result<usize, String> {
-    if let Some(threads) = wanted {
-        // SAFETY: nothing has been started yet, so no other thread can be reading the environment.
-        unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
-    }
-    threads::start(wanted)
 }

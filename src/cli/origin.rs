@@ -91,7 +91,7 @@ impl Origin {
             commit(&path).ok_or_else(|| format!("{address}: the hub's cache does not say which commit it is"))?;
         let pinned = HubFile { revision: commit, ..wanted.clone() };
         if pinned.revision != wanted.revision {
-            crate::script::output::line(&format!("note: {wanted} is, at this moment, {pinned}"));
+            crate::base::output::line(&format!("note: {wanted} is, at this moment, {pinned}"));
         }
         let (inside, name) = pinned.path.rsplit_once('/').unwrap_or(("", &pinned.path));
         let inside = if inside.is_empty() { String::new() } else { format!("{inside}/") };

@@ -2,8 +2,8 @@
 
 use crate::base::files::quoted_path;
 use crate::base::memory;
+use crate::base::output;
 use crate::run::pack::{EXTENSION, Pack, pack as write};
-use crate::script::output;
 use std::path::{Path, PathBuf};
 
 /// Pack the run in the folder `run`.

@@ -2,7 +2,7 @@
 
 use crate::base::files::path_word;
 use crate::script::access::Allowed;
-use crate::script::limits::Limits;
+use crate::script::language::limits::Limits;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -2,12 +2,11 @@
 
 use super::arguments::{HostArguments, RecheckArguments};
 use super::origin::Origin;
-use super::run::{free, words};
-use super::{Started, end, start};
+use super::start::{Started, end, free, start, words};
 use crate::base::files::path_word;
 use crate::repl::terminal;
 use crate::run::Record;
-use crate::script::recording::Recording;
+use crate::script::session::Recording;
 use crate::script::settings::Overrides;
 use std::path::Path;
 use std::process::ExitCode;

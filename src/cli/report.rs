@@ -2,8 +2,8 @@
 
 use super::arguments::ReportArguments;
 use crate::base::files::replace;
+use crate::base::output;
 use crate::report;
-use crate::script::output;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -2,14 +2,12 @@
 
 use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
-use super::permissions::Permissions;
-use super::{Started, end, start};
-use crate::base::files::path_word;
+use super::start::{Started, end, free, start, words};
+use crate::base::output;
 use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::{Options, Record, commands, kept};
-use crate::script::output;
-use crate::script::recording::Recording;
+use crate::script::session::Recording;
 use crate::script::session::Session;
 use crate::script::settings::Overrides;
 use crate::show::table;
@@ -166,26 +164,6 @@ fn flags(what: &RunArguments, host: &HostArguments) -> Vec<String> {
         flags.push("--without-vectors".into());
     }
     flags
-}
-
-/// What a script may touch and take, and where data is.
-pub(super) fn words(permissions: &Permissions, host: &HostArguments) -> Vec<String> {
-    let data = host.data_dir.iter().flat_map(|folder| ["--data-dir".into(), path_word(folder)]);
-    let permissions = permissions.arguments().into_iter().map(|word| word.to_string_lossy().into_owned());
-    data.chain(permissions).collect()
-}
-
-/// A folder to write into that nobody writes into.
-pub(super) fn free(into: Option<&Path>) -> Result<Option<PathBuf>, String> {
-    // A folder that is empty may be one that somebody has made for this run.
-    let is_free =
-        |folder: &Path| !folder.exists() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    match into.filter(|into| !is_free(into)) {
-        None => Ok(into.map(Path::to_path_buf)),
-        Some(into) => {
-            Err(format!("--into {}: it is there already; name a folder that is not, or --resume it", into.display()))
-        }
-    }
 }
 
 /// A run goes on with the seed, threads and settings that it began with.

@@ -1,12 +1,12 @@
 //! `workbench runs` and `workbench compare`: which runs there are, and in what they differ.
 
 use crate::base::files;
+use crate::base::output;
 use crate::repl::terminal;
 use crate::report;
 use crate::run::duration;
 use crate::run::kept::{Kept, Line, compare as lines};
 use crate::run::names::{is_certified, is_clean, is_share, per_cent};
-use crate::script::output;
 use crate::show::table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,9 +2,10 @@
 //! resumable as a whole; mean and spread over the seeds, tables and a page at the end.
 
 use super::arguments::{HostArguments, SweepArguments};
-use super::run::words;
-use super::{end, signals};
+use super::signals;
+use super::start::{end, words};
 use crate::base::files::{path_word, quoted};
+use crate::base::output;
 use crate::base::{interrupt, threads};
 use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
@@ -14,8 +15,7 @@ use crate::run::outcome::{Outcome, POINTS, SUMMARY, Spread, last_error, outcomes
 use crate::run::refuse_links_out;
 use crate::run::sweep::{Point, Sweep};
 use crate::run::{RunFolder, commands, duration};
-use crate::script::output;
-use crate::script::report::{Failure, FailureKind};
+use crate::script::explain::report::{Failure, FailureKind};
 use crate::script::shipped;
 use crate::show::table;
 use std::ffi::OsString;

@@ -1,10 +1,11 @@
 //! `workbench new`: a copy of a script, with a head that says what it is a variant of and what to do with it.
 
 use crate::base::files::quoted_path;
+use crate::base::output;
 use crate::base::suggest;
+use crate::script::language::lexical;
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
-use crate::script::{lexical, output};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};

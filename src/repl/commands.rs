@@ -1,10 +1,10 @@
 //! Commands of the prompt: `:vars`, `:type`, `:time`, `:load`, `:reload`, `:save`, `:device`, `:quit`.
 
 use crate::base::files::quoted_path;
+use crate::base::output;
 use crate::base::suggest;
 use crate::run::duration;
-use crate::script::output;
-use crate::script::report::{Failure, FailureKind};
+use crate::script::explain::report::{Failure, FailureKind};
 use crate::script::session::Session;
 use crate::show::table;
 use std::path::Path;

@@ -5,8 +5,8 @@ use super::cursor::{Call, Cursor, is_dot};
 use crate::base::text::tokens;
 use crate::base::text::tokens::Token;
 use crate::script::docs::{Docs, Entry, Form, Kind};
+use crate::script::language::signatures::Native;
 use crate::script::session::Session;
-use crate::script::signatures::Native;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -130,7 +130,7 @@ fn in_string(session: &Session, cursor: &Cursor) -> Vec<String> {
     }
     if let Some([name, ".", "param" | "set_param", "("]) = cursor.last() {
         let model = session.variables().into_iter().find(|(known, ..)| known == name).map(|(_, value, _)| value);
-        if let Some(model) = model.and_then(|value| value.try_cast::<crate::script::bind::Model>()) {
+        if let Some(model) = model.and_then(|value| value.try_cast::<crate::script::values::Model>()) {
             return with(model.0.parameters().iter().map(|(name, _)| name.clone()).collect());
         }
     }
@@ -243,7 +243,7 @@ mod tests {
             data_dir: None,
             overrides: Overrides::default(),
             script: None,
-            recording: crate::script::recording::Recording::default(),
+            recording: crate::script::session::Recording::default(),
             source: Default::default(),
             allowed: Default::default(),
             limits: Default::default(),

@@ -1,9 +1,9 @@
 //! The prompt at a terminal: rustyline edits the line, keeps the history and completes names.
 
 use super::complete::{Vocabulary, complete, signature};
+use super::evaluate::{Outcome, evaluate, fresh};
 use super::terminal::{colours, complain, shows_colours, width};
-use super::{Outcome, evaluate, fresh};
-use crate::script::report::Failure;
+use crate::script::explain::report::Failure;
 use crate::script::session::Session;
 use crate::show::highlight::highlight;
 use rustyline::completion::{Completer, Pair};

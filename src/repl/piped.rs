@@ -1,8 +1,8 @@
 //! The prompt fed from a pipe or a file: no prompts, values to standard output, errors to standard error.
 
-use super::{Outcome, evaluate};
+use super::evaluate::{Outcome, evaluate};
 use crate::base::text::MARK;
-use crate::script::report::{Failure, FailureKind, Report};
+use crate::script::explain::report::{Failure, FailureKind, Report};
 use crate::script::session::Session;
 use std::io::BufRead;
 

@@ -1,11 +1,13 @@
 //! What all pages have in common: one file without a network or a script, the style, sections, figures.
 
-use super::drawn;
 use crate::show::escaped;
-use crate::show::plot::Plot;
+use crate::show::plot::{Format, Plot};
 use std::path::Path;
 
 const STYLE: &str = include_str!("style.css");
+
+/// The page's name in the folder of the run or the sweep.
+pub const FILE: &str = "report.html";
 
 /// A whole page. `title`, `head` and `footer` are text, `lead` and the sections are HTML; sections without a text are left out.
 pub fn document(title: &str, head: &str, lead: &str, sections: &[(&str, String)], footer: &str) -> String {
@@ -38,4 +40,9 @@ pub fn figures<'a>(plots: impl IntoIterator<Item = &'a Plot>) -> Result<String, 
 pub fn name(folder: &Path) -> String {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     full.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A plot as SVG.
+pub fn drawn(plot: &Plot) -> Result<Vec<u8>, String> {
+    plot.render(Format::Svg).map_err(|e| format!("report: {e}"))
 }

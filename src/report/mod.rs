@@ -23,13 +23,12 @@ use crate::run::epochs;
 use crate::run::outcome::{self, Outcome, outcomes};
 use crate::run::refuse_links_out;
 use crate::run::sweep::{Sweep, is_sweep};
-use crate::show::plot::{Format, Plot};
+use crate::show::plot::Plot;
 use std::path::Path;
 
 pub use comparison::comparison;
-
-/// The page's name in the folder of the run or the sweep.
-pub const FILE: &str = "report.html";
+pub use frame::FILE;
+use frame::drawn;
 
 /// The page about the run or the sweep in `folder`. With `links` it leads to files beside it, so it must lie in the folder.
 pub fn page(folder: &Path, links: bool) -> Result<String, String> {
@@ -65,8 +64,4 @@ fn write_plots(folder: &Path, plots: &[(String, Plot)]) -> Result<(), String> {
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
     replace_unsynced(path, bytes).map_err(|e| format!("report: cannot write {}: {e}", path.display()))
-}
-
-fn drawn(plot: &Plot) -> Result<Vec<u8>, String> {
-    plot.render(Format::Svg).map_err(|e| format!("report: {e}"))
 }

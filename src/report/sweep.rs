@@ -1,8 +1,7 @@
 //! The page about a sweep: what was planned, means and spreads, how results hang on settings, learning curves, all points.
 
-use super::FILE;
 use super::dependence::{self, described, told_apart};
-use super::frame::{document, figures, name};
+use super::frame::{FILE, document, figures, name};
 use super::groups::named;
 use super::tables::{Cell, cells, list};
 use super::together::{self, Bundle};

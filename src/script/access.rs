@@ -11,7 +11,7 @@
 //! the prompt a person acts, with all rights of a person, until a script has been loaded there: what it defines could be
 //! called. From then on the working folder counts as own.
 
-use super::loader::Loader;
+use super::language::loader::Loader;
 use super::settings::Overrides;
 use crate::base::files::{quoted, quoted_path};
 use crate::run::{Run, link_out};

@@ -4,8 +4,8 @@
 //! another type and a `--set` that no `settings` ever saw are errors, so a sweep cannot run with a setting that did not
 //! take effect.
 
-use super::error::{Res, fail};
-use super::signatures::short_type;
+use super::language::signatures::short_type;
+use super::language::{Res, fail};
 use crate::base::suggest;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 use std::collections::BTreeSet;

@@ -17,9 +17,11 @@ use rhai::{Dynamic, Engine, Scope};
 use std::rc::Rc;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::script::bind::{self, Host, HostConfig};
-use workbench::script::loader::Loader;
+use workbench::script::language::engine;
+use workbench::script::language::loader::Loader;
 use workbench::script::settings::Overrides;
-use workbench::script::{engine, stdlib::stdlib};
+use workbench::script::stdlib::stdlib;
+use workbench::script::values;
 
 /// Where the tests' tensors live: the device that WORKBENCH_TEST_DEVICE names; otherwise a GPU in a build for CUDA that finds
 /// one, and the CPU. One for each thread, as a device's stream is.
@@ -60,8 +62,14 @@ impl Lab {
             loader: loader.clone(),
             allowed: Default::default(),
         });
-        let engine =
-            engine::build(|e| bind::register(e, &host), loader.clone(), host.printer(), || Ok(()), &Default::default());
+        let engine = engine::build(
+            |e| bind::register(e, &host),
+            loader.clone(),
+            host.printer(),
+            || Ok(()),
+            bind::watch,
+            &Default::default(),
+        );
         let scope = host.scope();
         loader.set_constants(host.scope());
         let _: &Rc<std::cell::RefCell<Overrides>> = &host.overrides;
@@ -74,11 +82,11 @@ impl Lab {
     }
 
     pub fn tensor(&mut self, name: &str, value: &Tensor) -> &mut Self {
-        self.set(name, Dynamic::from(bind::Tensor(value.clone())))
+        self.set(name, Dynamic::from(values::Tensor(value.clone())))
     }
 
     pub fn model(&mut self, name: &str, model: &Rc<Sequential>) -> &mut Self {
-        self.set(name, Dynamic::from(bind::Model(model.clone())))
+        self.set(name, Dynamic::from(values::Model(model.clone())))
     }
 
     pub fn run(&mut self, script: &str) -> Dynamic {
@@ -91,7 +99,7 @@ impl Lab {
 
 /// The tensor behind a script's value.
 pub fn tensor_of(value: &Dynamic) -> Tensor {
-    value.clone().try_cast::<bind::Tensor>().unwrap_or_else(|| panic!("no tensor: {value:?}")).0
+    value.clone().try_cast::<values::Tensor>().unwrap_or_else(|| panic!("no tensor: {value:?}")).0
 }
 
 /// A tensor of the map that a script returned.

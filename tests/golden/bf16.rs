@@ -48,7 +48,7 @@ fn sigma_by_bf16_iterations_of_a_trained_network() {
         #{ model: model, x: x }
     "#;
     let found = lab.run(script).cast::<Map>();
-    let (model, x) = (found["model"].clone().cast::<bind::Model>().0, tensor_of(&found["x"]));
+    let (model, x) = (found["model"].clone().cast::<workbench::script::values::Model>().0, tensor_of(&found["x"]));
     let ratios = [0.1, 0.3].map(|eps| ratios("trained", &model, &x, eps)).concat();
     assert_eq!(ratios.len(), 2 * 2 * 8);
 }

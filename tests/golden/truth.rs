@@ -91,7 +91,9 @@ pub fn algorithm_1(g: &Golden, model: &Rc<Sequential>, starts: &Starts) -> Dynam
         (true, _) => "#{ iterations: 20000, tolerance: 1e-6 }",
     };
     let listed = |vectors: &[(usize, Tensor)]| -> Dynamic {
-        let entry = |(i, u): &(usize, Tensor)| (i.to_string().into(), Dynamic::from(bind::Tensor(u.clone())));
+        let entry = |(i, u): &(usize, Tensor)| {
+            (i.to_string().into(), Dynamic::from(workbench::script::values::Tensor(u.clone())))
+        };
         Dynamic::from_map(vectors.iter().map(entry).collect::<Map>())
     };
     lab.model("model", model).tensor("x", &g.get("x").to_dtype(model.dtype()).unwrap()).tensor("y", &y);

@@ -1,9 +1,9 @@
 //! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
 
-use super::types::{Tensor, int};
 use crate::base::memory;
-use crate::script::error::{Res, candle, fail};
-use crate::script::signatures::short_type;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Tensor, int};
 use candle_core::DType;
 use rhai::{Array, Dynamic, FLOAT, INT};
 
@@ -78,7 +78,7 @@ pub fn count(op: &str, what: &str, n: INT) -> Res<usize> {
 
 /// A number, an int taken as a float.
 pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
-    crate::script::options::number(value)
+    crate::script::language::options::number(value)
         .map_err(|kind| fail(format!("{op}: a number is wanted, got one {}", short_type(kind))))
 }
 

@@ -1,12 +1,12 @@
 //! Bounds of one layer: ball and box, varying mask, spectral norm; worst logits.
 
 use super::args;
-use super::types::{Layer, Model, Region, SpectralNorm, Tensor};
 use crate::bounds::varying::varying_box;
 use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
-use crate::script::signatures::short_type;
+use crate::script::language::options::Options;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Layer, Model, Region, SpectralNorm, Tensor};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map};
 use std::rc::Rc;

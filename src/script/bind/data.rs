@@ -3,12 +3,12 @@
 use super::args;
 use super::host::host;
 use super::loading::{from_arrays, load};
-use super::types::{Batch, Dataset, Split, Tensor, int};
 use crate::base::interrupt;
 use crate::data::{self, BatchOrder};
 use crate::run::Run;
-use crate::script::error::{Res, candle, fail, interrupted};
-use crate::script::options::Options;
+use crate::script::language::error::{Res, candle, fail, interrupted};
+use crate::script::language::options::Options;
+use crate::script::values::{Batch, Dataset, Split, Tensor, int};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::rc::Rc;

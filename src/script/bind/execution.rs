@@ -1,9 +1,9 @@
 //! How far f32 lies from exact arithmetic, layer by layer.
 
 use super::args;
-use super::types::{Execution, Layer, Region, Tensor};
 use crate::bounds;
-use crate::script::error::{Res, candle};
+use crate::script::language::{Res, candle};
+use crate::script::values::{Execution, Layer, Region, Tensor};
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine};
 

@@ -6,7 +6,7 @@ use crate::compute::device;
 use crate::compute::precision::Chosen;
 use crate::run::{Run, RunFolder};
 use crate::script::access::{Access, Allowed};
-use crate::script::loader::Loader;
+use crate::script::language::loader::Loader;
 use crate::script::settings::Overrides;
 use crate::show::Screen;
 use candle_core::{DType, Device};

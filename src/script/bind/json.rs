@@ -1,8 +1,8 @@
 //! A script's values as JSON and back, for what is kept beyond the script: the same type and, for numbers, the same value
 //! to the last bit. JSON has no infinity and no NaN; those are written as `{"float": "inf"}`.
 
-use crate::script::error::{Res, fail};
-use crate::script::signatures::short_type;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, fail};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
 //! Layers as scripts write them: `conv2d(32, 3, #{ padding: 1 })`, and what a layer of a model tells about itself.
 
 use super::args;
-use super::types::{Layer, LayerSpec, Tensor, int};
 use crate::nn::LayerSpec as Spec;
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
+use crate::script::language::options::Options;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Layer, LayerSpec, Tensor, int};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map};
 

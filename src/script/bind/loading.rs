@@ -2,14 +2,14 @@
 
 use super::args;
 use super::host::{Host, host};
-use super::types::{Dataset, Tensor};
 use crate::base::error::message;
 use crate::base::files::quoted_path;
 use crate::data::{self, Augmentation, Share};
 use crate::run::Data;
-use crate::script::error::{Res, candle, fail, interrupted};
-use crate::script::options::Options;
-use crate::script::signatures::short_type;
+use crate::script::language::error::{Res, candle, fail, interrupted};
+use crate::script::language::options::Options;
+use crate::script::language::signatures::short_type;
+use crate::script::values::{Dataset, Tensor};
 use candle_core::{DType, Device};
 use rhai::{Dynamic, INT, Map, NativeCallContext};
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Layer, Model, Region, Tensor};
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
+use crate::script::language::options::Options;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Layer, Model, Region, Tensor};
 use crate::train::{self, losses};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};

@@ -5,6 +5,7 @@
 
 mod args;
 mod bounds;
+mod checkpointed;
 mod data;
 mod execution;
 mod host;
@@ -26,16 +27,14 @@ mod tensor_files;
 mod tensor_index;
 mod tensor_make;
 mod tensor_ops;
-mod types;
 mod upper;
 mod vectors;
 
+pub use checkpointed::watch;
 pub use host::{Host, HostConfig};
-pub use objects::watch;
-pub use show::{images, values};
-pub use types::{Dataset, Execution, Layer, Model, Region, SpectralNorm, Split, Tensor};
 
-use super::signatures::natives;
+use crate::script::language::signatures::natives;
+use crate::script::values;
 use rhai::Engine;
 use std::rc::Rc;
 
@@ -51,7 +50,7 @@ pub fn type_names(engine: &Engine) -> Vec<String> {
 /// Register every type and function; `host` becomes the engine's tag, where natives find it.
 pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     engine.set_default_tag(rhai::Dynamic::from(host.clone()));
-    types::register(engine);
+    values::register(engine);
     operators::register(engine);
     tensor_make::register(engine);
     tensor_ops::register(engine);

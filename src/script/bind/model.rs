@@ -2,14 +2,14 @@
 
 use super::args;
 use super::host::{Host, host};
-use super::types::{Layer, LayerSpec, Model, Tensor, int};
 use crate::base::suggest;
 use crate::data::Error;
 use crate::data::source::hub::HubFile;
 use crate::nn::{self, Sequential, pretrained};
-use crate::script::error::{Res, candle, fail, interrupted};
-use crate::script::options::Options;
-use crate::script::signatures::short_type;
+use crate::script::language::error::{Res, candle, fail, interrupted};
+use crate::script::language::options::Options;
+use crate::script::language::signatures::short_type;
+use crate::script::values::{Layer, LayerSpec, Model, Tensor, int};
 use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};

@@ -5,9 +5,9 @@
 use super::args;
 use super::host::host;
 use super::tensor_ops::float;
-use super::types::Tensor;
 use crate::compute::precision::products_in;
-use crate::script::error::{Res, candle, fail};
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::Tensor;
 use candle_core::Tensor as Candle;
 use rhai::{Engine, FLOAT, INT, NativeCallContext};
 

@@ -2,12 +2,12 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Gradients, Model, Optimizer, Tensor, int};
 use crate::compute::precision::products_in;
 use crate::nn::Sequential;
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
-use crate::script::signatures::short_type;
+use crate::script::language::options::Options;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Gradients, Model, Optimizer, Tensor, int};
 use crate::train::{self, OptimizerKind};
 use candle_core::Var;
 use rhai::plugin::*;

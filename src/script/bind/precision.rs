@@ -2,7 +2,7 @@
 
 use super::host::host;
 use crate::compute::precision::Precision;
-use crate::script::error::{Res, fail};
+use crate::script::language::{Res, fail};
 use rhai::plugin::*;
 use rhai::{Engine, NativeCallContext};
 

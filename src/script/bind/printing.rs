@@ -1,10 +1,10 @@
 //! Values as text: `print` shows them as the prompt does, a sentence (`` `loss ${loss}` ``) has them in one line.
 
 use super::host::host;
-use super::types::{Model, Region, SpectralNorm, Tensor};
-use crate::script::caught;
-use crate::script::error::Res;
+use crate::script::explain::caught;
+use crate::script::language::Res;
 use crate::script::present;
+use crate::script::values::{Model, Region, SpectralNorm, Tensor};
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 /// The most that a value takes of a line.

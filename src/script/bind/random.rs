@@ -2,8 +2,8 @@
 
 use super::args;
 use super::host::host;
-use super::types::Tensor;
-use crate::script::error::{Res, candle};
+use crate::script::language::{Res, candle};
+use crate::script::values::Tensor;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, NativeCallContext};
 

@@ -2,8 +2,8 @@
 
 use super::host::host;
 use crate::run::records::{self, Row};
-use crate::script::error::{Res, fail};
-use crate::script::signatures::short_type;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, fail};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::cell::RefCell;
@@ -71,7 +71,7 @@ mod records_api {
     }
     #[rhai_fn(name = "len", pure)]
     pub fn count(records: &mut Records) -> INT {
-        super::super::types::int(records.0.borrow().rows().len())
+        crate::script::values::int(records.0.borrow().rows().len())
     }
     #[rhai_fn(get = "rows", pure, return_raw)]
     pub fn rows(records: &mut Records) -> Res<Array> {

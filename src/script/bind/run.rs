@@ -3,11 +3,11 @@
 use super::args;
 use super::host::host;
 use super::json;
-use super::types::{Model, Split, Tensor, int};
 use crate::base::interrupt;
 use crate::run::{Run, Value};
-use crate::script::error::{Res, candle, fail, interrupted};
-use crate::script::signatures::short_type;
+use crate::script::language::error::{Res, candle, fail, interrupted};
+use crate::script::language::signatures::short_type;
+use crate::script::values::{Model, Split, Tensor, int};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use std::rc::Rc;

@@ -2,15 +2,15 @@
 
 use super::args;
 use super::host::host;
-use super::types::Tensor;
 use crate::base::files;
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
-use crate::script::signatures::short_type;
-use crate::show::picture::{Picture, pictures};
+use crate::script::language::options::Options;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, fail};
+use crate::script::values::Tensor;
+use crate::script::values::values;
+use crate::show::picture::pictures;
 use crate::show::plot::{Drawing, Format, Plot};
 use crate::show::{Screen, Series, curve, distribution};
-use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine, FLOAT, Map, NativeCallContext};
 use std::path::Path;
@@ -22,12 +22,6 @@ const BINS: usize = 12;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(drawings).into());
-}
-
-/// All values of a tensor as numbers.
-pub fn values(tensor: &candle_core::Tensor) -> Res<Vec<FLOAT>> {
-    let read = || tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-    read().map_err(candle)
 }
 
 /// Numbers from a tensor or an array.
@@ -59,23 +53,6 @@ fn series(op: &str, x: Option<&Dynamic>, y: &Dynamic) -> Res<Vec<Series>> {
         Ok(map) => map.iter().map(|(name, y)| one(name, y)).collect(),
         Err(_) => Ok(vec![one("", y)?]),
     }
-}
-
-/// The images of [C, H, W], [B, C, H, W] or [H, W], of one or three channels.
-pub fn images(tensor: &candle_core::Tensor, most: usize) -> Res<Option<Vec<Picture>>> {
-    let (count, channels, height, width) = match *tensor.dims() {
-        [h, w] => (1, 1, h, w),
-        [c, h, w] => (1, c, h, w),
-        [b, c, h, w] => (b, c, h, w),
-        _ => return Ok(None),
-    };
-    if !matches!(channels, 1 | 3) || count * height * width == 0 {
-        return Ok(None);
-    }
-    let one = channels * height * width;
-    let shown = tensor.detach().flatten_all().and_then(|t| t.narrow(0, 0, one * count.min(most))).map_err(candle)?;
-    let values = values(&shown)?;
-    Ok(Some(values.chunks(one).map(|image| Picture::planes(image, channels, height, width)).collect()))
 }
 
 fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynamic, options: Map) -> Res<String> {
@@ -128,7 +105,7 @@ mod drawings {
     }
     #[rhai_fn(return_raw)]
     pub fn picture(context: NativeCallContext, images: Tensor) -> Res<String> {
-        let found = super::images(&images.0, 64)?.ok_or_else(|| {
+        let found = crate::script::values::images(&images.0, 64)?.ok_or_else(|| {
             let shape = images.0.dims();
             fail(format!("picture: images are [H, W], [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape:?}"))
         })?;

@@ -1,10 +1,10 @@
 //! Tensors in files: safetensors and npy. Writes go beside the file and are renamed, so a failed one leaves the old file.
 
 use super::host::host;
-use super::types::Tensor;
 use crate::compute::tensor_files as files;
-use crate::script::error::{Res, candle, fail};
-use crate::script::signatures::short_type;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::Tensor;
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
 

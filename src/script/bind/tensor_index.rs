@@ -1,9 +1,9 @@
 //! Parts of tensors: `t[i]`, `t[a..b]`, `t[[i, a..b]]`, rows by a list of indices.
 
 use super::args;
-use super::types::{Tensor, int};
-use crate::script::error::{Res, candle, fail};
-use crate::script::signatures::short_type;
+use crate::script::language::signatures::short_type;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Tensor, int};
 use candle_core::{DType, Tensor as Candle};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT};

@@ -2,8 +2,8 @@
 
 use super::args;
 use super::host::host;
-use super::types::Tensor;
-use crate::script::error::{Res, candle, fail};
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::Tensor;
 use candle_core::{DType, Device, Tensor as Candle};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, INT, NativeCallContext};

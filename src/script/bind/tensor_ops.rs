@@ -2,10 +2,10 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Gradients, Model, Tensor, int};
 use crate::compute::device;
 use crate::compute::precision::products_in;
-use crate::script::error::{Res, candle, fail};
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Gradients, Model, Tensor, int};
 use candle_core::{D, DType, Tensor as Candle, Var};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, INT, NativeCallContext};

@@ -2,12 +2,12 @@
 
 use super::args;
 use super::host::host;
-use super::types::{Execution, Layer, Model, NormBound, Region, Tensor};
 use crate::base::random::Key;
 use crate::bounds::{self, UpperMethod, UpperOptions};
 use crate::run::Drawn;
-use crate::script::error::{Res, candle, fail};
-use crate::script::options::Options;
+use crate::script::language::options::Options;
+use crate::script::language::{Res, candle, fail};
+use crate::script::values::{Execution, Layer, Model, NormBound, Region, Tensor};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, INT, Map, NativeCallContext};
 use std::rc::Rc;

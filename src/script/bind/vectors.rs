@@ -3,10 +3,10 @@
 use super::args;
 use super::bounds::power;
 use super::host::{Host, host};
-use super::types::{Batch, BatchVectors, Layer, Model, SpectralNorm, Tensor, Vectors, int};
 use crate::base::random::Generator;
-use crate::script::error::{Res, candle};
-use crate::script::options::Options;
+use crate::script::language::options::Options;
+use crate::script::language::{Res, candle};
+use crate::script::values::{Batch, BatchVectors, Layer, Model, SpectralNorm, Tensor, Vectors, int};
 use crate::train;
 use candle_core::DType;
 use rhai::plugin::*;

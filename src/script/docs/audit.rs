@@ -4,7 +4,7 @@
 use super::Docs;
 use super::page::{Form, Kind};
 use crate::script::bind::type_names;
-use crate::script::signatures::{Native, natives};
+use crate::script::language::signatures::{Native, natives};
 use rhai::Engine;
 use std::collections::BTreeSet;
 

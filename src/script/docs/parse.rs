@@ -18,7 +18,7 @@
 //! description. In a module, functions of one name do.
 
 use super::page::{Choice, Entry, Form, Kind, Page};
-use crate::script::lexical;
+use crate::script::language::lexical;
 
 const LABELS: [&str; 5] = ["Options:", "Shapes:", "Values:", "Errors:", "Example:"];
 

@@ -1,9 +1,9 @@
 //! What a walk over the layers returned, as a table: for each layer the box's width, the share of its neurons that vary,
 //! global and local norm, and what the local ones have come to. Of several images the means.
 
-use super::mean;
-use crate::script::bind::{Layer, Region, SpectralNorm, Tensor, values};
-use crate::script::error::{Res, candle};
+use super::brief::mean;
+use crate::script::language::{Res, candle};
+use crate::script::values::{Layer, Region, SpectralNorm, Tensor, values};
 use crate::show::{Screen, short, table};
 use rhai::{Dynamic, Map};
 

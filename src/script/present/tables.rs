@@ -1,6 +1,6 @@
 //! Arrays of maps and maps of arrays are tables; other maps are lists of their keys.
 
-use super::brief;
+use super::brief::brief;
 use crate::show::{Screen, short, table};
 use rhai::{Array, Dynamic, Map};
 

@@ -2,8 +2,8 @@
 //! few values and their distribution.
 
 use crate::compute::device;
-use crate::script::bind::{images, values};
-use crate::script::error::{Res, candle};
+use crate::script::language::{Res, candle};
+use crate::script::values::{images, values};
 use crate::show::picture::pictures;
 use crate::show::{Screen, clipped, distribution, short};
 use candle_core::{DType, Tensor};

@@ -4,6 +4,7 @@ use super::passages::{Passage, passages};
 use super::{field, words};
 use crate::base::suggest;
 use crate::script::docs::Docs;
+use crate::script::shipped::shipped;
 use crate::script::stdlib::Modules;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,13 @@ pub struct Answer<'a> {
     pub hits: Vec<&'a Passage>,
     /// Words that stand nowhere, each with the near one that was looked for in its place, if there is any.
     pub unknown: Vec<(String, Option<String>)>,
+}
+
+impl Docs {
+    /// The index of all that can be found in these pages, the guide and the scripts that come with the program.
+    pub fn index(&self) -> Index {
+        Index::new(self, shipped())
+    }
 }
 
 impl Index {

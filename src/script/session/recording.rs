@@ -1,13 +1,14 @@
 //! A script's run, as it is to be written down or gone on with: what the run cannot know by itself.
 
-use super::bind::Host;
-use super::carried::{Carried, captured, carried};
-use super::loader::{Loader, is_std};
-use super::purity::Purity;
-use super::refused;
-use super::session::Source;
+use super::Source;
 use crate::compute::device;
 use crate::run::{Arithmetic, Options, Record, git_state};
+use crate::script::bind::Host;
+use crate::script::check::loop_state::{Carried, captured, carried};
+use crate::script::language::loader::Loader;
+use crate::script::language::origin::is_std;
+use crate::script::language::purity::Purity;
+use crate::script::language::refused;
 use rhai::{AST, Engine};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +155,7 @@ fn versions() -> BTreeMap<String, String> {
 
 /// The version that Cargo.lock pins, found when the program is built.
 fn candle_version() -> &'static str {
-    let lock = include_str!("../../Cargo.lock");
+    let lock = include_str!("../../../Cargo.lock");
     let after = lock.split("name = \"candle-core\"\nversion = \"").nth(1);
     after.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
 }

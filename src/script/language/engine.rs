@@ -1,6 +1,5 @@
 //! The one Rhai engine: its language settings, its limits, and how it stops.
 
-use super::bind::watch;
 use super::error;
 use super::limits::{Limits, memory_message};
 use super::loader::Loader;
@@ -9,18 +8,19 @@ use super::signatures::short_type;
 use super::{arithmetic, collections, habits};
 use crate::base::{interrupt, memory};
 use crate::run::Arithmetic;
-use rhai::{Dynamic, Engine, FLOAT, INT, OptimizationLevel, Position, Scope};
+use rhai::{Dynamic, Engine, EvalContext, FLOAT, INT, OptimizationLevel, Position};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The engine that every script runs on. `register` adds the host's functions and types; modules come through `loader`;
 /// `print` and `debug` go to `printer`, which may have a progress display to step around; `between` is called before every
-/// operation and may end the script.
+/// operation and may end the script; `watch` is told of every variable that is read.
 pub fn build(
     register: impl FnOnce(&mut Engine),
     loader: Rc<Loader>,
     printer: Rc<dyn Fn(&str)>,
     between: impl Fn() -> Result<(), String> + 'static,
+    watch: impl Fn(&str, &EvalContext) + 'static,
     limits: &Limits,
 ) -> Engine {
     let mut engine = Engine::new();
@@ -69,29 +69,20 @@ pub fn build(
     collections::register(&mut engine);
     habits::register(&mut engine);
     register(&mut engine);
-    install_constants(&mut engine, loader.clone());
+    install_constants(&mut engine, loader.clone(), watch);
     engine.set_module_resolver(Resolver::new(loader));
     engine
 }
 
 /// The host's constants (`run`, ...) are seen everywhere: in functions, in closures and in modules, where Rhai itself
 /// shows a script nothing of its surroundings. Index 0 means that no local variable of that name is known.
-fn install_constants(engine: &mut Engine, loader: Rc<Loader>) {
+fn install_constants(engine: &mut Engine, loader: Rc<Loader>, watch: impl Fn(&str, &EvalContext) + 'static) {
     #[expect(deprecated, reason = "Rhai marks the hook as unstable; the version is pinned")]
     engine.on_var(move |name, index, context| {
         watch(name, &context);
         let local = index > 0 || context.scope().contains(name);
         Ok(if local { None } else { loader.constant(name) })
     });
-}
-
-/// The names a script is compiled against: the host's constants and, at the prompt, the variables so far.
-pub fn known_names(constants: &Scope<'static>, variables: &Scope<'static>) -> Scope<'static> {
-    let mut known = constants.clone();
-    for (name, ..) in variables.iter_raw() {
-        known.push(name.to_string(), ());
-    }
-    known
 }
 
 fn debug_line(text: &str, source: Option<&str>, at: Position) -> String {

@@ -5,8 +5,8 @@
 //!
 //! Found in the text: assignments, and calls of methods that change their object, to variables from outside the loop.
 
-use super::changes::{Change, Changes, only, variable};
-use super::purity::Purity;
+use crate::script::language::changes::{Change, Changes, only, variable};
+use crate::script::language::purity::Purity;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Map, Position, Stmt, StmtBlock};
 use std::collections::BTreeSet;
 

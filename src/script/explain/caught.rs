@@ -1,8 +1,8 @@
 //! What `catch (e)` gives for an error of the language's own: Rhai makes a map of it. As text it is the sentence that an uncaught one
 //! gets.
 
-use super::loader::Loader;
 use super::wording::describe;
+use crate::script::language::loader::Loader;
 use rhai::{Dynamic, Engine, EvalAltResult as E, Map, Position};
 
 /// The sentence for `map`, if it is such an error.

@@ -6,32 +6,33 @@
 //! Imports reach the folder of the main script and what lies below it: a script from somebody else has no business
 //! elsewhere.
 
-use super::engine::known_names;
 use super::error::{Res, fail};
 use super::names::{Clash, Names};
+use super::origin::{STD, is_std};
 use super::refused;
-use super::stdlib::Modules;
 use crate::base::suggest;
 use crate::base::text::{plain, utf8};
 use crate::run::Arithmetic;
+use crate::script::stdlib::Modules;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-/// How the names of the program's own modules begin.
-const STD: &str = "std/";
-
-/// Is what is shown by this name one of the program's own modules? No file is shown by such a name.
-pub fn is_std(shown: &str) -> bool {
-    shown.starts_with(STD)
-}
-
 /// The name that a file is shown by.
 fn shown_as(path: &Path) -> String {
     let shown = path.display().to_string();
     if is_std(&shown) { format!("./{shown}") } else { shown }
+}
+
+/// The names a script is compiled against: the host's constants and, at the prompt, the variables so far.
+fn known_names(constants: &Scope<'static>, variables: &Scope<'static>) -> Scope<'static> {
+    let mut known = constants.clone();
+    for (name, ..) in variables.iter_raw() {
+        known.push(name.to_string(), ());
+    }
+    known
 }
 
 /// The longest source file; anything larger is no script.

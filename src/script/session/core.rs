@@ -1,53 +1,30 @@
 //! A session: the engine, the host behind it and what a script or the prompt has defined so far.
 
-use super::access::Allowed;
-use super::bind::{self, Host, HostConfig};
-use super::docs::Docs;
-use super::error::Res;
-use super::explain::explain;
-use super::guard::guarded;
-use super::lexical;
-use super::limits::Limits;
-use super::loader::{Fetch, Loader};
-use super::prompt::LAST;
 use super::recording::Recording;
-use super::report::{Failure, FailureKind, Report};
-use super::settings::Overrides;
-use super::stdlib::{Modules, stdlib};
-use super::typed::Typed;
-use super::{check, engine};
+use super::source::{LAST, Source};
+use super::transcript::Typed;
 use crate::report;
-use crate::run::{Arithmetic, Data, Record, Status};
+use crate::run::{Arithmetic, Record, Status};
+use crate::script::access::Allowed;
+use crate::script::bind;
+use crate::script::bind::{Host, HostConfig};
+use crate::script::check;
+use crate::script::docs::Docs;
+use crate::script::explain::explain;
+use crate::script::explain::report::{Failure, FailureKind, Report};
+use crate::script::language::Res;
+use crate::script::language::engine;
+use crate::script::language::guard::guarded;
+use crate::script::language::lexical;
+use crate::script::language::limits::Limits;
+use crate::script::language::loader::Loader;
+use crate::script::settings::Overrides;
+use crate::script::stdlib::stdlib;
 use crate::show::Screen;
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// The name under which the prompt's input appears in error messages.
-pub const PROMPT: &str = "prompt";
-
-/// A script that comes with its own modules: one that was packed, kept in a run's folder, or is on the hub.
-#[derive(Clone, Default)]
-pub struct Source {
-    /// The modules of std, where they are not the program's.
-    pub std: Option<Modules>,
-    /// Brings modules that are not there.
-    pub fetch: Option<Fetch>,
-    /// How the script was named on the command line, if not by its path.
-    pub shown: Option<String>,
-    /// A folder that the script was put into for as long as it runs: nobody is shown its name.
-    pub temporary: Option<PathBuf>,
-    /// What the data sets were, in order, when the run loaded them that the script is of; and the path of its script then.
-    pub data: Vec<Data>,
-    pub was: PathBuf,
-    /// The random bits that the run drew from the operating system.
-    pub entropy: Vec<String>,
-    /// Is that run repeated, so that the data have to be the same?
-    pub repeats: bool,
-    /// Which arithmetic the script is written for.
-    pub arithmetic: Option<Arithmetic>,
-}
 
 /// What a session is started with, from the command line.
 pub struct Config {
@@ -121,6 +98,7 @@ impl Session {
                 loader.clone(),
                 host.printer(),
                 between,
+                bind::watch,
                 &config.limits,
             )
         };

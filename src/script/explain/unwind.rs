@@ -1,11 +1,11 @@
 //! From Rhai's nested error to a report: the innermost message, the place in the right file, the script's call stack.
 
 use super::caught;
-use super::error::{ExitCode, Stopped};
-use super::loader::Loader;
 use super::report::{Failure, FailureKind, Place, Report, end_before};
-use super::session::PROMPT;
 use super::wording;
+use crate::script::language::error::{ExitCode, Stopped};
+use crate::script::language::loader::Loader;
+use crate::script::language::origin::PROMPT;
 use rhai::{Engine, EvalAltResult, ParseErrorType, Position};
 
 /// More frames than this are shown as the first and the last ones.

@@ -5,9 +5,9 @@
 //! later. What cannot be known is a look: after a `return` the function is taken to go on, and a method that we do not know
 //! may be what the function is for.
 
-use super::changes::{closure_name, leftmost, links, only};
-use super::purity::Purity;
 use crate::base::text::tokens::code;
+use crate::script::language::changes::{closure_name, leftmost, links, only};
+use crate::script::language::purity::Purity;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt, StmtBlock};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,25 +1,24 @@
 //! What the prompt does with a session: evaluate an input and keep what it defines, load scripts, read changed files again,
 //! tell which names there are.
 
-use super::bind::type_names;
-use super::docs::{Page, parse};
-use super::error::{Res, fail};
-use super::guard::guarded;
-use super::lexical;
-use super::loader::is_std;
-use super::present;
-use super::report::{Failure, Report};
-use super::resolver::Resolver;
-use super::session::{PROMPT, Session};
-use super::signatures::{Native, natives};
-use super::stdlib::stdlib;
-use super::typed::Typed;
+use super::core::Session;
+use super::source::LAST;
+use super::transcript::Typed;
+use crate::script::bind::type_names;
+use crate::script::docs::{Page, parse};
+use crate::script::explain::report::{Failure, Report};
+use crate::script::language::guard::guarded;
+use crate::script::language::lexical;
+use crate::script::language::origin::PROMPT;
+use crate::script::language::origin::is_std;
+use crate::script::language::resolver::Resolver;
+use crate::script::language::signatures::{Native, natives};
+use crate::script::language::{Res, fail};
+use crate::script::present;
+use crate::script::stdlib::stdlib;
 use rhai::{AST, ASTFlags, Dynamic, Expr, Ident, Module, Position, Scope, Stmt};
 use std::path::Path;
 use std::rc::Rc;
-
-/// The variable that `_` stands for.
-pub const LAST: &str = "last_value";
 
 impl Session {
     /// Evaluate one input of the prompt; what it defines stays. Returns the value as it is shown, if it has one.
@@ -199,7 +198,7 @@ impl Session {
 
     /// What was typed and went well, as a script.
     pub fn script(&self) -> String {
-        super::typed::script(&self.typed)
+        crate::script::session::transcript::script(&self.typed)
     }
 
     /// The variables: name, value, whether it is a constant.
@@ -214,7 +213,7 @@ impl Session {
 
     /// Functions typed here or loaded from scripts, with their parameters.
     pub fn functions(&self) -> Vec<String> {
-        super::wording::signatures(&self.library).into_iter().map(|(_, shown)| shown).collect()
+        crate::script::explain::wording::signatures(&self.library).into_iter().map(|(_, shown)| shown).collect()
     }
 
     /// The modules imported here: alias and file.

@@ -7,16 +7,17 @@
 
 use super::catches;
 use super::copies;
-use super::docs::Docs;
-use super::explain::explain;
-use super::habits;
-use super::loader::{Loader, is_std};
 use super::outline::{Call, Outline};
-use super::purity::Purity;
-use super::report::{FailureKind, Place, Report};
-use super::signatures::{Native, natives};
-use super::wording::{known_forms, signatures};
 use crate::base::suggest;
+use crate::script::docs::Docs;
+use crate::script::explain::explain;
+use crate::script::explain::report::{FailureKind, Place, Report};
+use crate::script::explain::wording::{known_forms, signatures};
+use crate::script::language::habits;
+use crate::script::language::loader::Loader;
+use crate::script::language::origin::is_std;
+use crate::script::language::purity::Purity;
+use crate::script::language::signatures::{Native, natives};
 use rhai::{AST, Engine, FnAccess, Position};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -239,7 +240,7 @@ fn arity_message(name: &str, arity: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::engine;
+    use crate::script::language::engine;
 
     fn check(files: &[(&str, &str)]) -> String {
         const STD: &[(&str, &str)] = &[
@@ -258,7 +259,8 @@ mod tests {
             engine.register_fn("conv2d", |_out: i64, _kernel: i64, _options: rhai::Map| ());
             engine.register_fn("batches", |_size: i64, _options: rhai::Map| ());
         };
-        let engine = engine::build(register, loader.clone(), Rc::new(|_: &str| {}), || Ok(()), &Default::default());
+        let engine =
+            engine::build(register, loader.clone(), Rc::new(|_: &str| {}), || Ok(()), |_, _| {}, &Default::default());
         let mut reports = unused_settings(&engine, &loader, &main);
         reports.extend(problems(&engine, &loader, &Docs::new(), &main));
         let text: Vec<String> = reports.iter().map(|report| report.render(false)).collect();

@@ -1,12 +1,12 @@
 //! The words for each of Rhai's errors: what is wrong in the terms of the script, and the way out.
 
-use super::habits;
-use super::lexical;
-use super::loader::Loader;
-use super::names::parameters;
 use super::scopes;
-use super::signatures::{Native, natives, short_paths, short_type, split_call};
 use crate::base::suggest;
+use crate::script::language::habits;
+use crate::script::language::lexical;
+use crate::script::language::loader::Loader;
+use crate::script::language::names::parameters;
+use crate::script::language::signatures::{Native, natives, short_paths, short_type, split_call};
 use rhai::{AST, Engine, EvalAltResult, LexError, ParseErrorType, Position, Stmt};
 
 /// At most so many signatures are listed.

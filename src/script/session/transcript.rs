@@ -1,8 +1,8 @@
 //! What was typed at the prompt, as a script that does the same: later definitions of a function replace earlier ones, values
 //! that were shown are printed.
 
-use super::lexical;
-use super::prompt::LAST;
+use super::source::LAST;
+use crate::script::language::lexical;
 use rhai::{AST, Stmt};
 
 /// One input that went well.

@@ -1,6 +1,6 @@
 //! What a parsed script calls, imports and declares: the raw material of the check.
 
-use super::changes::leftmost;
+use crate::script::language::changes::leftmost;
 use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, Map, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
 

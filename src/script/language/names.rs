@@ -115,7 +115,7 @@ impl Names {
         })?;
         let name = &new.import.alias;
         // Nobody can change the program's own modules.
-        let which = if super::loader::is_std(&new.file) { "give that one" } else { "give one of them" };
+        let which = if super::origin::is_std(&new.file) { "give that one" } else { "give one of them" };
         let message = format!(
             "`{name}` is {} here and {} in {}:{}:{}; a closure that the other calls would see the wrong one; {which} another \
              name: import \"...\" as {name}_;",

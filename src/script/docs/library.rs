@@ -1,0 +1,48 @@
+//! All pages of the documentation.
+
+use super::page::{Entry, Page};
+use super::parse::parse;
+use super::reference;
+use crate::script::stdlib::{Modules, stdlib};
+
+/// All pages that come with the program.
+#[derive(Clone, Debug)]
+pub struct Docs {
+    /// Host pages first, then the modules of the stdlib.
+    pub pages: Vec<Page>,
+}
+
+impl Docs {
+    /// The host's pages and the stdlib's.
+    pub fn new() -> Self {
+        Self::with(stdlib())
+    }
+
+    /// The host's pages and those of `modules`.
+    pub fn with(modules: Modules) -> Self {
+        let host = reference::PAGES.iter().map(|(name, text)| parse(name, text));
+        let modules = modules.iter().map(|(name, text)| parse(&format!("std/{name}"), text));
+        Self { pages: host.chain(modules).collect() }
+    }
+
+    /// The pages of the host.
+    pub fn host(&self) -> impl Iterator<Item = &Page> {
+        self.pages.iter().filter(|page| !page.is_module())
+    }
+
+    /// Every entry of the host.
+    pub fn host_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.host().flat_map(|page| &page.entries)
+    }
+
+    /// The page of this name.
+    pub fn page(&self, name: &str) -> Option<&Page> {
+        self.pages.iter().find(|page| page.name == name)
+    }
+}
+
+impl Default for Docs {
+    fn default() -> Self {
+        Self::new()
+    }
+}

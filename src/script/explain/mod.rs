@@ -1,0 +1,9 @@
+//! What a user is shown when something is wrong: the words, the place, the call stack, the way out.
+
+pub mod caught;
+pub mod report;
+pub mod scopes;
+mod unwind;
+pub mod wording;
+
+pub use unwind::explain;
