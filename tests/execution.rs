@@ -121,7 +121,7 @@ fn no_execution_leaves_its_bound() {
                 let logits = &logits[b * classes..][..classes];
                 for local in [false, true] {
                     let what = format!("net {case}, {how:?}, eps {eps:e}, local {local}\n{}", net.describe());
-                    let execution: bind::Execution = get(&found, &format!("execution_{local}"));
+                    let execution: workbench::script::values::Execution = get(&found, &format!("execution_{local}"));
                     let region: workbench::script::values::Region = get(&found, &format!("region_{local}"));
                     let each = values(&execution.0.each.get(b).unwrap());
                     gaps.iter().zip(&each).for_each(|(gap, bound)| within(&what, *gap, *bound, &mut share[0]));

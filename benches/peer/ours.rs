@@ -52,7 +52,7 @@ impl Training {
             data_dir: None,
             overrides: Overrides::default(),
             script: None,
-            recording: workbench::script::session::recording::Recording::default(),
+            recording: workbench::script::session::Recording::default(),
             source: Default::default(),
             allowed: Default::default(),
             limits: Default::default(),

@@ -10,7 +10,6 @@ use nalgebra::DMatrix;
 use rhai::Map;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm, varying};
 use workbench::nn::{Layer, Operation, Sequential};
-use workbench::script::bind;
 
 /// Inputs of a layer whose iterations are 50, to save time; 200 elsewhere.
 const LARGE: usize = 40_000;

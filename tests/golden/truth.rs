@@ -10,7 +10,6 @@ use std::cell::LazyCell;
 use std::rc::Rc;
 use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::nn::Sequential;
-use workbench::script::bind;
 
 on_each_net!(algorithm_1_meets_the_truth);
 on_each_net!(norms_of_the_published_masks);
