@@ -17,6 +17,10 @@ use workbench::script::Session;
 use workbench::script::session::Config;
 use workbench::script::settings::Overrides;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: workbench::base::memory::Allocator = workbench::base::memory::Allocator;
+
 fn main() {
     workbench::base::memory::keep_freed_memory();
     workbench::base::threads::start(None).expect("the thread pool");

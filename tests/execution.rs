@@ -14,7 +14,6 @@ use rhai::{Dynamic, Map};
 use std::rc::Rc;
 use workbench::base::random::Generator;
 use workbench::nn::{LayerSpec, Sequential};
-use workbench::script::bind;
 
 const BOUNDS: &str = r#"
     import "std/certify" as certify;

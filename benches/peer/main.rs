@@ -13,6 +13,10 @@ use ours::{Convolution, Training};
 use std::time::Instant;
 use torch::Torch;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: workbench::base::memory::Allocator = workbench::base::memory::Allocator;
+
 /// What was asked for on the command line.
 pub struct Options {
     rounds: usize,

@@ -7,6 +7,7 @@
 //! with a message, before the system would end it with none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes in large blocks, and how many there may be.
@@ -77,8 +78,9 @@ pub fn keep_freed_memory() {
 }
 
 /// The system's allocator, with large blocks counted and aligned to cache lines: a register of 64 bytes then never straddles
-/// two.
-struct Aligned;
+/// two. A program chooses it (`#[global_allocator]`); without it nothing is counted and no limit holds.
+#[derive(Debug)]
+pub struct Allocator;
 
 /// Blocks of this size and more are counted and aligned, and asked to lie in large pages.
 const LARGE: usize = 16 << 10;
@@ -108,6 +110,15 @@ fn discount(size: usize) {
     }
 }
 
+/// How the process ends when one operation takes far too much.
+static END: OnceLock<fn() -> !> = OnceLock::new();
+
+/// What is called when an operation goes an eighth beyond the limit, once that was said; without it the process is aborted.
+pub fn on_refusal(end: fn() -> !) {
+    // The first is as good as any.
+    let _ = END.set(end);
+}
+
 /// Say so and go: what asked for the memory could not go on without, and the files of a run are whole at any time.
 #[cold]
 fn refuse(size: usize) -> ! {
@@ -119,11 +130,14 @@ fn refuse(size: usize) -> ! {
         describe(size as u64),
         describe(limit as u64)
     ));
-    std::process::exit(1)
+    match END.get() {
+        Some(end) => end(),
+        None => std::process::abort(),
+    }
 }
 
 // SAFETY: every call goes to the system's allocator, with a layout at least as strict as asked for.
-unsafe impl GlobalAlloc for Aligned {
+unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: the caller's promise, with a layout that is at least as strict; also below.
@@ -166,6 +180,3 @@ fn large_pages(block: *mut u8, size: usize) {
     #[cfg(not(target_os = "linux"))]
     let _ = (block, size);
 }
-
-#[global_allocator]
-static ALLOCATOR: Aligned = Aligned;

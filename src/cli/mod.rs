@@ -32,8 +32,10 @@ use std::process::ExitCode;
 /// Wrong use of the command line.
 const USAGE: u8 = 2;
 
-/// Parse the command line, do what it asks, and say how it went.
-pub fn main() -> ExitCode {
+/// Parse the command line, do what it asks, and say how it went. `exit` ends the process where there is no way back: at a second
+/// Ctrl-C, and when an operation takes far too much memory.
+pub fn main(exit: fn(i32) -> !) -> ExitCode {
+    signals::end_by(exit);
     // Before there is a second thread, which would get an arena of its own: blocks above 64 MiB are mapped anew there, whatever
     // the allocator was told.
     memory::keep_freed_memory();

@@ -1,16 +1,33 @@
 //! Ctrl-C: the first asks the script to stop in order, the second ends the process. A file that grows beyond what the
 //! system allows is an error of the write, not the end of the process.
 
-use crate::base::interrupt;
+use crate::base::{interrupt, memory};
+use std::sync::OnceLock;
 
 /// Exit code of a process ended by Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
+
+/// How `main` ends the process.
+static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
+
+/// End the process by `exit`, where there is no way back.
+pub fn end_by(exit: fn(i32) -> !) {
+    let _ = EXIT.set(exit);
+    memory::on_refusal(|| end(1));
+}
+
+fn end(code: i32) -> ! {
+    match EXIT.get() {
+        Some(exit) => exit(code),
+        None => std::process::abort(),
+    }
+}
 
 /// From now on, Ctrl-C (and a request of the system to end) is heard at the next operation.
 pub fn install() {
     let handler = || {
         if interrupt::asked() {
-            std::process::exit(INTERRUPTED.into());
+            end(INTERRUPTED.into());
         }
         interrupt::request();
         if interrupt::held() {

@@ -3,11 +3,9 @@
 //! candle makes a graph's node out of a custom operation only, which makes the storage of its result. Here the result is
 //! there already; the operation hands over its storage, without a copy.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, InplaceOp1, Layout, Result, Shape, Tensor, bail};
+use super::prepared::{Gradients, Operation, Prepared};
+use candle_core::{CpuStorage, CudaStorage, InplaceOp1, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
-
-/// The gradients of an operation's three arguments.
-pub type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 type Backward = Box<dyn Fn(&Tensor, [bool; 3]) -> Result<Gradients> + Send + Sync>;
 
@@ -25,7 +23,7 @@ pub fn differentiable(
     let shape = value.shape().clone();
     let taken = Taken::default();
     value.inplace_op1(&taken)?;
-    a.apply_op3(b, c, Operation { name, shape, value: taken, backward: Box::new(backward) })
+    a.apply_op3(b, c, Operation(Given { name, shape, value: taken, backward: Box::new(backward) }))
 }
 
 /// The storage on its way from one place to the other.
@@ -57,14 +55,14 @@ impl InplaceOp1 for Taken {
     }
 }
 
-struct Operation {
+struct Given {
     name: &'static str,
     shape: Shape,
     value: Taken,
     backward: Backward,
 }
 
-impl Operation {
+impl Given {
     fn take<S>(&self, place: &Mutex<Option<S>>) -> Result<(S, Shape)> {
         match place.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(storage) => Ok((storage, self.shape.clone())),
@@ -73,37 +71,21 @@ impl Operation {
     }
 }
 
-impl CustomOp3 for Operation {
+impl Prepared for Given {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu(&self) -> Result<(CpuStorage, Shape)> {
         self.take(&self.value.cpu)
     }
 
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
+    fn cuda(&self) -> Result<(CudaStorage, Shape)> {
         self.take(&self.value.cuda)
     }
 
-    fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, _: &Tensor, g: &Tensor) -> Result<Gradients> {
-        let wanted = [a, b, c].map(|arg| arg.is_variable() || arg.track_op());
+    fn backward(&self, arguments: [&Tensor; 3], g: &Tensor) -> Result<Gradients> {
+        let wanted = arguments.map(|arg| arg.is_variable() || arg.track_op());
         (self.backward)(&g.contiguous()?, wanted)
     }
 }

@@ -2,6 +2,8 @@
 
 mod differentiable;
 pub mod known;
+mod prepared;
 pub mod tape;
 
-pub use differentiable::{Gradients, differentiable};
+pub use differentiable::differentiable;
+pub use prepared::Gradients;

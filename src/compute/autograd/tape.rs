@@ -6,7 +6,8 @@
 //! graph, in the same order, tokens for tensors.
 
 use super::known::with_gradient;
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use super::prepared::{Gradients, Operation, Prepared};
+use candle_core::{CpuStorage, CudaStorage, Result, Shape, Storage, Tensor, bail};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A tensor whose gradient goes by a slot. Cloning shares both.
@@ -16,10 +17,6 @@ pub struct Tracked {
     token: Tensor,
     slot: Arc<Slot>,
 }
-
-/// What [`Tracked::then`] wants from a backward pass: the gradient of the tracked tensor, where wanted, and those of the
-/// two other arguments.
-pub type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 /// A gradient on its way to the operation that made its tensor.
 #[derive(Debug)]
@@ -174,7 +171,7 @@ impl Tracked {
             shape,
             backward: Box::new(backward),
         };
-        Ok(Self { value, token: self.token.apply_op3(a, b, step)?, slot })
+        Ok(Self { value, token: self.token.apply_op3(a, b, Operation(step))?, slot })
     }
 }
 
@@ -190,20 +187,12 @@ struct Step {
     backward: Backward,
 }
 
-impl CustomOp3 for Step {
+impl Prepared for Step {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu(&self) -> Result<(CpuStorage, Shape)> {
         let (storage, layout) = self.zero.storage_and_layout();
         match storage.try_clone(layout)? {
             Storage::Cpu(copy) => Ok((copy, layout.shape().clone())),
@@ -211,15 +200,7 @@ impl CustomOp3 for Step {
         }
     }
 
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
+    fn cuda(&self) -> Result<(CudaStorage, Shape)> {
         let (storage, layout) = self.zero.storage_and_layout();
         match storage.try_clone(layout)? {
             Storage::Cuda(copy) => Ok((copy, layout.shape().clone())),
@@ -227,7 +208,7 @@ impl CustomOp3 for Step {
         }
     }
 
-    fn bwd(&self, token: &Tensor, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<Gradients> {
+    fn backward(&self, [token, a, b]: [&Tensor; 3], _: &Tensor) -> Result<Gradients> {
         let wanted = token.track_op();
         let (own, of_a, of_b) = (self.backward)(self.from.take(&self.shape, &self.zero)?, wanted)?;
         match own {
