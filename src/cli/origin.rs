@@ -3,7 +3,7 @@
 
 use crate::data::hub::HubFile;
 use crate::run::Record;
-use crate::run::pack::{Pack, is_pack};
+use crate::run::archive::pack::{Pack, is_pack};
 use crate::script::session::Source;
 use crate::script::shipped;
 use crate::script::stdlib::Modules;

@@ -7,7 +7,8 @@ use super::{Started, end, start};
 use crate::compute::files::path_word;
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
-use crate::run::{Options, Record, commands, kept};
+use crate::run::{Options, Record};
+use crate::run::archive::{commands, stored_run};
 use crate::script::output;
 use crate::script::recording::Recording;
 use crate::script::session::Session;
@@ -100,12 +101,12 @@ fn tell(old: &Record, run: &Path, session: &Session) {
             (was != is).then(|| format!("{name} {is}, then {was}"))
         }))
         .collect();
-    let before = match kept::Kept::open(run) {
+    let before = match stored_run::Kept::open(run) {
         Ok(before) => before,
         Err(message) => return output::line(&format!("note: cannot be compared with {}: {message}", run.display())),
     };
-    let after = folder.as_deref().and_then(|folder| kept::Kept::open(folder).ok());
-    let after = after.map_or_else(|| kept::results(&new, &[]), |run| run.results());
+    let after = folder.as_deref().and_then(|folder| stored_run::Kept::open(folder).ok());
+    let after = after.map_or_else(|| stored_run::results(&new, &[]), |run| run.results());
     let before = before.results();
     let names = before.iter().map(|(name, _)| name);
     let of = |list: &[(String, f64)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| *v);

@@ -4,8 +4,8 @@ use super::frame::{document, figures};
 use super::tables::{Cell, cells};
 use super::together::{self, Bundle};
 use crate::run::Kept;
-use crate::run::kept::{Line, compare};
-use crate::run::names::best;
+use crate::run::archive::stored_run::{Line, compare};
+use crate::run::numbers::names::best;
 use crate::show::escaped;
 
 /// The page about `runs`.

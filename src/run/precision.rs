@@ -1,6 +1,6 @@
 //! What the script has chosen to multiply in, written down with the run.
 
-use super::progress::Run;
+use crate::run::front::Run;
 use crate::compute::precision::Precision;
 
 impl Run {

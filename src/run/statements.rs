@@ -1,7 +1,7 @@
 //! What the script and its host state of a run: settings, data sets, results, values to keep, weights.
 
-use super::progress::Run;
-use super::run_json::{Data, Record, Setting};
+use crate::run::front::Run;
+use crate::run::recorder::run_json::{Data, Record, Setting};
 use crate::compute::error::message;
 use crate::compute::random::Key;
 use serde_json::Value;
@@ -146,7 +146,7 @@ impl Run {
         self.recorder.borrow().kept.get(name).cloned()
     }
 
-    pub(super) fn keep_weights(&self, path: &Path) {
+    pub(in crate::run) fn keep_weights(&self, path: &Path) {
         let inside = self.folder.existing().and_then(|f| path.strip_prefix(f).ok().map(|p| p.display().to_string()));
         self.recorder.borrow_mut().record.weights = inside;
     }

@@ -38,7 +38,7 @@ pub fn link_out(folder: &Path, roots: &[PathBuf], left: &mut usize) -> Option<Pa
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
+    use crate::run::*;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the points of a sweep came to: a row for each in `sweep.csv`, mean and spread over the seeds in `summary.csv`.
 
-use super::csv::csv;
-use super::kept::Kept;
-use super::names::is_share;
-use super::run_json::{self, Status};
-use super::sweep::{Point, Set, Sweep};
+use crate::run::numbers::csv::csv;
+use crate::run::archive::stored_run::Kept;
+use crate::run::numbers::names::is_share;
+use crate::run::recorder::run_json;
+use crate::run::recorder::run_json::Status;
+use crate::run::sweep::plan::{Point, Set, Sweep};
 use std::path::Path;
 
 /// The file with a row for each point.

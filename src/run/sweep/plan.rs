@@ -1,7 +1,8 @@
 //! A sweep: one script, every combination of some settings, and several seeds; each point is a run of its own. `sweep.json`
 //! holds the plan, so that a sweep that was stopped goes on with the points that are not finished.
 
-use super::run_json::{self, Record, Status};
+use crate::run::recorder::run_json;
+use crate::run::recorder::run_json::{Record, Status};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 //! The file is a part of every checkpoint. A run that goes on from one therefore has the best of the epochs that this
 //! checkpoint has seen, and a file that an undone epoch has written is replaced, or removed.
 
-use super::checkpoint::Piece;
-use super::progress::Run;
+use crate::run::resume::checkpoint::Piece;
+use crate::run::front::Run;
 use super::run_json::Best;
 use crate::compute::files::replace;
 use safetensors::{Dtype, SafeTensors};

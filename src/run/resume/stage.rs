@@ -4,10 +4,10 @@
 //! same order. Loops that were over are skipped, with the state that they ended in; the loop that was under way goes on at
 //! its epoch, and the epoch's pass over the training images at its batch. What lies between loops is done again.
 
-use super::best::BestFiles;
+use crate::run::recorder::best::BestFiles;
 use super::checkpoint::{self, Checkpoint, Piece};
-use super::metrics::Metrics;
-use super::progress::{Run, State as Live, position, read_back};
+use crate::run::training::metrics::Metrics;
+use crate::run::front::{Run, State as Live, position, read_back};
 use super::state::{Position, State};
 use crate::compute::interrupt;
 use safetensors::SafeTensors;
@@ -101,7 +101,7 @@ impl Run {
         self.holder.borrow().as_ref().and_then(std::rc::Weak::upgrade)
     }
 
-    pub(super) fn counters(&self) -> Value {
+    pub(in crate::run) fn counters(&self) -> Value {
         self.holder().map_or(Value::Null, |holder| holder.counters())
     }
 
@@ -115,7 +115,7 @@ impl Run {
     }
 
     /// A loop begins: which epoch comes first.
-    pub(super) fn begin_recorded(&self, epochs: usize, label: &str) -> Result<usize, String> {
+    pub(in crate::run) fn begin_recorded(&self, epochs: usize, label: &str) -> Result<usize, String> {
         let Some(holder) = self.holder() else { return Ok(0) };
         if !self.is_recorded() {
             return Ok(0);
@@ -250,12 +250,12 @@ impl Run {
         interrupt::hold(false);
     }
 
-    pub(super) fn checkpoint_if_due(&self, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
+    pub(in crate::run) fn checkpoint_if_due(&self, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
         if self.recorder.borrow().writing.due { self.checkpoint_when(false, at) } else { Ok(()) }
     }
 
     /// Write a checkpoint, unless the last one was too short a time ago for what they cost.
-    pub(super) fn checkpoint_when(&self, surely: bool, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
+    pub(in crate::run) fn checkpoint_when(&self, surely: bool, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
         if !self.is_recorded() {
             return Ok(());
         }
@@ -332,7 +332,7 @@ impl Run {
     }
 
     /// A loop is over: what the script does next can be reached without it.
-    pub(super) fn end_recorded(&self) -> Result<(), String> {
+    pub(in crate::run) fn end_recorded(&self) -> Result<(), String> {
         let (in_loop, index) = (self.state.borrow().in_loop, self.state.borrow().index);
         // A loop that was skipped has its checkpoint already.
         if !in_loop || !self.is_recorded() || self.state.borrow().skipped {

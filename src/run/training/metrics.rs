@@ -2,8 +2,8 @@
 //! something is to be shown or recorded, and averaged; of numbers (schedules) the last one counts. Values are gathered
 //! twice: over the epoch and over a window of batches.
 
-use super::format::{ORDER, metric};
-use super::names::group;
+use crate::run::numbers::format::{ORDER, metric};
+use crate::run::numbers::names::group;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! `run.json`: what a run is, from the script's name to the checksums of its data.
 
 use super::arithmetic::Arithmetic;
-use super::checkpoint::hex;
-use super::links::refuse_links_out;
+use crate::run::resume::checkpoint::hex;
+use crate::run::archive::links::refuse_links_out;
 use crate::compute::files::quoted_path;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,7 @@ impl Record {
     /// An error unless the scripts in `folder` are those that were run.
     pub fn check_files(&self, folder: &Path) -> Result<(), String> {
         refuse_links_out(folder)?;
-        super::pack::own_names(self).map_err(|why| format!("{}: {why}", folder.join(FILE).display()))?;
+        crate::run::archive::pack::own_names(self).map_err(|why| format!("{}: {why}", folder.join(FILE).display()))?;
         for (name, sum) in &self.files {
             let path = folder.join(name);
             let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;

@@ -1,10 +1,11 @@
 //! Runs as they lie on the disk, in a folder or in a pack: what they were, how they stand, what they came to.
 
-use super::lock::is_under_way;
-use super::names::compared;
+use crate::run::recorder::lock::is_under_way;
+use crate::run::numbers::names::compared;
 use super::pack::{Pack, is_pack};
-use super::rows;
-use super::run_json::{self, Record, Status};
+use crate::run::recorder::rows;
+use crate::run::recorder::run_json;
+use crate::run::recorder::run_json::{Record, Status};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -64,7 +65,7 @@ impl Kept {
                     Ok(run) => runs.push(run),
                     Err(message) => problems.push(message),
                 }
-            } else if super::sweep::is_sweep(&path) {
+            } else if crate::run::sweep::plan::is_sweep(&path) {
                 let (inside, wrong) = Self::all(&path)?;
                 runs.extend(inside);
                 problems.extend(wrong);

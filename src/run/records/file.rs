@@ -3,7 +3,7 @@
 //! ```text
 //! records.json     the header: what was evaluated, and how        timings.jsonl   what differs between two runs: seconds
 //!                  `closing` once all rows are there: how many, and a digest over them
-//! records.jsonl    one row a line, each with a digest ([`super::records_digest`])
+//! records.jsonl    one row a line, each with a digest ([`crate::run::records::digest`])
 //! records.parquet  the same rows, once all are there, with the header in the file's metadata
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! leaves the same files as one that was not, timings aside. Records of before 0.2 have no digests, and 0.1 had the header in the
 //! first line, `{"header": {...}}`: these are read, and nobody goes on with them.
 
-use super::records_digest::{FORM, Seal};
+use crate::run::records::digest::{FORM, Seal};
 use crate::compute::files::replace;
 use crate::text::plain_bytes;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! Did a training learn anything? What its epochs logged as `loss` and as accuracy says when it did not: then the run says so at
 //! its end, and its record too.
 
-use super::progress::{Run, State};
+use crate::run::front::{Run, State};
 
 /// A loss that ends beyond this and above its least has diverged: a cross-entropy of random guesses is the logarithm of the number
 /// of classes. Sums of squares may begin there and fall.
@@ -15,7 +15,7 @@ const STILL: f64 = 1e-3;
 
 /// What an epoch came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Epoch {
+pub(in crate::run) struct Epoch {
     loss: f64,
     accuracy: Option<f64>,
 }
@@ -57,7 +57,7 @@ fn fault(epochs: &[Epoch], classes: Option<usize>) -> Option<String> {
 
 impl State {
     /// The epoch at hand is over.
-    pub(super) fn remember_epoch(&mut self) {
+    pub(in crate::run) fn remember_epoch(&mut self) {
         self.learned.extend(Epoch::of(&self.last));
     }
 }
@@ -69,7 +69,7 @@ impl Run {
     }
 
     /// The loop is over: say what is wrong with its training, if something is.
-    pub(super) fn judge_training(&self) {
+    pub(in crate::run) fn judge_training(&self) {
         let (found, label) = {
             let mut state = self.state.borrow_mut();
             let epochs = std::mem::take(&mut state.learned);

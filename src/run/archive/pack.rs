@@ -11,7 +11,8 @@
 //! only then can anything be written. The same run makes the same bytes.
 
 use super::links::refuse_links_out;
-use super::run_json::{self, Record};
+use crate::run::recorder::run_json;
+use crate::run::recorder::run_json::Record;
 use crate::text::plain_bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -130,7 +131,7 @@ fn collect(folder: &Path, inside: &Path, names: &mut Vec<String>) -> io::Result<
 fn digest(path: &Path) -> io::Result<(u64, String)> {
     let mut sum = Sha256::new();
     let bytes = io::copy(&mut Tee { from: File::open(path)?, sum: &mut sum }, &mut io::sink())?;
-    Ok((bytes, super::checkpoint::hex(&sum.finalize())))
+    Ok((bytes, crate::run::resume::checkpoint::hex(&sum.finalize())))
 }
 
 /// Why `name` is no plain path inside a folder, if it is none. What holds for the strictest file system holds everywhere.
@@ -245,7 +246,7 @@ impl Pack {
             let mut limited = (&mut from).take(entry.bytes);
             io::copy(&mut Tee { from: &mut limited, sum: &mut sum }, &mut out).map_err(failed)?;
             out.sync_all().map_err(failed)?;
-            if super::checkpoint::hex(&sum.finalize()) != entry.sha256 {
+            if crate::run::resume::checkpoint::hex(&sum.finalize()) != entry.sha256 {
                 return Err(format!("{}: {name} has changed while it was unpacked", self.path.display()));
             }
         }
@@ -330,7 +331,7 @@ fn read_checked(archive: &mut ZipArchive<File>, name: &str, entry: &Entry, keep:
         let found = if bytes > entry.bytes { "more".into() } else { bytes.to_string() };
         return Err(format!("`{name}` has {found} bytes, {LIST} says {}", entry.bytes));
     }
-    let sum = super::checkpoint::hex(&sum.finalize());
+    let sum = crate::run::resume::checkpoint::hex(&sum.finalize());
     if sum != entry.sha256 {
         return Err(format!("the checksum of `{name}` is {sum}, {LIST} says {}", entry.sha256));
     }

@@ -1,8 +1,8 @@
 //! What a checkpoint says beside its tensors.
 
-use super::metrics::Saved;
-use super::rows::Lengths;
-use super::run_json::Best;
+use crate::run::training::metrics::Saved;
+use crate::run::recorder::rows::Lengths;
+use crate::run::recorder::run_json::Best;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

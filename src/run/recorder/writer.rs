@@ -5,12 +5,12 @@
 //! two processes cannot continue one run.
 
 use super::best::BestFiles;
-use super::checkpoint;
-use super::commands;
-use super::links::refuse_links_out;
+use crate::run::resume::checkpoint;
+use crate::run::archive::commands;
+use crate::run::archive::links::refuse_links_out;
 use super::lock::lock;
-use super::progress::Run;
-use super::resuming::{Resume, Writing, latest};
+use crate::run::front::Run;
+use crate::run::resume::stage::{Resume, Writing, latest};
 use super::rows::{Lengths, Row, Rows};
 use super::run_json::{Data, Record, Sitting, Status};
 use serde_json::{Map, Value};
@@ -48,21 +48,21 @@ type Sources = Vec<(String, String)>;
 pub struct Recorder {
     pub options: Options,
     pub record: Record,
-    pub(super) writing: Writing,
-    pub(super) resume: Option<Resume>,
+    pub(in crate::run) writing: Writing,
+    pub(in crate::run) resume: Option<Resume>,
     pub kept: Map<String, Value>,
     /// Why the run cannot go on inside an epoch, if it cannot.
-    pub(super) carried: Option<String>,
-    pub(super) best: BestFiles,
+    pub(in crate::run) carried: Option<String>,
+    pub(in crate::run) best: BestFiles,
     on: bool,
     /// The data sets that the run had when it began, and that the script has not loaded again yet.
-    pub(super) was_loaded: VecDeque<Data>,
+    pub(in crate::run) was_loaded: VecDeque<Data>,
     /// The data sets of the run that this one is a variation of, and the path of its script: where to look, if that is allowed.
-    pub(super) known: Vec<Data>,
-    pub(super) was_script: Option<PathBuf>,
+    pub(in crate::run) known: Vec<Data>,
+    pub(in crate::run) was_script: Option<PathBuf>,
     /// The random bits of the run that goes on here, or is repeated, which the script has not asked for again yet.
-    pub(super) was_drawn: VecDeque<String>,
-    pub(super) repeats: bool,
+    pub(in crate::run) was_drawn: VecDeque<String>,
+    pub(in crate::run) repeats: bool,
     sources: Option<Box<dyn Fn() -> Sources>>,
     /// Where the files of metrics go on, and from what the run does.
     goes_on: Option<(Lengths, String)>,
@@ -95,11 +95,11 @@ const OWN: [&str; 12] = [
 
 impl Recorder {
     /// Time spent on this run in all its sittings.
-    pub(super) fn seconds(&self) -> f64 {
+    pub(in crate::run) fn seconds(&self) -> f64 {
         self.record.seconds + self.began.map_or(0.0, |began| began.elapsed().as_secs_f64())
     }
 
-    pub(super) fn is_time_for_checkpoint(&self) -> bool {
+    pub(in crate::run) fn is_time_for_checkpoint(&self) -> bool {
         self.options
             .every
             .is_some_and(|every| self.writing.since().or(self.began).is_some_and(|t| t.elapsed() >= every))
@@ -183,7 +183,7 @@ impl Run {
     }
 
     /// The run's folder, made and described if need be.
-    pub(super) fn prepare(&self) -> Result<PathBuf, String> {
+    pub(in crate::run) fn prepare(&self) -> Result<PathBuf, String> {
         let folder = self.folder.made()?;
         let ready = |recorder: &Recorder| !recorder.on || recorder.rows.is_some() || recorder.resume.is_some();
         if ready(&self.recorder.borrow()) {
@@ -231,7 +231,7 @@ impl Run {
         first.is_some_and(|first| OWN.contains(&first.as_str()))
     }
 
-    pub(super) fn checkpoints(&self) -> Result<PathBuf, String> {
+    pub(in crate::run) fn checkpoints(&self) -> Result<PathBuf, String> {
         Ok(self.folder.made()?.join("checkpoints"))
     }
 
@@ -249,7 +249,7 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn write_record(&self) -> Result<(), String> {
+    pub(in crate::run) fn write_record(&self) -> Result<(), String> {
         let recorder = self.recorder.borrow();
         let Some(folder) = self.folder.existing().filter(|_| recorder.on && recorder.rows.is_some()) else {
             return Ok(());
@@ -259,11 +259,11 @@ impl Run {
     }
 
     /// Time that went into the record, in all sittings.
-    pub(super) fn recording_seconds(&self, recorder: &Recorder) -> f64 {
+    pub(in crate::run) fn recording_seconds(&self, recorder: &Recorder) -> f64 {
         recorder.record.recording_seconds + self.overhead.seconds()
     }
 
-    pub(super) fn keep_output(&self, text: &str) {
+    pub(in crate::run) fn keep_output(&self, text: &str) {
         let Ok(mut recorder) = self.recorder.try_borrow_mut() else { return };
         if let Some(file) = &mut recorder.output {
             // What was printed is on the screen too; the numbers of the record have messages of their own.
@@ -275,17 +275,17 @@ impl Run {
     }
 
     /// An epoch is over: its row.
-    pub(super) fn record_epoch(&self) -> Result<(), String> {
+    pub(in crate::run) fn record_epoch(&self) -> Result<(), String> {
         let state = self.state.borrow();
         self.add_row(None, state.last.clone())
     }
 
     /// A window of batches may be full: its row.
-    pub(super) fn window_is_full(&self, batch: usize) -> Result<(), String> {
+    pub(in crate::run) fn window_is_full(&self, batch: usize) -> Result<(), String> {
         if self.state.borrow().window < self.recorder.borrow().options.window {
             return Ok(());
         }
-        super::progress::read_back(&mut self.state.borrow_mut())?;
+        crate::run::front::read_back(&mut self.state.borrow_mut())?;
         let values = {
             let mut state = self.state.borrow_mut();
             state.window = 0;
@@ -305,14 +305,14 @@ impl Run {
             .map_err(|e| format!("run folder: the metrics cannot be written: {e}; make room, then go on with --resume"))
     }
 
-    pub(super) fn sync_rows(&self) -> Result<Lengths, String> {
+    pub(in crate::run) fn sync_rows(&self) -> Result<Lengths, String> {
         let recorder = self.recorder.borrow();
         let lengths = recorder.rows.as_ref().map_or(Ok(Lengths::default()), Rows::sync);
         lengths.map_err(|e| format!("run folder: the metrics cannot be written: {e}"))
     }
 
     /// How to go on, for the message after an interruption.
-    pub(super) fn way_on(&self) -> Option<String> {
+    pub(in crate::run) fn way_on(&self) -> Option<String> {
         let recorder = self.recorder.borrow();
         let folder = self.folder.existing().filter(|_| recorder.on)?;
         let from = match recorder.writing.last() {

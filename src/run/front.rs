@@ -4,15 +4,15 @@
 //! The loop itself is the script's: `for epoch in run.epochs(n)` and `for batch in data.train.batches(m)` tell the run
 //! where it is, `run.log` what to show. What is written down is in `recording`, how a run goes on later in `resuming`.
 
-use super::display::{head, not_finite, place, time_left};
-use super::folder::RunFolder;
-use super::format::duration;
-use super::learning::Epoch;
-use super::metrics::{Metrics, Value};
-use super::overhead::Overhead;
-use super::recording::Recorder;
-use super::resuming::Holder;
-use super::state::Position;
+use crate::run::training::place::{head, not_finite, place, time_left};
+use crate::run::recorder::folder::RunFolder;
+use crate::run::numbers::format::duration;
+use crate::run::training::verdict::Epoch;
+use crate::run::training::metrics::{Metrics, Value};
+use crate::run::recorder::overhead::Overhead;
+use crate::run::recorder::writer::Recorder;
+use crate::run::resume::stage::Holder;
+use crate::run::resume::state::Position;
 use crate::compute::{interrupt, output};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::{Cell, RefCell};
@@ -27,11 +27,11 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// The run that a script sees as `run`.
 pub struct Run {
     pub folder: RunFolder,
-    pub(super) state: RefCell<State>,
-    pub(super) recorder: RefCell<Recorder>,
-    pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
-    pub(super) bar: ProgressBar,
-    pub(super) overhead: Overhead,
+    pub(in crate::run) state: RefCell<State>,
+    pub(in crate::run) recorder: RefCell<Recorder>,
+    pub(in crate::run) holder: RefCell<Option<Weak<dyn Holder>>>,
+    pub(in crate::run) bar: ProgressBar,
+    pub(in crate::run) overhead: Overhead,
     /// A loop over epochs was left before its end, and nothing has happened since.
     left: Cell<bool>,
 }
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Run {
 
 /// The loop under way.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(in crate::run) struct State {
     pub label: String,
     pub epoch: usize,
     pub epochs: usize,
@@ -78,8 +78,8 @@ pub(super) struct State {
     pub logged: bool,
     pub left_early: Vec<usize>,
     /// What the epochs of this loop came to, and the classes of the data.
-    pub(super) learned: Vec<Epoch>,
-    pub(super) classes: Option<usize>,
+    pub(in crate::run) learned: Vec<Epoch>,
+    pub(in crate::run) classes: Option<usize>,
 }
 
 impl Run {
@@ -221,7 +221,7 @@ impl Run {
 
     /// Log values of the current batch. A loss that is not finite is an error as soon as it is read back.
     pub fn log(&self, values: Vec<(String, Value)>) -> Result<(), String> {
-        if let Some((name, _)) = values.iter().find(|(name, _)| super::rows::RESERVED.contains(&name.as_str())) {
+        if let Some((name, _)) = values.iter().find(|(name, _)| crate::run::recorder::rows::RESERVED.contains(&name.as_str())) {
             return Err(format!(
                 "run.log: `{name}` is what every row of the record says by itself; choose another name"
             ));
@@ -282,12 +282,12 @@ impl Run {
         self.bar.finish_and_clear();
     }
 
-    pub(super) fn finish_epoch(&self) -> Result<(), String> {
+    pub(in crate::run) fn finish_epoch(&self) -> Result<(), String> {
         self.close_epoch(true)
     }
 
     /// The epoch is over; does the loop go on?
-    pub(super) fn close_epoch(&self, goes_on: bool) -> Result<(), String> {
+    pub(in crate::run) fn close_epoch(&self, goes_on: bool) -> Result<(), String> {
         let mut state = self.state.borrow_mut();
         if !state.in_epoch {
             return Ok(());
@@ -342,7 +342,7 @@ impl State {
 }
 
 /// The loop and the epoch at hand, at its beginning.
-pub(super) fn position(state: &State) -> Position {
+pub(in crate::run) fn position(state: &State) -> Position {
     Position {
         index: state.index - 1,
         label: state.label.clone(),
@@ -353,7 +353,7 @@ pub(super) fn position(state: &State) -> Position {
     }
 }
 
-pub(super) fn read_back(state: &mut State) -> Result<(), String> {
+pub(in crate::run) fn read_back(state: &mut State) -> Result<(), String> {
     match state.metrics.read_back() {
         Err(e) => Err(crate::compute::error::message(&e)),
         Ok(None) => Ok(()),

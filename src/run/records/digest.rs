@@ -10,8 +10,8 @@
 //! in other records. Shards of an evaluation have the same digests as the whole. None of this is a signature: whoever changes a row
 //! and knows these lines can write a digest that fits; only doing the evaluation again (`workbench recheck`) shows that.
 
-use super::checkpoint::hex;
-use super::records::Row;
+use crate::run::resume::checkpoint::hex;
+use crate::run::records::file::Row;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,7 @@
 //! Command lines that do a run again, or go on with it: every word that is needed, quoted for a shell.
 
-use super::run_json::Record;
-use super::sweep::Sweep;
+use crate::run::recorder::run_json::Record;
+use crate::run::sweep::plan::Sweep;
 use crate::compute::files::{path_word, quoted, quoted_path};
 use std::path::Path;
 
