@@ -2,7 +2,7 @@
 
 use crate::compute::files::quoted_path;
 use crate::compute::memory;
-use crate::run::archive::pack::{EXTENSION, Pack, pack as write};
+use crate::run::archive::{EXTENSION, Pack, pack as write};
 use crate::script::output;
 use std::path::{Path, PathBuf};
 

@@ -7,8 +7,8 @@ use super::{Started, end, start};
 use crate::compute::files::path_word;
 use crate::data::hub::HubFile;
 use crate::repl::terminal;
-use crate::run::{Options, Record};
-use crate::run::archive::{commands, stored_run};
+use crate::run::archive::results;
+use crate::run::{Options, Record, StoredRun, commands};
 use crate::script::output;
 use crate::script::recording::Recording;
 use crate::script::session::Session;
@@ -101,12 +101,12 @@ fn tell(old: &Record, run: &Path, session: &Session) {
             (was != is).then(|| format!("{name} {is}, then {was}"))
         }))
         .collect();
-    let before = match stored_run::Kept::open(run) {
+    let before = match StoredRun::open(run) {
         Ok(before) => before,
         Err(message) => return output::line(&format!("note: cannot be compared with {}: {message}", run.display())),
     };
-    let after = folder.as_deref().and_then(|folder| stored_run::Kept::open(folder).ok());
-    let after = after.map_or_else(|| stored_run::results(&new, &[]), |run| run.results());
+    let after = folder.as_deref().and_then(|folder| StoredRun::open(folder).ok());
+    let after = after.map_or_else(|| results(&new, &[]), |run| run.results());
     let before = before.results();
     let names = before.iter().map(|(name, _)| name);
     let of = |list: &[(String, f64)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| *v);

@@ -3,9 +3,9 @@
 
 use super::curves::SIZE;
 use super::groups::{named, safe};
-use crate::run::numbers::names::{is_loss, is_share};
+use crate::run::names::{is_loss, is_share};
 use crate::run::sweep::outcome::{Outcome, result_names};
-use crate::run::sweep::plan::{Point, Sweep};
+use crate::run::sweep::{Point, Sweep};
 use crate::show::Series;
 use crate::show::plot::{Drawing, Plot, TOLD_APART};
 

@@ -1,7 +1,7 @@
 //! Which plot a logged number belongs in, and what the plot's file is called. No number is left out: what is of no known kind
 //! is drawn with the others of its group, as far as one axis does for them.
 
-use crate::run::numbers::names::{group, is_accuracy, is_loss, is_share};
+use crate::run::names::{group, is_accuracy, is_loss, is_share};
 use crate::show::plot::Plot;
 
 /// A number as it was logged: its name, its values over all loops.

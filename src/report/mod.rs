@@ -20,10 +20,9 @@ mod words;
 
 use crate::compute::files::replace_unsynced;
 use crate::run::epochs;
-use crate::run::sweep::outcome;
-use crate::run::sweep::outcome::{Outcome, outcomes};
 use crate::run::refuse_links_out;
-use crate::run::sweep::plan::{Sweep, is_sweep};
+use crate::run::sweep::outcome::{self, Outcome, outcomes};
+use crate::run::sweep::{Sweep, is_sweep};
 use crate::show::plot::{Format, Plot};
 use std::path::Path;
 

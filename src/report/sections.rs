@@ -2,8 +2,7 @@
 
 use super::tables::{list, table};
 use super::words::{definitions, value};
-use crate::run::{RESERVED, Record, Setting, Sitting, duration};
-use crate::run::archive::commands;
+use crate::run::{RESERVED, Record, Setting, Sitting, commands, duration};
 use crate::show::escaped;
 use serde_json::{Map, Value};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::curves::{Rows, SIZE, in_order, label, names, number};
 use super::groups::{is_wide, named, safe, spaced};
-use crate::run::numbers::names::{group, is_accuracy, is_certified, is_loss, is_share};
+use crate::run::names::{group, is_accuracy, is_certified, is_loss, is_share};
 use crate::show::Series;
 use crate::show::plot::{Drawing, Plot};
 

@@ -1,6 +1,6 @@
 //! Numbers and names as the report shows them.
 
-use crate::run::numbers::names::{is_share, per_cent};
+use crate::run::names::{is_share, per_cent};
 use crate::show::short;
 use serde_json::Value;
 

@@ -1,362 +1,315 @@
-//! A run as its script drives it: loops over epochs, batches, logged values; a live line on a terminal, one plain line per
-//! epoch anywhere else.
-//!
-//! The loop itself is the script's: `for epoch in run.epochs(n)` and `for batch in data.train.batches(m)` tell the run
-//! where it is, `run.log` what to show. What is written down is in `recording`, how a run goes on later in `resuming`.
+//! A run as its script and its host see it: what is printed, what they state, the folder, the end. A thin front: what is shown is
+//! in `progress`, what is written down in `recorder`, where the loops stand in `training`, how a run goes on later in `resume`.
+//! What drives the loops is in `loops`.
 
-use crate::run::training::place::{head, not_finite, place, time_left};
-use crate::run::recorder::folder::RunFolder;
-use crate::run::numbers::format::duration;
-use crate::run::training::verdict::Epoch;
-use crate::run::training::metrics::{Metrics, Value};
-use crate::run::recorder::overhead::Overhead;
-use crate::run::recorder::writer::Recorder;
-use crate::run::resume::stage::Holder;
-use crate::run::resume::state::Position;
+use super::archive::commands;
+use super::progress::Progress;
+use super::recorder::{
+    BEST_FILE, Best, Data, Drawn, Options, Record, Recorder, RunFolder, Setting, Sources, Status, check_score,
+};
+use super::resume::{Checkpoints, Holder, Resume};
+use super::training::Training;
+use crate::compute::precision::Precision;
+use crate::compute::random::Key;
 use crate::compute::{interrupt, output};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::cell::{Cell, RefCell};
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::rc::Weak;
-use std::time::{Duration, Instant};
-
-/// How often values are read back from the device and shown.
-const INTERVAL: Duration = Duration::from_millis(500);
+use std::time::Instant;
 
 /// The run that a script sees as `run`.
 pub struct Run {
-    pub folder: RunFolder,
-    pub(in crate::run) state: RefCell<State>,
-    pub(in crate::run) recorder: RefCell<Recorder>,
-    pub(in crate::run) holder: RefCell<Option<Weak<dyn Holder>>>,
-    pub(in crate::run) bar: ProgressBar,
-    pub(in crate::run) overhead: Overhead,
-    /// A loop over epochs was left before its end, and nothing has happened since.
-    left: Cell<bool>,
+    pub(super) progress: Progress,
+    pub(super) training: RefCell<Training>,
+    pub(super) recorder: RefCell<Recorder>,
+    pub(super) checkpoints: RefCell<Checkpoints>,
+    pub(super) resume: RefCell<Resume>,
+    pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
 }
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("folder", &self.folder).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Run").field("training", &self.training).finish_non_exhaustive()
     }
 }
 
-/// The loop under way.
-#[derive(Debug, Default)]
-pub(in crate::run) struct State {
-    pub label: String,
-    pub epoch: usize,
-    pub epochs: usize,
-    started: Option<Instant>,
-    /// Epochs of this loop that an earlier sitting has done.
-    begun_at: usize,
-    epoch_started: Option<Instant>,
-    pub in_loop: bool,
-    pub in_epoch: bool,
-    pub batch: usize,
-    pub batches: usize,
-    pub metrics: Metrics,
-    pub last: Vec<(String, f64)>,
-    shown: Option<Instant>,
-    pub saved: Option<PathBuf>,
-    /// The loop's number in the script, the objects that were there before it, the batches trained on so far.
-    pub index: usize,
-    pub made: u64,
-    pub step: u64,
-    /// Generators and counters at the beginning of the epoch, and the batches trained on before it.
-    pub at_epoch: serde_json::Value,
-    pub step_at_epoch: u64,
-    /// Why the run cannot go on inside this epoch, if it cannot.
-    pub outside: Option<String>,
-    /// The epoch's pass over the training images has begun.
-    pub claimed: bool,
-    /// An earlier sitting has finished the loop.
-    pub skipped: bool,
-    /// Batches since the last window of the record, and whether the batch at hand was logged.
-    pub window: usize,
-    pub logged: bool,
-    pub left_early: Vec<usize>,
-    /// What the epochs of this loop came to, and the classes of the data.
-    pub(in crate::run) learned: Vec<Epoch>,
-    pub(in crate::run) classes: Option<usize>,
-}
-
+/// The screen.
 impl Run {
-    pub fn new(folder: RunFolder) -> Self {
-        let live = std::io::stderr().is_terminal();
-        let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let (state, recorder, holder) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { folder, state, recorder, holder, bar, overhead: Overhead::default(), left: Cell::default() }
-    }
-
     /// Print a line of the script's output to stdout, above the live line. When its reader has gone the run is asked to stop.
     pub fn print(&self, text: &str) {
         self.keep_output(text);
-        self.bar.suspend(|| output::line(text));
+        self.progress.print(text);
         // That nobody reads it can wait for the next place where the run can go on later.
-        let in_epoch = self.state.try_borrow().is_ok_and(|state| state.in_epoch);
+        let in_epoch = self.training.try_borrow().is_ok_and(|training| training.is_in_epoch());
         if output::closed() && in_epoch && self.is_recorded() {
             interrupt::hold(true);
         }
     }
 
-    /// Show `text` as the live line on a terminal, until something else is shown; nothing anywhere else.
-    pub fn status(&self, text: &str) {
-        if self.bar.is_hidden() {
-            return;
-        }
-        if self.bar.is_finished() {
-            self.bar.reset();
-        }
-        let style = ProgressStyle::with_template("{wide_msg}");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.bar.set_message(text.to_string());
-        self.bar.tick();
-    }
-
     /// A line to whoever runs the script, on stderr.
     pub fn note(&self, text: &str) {
         self.keep_output(text);
-        self.bar.suspend(|| output::note(text));
+        self.progress.note(text);
     }
 
-    /// A loop over `epochs` epochs begins; `label` names it where a script has several. Returns the first epoch to be done:
-    /// not 0 where a run goes on, `epochs` where the loop was over.
-    pub fn begin(&self, epochs: usize, label: &str) -> Result<usize, String> {
-        self.leave_loop()?;
-        let mut state = self.state.borrow_mut();
-        let (index, step, left_early) = (state.index, state.step, std::mem::take(&mut state.left_early));
-        let (saved, classes) = (state.saved.take(), state.classes);
-        *state = State {
-            label: label.into(),
-            epochs,
-            started: Some(Instant::now()),
-            in_loop: true,
-            index: index + 1,
-            step,
-            left_early,
-            saved,
-            classes,
-            ..State::default()
-        };
-        drop(state);
-        let first = self.begin_recorded(epochs, label)?;
-        self.state.borrow_mut().begun_at = first;
-        Ok(first)
-    }
-
-    /// The loop's number in the script, from 1.
-    pub fn loop_number(&self) -> usize {
-        self.state.borrow().index
-    }
-
-    /// Loop `number` was left before its end: by `break`, or by an error. If the script goes on, its last epoch is over.
-    pub fn left(&self, number: usize) {
-        let here = self.state.try_borrow().is_ok_and(|state| state.in_loop && state.index == number);
-        self.left.set(self.left.get() || here);
-    }
-
-    /// Called before every operation of the script.
-    pub fn close_what_was_left(&self) -> Result<(), String> {
-        if self.left.replace(false) { self.leave_loop() } else { Ok(()) }
-    }
-
-    /// The script has failed: nothing goes on after the loop that was left.
-    pub fn give_up(&self) {
-        self.left.set(false);
-    }
-
-    /// Somebody has asked to stop between two epochs: the one before is finished, and the run can go on from there.
-    pub fn stop_before_epoch(&self, epoch: usize) -> Result<(), String> {
-        if !self.state.borrow().in_epoch {
-            return Ok(());
-        }
-        self.finish_epoch()?;
-        self.checkpoint_when(true, |state| Position { epoch, ..position(state) })
-    }
-
-    /// Epoch number `epoch`, counted from 0, begins; the one before is finished and shown.
-    pub fn begin_epoch(&self, epoch: usize) -> Result<(), String> {
-        self.finish_epoch()?;
-        // The epoch's line may have found that nobody reads it.
-        let at = |state: &State| Position { epoch, ..position(state) };
-        if interrupt::asked() {
-            self.checkpoint_when(true, at)?
-        } else {
-            self.checkpoint_if_due(at)?
-        }
-        let at_epoch = self.counters();
-        let outside = self.recorder.borrow().carried.clone();
-        let mut state = self.state.borrow_mut();
-        (state.step_at_epoch, state.outside) = (state.step, outside);
-        (state.epoch, state.in_epoch, state.batch, state.batches) = (epoch, true, 0, 0);
-        (state.claimed, state.logged) = (false, false);
-        state.epoch_started = Some(Instant::now());
-        (state.metrics, state.window, state.at_epoch) = (Metrics::default(), 0, at_epoch);
-        Ok(())
-    }
-
-    /// The loop is over.
-    pub fn end(&self) -> Result<(), String> {
-        self.finish_epoch()?;
-        self.judge_training();
-        self.end_recorded()?;
-        self.state.borrow_mut().in_loop = false;
-        self.bar.finish_and_clear();
-        Ok(())
-    }
-
-    /// Batch `number` of `count` begins, inside an epoch or not.
-    pub fn begin_batch(&self, number: usize, count: usize) {
-        let mut state = self.state.borrow_mut();
-        (state.batch, state.batches, state.logged) = (number + 1, count, false);
-        let due = state.shown.is_none_or(|t| t.elapsed() >= INTERVAL);
-        if due {
-            state.shown = Some(Instant::now());
-            self.draw(&state);
+    fn keep_output(&self, text: &str) {
+        if let Ok(mut recorder) = self.recorder.try_borrow_mut() {
+            recorder.keep_output(text);
         }
     }
 
-    /// Log values of the current batch. A loss that is not finite is an error as soon as it is read back.
-    pub fn log(&self, values: Vec<(String, Value)>) -> Result<(), String> {
-        if let Some((name, _)) = values.iter().find(|(name, _)| crate::run::recorder::rows::RESERVED.contains(&name.as_str())) {
-            return Err(format!(
-                "run.log: `{name}` is what every row of the record says by itself; choose another name"
-            ));
-        }
-        let mut state = self.state.borrow_mut();
-        let batch = state.batch;
-        if let Some((name, Value::Number(x))) =
-            values.iter().find(|(_, v)| matches!(v, Value::Number(x) if !x.is_finite()))
-        {
-            return Err(not_finite(&state, batch, name, *x));
-        }
-        state.metrics.log(batch, values).map_err(|e| crate::compute::error::message(&e))?;
-        if !state.logged && state.in_epoch {
-            (state.logged, state.step, state.window) = (true, state.step + 1, state.window + 1);
-        }
-        let due = state.shown.is_none_or(|t| t.elapsed() >= INTERVAL);
-        if due {
-            state.shown = Some(Instant::now());
-            read_back(&mut state)?;
-            self.draw(&state);
-        }
-        Ok(())
-    }
-
-    /// The values of the last finished epoch, or of the one under way.
-    pub fn metrics(&self) -> Result<Vec<(String, f64)>, String> {
-        let mut state = self.state.borrow_mut();
-        if state.in_epoch {
-            read_back(&mut state)?;
-            return Ok(state.metrics.values());
-        }
-        Ok(state.last.clone())
-    }
-
-    /// Remember where weights were saved last, for the message after an interruption and for what is made of the run.
-    pub fn saved(&self, path: PathBuf) {
-        self.keep_weights(&path);
-        self.state.borrow_mut().saved = Some(path);
-    }
-
-    /// Where the run stood, for the message after an interruption.
-    pub fn interrupted_note(&self) -> Option<String> {
-        let state = self.state.borrow();
-        let where_it_stood = (state.in_epoch || state.in_loop).then(|| place(&state, state.batch));
-        if let Some(way_on) = self.way_on() {
-            return Some(where_it_stood.into_iter().chain([way_on]).collect::<Vec<_>>().join("; "));
-        }
-        let mut note = where_it_stood?;
-        match &state.saved {
-            Some(path) => note += &format!("; weights last saved in {}", path.display()),
-            None => note += "; no weights were saved",
-        }
-        Some(note)
+    /// Show `text` as the live line on a terminal, until something else is shown; nothing anywhere else.
+    pub fn status(&self, text: &str) {
+        self.progress.status(text);
     }
 
     /// Take the live line away; called on every way out.
     pub fn close(&self) {
-        self.bar.finish_and_clear();
+        self.progress.clear();
     }
 
-    pub(in crate::run) fn finish_epoch(&self) -> Result<(), String> {
-        self.close_epoch(true)
+    /// Where the run stood, for the message after an interruption, and how to go on.
+    pub fn interrupted_note(&self) -> Option<String> {
+        let (training, recorder) = (self.training.borrow(), self.recorder.borrow());
+        let stood = training.is_in_epoch() || training.is_in_loop();
+        let place = stood.then(|| training.place().at(training.place().batch));
+        if let Some(folder) = recorder.folder().filter(|_| recorder.is_on()) {
+            let last = self.checkpoints.borrow().last().map(|path| format!("last checkpoint: {}", path.display()));
+            let from = last.unwrap_or("no checkpoint yet".into());
+            let never = training.why_never().map(|why| format!(" (not inside the epoch, since {why})"));
+            let way_on = commands::goes_on(recorder.record(), folder);
+            let way_on = format!("{from}{}; go on with: {way_on}", never.unwrap_or_default());
+            return Some(place.into_iter().chain([way_on]).collect::<Vec<_>>().join("; "));
+        }
+        let saved = recorder.saved().map(|path| format!("weights last saved in {}", path.display()));
+        Some(format!("{}; {}", place?, saved.unwrap_or("no weights were saved".into())))
+    }
+}
+
+/// The folder, from the beginning to the end.
+impl Run {
+    pub fn new(folder: RunFolder) -> Self {
+        Self {
+            progress: Progress::new(),
+            training: RefCell::default(),
+            recorder: RefCell::new(Recorder::new(folder)),
+            checkpoints: RefCell::default(),
+            resume: RefCell::default(),
+            holder: RefCell::default(),
+        }
     }
 
-    /// The epoch is over; does the loop go on?
-    pub(in crate::run) fn close_epoch(&self, goes_on: bool) -> Result<(), String> {
-        let mut state = self.state.borrow_mut();
-        if !state.in_epoch {
+    /// Who knows the script's objects.
+    pub fn set_holder(&self, holder: Weak<dyn Holder>) {
+        self.holder.replace(Some(holder));
+    }
+
+    /// From now on the run is written down: a script is run, not an input at the prompt.
+    pub fn start_recording(&self, record: Record, options: Options, sources: Box<dyn Fn() -> Sources>) {
+        self.recorder.borrow_mut().begin(record, sources);
+        self.checkpoints.replace(Checkpoints::begin(options));
+    }
+
+    /// Is the run written down? At the prompt it is not.
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.borrow().is_on()
+    }
+
+    /// The folder, if something was written already.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.recorder.borrow().folder().map(Path::to_path_buf)
+    }
+
+    /// Write into this folder, which is there.
+    pub fn set_folder(&self, folder: PathBuf) {
+        self.recorder.borrow_mut().set_folder(folder);
+    }
+
+    /// The folder, made if need be, with what the run is, before the script writes anything.
+    pub fn open_folder(&self) -> Result<PathBuf, String> {
+        let recorder = &mut *self.recorder.borrow_mut();
+        let folder = recorder.make_folder()?;
+        if recorder.is_on() {
+            let (resume, opened) = self.resume.take().open(recorder);
+            self.resume.replace(resume);
+            opened?;
+        }
+        Ok(folder)
+    }
+
+    /// The path of `file`, which the script names, in the folder.
+    pub fn file(&self, file: &str) -> Result<PathBuf, String> {
+        let path = self.recorder.borrow().path_inside(file)?;
+        Ok(self.open_folder()?.join(path))
+    }
+
+    /// What is known about the run.
+    pub fn record(&self) -> Record {
+        self.recorder.borrow().record().clone()
+    }
+
+    /// The script has ended with an error or was interrupted: what was said about it, and its first line.
+    pub fn failed_with(&self, said: &str, error: Option<String>) {
+        self.keep_output(said);
+        self.recorder.borrow_mut().state_later(|record| record.error = error);
+    }
+
+    /// The script has ended.
+    pub fn finish(&self, status: Status) -> Result<(), String> {
+        self.recorder.borrow_mut().finish(status)
+    }
+
+    /// The script has ended and everything is written: let `draw` make of the folder what a person looks at.
+    pub fn illustrate(&self, draw: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        let (written, overhead) = (self.recorder.borrow().written(), self.recorder.borrow().overhead());
+        let Some(folder) = written else { return Ok(()) };
+        let began = Instant::now();
+        let drawn = overhead.time(|| draw(&folder));
+        drawn.and(self.state(|record| record.seconds += began.elapsed().as_secs_f64()))
+    }
+}
+
+/// What the script and its host state: settings, data sets, results, values to keep, weights.
+impl Run {
+    fn state(&self, change: impl FnOnce(&mut Record)) -> Result<(), String> {
+        self.recorder.borrow_mut().state(change)
+    }
+
+    /// The settings in force are known.
+    pub fn set_settings(&self, resolved: Vec<(String, String, bool)>) -> Result<(), String> {
+        let settings = resolved.into_iter().map(|(key, value, given)| Setting { key, value, given }).collect();
+        self.state(|record| record.settings = settings)
+    }
+
+    /// The script has chosen what to multiply in; `on_gpu` says whether the choice makes a difference where it runs.
+    pub fn set_precision(&self, precision: Precision, on_gpu: bool) -> Result<(), String> {
+        if precision != Precision::F32 && !on_gpu {
+            self.note(&format!("precision {precision} holds on CUDA devices; here everything f32 is computed in f32"));
+        }
+        // What has been computed, not what was wished for.
+        self.state(|record| record.precision = if on_gpu { precision } else { Precision::F32 })
+    }
+
+    /// What the script carries from batch to batch beside its objects: then the run cannot go on inside an epoch.
+    pub fn set_carried(&self, carried: Option<String>) {
+        self.training.borrow_mut().set_carried(carried);
+    }
+
+    /// The data set that was loaded last has so many classes.
+    pub fn set_classes(&self, classes: usize) {
+        self.training.borrow_mut().set_classes(classes);
+    }
+
+    /// The script will load these data sets, in this order: it is a run again that was already, by the script at this path.
+    pub fn expect_data(&self, data: Vec<Data>, script: PathBuf) {
+        self.recorder.borrow_mut().earlier.expect_data(data, script);
+    }
+
+    /// The script will draw these random bits: it is a run again that was already.
+    pub fn expect_entropy(&self, drawn: Vec<String>) {
+        self.recorder.borrow_mut().earlier.repeat_entropy(drawn);
+    }
+
+    /// The script is that of a run which had these data sets.
+    pub fn know_data(&self, data: Vec<Data>, script: PathBuf) {
+        self.recorder.borrow_mut().earlier.know_data(data, script);
+    }
+
+    /// Where the data set that the script calls `asked` was when the run began that this one repeats, goes on with or varies, best
+    /// first; and whether it will be checked to hold what it held then.
+    pub fn data_places(&self, asked: &str) -> (Vec<PathBuf>, bool) {
+        self.recorder.borrow().earlier.places(asked)
+    }
+
+    /// A data set was loaded. A run that goes on, or is run again, has to have the same one.
+    pub fn add_data(&self, data: impl FnOnce() -> Result<Data, String>) -> Result<(), String> {
+        if !self.is_recorded() {
             return Ok(());
         }
-        state.in_epoch = false;
-        state.claimed = false;
-        interrupt::hold(false);
-        read_back(&mut state)?;
-        state.last = state.metrics.values();
-        state.remember_epoch();
-        let took = state.epoch_started.map_or(Duration::ZERO, |t| t.elapsed());
-        let mut line = format!("{}  {}  {}", head(&state), state.metrics.line(), duration(took));
-        if let Some(left) = time_left(&state, state.epoch + 1, 0.0).filter(|_| goes_on) {
-            line += &format!("  left {}", duration(left));
-        }
-        drop(state);
-        self.record_epoch()?;
-        self.print(&line);
-        Ok(())
+        let overhead = self.recorder.borrow().overhead();
+        let data = overhead.time(data)?;
+        self.recorder.borrow_mut().earlier.check_data(&data)?;
+        self.state(|record| record.data.push(data))
     }
 
-    fn draw(&self, state: &State) {
-        if self.bar.is_hidden() || state.batches == 0 {
-            return;
+    /// 256 random bits that nobody knew before, from the operating system; the same ones where the run goes on, and where it is
+    /// repeated.
+    pub fn entropy(&self) -> Result<(Key, Drawn), String> {
+        let (key, drawn) = self.recorder.borrow_mut().earlier.entropy()?;
+        self.state(|record| record.entropy.push(key.to_string()))?;
+        Ok((key, drawn))
+    }
+
+    /// The script states a result: that makes a run of it, with a folder, if there is none yet.
+    pub fn result(&self, result: Value) -> Result<(), String> {
+        self.recorder.borrow_mut().state_later(|record| record.results.push(result));
+        if self.is_recorded() {
+            self.open_folder()?;
         }
-        let share = state.batch as f64 / state.batches as f64;
-        let left = time_left(state, state.epoch, share).filter(|_| state.in_epoch);
-        let left = left.map(|l| format!("  left {}", duration(l))).unwrap_or_default();
-        let (prefix, message) = match state.in_epoch {
-            true => (format!("{}  batch", head(state)), format!("{}{left}", state.metrics.line())),
-            false => ("batch".into(), String::new()),
+        self.state(|_| ())
+    }
+
+    /// The run keeps records of an evaluation in this folder.
+    pub fn add_records(&self, folder: &Path) -> Result<(), String> {
+        let inside = self.recorder.borrow().name_inside(folder);
+        let name = inside.unwrap_or_else(|| folder.display().to_string());
+        self.state(|record| add_once(&mut record.records, name))
+    }
+
+    /// A drawing was made in the run's folder, for the page about the run.
+    pub fn add_drawing(&self, file: &str) -> Result<(), String> {
+        self.state(|record| add_once(&mut record.drawings, file.into()))
+    }
+
+    /// Keep a value of the script's under a name, in every checkpoint from now on.
+    pub fn keep(&self, name: &str, value: Value) {
+        if self.is_watched() {
+            self.used_before_pass("run.keep");
+        }
+        self.checkpoints.borrow_mut().keep(name, value);
+    }
+
+    /// What is kept under a name.
+    pub fn kept(&self, name: &str) -> Option<Value> {
+        self.checkpoints.borrow().kept().get(name).cloned()
+    }
+
+    /// Weights were saved, for the message after an interruption and for what is made of the run.
+    pub fn saved_weights(&self, path: PathBuf) {
+        self.recorder.borrow_mut().saved_weights(path);
+    }
+
+    /// Keep the weights that `save` writes if `score`, found on the images called `split`, is the highest so far. Was it?
+    pub fn best(
+        &self,
+        split: &str,
+        score: f64,
+        file: Option<&str>,
+        save: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        check_score(split, score)?;
+        let (index, label, epoch) =
+            self.training.borrow().epoch_at_hand().ok_or_else(|| {
+                String::from("run.best: no loop over run.epochs(...) is under way; call it inside one")
+            })?;
+        let path = match file {
+            None => self.open_folder()?.join(BEST_FILE),
+            Some(file) => self.file(file)?,
         };
-        // Each setter may draw: the texts come first, so that no frame mixes an old one with new numbers.
-        self.bar.set_prefix(prefix);
-        self.bar.set_message(message);
-        if self.bar.is_finished() {
-            self.bar.reset();
+        let best = Best { file: file.unwrap_or(BEST_FILE).into(), score, index, label, epoch };
+        if !self.recorder.borrow().is_best(&best)? {
+            return Ok(false);
         }
-        let style = ProgressStyle::with_template("{prefix} {pos}/{len}  {wide_msg}");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.bar.set_length(state.batches as u64);
-        self.bar.set_position(state.batch as u64);
-        self.bar.tick();
+        save(&path)?;
+        let bytes = std::fs::read(&path).map_err(|e| format!("run.best: {}: {e}", path.display()))?;
+        self.recorder.borrow_mut().add_best(best, bytes)?;
+        Ok(true)
     }
 }
 
-impl State {
-    /// Time in this loop and the epochs done in it, in this sitting.
-    pub fn pace(&self) -> Option<(Duration, usize)> {
-        self.started.map(|started| (started.elapsed(), self.begun_at))
-    }
-}
-
-/// The loop and the epoch at hand, at its beginning.
-pub(in crate::run) fn position(state: &State) -> Position {
-    Position {
-        index: state.index - 1,
-        label: state.label.clone(),
-        epochs: state.epochs,
-        epoch: state.epoch,
-        batch: 0,
-        ended: false,
-    }
-}
-
-pub(in crate::run) fn read_back(state: &mut State) -> Result<(), String> {
-    match state.metrics.read_back() {
-        Err(e) => Err(crate::compute::error::message(&e)),
-        Ok(None) => Ok(()),
-        Ok(Some((batch, name, x))) => Err(not_finite(state, batch, &name, x)),
+fn add_once(names: &mut Vec<String>, name: String) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }

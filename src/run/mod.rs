@@ -1,30 +1,29 @@
-//! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; tables.
+//! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; runs that were,
+//! sweeps of runs, records of evaluations.
 
 pub mod archive;
+mod epochs;
 mod front;
+mod hex;
+mod loops;
 pub mod numbers;
-mod precision;
+mod pass;
+mod progress;
 mod recorder;
 pub mod records;
 mod resume;
-mod statements;
 pub mod sweep;
 mod training;
 
-pub use recorder::arithmetic::Arithmetic;
-pub use resume::checkpoint::{Piece, hex};
-pub use numbers::csv::csv;
-pub use recorder::folder::RunFolder;
-pub use numbers::format::duration;
-pub use recorder::git::state as git_state;
-pub use archive::stored_run::Kept;
-pub use archive::links::{link_out, refuse_links_out};
-pub use recorder::lock::is_under_way;
-pub use training::metrics::Value;
+pub use archive::{StoredRun, commands, link_out, refuse_links_out};
+pub use epochs::{Epochs, Stop};
 pub use front::Run;
-pub use recorder::writer::Options;
-pub use resume::stage::Holder;
-pub use recorder::rows::{RESERVED, epochs};
-pub use recorder::run_json::{Best, Data, Git, Record, Setting, Sitting, Status};
-pub use statements::Drawn;
-pub use numbers::table::table;
+pub use hex::hex;
+pub use numbers::{csv, duration, names, table};
+pub use pass::Pass;
+pub use recorder::{
+    Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, Record, RunFolder, Setting, Sitting, Status, epochs,
+    git_state, is_under_way,
+};
+pub use resume::{Holder, Piece};
+pub use training::Value;

@@ -1,8 +1,8 @@
 //! Command lines that do a run again, or go on with it: every word that is needed, quoted for a shell.
 
-use crate::run::recorder::run_json::Record;
-use crate::run::sweep::plan::Sweep;
 use crate::compute::files::{path_word, quoted, quoted_path};
+use crate::run::recorder::Record;
+use crate::run::sweep::Sweep;
 use std::path::Path;
 
 /// The run once more, from its beginning.

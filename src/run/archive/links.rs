@@ -36,9 +36,10 @@ pub fn link_out(folder: &Path, roots: &[PathBuf], left: &mut usize) -> Option<Pa
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use crate::run::*;
+    #![cfg(unix)]
+    use super::*;
     use std::os::unix::fs::symlink;
 
     #[test]

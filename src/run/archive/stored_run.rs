@@ -1,17 +1,15 @@
 //! Runs as they lie on the disk, in a folder or in a pack: what they were, how they stand, what they came to.
 
-use crate::run::recorder::lock::is_under_way;
-use crate::run::numbers::names::compared;
 use super::pack::{Pack, is_pack};
-use crate::run::recorder::rows;
-use crate::run::recorder::run_json;
-use crate::run::recorder::run_json::{Record, Status};
+use crate::run::numbers::names::compared;
+use crate::run::recorder::{RESERVED, RUN_JSON, Record, Status, epochs, is_under_way};
+use crate::run::sweep::is_sweep;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// A run that is looked at.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredRun {
     /// The folder's name.
     pub name: String,
     /// The folder, or the pack.
@@ -35,12 +33,12 @@ impl Line {
     }
 }
 
-impl Kept {
+impl StoredRun {
     /// The run in the folder or the pack at `path`.
     pub fn open(path: &Path) -> Result<Self, String> {
         if !is_pack(path) {
             let record = Record::read(path)?;
-            let epochs = rows::epochs(path);
+            let epochs = epochs(path);
             let full = path.canonicalize().unwrap_or_else(|_| path.into());
             let name = full.file_name().map_or(path.display().to_string(), |name| name.to_string_lossy().into_owned());
             return Ok(Self { name, path: path.into(), record, epochs, under_way: is_under_way(path) });
@@ -48,7 +46,7 @@ impl Kept {
         let mut pack = Pack::open(path)?;
         let folder = tempfile::tempdir().map_err(|e| format!("{}: no temporary folder: {e}", path.display()))?;
         pack.unpack(folder.path(), |name| name == "metrics.jsonl")?;
-        let epochs = rows::epochs(folder.path());
+        let epochs = epochs(folder.path());
         Ok(Self { name: pack.name().into(), path: path.into(), record: pack.record, epochs, under_way: false })
     }
 
@@ -60,12 +58,12 @@ impl Kept {
         paths.sort();
         let (mut runs, mut problems) = (vec![], vec![]);
         for path in paths {
-            if path.join(run_json::FILE).is_file() {
+            if path.join(RUN_JSON).is_file() {
                 match Self::open(&path) {
                     Ok(run) => runs.push(run),
                     Err(message) => problems.push(message),
                 }
-            } else if crate::run::sweep::plan::is_sweep(&path) {
+            } else if is_sweep(&path) {
                 let (inside, wrong) = Self::all(&path)?;
                 runs.extend(inside);
                 problems.extend(wrong);
@@ -134,7 +132,7 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f
     if record.results.is_empty() {
         for row in epochs {
             let label = row.get("loop").and_then(Value::as_str).unwrap_or_default();
-            for (name, value) in row.iter().filter(|(name, _)| !rows::RESERVED.contains(&name.as_str())) {
+            for (name, value) in row.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
                 let name = if label.is_empty() { name.clone() } else { format!("{name} ({label})") };
                 value.as_f64().into_iter().for_each(|value| add((name.clone(), value)));
             }
@@ -159,7 +157,7 @@ fn flat(result: &Map<String, Value>) -> Vec<(String, f64)> {
 }
 
 /// Each name of `of` once, with the value that every run has for it.
-fn lines(runs: &[Kept], of: impl Fn(&Kept) -> Vec<(String, String)>) -> Vec<Line> {
+fn lines(runs: &[StoredRun], of: impl Fn(&StoredRun) -> Vec<(String, String)>) -> Vec<Line> {
     let all: Vec<Vec<(String, String)>> = runs.iter().map(of).collect();
     let mut names: Vec<&String> = vec![];
     for (name, _) in all.iter().flatten() {
@@ -176,35 +174,34 @@ fn lines(runs: &[Kept], of: impl Fn(&Kept) -> Vec<(String, String)>) -> Vec<Line
 }
 
 /// Settings in which `runs` differ; results side by side.
-pub fn compare(runs: &[Kept]) -> (Vec<Line>, Vec<Line>) {
-    let settings = lines(runs, Kept::settings).into_iter().filter(Line::differs).collect();
-    let results =
-        |run: &Kept| run.results().into_iter().map(|(name, value)| (name.clone(), compared(&name, value))).collect();
+pub fn compare(runs: &[StoredRun]) -> (Vec<Line>, Vec<Line>) {
+    let settings = lines(runs, StoredRun::settings).into_iter().filter(Line::differs).collect();
+    let results = |run: &StoredRun| {
+        run.results().into_iter().map(|(name, value)| (name.clone(), compared(&name, value))).collect()
+    };
     (settings, lines(runs, results))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::recorder::Setting;
     use serde_json::json;
 
-    fn kept(settings: &[(&str, &str)], results: Vec<Value>) -> Kept {
-        let setting = |(key, value): &(&str, &str)| run_json::Setting {
-            key: (*key).into(),
-            value: (*value).into(),
-            given: false,
-        };
+    fn stored(settings: &[(&str, &str)], results: Vec<Value>) -> StoredRun {
+        let setting =
+            |(key, value): &(&str, &str)| Setting { key: (*key).into(), value: (*value).into(), given: false };
         let record = Record { settings: settings.iter().map(setting).collect(), results, ..Record::default() };
-        Kept { name: "a".into(), path: "a".into(), record, epochs: vec![], under_way: false }
+        StoredRun { name: "a".into(), path: "a".into(), record, epochs: vec![], under_way: false }
     }
 
     #[test]
     fn what_differs_is_told_and_results_stand_side_by_side() {
-        let a = kept(
+        let a = stored(
             &[("lr", "0.1"), ("eps", "1")],
             vec![json!({ "network": "n", "eps": 0.5, "clean": 0.25, "pgd": null })],
         );
-        let b = kept(&[("lr", "0.2"), ("eps", "1"), ("new", "2")], vec![]);
+        let b = stored(&[("lr", "0.2"), ("eps", "1"), ("new", "2")], vec![]);
         let (settings, results) = compare(&[a, b]);
         let line = |name: &str, values: [Option<&str>; 2]| Line {
             name: name.into(),

@@ -1,6 +1,10 @@
-//! Numbers as a person reads them: what a name says, units, tables.
+//! Numbers as a person reads them: what a name says of its values, durations, tables on the screen and in files.
 
-pub(super) mod csv;
-pub(super) mod format;
+mod csv;
+mod duration;
 pub mod names;
-pub(super) mod table;
+mod table;
+
+pub use csv::csv;
+pub use duration::duration;
+pub use table::table;

@@ -3,11 +3,8 @@
 //! The file is a part of every checkpoint. A run that goes on from one therefore has the best of the epochs that this
 //! checkpoint has seen, and a file that an undone epoch has written is replaced, or removed.
 
-use crate::run::resume::checkpoint::Piece;
-use crate::run::front::Run;
 use super::run_json::Best;
 use crate::compute::files::replace;
-use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path};
@@ -18,37 +15,13 @@ pub const FILE: &str = "best.safetensors";
 
 /// The files of the best weights, as they must be in the run's folder.
 #[derive(Debug, Default)]
-pub struct BestFiles {
+pub struct BestWeights {
     pub files: BTreeMap<String, Rc<Vec<u8>>>,
     /// Files of the sitting before, which may be of epochs that are undone.
     pub undone: Vec<String>,
 }
 
-impl BestFiles {
-    /// Those that a checkpoint holds.
-    pub fn read(best: &[Best], tensors: &SafeTensors) -> Result<BTreeMap<String, Rc<Vec<u8>>>, String> {
-        let file = |best: &Best| {
-            let found = tensors.tensor(&format!("best/{}", best.file));
-            let found = found.map_err(|e| format!("resume: the checkpoint lacks {}: {e}", best.file))?;
-            Ok((best.file.clone(), Rc::new(found.data().to_vec())))
-        };
-        best.iter().map(file).collect()
-    }
-
-    /// For a checkpoint.
-    pub fn pieces(&self) -> Vec<Piece> {
-        let piece = |(file, bytes): (&String, &Rc<Vec<u8>>)| {
-            let own = bytes.clone();
-            Piece {
-                name: format!("best/{file}"),
-                dtype: Dtype::U8,
-                shape: vec![bytes.len()],
-                write: Box::new(move |out| out.write_all(&own)),
-            }
-        };
-        self.files.iter().map(piece).collect()
-    }
-
+impl BestWeights {
     /// Make the run's folder hold these files and none of undone epochs.
     pub fn put_back(&mut self, folder: &Path) -> io::Result<()> {
         // The names come from files that somebody else may have written.
@@ -70,65 +43,35 @@ impl BestFiles {
     }
 }
 
-impl Run {
-    /// Keep the weights that `save` writes if `score`, found on the images called `split`, is the highest so far. Was it?
-    pub fn best(
-        &self,
-        split: &str,
-        score: f64,
-        file: Option<&str>,
-        save: impl FnOnce(&Path) -> Result<(), String>,
-    ) -> Result<bool, String> {
-        if split != "validation" {
-            return Err(format!(
-                "run.best: the score is of the `{split}` images, and an epoch that is chosen by them looks better than it is; \
-                 set images apart with dataset(name, #{{ validation: 0.1 }}) and give data.validation"
-            ));
-        }
-        if !score.is_finite() {
-            return Err(format!("run.best: the score is {score}; a finite number is wanted, such as an accuracy"));
-        }
-        let (in_epoch, index, label, epoch) = {
-            let state = self.state.borrow();
-            (state.in_epoch, state.index, state.label.clone(), state.epoch + 1)
-        };
-        if !in_epoch {
-            return Err("run.best: no loop over run.epochs(...) is under way; call it inside one".into());
-        }
-        let path = match file {
-            None => self.prepare()?.join(FILE),
-            Some(file) => self.file(file)?,
-        };
-        let best = Best { file: file.unwrap_or(FILE).into(), score, index: index - 1, label, epoch };
-        let old = self.recorder.borrow().record.best.iter().find(|old| old.file == best.file).cloned();
-        // At the prompt every loop is an experiment of its own.
-        let old = old.filter(|old| old.index == best.index || self.is_recorded());
-        if let Some(old) = &old {
-            if old.index != best.index {
-                return Err(format!(
-                    "run.best: {} is of loop {} ({}), this is loop {} ({}); give each a file of its own: run.best(model, split, \
-                     score, \"{}_best.safetensors\")",
-                    best.file,
-                    old.index + 1,
-                    named(&old.label),
-                    best.index + 1,
-                    named(&best.label),
-                    if best.label.is_empty() { "second" } else { &best.label }
-                ));
-            }
-            if best.score <= old.score {
-                return Ok(false);
-            }
-        }
-        save(&path)?;
-        let bytes = std::fs::read(&path).map_err(|e| format!("run.best: {}: {e}", path.display()))?;
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.best.files.insert(best.file.clone(), Rc::new(bytes));
-        recorder.record.best.retain(|old| old.file != best.file);
-        recorder.record.best.push(best);
-        drop(recorder);
-        self.write_record()?;
-        Ok(true)
+/// An error unless `score` can choose an epoch: a finite number, found on the images called `split`.
+pub fn check_score(split: &str, score: f64) -> Result<(), String> {
+    if split != "validation" {
+        return Err(format!(
+            "run.best: the score is of the `{split}` images, and an epoch that is chosen by them looks better than it is; \
+             set images apart with dataset(name, #{{ validation: 0.1 }}) and give data.validation"
+        ));
+    }
+    if !score.is_finite() {
+        return Err(format!("run.best: the score is {score}; a finite number is wanted, such as an accuracy"));
+    }
+    Ok(())
+}
+
+/// Is `best` better than what its file holds, if it holds something? An error if that is of another loop.
+pub fn is_better(best: &Best, old: Option<&Best>) -> Result<bool, String> {
+    match old {
+        None => Ok(true),
+        Some(old) if old.index == best.index => Ok(best.score > old.score),
+        Some(old) => Err(format!(
+            "run.best: {} is of loop {} ({}), this is loop {} ({}); give each a file of its own: run.best(model, split, \
+             score, \"{}_best.safetensors\")",
+            best.file,
+            old.index + 1,
+            named(&old.label),
+            best.index + 1,
+            named(&best.label),
+            if best.label.is_empty() { "second" } else { &best.label }
+        )),
     }
 }
 

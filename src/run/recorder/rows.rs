@@ -16,6 +16,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What each row says beside the metrics; no metric can be called so.
 pub const RESERVED: [&str; 6] = ["loop", "window", "epoch", "batch", "step", "seconds"];
 
+/// An error if a script calls a value by such a name.
+pub fn refuse_reserved<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    match names.into_iter().find(|name| RESERVED.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(format!("run.log: `{name}` is what every row of the record says by itself; choose another name"))
+        }
+    }
+}
+
 /// How long the files were at a checkpoint, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,15 +1,11 @@
 //! `run.json`: what a run is, from the script's name to the checksums of its data.
 
 use super::arithmetic::Arithmetic;
-use crate::run::resume::checkpoint::hex;
-use crate::run::archive::links::refuse_links_out;
-use crate::compute::files::quoted_path;
 use crate::compute::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// The file's name in the run's folder.
 pub const FILE: &str = "run.json";
@@ -148,19 +144,22 @@ impl Record {
         serde_json::from_str(&text).map_err(|e| format!("{} is damaged or of another version: {e}", path.display()))
     }
 
-    /// An error unless the scripts in `folder` are those that were run.
-    pub fn check_files(&self, folder: &Path) -> Result<(), String> {
-        refuse_links_out(folder)?;
-        crate::run::archive::pack::own_names(self).map_err(|why| format!("{}: {why}", folder.join(FILE).display()))?;
-        for (name, sum) in &self.files {
-            let path = folder.join(name);
-            let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            if hex(&Sha256::digest(&bytes)) != *sum {
-                let (path, from) = (path.display(), quoted_path(&path));
-                return Err(format!(
-                    "{path} has changed since it was run, so the folder no longer holds what was run; put it back, or make a \
-                     variant of it: workbench new NAME --from {from}"
-                ));
+    /// The script and the modules that it imported lie below `source/` and `stdlib/`, and the script is among them; an error
+    /// otherwise.
+    pub fn check_names(&self) -> Result<(), String> {
+        let inside =
+            |name: &str| !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+        if !inside(&self.main) {
+            return Err(format!("the script's name `{}` leads out of the folder", self.main));
+        }
+        let main = format!("source/{}", self.main);
+        if !self.files.contains_key(&main) {
+            return Err(format!("run.json does not list the script, {main}"));
+        }
+        for name in self.files.keys() {
+            let script = (name.starts_with("source/") || name.starts_with("stdlib/")) && name.ends_with(".rhai");
+            if !script || !inside(name) {
+                return Err(format!("run.json lists `{name}` among the scripts"));
             }
         }
         Ok(())

@@ -10,8 +10,8 @@
 //! in other records. Shards of an evaluation have the same digests as the whole. None of this is a signature: whoever changes a row
 //! and knows these lines can write a digest that fits; only doing the evaluation again (`workbench recheck`) shows that.
 
-use crate::run::resume::checkpoint::hex;
-use crate::run::records::file::Row;
+use super::row::{Row, index, named};
+use crate::run::hex::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -104,18 +104,6 @@ fn first_missing(ranges: &str, there: &[i64]) -> Option<i64> {
         // What is there is found in steps of one, so the search ends with it.
         (from..=to).find(|number| there.binary_search(number).is_err())
     })
-}
-
-fn index(row: &Row) -> i64 {
-    row.get("index").and_then(Value::as_i64).unwrap_or(-1)
-}
-
-/// A row in messages.
-pub fn named(row: &Row) -> String {
-    match index(row) {
-        -1 => "a row without an index".into(),
-        index => format!("the row of image {index}"),
-    }
 }
 
 #[cfg(test)]

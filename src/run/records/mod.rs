@@ -2,6 +2,10 @@
 
 mod digest;
 mod file;
+mod found;
 mod parquet;
+mod row;
 
-pub use file::{Found, Records, Row, read};
+pub use file::Records;
+pub use found::read;
+pub use row::Row;

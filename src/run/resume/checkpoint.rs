@@ -10,6 +10,7 @@
 //! gigabytes is never copied in memory.
 
 use super::state::{FORMAT, State};
+use crate::run::hex::hex;
 use candle_core::Tensor;
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, View};
@@ -178,9 +179,4 @@ pub fn tidy(folder: &Path) {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
     entries.filter(|p| p.extension().is_some_and(|e| e == "safetensors")).collect()
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

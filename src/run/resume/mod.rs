@@ -1,5 +1,15 @@
-//! How a run goes on later: checkpoints, and where it stands in going on.
+//! How a run goes on later: checkpoints between two batches, and a second run of the script that takes them up.
 
-pub(super) mod checkpoint;
-pub(super) mod stage;
-pub(super) mod state;
+mod checkpoint;
+mod checkpoints;
+mod holder;
+mod snapshot;
+mod stage;
+mod state;
+
+pub use checkpoint::{Piece, end_stem, keep_only};
+pub use checkpoints::{Checkpoints, latest};
+pub use holder::Holder;
+pub use snapshot::{Parts, PartsMut, put_back_inside};
+pub use stage::{Asked, Entry, Resume, notes};
+pub use state::Position;

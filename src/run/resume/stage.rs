@@ -1,384 +1,315 @@
-//! How a run goes on: checkpoints between two batches, and a second run of the script that takes them up
+//! Where a run stands in going on
+//!
+//! ```text
+//! Fresh ─ open ─▶ Live
+//! Skipping ─ begin_loop ─▶ Arrival ─ put_back ─▶ Restored ─ open ─▶ Live, or Inside ─ begin_pass ─▶ Live
+//! ```
 //!
 //! The script is run again from its top, with the same seed, so it makes the same networks, optimisers and stores in the
 //! same order. Loops that were over are skipped, with the state that they ended in; the loop that was under way goes on at
-//! its epoch, and the epoch's pass over the training images at its batch. What lies between loops is done again.
+//! its epoch, and the epoch's pass over the training images at its batch. What lies between loops is done again. Nothing in the
+//! folder changes before everything is back in place: only [`Recorder::open`] makes an [`Opened`], without which no run is live.
 
-use crate::run::recorder::best::BestFiles;
-use super::checkpoint::{self, Checkpoint, Piece};
-use crate::run::training::metrics::Metrics;
-use crate::run::front::{Run, State as Live, position, read_back};
-use super::state::{Position, State};
-use crate::compute::interrupt;
-use safetensors::SafeTensors;
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use super::checkpoint::{Checkpoint, end_of_loop};
+use super::snapshot::PartsMut;
+use super::state::Position;
+use crate::run::recorder::{Lengths, Opened, Record, Recorder};
+use std::path::Path;
+use std::rc::Rc;
 
-/// Who knows the script's objects.
-pub trait Holder {
-    /// How many networks, optimisers and stores the script has made.
-    fn made(&self) -> u64;
-    /// Generators and counters.
-    fn counters(&self) -> Value;
-    fn set_counters(&self, counters: &Value) -> Result<(), String>;
-    /// What there is of the first `made` objects, and their tensors; the stores of vectors only if asked for.
-    fn pieces(&self, made: u64, vectors: bool) -> Result<(Value, Vec<Piece>), String>;
-    fn restore(&self, objects: &Value, tensors: &SafeTensors) -> Result<(), String>;
-}
-
-/// The writing side.
+/// How a run stands.
 #[derive(Debug, Default)]
-pub struct Writing {
-    /// A checkpoint was asked for, and is written when the script is between two batches or epochs.
-    due: bool,
-    number: u64,
-    /// The last good ones, the latest last.
-    good: Vec<PathBuf>,
-    finished: Option<Instant>,
-    took: Duration,
+pub enum Resume {
+    /// Nothing is written down yet, and nothing is to be put back.
+    #[default]
+    Fresh,
+    /// Loops that were over are skipped until the checkpoint's begins.
+    Skipping(Rc<Checkpoint>),
+    /// Everything is as at the beginning of the checkpoint's epoch, whose pass is to begin at the checkpoint's batch.
+    Inside(Rc<Checkpoint>, Opened),
+    /// What the script does, it does for the first time.
+    Live(Opened),
 }
 
-/// What a resumed run goes on with.
-#[derive(Debug)]
-pub struct Resume {
-    from: Checkpoint,
-    /// Batches of the epoch that are still to be skipped.
-    skip: Option<usize>,
+/// A loop that begins.
+pub struct Asked<'a> {
+    /// Its number in the script, from 0.
+    pub index: usize,
+    pub epochs: usize,
+    pub label: &'a str,
 }
+
+/// What is to be done first where a loop begins.
+pub enum Entry {
+    /// Nothing: it begins with its first epoch.
+    New,
+    Over(EndOfLoop),
+    Here(Arrival),
+}
+
+/// An earlier sitting has finished the loop: everything as it was at its end.
+pub struct EndOfLoop {
+    end: Checkpoint,
+    index: usize,
+    left_early: bool,
+}
+
+/// The loop of the checkpoint.
+pub struct Arrival(Rc<Checkpoint>);
+
+/// Everything is as it was at the checkpoint, but for the folder.
+pub struct Restored(Rc<Checkpoint>);
 
 impl Resume {
-    pub fn new(from: Checkpoint) -> Self {
-        Self { from, skip: None }
+    /// Go on from this checkpoint.
+    pub fn from(checkpoint: Checkpoint) -> Self {
+        Self::Skipping(Rc::new(checkpoint))
     }
 
-    pub fn state(&self) -> &State {
-        &self.from.state
+    /// May something be written down? While loops are skipped nothing is.
+    pub fn is_skipping(&self) -> bool {
+        matches!(self, Self::Skipping(_))
+    }
+
+    /// Something is to be written down: the files are opened, if they are not and nothing is to be put back before.
+    pub fn open(self, recorder: &mut Recorder) -> (Self, Result<(), String>) {
+        match self {
+            Self::Fresh => match recorder.open(Lengths::default(), "the beginning") {
+                Ok(opened) => (Self::Live(opened), recorder.write_record()),
+                Err(why) => (Self::Fresh, Err(why)),
+            },
+            other => (other, Ok(())),
+        }
+    }
+
+    /// A loop begins. `folder` is that of the checkpoints.
+    pub fn begin_loop(&self, asked: &Asked, folder: &Path) -> Result<Entry, String> {
+        match self {
+            Self::Fresh | Self::Live(_) => Ok(Entry::New),
+            Self::Skipping(from) if asked.index < from.state.position.index => {
+                let left_early = from.state.left_early.contains(&asked.index);
+                EndOfLoop::find(asked, folder, left_early).map(Entry::Over)
+            }
+            Self::Skipping(from) => {
+                asked.check(&from.state.position)?;
+                Ok(Entry::Here(Arrival(from.clone())))
+            }
+            // The script has left the epoch without the pass that was to go on.
+            Self::Inside(from, _) => {
+                asked.check(&from.state.position)?;
+                Err(unreached(from))
+            }
+        }
+    }
+
+    /// The epoch's pass begins; `never` says why the epoch cannot be cut in two, if it cannot. The checkpoint that lies inside it.
+    pub fn begin_pass(self, never: Option<&str>) -> (Self, Result<Option<Rc<Checkpoint>>, String>) {
+        match (self, never) {
+            (Self::Inside(_, opened), Some(why)) => {
+                let wrong = format!("resume: the checkpoint lies inside an epoch that cannot be cut in two: {why}");
+                (Self::Live(opened), Err(wrong))
+            }
+            (Self::Inside(from, opened), None) => (Self::Live(opened), Ok(Some(from))),
+            (other, _) => (other, Ok(None)),
+        }
+    }
+
+    /// What was to be gone on from and never came up.
+    pub fn never_reached(&self) -> Option<String> {
+        match self {
+            Self::Skipping(from) | Self::Inside(from, _) => Some(unreached(from)),
+            Self::Fresh | Self::Live(_) => None,
+        }
     }
 }
 
-/// The latest checkpoint in `folder` that is whole, with its number; `damaged` hears of those that are not.
-pub fn latest(folder: &Path, damaged: &dyn Fn(&str)) -> Option<(u64, PathBuf, Checkpoint)> {
-    checkpoint::numbered(folder).into_iter().find_map(|(number, path)| match Checkpoint::open(&path) {
-        Ok(found) => Some((number, path, found)),
-        Err(why) => {
-            damaged(&format!("the checkpoint {} cannot be used: {why}; the one before is taken", path.display()));
-            None
-        }
-    })
-}
-
-impl Live {
-    /// How many objects there were at the beginning of the epoch.
-    fn made_at_epoch(&self) -> u64 {
-        self.at_epoch["objects"].as_u64().unwrap_or(0)
-    }
-}
-
-impl Writing {
-    /// Numbers go on after `number`, and `path` is the last good one.
-    pub fn after(number: u64, path: Option<PathBuf>) -> Self {
-        Self { number, good: path.into_iter().collect(), ..Self::default() }
-    }
-
-    /// When the last one was finished, in this sitting.
-    pub fn since(&self) -> Option<Instant> {
-        self.finished
-    }
-
-    /// The last good checkpoint.
-    pub fn last(&self) -> Option<&PathBuf> {
-        self.good.last()
-    }
-}
-
-impl Run {
-    pub fn set_holder(&self, holder: std::rc::Weak<dyn Holder>) {
-        *self.holder.borrow_mut() = Some(holder);
-    }
-
-    fn holder(&self) -> Option<std::rc::Rc<dyn Holder>> {
-        self.holder.borrow().as_ref().and_then(std::rc::Weak::upgrade)
-    }
-
-    pub(in crate::run) fn counters(&self) -> Value {
-        self.holder().map_or(Value::Null, |holder| holder.counters())
-    }
-
-    /// The script asks for a checkpoint. It is written between two batches, or when the epoch is over.
-    pub fn checkpoint(&self) -> Result<(), String> {
-        if !self.state.borrow().in_epoch {
-            return Err("run.checkpoint: no loop over run.epochs(...) is under way; call it inside one".into());
-        }
-        self.recorder.borrow_mut().writing.due = true;
-        Ok(())
-    }
-
-    /// A loop begins: which epoch comes first.
-    pub(in crate::run) fn begin_recorded(&self, epochs: usize, label: &str) -> Result<usize, String> {
-        let Some(holder) = self.holder() else { return Ok(0) };
-        if !self.is_recorded() {
-            return Ok(0);
-        }
-        self.prepare()?;
-        let index = self.state.borrow().index - 1;
-        self.state.borrow_mut().made = holder.made();
-        let Some(mut resume) = self.recorder.borrow_mut().resume.take() else { return Ok(0) };
-        let target = resume.state().position.clone();
-        if index < target.index {
-            let early = resume.state().left_early.contains(&index);
-            self.skip_loop(&*holder, index, epochs, label, early)?;
-            self.state.borrow_mut().skipped = true;
-            self.recorder.borrow_mut().resume = Some(resume);
-            return Ok(epochs);
-        }
-        check_loop(&target, epochs, label)?;
-        self.restore(&*holder, &resume.from, target.batch > 0)?;
-        self.prepare()?;
-        if target.ended {
-            self.state.borrow_mut().skipped = true;
-            return Ok(epochs);
-        }
-        if target.batch > 0 {
-            resume.skip = Some(target.batch);
-            self.recorder.borrow_mut().resume = Some(resume);
-        }
-        Ok(target.epoch)
-    }
-
-    /// A loop that an earlier sitting has finished: everything as it was at its end.
-    fn skip_loop(
-        &self,
-        holder: &dyn Holder,
-        index: usize,
-        epochs: usize,
-        label: &str,
-        early: bool,
-    ) -> Result<(), String> {
-        let folder = self.checkpoints()?;
-        let path = checkpoint::end_of_loop(&folder, index).ok_or_else(|| {
+impl EndOfLoop {
+    fn find(asked: &Asked, folder: &Path, left_early: bool) -> Result<Self, String> {
+        let index = asked.index;
+        let path = end_of_loop(folder, index).ok_or_else(|| {
             format!("resume: the end of loop {} is missing in {}; begin the run anew", index + 1, folder.display())
         })?;
         let end = Checkpoint::open(&path)
             .map_err(|why| format!("resume: {} cannot be used: {why}; begin the run anew", path.display()))?;
-        check_loop(&end.state.position, epochs, label)?;
-        if early {
-            self.note(&format!(
+        asked.check(&end.state.position)?;
+        Ok(Self { end, index, left_early })
+    }
+
+    /// What is to be said about it.
+    pub fn note(&self) -> Option<String> {
+        self.left_early.then(|| {
+            format!(
                 "note: loop {} was left by `break`; what the script does between it and the next loop may come out \
                  differently, what follows does not",
-                index + 1
-            ));
-        }
-        self.restore(holder, &end, false)
-    }
-
-    /// Objects and generators as they were: at the beginning of the epoch, if the run goes on `inside` it.
-    fn restore(&self, holder: &dyn Holder, from: &Checkpoint, inside: bool) -> Result<(), String> {
-        let State { step, objects, at_epoch, now, last, kept, results, left_early, best, .. } = &from.state;
-        let files = BestFiles::read(best, &from.tensors()?)?;
-        holder.restore(objects, &from.tensors()?).map_err(|why| format!("resume: {why}"))?;
-        holder.set_counters(if inside { at_epoch } else { now }).map_err(|why| format!("resume: {why}"))?;
-        let mut state = self.state.borrow_mut();
-        (state.step, state.last, state.left_early) = (*step, last.clone(), left_early.clone());
-        let mut recorder = self.recorder.borrow_mut();
-        (recorder.kept, recorder.record.results) = (kept.clone(), results.clone());
-        recorder.record.best = best.clone();
-        recorder.best.files = files;
-        Ok(())
-    }
-
-    /// Does it matter what the script uses now? Between the beginning of an epoch and its pass over the training images
-    /// it does: a run that goes on inside the epoch does this part again, with the networks of a later time.
-    pub fn is_watched(&self) -> bool {
-        let state = self.state.borrow();
-        state.in_epoch && !state.claimed && state.outside.is_none() && self.is_recorded()
-    }
-
-    /// The script has used what changes while it trains, before the epoch's pass.
-    pub fn used_before_pass(&self, what: &str) {
-        self.state.borrow_mut().outside = Some(format!("{what} is used in it before the first batch"));
-    }
-
-    /// A pass over the training images begins: is it the epoch's pass, at whose batches the run can be interrupted, and how
-    /// many of its batches are done already?
-    pub fn claim_pass(&self) -> Result<Option<usize>, String> {
-        if !self.is_recorded() || !self.state.borrow().in_epoch || self.state.borrow().claimed {
-            return Ok(None);
-        }
-        let Some(holder) = self.holder() else { return Ok(None) };
-        if holder.made() != self.state.borrow().made_at_epoch() {
-            self.used_before_pass("a network, optimiser or store made for the epoch");
-        }
-        self.state.borrow_mut().claimed = true;
-        let resume = self.recorder.borrow_mut().resume.take_if(|r| r.skip.is_some());
-        match (self.state.borrow().outside.as_ref(), &resume) {
-            (Some(why), Some(_)) => {
-                return Err(format!("resume: the checkpoint lies inside an epoch that cannot be cut in two: {why}"));
-            }
-            (Some(_), None) => return Ok(None),
-            (None, None) => return Ok(Some(0)),
-            (None, Some(_)) => {}
-        }
-        let Some(resume) = resume else { return Ok(Some(0)) };
-        let State { now, epoch, window, window_batches, step, .. } = resume.state();
-        holder.set_counters(now).map_err(|why| format!("resume: {why}"))?;
-        // What was logged before the pass is among what the checkpoint has gathered.
-        let mut state = self.state.borrow_mut();
-        state.metrics = Metrics::restored([epoch.clone(), window.clone()]);
-        (state.window, state.step) = (*window_batches, *step);
-        Ok(Some(resume.skip.unwrap_or(0)))
-    }
-
-    /// The script is between two batches of the epoch's pass; `done` are over, and another one follows or not. An interruption
-    /// that has waited for this is heard now: `true`.
-    pub fn between_batches(&self, done: usize, more: bool) -> Result<bool, String> {
-        self.window_is_full(done)?;
-        interrupt::hold(more);
-        let stop = interrupt::asked();
-        let timed = self.recorder.borrow().is_time_for_checkpoint();
-        if stop || done > 0 && (timed || self.recorder.borrow().writing.due) {
-            self.checkpoint_when(stop || timed, |state| Position { batch: done, ..position(state) })?;
-        }
-        if stop {
-            interrupt::hold(false);
-        }
-        Ok(stop)
-    }
-
-    /// Nobody takes batches of the epoch's pass any more.
-    pub fn leave_pass(&self) {
-        interrupt::hold(false);
-    }
-
-    pub(in crate::run) fn checkpoint_if_due(&self, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
-        if self.recorder.borrow().writing.due { self.checkpoint_when(false, at) } else { Ok(()) }
-    }
-
-    /// Write a checkpoint, unless the last one was too short a time ago for what they cost.
-    pub(in crate::run) fn checkpoint_when(&self, surely: bool, at: impl FnOnce(&Live) -> Position) -> Result<(), String> {
-        if !self.is_recorded() {
-            return Ok(());
-        }
-        {
-            let mut recorder = self.recorder.borrow_mut();
-            recorder.writing.due = false;
-            let pause = recorder.writing.took.div_f64(recorder.options.share.clamp(1e-6, 1.0));
-            let early = recorder.writing.finished.is_some_and(|t| t.elapsed() < pause);
-            if early && !surely && recorder.options.share < 1.0 {
-                return Ok(());
-            }
-        }
-        let position = at(&self.state.borrow());
-        let number = self.recorder.borrow().writing.number + 1;
-        let began = Instant::now();
-        let path = self.overhead.time(|| self.write_state(&format!("{number:06}"), position, true))?;
-        let mut recorder = self.recorder.borrow_mut();
-        let writing = &mut recorder.writing;
-        (writing.number, writing.took, writing.finished) = (number, began.elapsed(), Some(Instant::now()));
-        writing.good.push(path);
-        // The last one and the one before.
-        let keep = writing.good.split_off(writing.good.len().saturating_sub(2));
-        writing.good = keep;
-        let keep = writing.good.clone();
-        drop(recorder);
-        for (_, path) in checkpoint::numbered(&self.checkpoints()?).into_iter().filter(|(_, p)| !keep.contains(p)) {
-            let _ = std::fs::remove_file(path);
-        }
-        Ok(())
-    }
-
-    fn write_state(&self, stem: &str, position: Position, vectors: bool) -> Result<PathBuf, String> {
-        let holder = self.holder().ok_or("checkpoint: there is no session")?;
-        let folder = self.checkpoints()?;
-        read_back(&mut self.state.borrow_mut())?;
-        let vectors = vectors && self.recorder.borrow().options.vectors;
-        let (objects, mut pieces) = holder.pieces(self.state.borrow().made, vectors)?;
-        let lengths = self.sync_rows()?;
-        let live = self.state.borrow();
-        let recorder = self.recorder.borrow();
-        pieces.extend(recorder.best.pieces());
-        let [epoch, window] = live.metrics.saved();
-        // Before the first batch, the whole epoch is done again.
-        let anew = live.in_epoch && position.batch == 0;
-        let state = State {
-            format: super::state::FORMAT,
-            position,
-            step: if anew { live.step_at_epoch } else { live.step },
-            seconds: recorder.seconds(),
-            recording: self.recording_seconds(&recorder),
-            device: recorder.record.device.clone(),
-            threads: recorder.record.threads,
-            vectors,
-            objects,
-            at_epoch: live.at_epoch.clone(),
-            now: if anew { live.at_epoch.clone() } else { holder.counters() },
-            epoch,
-            window,
-            window_batches: live.window,
-            last: live.last.clone(),
-            lengths,
-            kept: recorder.kept.clone(),
-            results: recorder.record.results.clone(),
-            best: recorder.record.best.clone(),
-            left_early: live.left_early.clone(),
-        };
-        checkpoint::write(&folder, stem, &state, &pieces).map_err(|e| {
-            let last = recorder
-                .writing
-                .last()
-                .map_or("there is none before it".into(), |p| format!("the last good one is {}", p.display()));
-            format!("checkpoint: {}: {e}; {last}. Make room, then go on with --resume", folder.display())
+                self.index + 1
+            )
         })
     }
 
-    /// A loop is over: what the script does next can be reached without it.
-    pub(in crate::run) fn end_recorded(&self) -> Result<(), String> {
-        let (in_loop, index) = (self.state.borrow().in_loop, self.state.borrow().index);
-        // A loop that was skipped has its checkpoint already.
-        if !in_loop || !self.is_recorded() || self.state.borrow().skipped {
+    /// Objects and generators as they were.
+    pub fn put_back(self, run: &mut PartsMut) -> Result<(), String> {
+        run.put_back(&self.end, false)
+    }
+}
+
+impl Arrival {
+    /// Objects and generators as they were.
+    pub fn put_back(self, run: &mut PartsMut) -> Result<Restored, String> {
+        run.put_back(&self.0, self.0.state.position.batch > 0)?;
+        Ok(Restored(self.0))
+    }
+}
+
+impl Restored {
+    /// Open the files, cut back to what the checkpoint saw. How the run stands, and the epoch that it goes on with; none if the
+    /// loop was over.
+    pub fn open(self, recorder: &mut Recorder) -> Result<(Resume, Option<usize>), String> {
+        let state = &self.0.state;
+        let Position { epoch, batch, ended, .. } = state.position;
+        let opened = recorder.open(state.lengths, &state.position.describe())?;
+        let resume = if ended || batch == 0 { Resume::Live(opened) } else { Resume::Inside(self.0, opened) };
+        Ok((resume, (!ended).then_some(epoch)))
+    }
+}
+
+impl Asked<'_> {
+    /// An error unless it is the loop that the run stood in.
+    fn check(&self, expected: &Position) -> Result<(), String> {
+        if expected.label == self.label && expected.epochs == self.epochs {
             return Ok(());
         }
-        let ended = |state: &Live| Position { ended: true, epoch: state.epochs, ..position(state) };
-        let at = ended(&self.state.borrow());
-        let stem = checkpoint::end_stem(index - 1);
-        let path = self.overhead.time(|| self.write_state(&stem, at, false))?;
-        checkpoint::keep_only(&path, &stem);
-        self.checkpoint_when(true, ended)
-    }
-
-    /// The loop under way, if there is one, was left by `break` or with the script: its last epoch is over.
-    pub fn leave_loop(&self) -> Result<(), String> {
-        self.close_epoch(false)?;
-        if self.state.borrow().in_loop {
-            let index = self.state.borrow().index - 1;
-            self.state.borrow_mut().left_early.push(index);
-            self.judge_training();
-            self.end_recorded()?;
-            self.state.borrow_mut().in_loop = false;
-        }
-        Ok(())
-    }
-
-    /// What was to be resumed and never came up.
-    pub fn never_reached(&self) -> Option<String> {
-        let recorder = self.recorder.borrow();
-        let resume = recorder.resume.as_ref()?;
-        Some(format!(
-            "resume: the script ended before it came to {}; is it the script of this run?",
-            resume.state().position.describe()
+        let name = |label: &str, epochs| format!("run.epochs({epochs}, \"{label}\")");
+        Err(format!(
+            "resume: loop {} of the run was {}, the script now says {}; resume with the script and settings of the run",
+            expected.index + 1,
+            name(&expected.label, expected.epochs),
+            name(self.label, self.epochs)
         ))
     }
 }
 
-fn check_loop(expected: &Position, epochs: usize, label: &str) -> Result<(), String> {
-    if expected.label == label && expected.epochs == epochs {
-        return Ok(());
+fn unreached(from: &Checkpoint) -> String {
+    format!(
+        "resume: the script ended before it came to {}; is it the script of this run?",
+        from.state.position.describe()
+    )
+}
+
+/// What is said when a run goes on from the checkpoint at `path`, on the machine that `now` describes.
+pub fn notes(from: &Checkpoint, path: &Path, now: &Record) -> Vec<String> {
+    let state = &from.state;
+    let mut notes = vec![format!("resumed from {}, {}", state.position.describe(), path.display())];
+    if !state.vectors {
+        notes.push("note: the checkpoint is without the power-iteration vectors, which start anew: the run will not end bit for bit as an uninterrupted one".into());
     }
-    let name = |label: &str, epochs| format!("run.epochs({epochs}, \"{label}\")");
-    Err(format!(
-        "resume: loop {} of the run was {}, the script now says {}; resume with the script and settings of the run",
-        expected.index + 1,
-        name(&expected.label, expected.epochs),
-        name(label, epochs)
-    ))
+    if state.threads != now.threads || state.device != now.device {
+        notes.push(format!(
+            "note: the run was on {} with {} threads, it goes on on {} with {}: it may not end bit for bit as \
+             an uninterrupted one",
+            state.device, state.threads, now.device, now.threads
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::recorder::{RUN_JSON, RunFolder};
+    use crate::run::resume::checkpoint::Piece;
+    use crate::run::resume::checkpoints::Checkpoints;
+    use crate::run::resume::holder::Holder;
+    use crate::run::resume::snapshot::Parts;
+    use crate::run::training::Training;
+    use safetensors::SafeTensors;
+    use serde_json::{Value, json};
+
+    /// A script without objects.
+    struct Nothing;
+
+    impl Holder for Nothing {
+        fn made(&self) -> u64 {
+            0
+        }
+        fn counters(&self) -> Value {
+            json!({ "objects": 0 })
+        }
+        fn set_counters(&self, _: &Value) -> Result<(), String> {
+            Ok(())
+        }
+        fn pieces(&self, _: u64, _: bool) -> Result<(Value, Vec<Piece>), String> {
+            Ok((Value::Null, vec![]))
+        }
+        fn restore(&self, _: &Value, _: &SafeTensors) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// The parts of a run that is written down into `folder`, in the second epoch of its loop `loops`.
+    fn parts(folder: &Path, loops: usize) -> (Training, Recorder, Checkpoints) {
+        let mut training = Training::default();
+        (0..loops).for_each(|_| training.begin_loop(3, "net"));
+        training.begin_epoch(1, json!({ "objects": 0 }));
+        let mut recorder = Recorder::new(RunFolder::new(folder, "script"));
+        recorder.begin(Record::default(), Box::new(Vec::new));
+        recorder.set_folder(folder.to_path_buf());
+        (training, recorder, Checkpoints::default())
+    }
+
+    /// The checkpoint of such a run after two batches, or at its loop's end.
+    fn checkpoint(folder: &Path, loops: usize, ended: bool) -> Checkpoint {
+        let (training, recorder, checkpoints) = &parts(folder, loops);
+        let position = if ended { Position::at_end(training) } else { Position::after_batch(training, 2) };
+        let stem = if ended { format!("loop{}", loops - 1) } else { "000001".into() };
+        let written = Parts { holder: &Nothing, training, recorder, checkpoints }.write(folder, &stem, position, true);
+        Checkpoint::open(&written.expect("written")).expect("a checkpoint")
+    }
+
+    #[test]
+    fn a_fresh_run_is_live_once_its_files_are_open() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (_, mut recorder, _) = parts(folder.path(), 1);
+        let (run, opened) = Resume::Fresh.open(&mut recorder);
+        assert!(matches!(run, Resume::Live(_)) && opened.is_ok() && folder.path().join(RUN_JSON).exists());
+        let asked = Asked { index: 0, epochs: 3, label: "net" };
+        assert!(matches!(run.begin_loop(&asked, folder.path()), Ok(Entry::New)));
+        assert_eq!(run.never_reached(), None);
+    }
+
+    #[test]
+    fn nothing_is_written_before_everything_is_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let asked = |index, epochs| Asked { index, epochs, label: "net" };
+        let (mut training, mut recorder, mut checkpoints) = parts(folder.path(), 2);
+        let (run, opened) = Resume::from(checkpoint(folder.path(), 2, false)).open(&mut recorder);
+        assert!(run.is_skipping() && opened.is_ok() && !folder.path().join(RUN_JSON).exists());
+        let begin = |asked: &Asked| run.begin_loop(asked, folder.path());
+        assert!(begin(&asked(0, 3)).is_err_and(|why| why.contains("the end of loop 1 is missing")));
+        checkpoint(folder.path(), 1, true);
+        let recorder = &mut recorder;
+        let mut parts = PartsMut { holder: &Nothing, training: &mut training, recorder, checkpoints: &mut checkpoints };
+        let Ok(Entry::Over(end)) = begin(&asked(0, 3)) else { panic!("the first loop was over") };
+        assert_eq!((end.note(), end.put_back(&mut parts)), (None, Ok(())));
+        assert!(begin(&asked(1, 4)).is_err_and(|why| why.contains("the script now says run.epochs(4, \"net\")")));
+        let Ok(Entry::Here(arrival)) = begin(&asked(1, 3)) else { panic!("the second loop was under way") };
+        let restored = arrival.put_back(&mut parts).expect("put back");
+        assert!(!folder.path().join(RUN_JSON).exists() && run.never_reached().is_some());
+        let (run, first) = restored.open(parts.recorder).expect("opened");
+        assert!(matches!(run, Resume::Inside(..)) && first == Some(1));
+        assert!(run.never_reached().is_some_and(|why| why.contains("net epoch 2/3, after batch 2")));
+        let (run, from) = run.begin_pass(None);
+        assert!(matches!(run, Resume::Live(_)) && run.never_reached().is_none());
+        assert_eq!(from.expect("no error").expect("a checkpoint").state.position.batch, 2);
+    }
+
+    #[test]
+    fn an_epoch_that_cannot_be_cut_in_two_is_not_gone_on_with_inside() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (_, mut recorder, _) = parts(folder.path(), 1);
+        let restored = Restored(Rc::new(checkpoint(folder.path(), 1, false)));
+        let (run, _) = restored.open(&mut recorder).expect("opened");
+        let (run, from) = run.begin_pass(Some("`x` changes"));
+        assert!(from.is_err_and(|why| why.ends_with("cannot be cut in two: `x` changes")));
+        assert!(matches!(run.begin_pass(Some("`x` changes")).1, Ok(None)), "the error comes once");
+    }
 }

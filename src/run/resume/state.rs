@@ -1,8 +1,7 @@
 //! What a checkpoint says beside its tensors.
 
-use crate::run::training::metrics::Saved;
-use crate::run::recorder::rows::Lengths;
-use crate::run::recorder::run_json::Best;
+use crate::run::recorder::{Best, Lengths};
+use crate::run::training::{Saved, Training};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -66,6 +65,23 @@ pub struct State {
 }
 
 impl Position {
+    /// The beginning of epoch `epoch` of the loop under way.
+    pub fn before_epoch(training: &Training, epoch: usize) -> Self {
+        let place = training.place();
+        let (label, epochs) = (place.label.clone(), place.epochs);
+        Self { index: training.index(), label, epochs, epoch, batch: 0, ended: false }
+    }
+
+    /// In the epoch at hand, of whose pass `batch` batches are done.
+    pub fn after_batch(training: &Training, batch: usize) -> Self {
+        Self { batch, ..Self::before_epoch(training, training.place().epoch) }
+    }
+
+    /// The end of the loop under way.
+    pub fn at_end(training: &Training) -> Self {
+        Self { ended: true, ..Self::before_epoch(training, training.place().epochs) }
+    }
+
     /// `robust epoch 3/20, batch 5`, the number of the batch or epoch that comes next counted from 1.
     pub fn describe(&self) -> String {
         let name = if self.label.is_empty() { String::new() } else { format!("{} ", self.label) };

@@ -1,11 +1,10 @@
 //! What the points of a sweep came to: a row for each in `sweep.csv`, mean and spread over the seeds in `summary.csv`.
 
-use crate::run::numbers::csv::csv;
-use crate::run::archive::stored_run::Kept;
+use super::plan::{Point, Set, Sweep};
+use crate::run::archive::StoredRun;
+use crate::run::numbers::csv;
 use crate::run::numbers::names::is_share;
-use crate::run::recorder::run_json;
-use crate::run::recorder::run_json::Status;
-use crate::run::sweep::plan::{Point, Set, Sweep};
+use crate::run::recorder::{RUN_JSON, Status};
 use std::path::Path;
 
 /// The file with a row for each point.
@@ -26,7 +25,7 @@ pub struct Outcome {
     /// As a run's, or `not run`.
     pub status: String,
     /// Nothing if there is no record to read.
-    pub run: Option<Kept>,
+    pub run: Option<StoredRun>,
     /// The results of a point that is finished; none of any other.
     pub results: Vec<(String, f64)>,
     /// The last error that it has told.
@@ -38,12 +37,12 @@ impl Outcome {
     fn of(point: Point, sweep: &Path, most: usize) -> Self {
         let folder = point.folder(sweep);
         let said = last_error(&folder.with_extension("txt"));
-        if !folder.join(run_json::FILE).is_file() {
+        if !folder.join(RUN_JSON).is_file() {
             // A script that cannot be loaded fails before there is a folder.
             let status = if said.is_some() { "failed" } else { "not run" };
             return Self { point, status: status.into(), run: None, results: vec![], said };
         }
-        match Kept::open(&folder) {
+        match StoredRun::open(&folder) {
             Err(damaged) => Self { point, status: "damaged".into(), run: None, results: vec![], said: Some(damaged) },
             Ok(mut run) => {
                 let results = if run.record.status == Status::Finished { run.results() } else { vec![] };

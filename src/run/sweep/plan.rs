@@ -1,8 +1,7 @@
 //! A sweep: one script, every combination of some settings, and several seeds; each point is a run of its own. `sweep.json`
 //! holds the plan, so that a sweep that was stopped goes on with the points that are not finished.
 
-use crate::run::recorder::run_json;
-use crate::run::recorder::run_json::{Record, Status};
+use crate::run::recorder::{RUN_JSON, Record, Status};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -124,7 +123,7 @@ impl Sweep {
 
 /// Is it the folder of a sweep? A run may write a file of that name into its own.
 pub fn is_sweep(folder: &Path) -> bool {
-    folder.join(FILE).is_file() && !folder.join(run_json::FILE).is_file()
+    folder.join(FILE).is_file() && !folder.join(RUN_JSON).is_file()
 }
 
 impl Point {

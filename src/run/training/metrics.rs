@@ -2,8 +2,6 @@
 //! something is to be shown or recorded, and averaged; of numbers (schedules) the last one counts. Values are gathered
 //! twice: over the epoch and over a window of batches.
 
-use crate::run::numbers::format::{ORDER, metric};
-use crate::run::numbers::names::group;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,15 +76,6 @@ impl Metrics {
             }
         }
         Ok(None)
-    }
-
-    /// `loss 0.51  clean 93.1 %  ...` of what has been read back. Names of a group, as `loss/robust`, are for the
-    /// record alone.
-    pub fn line(&self) -> String {
-        let place = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
-        let mut names: Vec<_> = self.epoch.keys().filter(|name| group(name).is_none()).collect();
-        names.sort_by_key(|n| (place(n), (*n).clone()));
-        names.iter().map(|name| metric(name, self.epoch[*name].value())).collect::<Vec<_>>().join("  ")
     }
 
     /// The values of the epoch.

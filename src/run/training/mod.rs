@@ -1,5 +1,10 @@
-//! The loop over epochs that is under way, and what it came to so far.
+//! The loop over epochs that is under way: where it stands, what was logged, whether the run can be cut in two inside it. Knows
+//! neither the folder nor the screen.
 
-pub(super) mod metrics;
-pub(super) mod place;
-pub(super) mod verdict;
+mod cut;
+mod metrics;
+mod state;
+mod verdict;
+
+pub use metrics::{Saved, Value};
+pub use state::Training;

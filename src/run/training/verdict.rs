@@ -1,8 +1,6 @@
 //! Did a training learn anything? What its epochs logged as `loss` and as accuracy says when it did not: then the run says so at
 //! its end, and its record too.
 
-use crate::run::front::{Run, State};
-
 /// A loss that ends beyond this and above its least has diverged: a cross-entropy of random guesses is the logarithm of the number
 /// of classes. Sums of squares may begin there and fall.
 const TOO_LARGE: f64 = 1e4;
@@ -15,7 +13,7 @@ const STILL: f64 = 1e-3;
 
 /// What an epoch came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::run) struct Epoch {
+pub struct Epoch {
     loss: f64,
     accuracy: Option<f64>,
 }
@@ -30,7 +28,7 @@ impl Epoch {
 }
 
 /// What is wrong with a training of these epochs, if something is.
-fn fault(epochs: &[Epoch], classes: Option<usize>) -> Option<String> {
+pub fn fault(epochs: &[Epoch], classes: Option<usize>) -> Option<String> {
     let last = epochs.last()?;
     let least = epochs.iter().fold(f64::INFINITY, |least, epoch| least.min(epoch.loss));
     let most = epochs.iter().fold(f64::NEG_INFINITY, |most, epoch| most.max(epoch.loss));
@@ -53,34 +51,6 @@ fn fault(epochs: &[Epoch], classes: Option<usize>) -> Option<String> {
         ));
     }
     None
-}
-
-impl State {
-    /// The epoch at hand is over.
-    pub(in crate::run) fn remember_epoch(&mut self) {
-        self.learned.extend(Epoch::of(&self.last));
-    }
-}
-
-impl Run {
-    /// The data set that was loaded last has so many classes.
-    pub fn set_classes(&self, classes: usize) {
-        self.state.borrow_mut().classes = Some(classes);
-    }
-
-    /// The loop is over: say what is wrong with its training, if something is.
-    pub(in crate::run) fn judge_training(&self) {
-        let (found, label) = {
-            let mut state = self.state.borrow_mut();
-            let epochs = std::mem::take(&mut state.learned);
-            (fault(&epochs, state.classes), state.label.clone())
-        };
-        if let Some(fault) = found {
-            let warning = if label.is_empty() { fault } else { format!("{label}: {fault}") };
-            self.note(&format!("warning: {warning}"));
-            self.recorder.borrow_mut().record.warnings.push(warning);
-        }
-    }
 }
 
 #[cfg(test)]
