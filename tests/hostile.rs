@@ -395,14 +395,14 @@ fn a_pack_with_any_byte_changed_is_refused_or_the_same() {
     assert!(folder.run(&["run", "main.rhai", "--into", "run"]).ends_with("exit code 0"));
     assert!(folder.run(&["pack", "run", "--into", "good.workbench"]).ends_with("exit code 0"));
     let bytes = std::fs::read(folder.path().join("good.workbench")).unwrap();
-    let good = workbench::run::pack::Pack::open(&folder.path().join("good.workbench")).unwrap();
+    let good = workbench::run::archive::Pack::open(&folder.path().join("good.workbench")).unwrap();
     let mut refused = 0;
     for at in (0..bytes.len()).step_by(7) {
         let mut changed = bytes.clone();
         changed[at] ^= 1 << (at % 8);
         let path = folder.path().join("changed.workbench");
         std::fs::write(&path, changed).unwrap();
-        match workbench::run::pack::Pack::open(&path) {
+        match workbench::run::archive::Pack::open(&path) {
             // A date, say, is nobody's concern.
             Ok(pack) => assert_eq!(pack.record, good.record),
             Err(_) => refused += 1,

@@ -3,7 +3,7 @@
 
 use crate::data::source::hub::HubFile;
 use crate::run::Record;
-use crate::run::pack::{Pack, is_pack};
+use crate::run::archive::{Pack, check_scripts, is_pack};
 use crate::script::session::Source;
 use crate::script::shipped;
 use crate::script::stdlib::Modules;
@@ -38,7 +38,7 @@ impl Origin {
         }
         if given.is_dir() {
             let record = Record::read(given)?;
-            record.check_files(given)?;
+            check_scripts(&record, given)?;
             return Self::of_run(given, given, record);
         }
         if let Some((name, text)) = shipped::find(given) {

@@ -3,7 +3,7 @@
 use crate::base::files::quoted_path;
 use crate::base::memory;
 use crate::base::output;
-use crate::run::pack::{EXTENSION, Pack, pack as write};
+use crate::run::archive::{EXTENSION, Pack, pack as write};
 use std::path::{Path, PathBuf};
 
 /// Pack the run in the folder `run`.

@@ -6,7 +6,8 @@ use super::start::{Started, end, free, start, words};
 use crate::base::output;
 use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
-use crate::run::{Options, Record, commands, kept};
+use crate::run::archive::results;
+use crate::run::{Options, Record, StoredRun, commands};
 use crate::script::session::Recording;
 use crate::script::session::Session;
 use crate::script::settings::Overrides;
@@ -98,12 +99,12 @@ fn tell(old: &Record, run: &Path, session: &Session) {
             (was != is).then(|| format!("{name} {is}, then {was}"))
         }))
         .collect();
-    let before = match kept::Kept::open(run) {
+    let before = match StoredRun::open(run) {
         Ok(before) => before,
         Err(message) => return output::line(&format!("note: cannot be compared with {}: {message}", run.display())),
     };
-    let after = folder.as_deref().and_then(|folder| kept::Kept::open(folder).ok());
-    let after = after.map_or_else(|| kept::results(&new, &[]), |run| run.results());
+    let after = folder.as_deref().and_then(|folder| StoredRun::open(folder).ok());
+    let after = after.map_or_else(|| results(&new, &[]), |run| run.results());
     let before = before.results();
     let names = before.iter().map(|(name, _)| name);
     let of = |list: &[(String, f64)], name: &String| list.iter().find(|(n, _)| n == name).map(|(_, v)| *v);

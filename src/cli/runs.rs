@@ -4,8 +4,8 @@ use crate::base::files;
 use crate::base::output;
 use crate::repl::terminal;
 use crate::report;
+use crate::run::archive::{Line, StoredRun, compare as lines};
 use crate::run::duration;
-use crate::run::kept::{Kept, Line, compare as lines};
 use crate::run::names::{is_certified, is_clean, is_share, per_cent};
 use crate::show::table;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub fn list(folder: &Path) -> Result<(), String> {
         output::line(&format!("no runs yet: there is no folder {}", folder.display()));
         return Ok(());
     }
-    let (runs, problems) = Kept::all(folder)?;
+    let (runs, problems) = StoredRun::all(folder)?;
     for problem in &problems {
         terminal::complain(&format!("note: {problem}"));
     }
@@ -26,8 +26,8 @@ pub fn list(folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     let head = ["run", "status", "epoch", "time", "clean", "certified"].map(String::from);
-    let shares = |run: &Kept| [last(run, "clean", is_clean), last(run, "certified", is_certified)];
-    let row = |run: &Kept| {
+    let shares = |run: &StoredRun| [last(run, "clean", is_clean), last(run, "certified", is_certified)];
+    let row = |run: &StoredRun| {
         let epoch = run.epoch().map_or(String::new(), |(label, epoch)| format!("{label} {epoch}").trim().to_string());
         let time = duration(Duration::from_secs_f64(run.record.seconds.max(0.0)));
         let path = run.path.display().to_string();
@@ -38,7 +38,7 @@ pub fn list(folder: &Path) -> Result<(), String> {
 }
 
 /// The last share called `name` among what the run stated or logged, else the last of its kind.
-fn last(run: &Kept, name: &str, is_kind: fn(&str) -> bool) -> String {
+fn last(run: &StoredRun, name: &str, is_kind: fn(&str) -> bool) -> String {
     let results = run.results();
     let shares = || results.iter().rev().filter(|(found, value)| is_share(found, &[*value]));
     let exact = shares().find(|(found, _)| found == name || found.starts_with(&format!("{name} (")));
@@ -48,7 +48,7 @@ fn last(run: &Kept, name: &str, is_kind: fn(&str) -> bool) -> String {
 
 /// Show in what `paths` differ, and write it as a page to `html` if that is wanted.
 pub fn compare(paths: &[PathBuf], html: Option<&Path>) -> Result<(), String> {
-    let runs = paths.iter().map(|path| Kept::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let runs = paths.iter().map(|path| StoredRun::open(path)).collect::<Result<Vec<_>, _>>()?;
     let (settings, results) = lines(&runs);
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     let head = |first: &str| [vec![first.to_string()], names.clone()].concat();
@@ -58,7 +58,7 @@ pub fn compare(paths: &[PathBuf], html: Option<&Path>) -> Result<(), String> {
     };
     let rows = |lines: &[Line]| lines.iter().map(cells).collect::<Vec<_>>();
     let mut stood = rows(&settings);
-    stood.push([vec!["status".to_string()], runs.iter().map(Kept::status).collect()].concat());
+    stood.push([vec!["status".to_string()], runs.iter().map(StoredRun::status).collect()].concat());
     output::line("What differs");
     show(&head("setting"), &stood);
     output::line("");

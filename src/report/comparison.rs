@@ -3,13 +3,13 @@
 use super::frame::{document, figures};
 use super::tables::{Cell, cells};
 use super::together::{self, Bundle};
-use crate::run::Kept;
-use crate::run::kept::{Line, compare};
+use crate::run::StoredRun;
+use crate::run::archive::{Line, compare};
 use crate::run::names::best;
 use crate::show::escaped;
 
 /// The page about `runs`.
-pub fn comparison(runs: &[Kept]) -> Result<String, String> {
+pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
     let (settings, results) = compare(runs);
     let head = |first: &str| -> Vec<String> {
         std::iter::once(first.to_string()).chain(runs.iter().map(|run| run.name.clone())).collect()
@@ -20,7 +20,7 @@ pub fn comparison(runs: &[Kept]) -> Result<String, String> {
     };
     let mut differ: Vec<Vec<Cell>> = settings.iter().map(row).collect();
     differ.push([Cell::from("status")].into_iter().chain(runs.iter().map(|run| run.status().into())).collect());
-    let all: Vec<Vec<(String, f64)>> = runs.iter().map(Kept::results).collect();
+    let all: Vec<Vec<(String, f64)>> = runs.iter().map(StoredRun::results).collect();
     let marked = |line: &Line| {
         let value = |run: &Vec<(String, f64)>| run.iter().find(|(name, _)| *name == line.name).map(|(_, value)| *value);
         let marks = best(&line.name, &all.iter().map(value).collect::<Vec<_>>());

@@ -20,8 +20,8 @@ mod words;
 
 use crate::base::files::replace_unsynced;
 use crate::run::epochs;
-use crate::run::outcome::{self, Outcome, outcomes};
 use crate::run::refuse_links_out;
+use crate::run::sweep::outcome::{self, Outcome, outcomes};
 use crate::run::sweep::{Sweep, is_sweep};
 use crate::show::plot::Plot;
 use std::path::Path;

@@ -8,9 +8,9 @@ use super::together::{self, Bundle};
 use super::words::definitions;
 use crate::base::files::quoted;
 use crate::run::names::{best, is_share, number, per_cent};
-use crate::run::outcome::{Outcome, Spread, result_names, spreads};
+use crate::run::sweep::outcome::{Outcome, Spread, result_names, spreads};
 use crate::run::sweep::{Set, Sweep};
-use crate::run::{Kept, commands, duration};
+use crate::run::{StoredRun, commands, duration};
 use crate::show::escaped;
 use crate::show::plot::{Plot, TOLD_APART};
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ fn lead(outcomes: &[Outcome]) -> String {
     let runs = || outcomes.iter().filter_map(|outcome| outcome.run.as_ref());
     let seconds: f64 = runs().map(|run| run.record.seconds.max(0.0)).sum();
     let time = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    let began = runs().map(Kept::began).filter(|began| !began.is_empty()).min();
+    let began = runs().map(StoredRun::began).filter(|began| !began.is_empty()).min();
     let began = began.map_or(String::new(), |began| format!(" Begun {}.", escaped(began)));
     format!("{} points: {counts}. The runs took {time} in all.{began}", outcomes.len())
 }

@@ -1,52 +1,29 @@
-//! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; tables.
+//! One run of a script: its folder with all that it was and came to, its progress on the screen, its checkpoints; runs that were,
+//! sweeps of runs, records of evaluations.
 
-mod arithmetic;
-mod best;
-mod checkpoint;
-pub mod commands;
-mod csv;
-mod display;
-mod events;
-mod folder;
-mod format;
-mod git;
-pub mod kept;
-mod learning;
-mod links;
-mod lock;
-mod metrics;
-pub mod names;
-pub mod outcome;
-mod overhead;
-pub mod pack;
-mod parquet;
-mod precision;
+pub mod archive;
+mod epochs;
+mod front;
+mod hex;
+mod loops;
+pub mod numbers;
+mod pass;
 mod progress;
-mod recording;
+mod recorder;
 pub mod records;
-mod records_digest;
-mod resuming;
-mod rows;
-mod run_json;
-mod state;
-mod statements;
+mod resume;
 pub mod sweep;
-mod table;
+mod training;
 
-pub use arithmetic::Arithmetic;
-pub use checkpoint::{Piece, hex};
-pub use csv::csv;
-pub use folder::RunFolder;
-pub use format::duration;
-pub use git::state as git_state;
-pub use kept::Kept;
-pub use links::{link_out, refuse_links_out};
-pub use lock::is_under_way;
-pub use metrics::Value;
-pub use progress::Run;
-pub use recording::Options;
-pub use resuming::Holder;
-pub use rows::{RESERVED, epochs};
-pub use run_json::{Best, Data, Git, Record, Setting, Sitting, Status};
-pub use statements::Drawn;
-pub use table::table;
+pub use archive::{StoredRun, commands, link_out, refuse_links_out};
+pub use epochs::{Epochs, Stop};
+pub use front::Run;
+pub use hex::hex;
+pub use numbers::{csv, duration, names, table};
+pub use pass::Pass;
+pub use recorder::{
+    Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, Record, RunFolder, Setting, Sitting, Status, epochs,
+    git_state, is_under_way,
+};
+pub use resume::{Holder, Piece};
+pub use training::Value;

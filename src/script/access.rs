@@ -14,7 +14,7 @@
 use super::language::loader::Loader;
 use super::settings::Overrides;
 use crate::base::files::{quoted, quoted_path};
-use crate::run::{Run, link_out};
+use crate::run::{Run, RunFolder, link_out};
 use std::cell::RefCell;
 use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
@@ -61,7 +61,7 @@ impl Access {
 
     fn readable(&self) -> Vec<PathBuf> {
         let mut roots = self.loader.roots();
-        roots.extend(self.run.folder.existing());
+        roots.extend(self.run.folder());
         let given = self.overrides.borrow().named_now();
         let given = given.into_iter().map(PathBuf::from).filter(|path| path.exists());
         roots.extend(given.chain(self.allowed.read.iter().cloned()).chain(self.allowed.write.iter().cloned()));
@@ -69,7 +69,7 @@ impl Access {
     }
 
     fn writable(&self) -> Vec<PathBuf> {
-        let run = self.run.folder.existing();
+        let run = self.run.folder();
         run.iter().chain(&self.allowed.write).filter_map(|root| real(root)).collect()
     }
 
@@ -140,8 +140,8 @@ impl Access {
             ));
         };
         if let Some(inside) =
-            self.run.folder.existing().and_then(|run| target.strip_prefix(real(&run)?).ok().map(Path::to_path_buf))
-            && Run::is_own(&inside)
+            self.run.folder().and_then(|run| target.strip_prefix(real(&run)?).ok().map(Path::to_path_buf))
+            && RunFolder::is_own(&inside)
         {
             return Err(format!("{op}: {path} is a part of the run's own record; choose another name"));
         }

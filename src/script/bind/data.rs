@@ -3,9 +3,10 @@
 use super::args;
 use super::host::host;
 use super::loading::{from_arrays, load};
+use super::run::stopped;
 use crate::base::interrupt;
 use crate::data::{self, BatchOrder};
-use crate::run::Run;
+use crate::run::{Pass, Run};
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::options::Options;
 use crate::script::values::{Batch, Dataset, Split, Tensor, int};
@@ -24,8 +25,8 @@ pub fn register(engine: &mut Engine) {
 pub struct Batches {
     inner: data::Batches,
     run: Rc<Run>,
-    /// In the epoch's pass: the batches that are done. Between two of them the run can be interrupted.
-    done: Option<usize>,
+    /// The epoch's pass, if it is one: between two of its batches the run can be interrupted.
+    pass: Option<Pass>,
 }
 
 impl Iterator for Batches {
@@ -35,26 +36,16 @@ impl Iterator for Batches {
         if interrupt::requested() {
             return Some(Err(interrupted()));
         }
-        if let Some(done) = self.done {
-            match self.run.between_batches(done, done < self.inner.count_in_pass()) {
-                Err(message) => return Some(Err(fail(message))),
-                Ok(true) => return Some(Err(interrupted())),
-                Ok(false) => self.done = Some(done + 1),
-            }
+        if let Some(pass) = &mut self.pass
+            && let Err(why) = pass.next_batch(self.inner.count_in_pass())
+        {
+            return Some(Err(stopped(why)));
         }
         let batch = self.inner.next()?;
         if let Ok(batch) = &batch {
             self.run.begin_batch(batch.number, batch.count);
         }
         Some(batch.map(|b| Batch(Rc::new(b))).map_err(candle))
-    }
-}
-
-impl Drop for Batches {
-    fn drop(&mut self) {
-        if self.done.is_some() {
-            self.run.leave_pass();
-        }
     }
 }
 
@@ -74,8 +65,9 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
     let made = split.0.batches(size, order).and_then(|b| if drop_last { b.drop_last() } else { Ok(b) });
     let made = made.map(|b| if augment { b.augmented(pass) } else { b });
     let inner = made.map_err(|e| fail(format!("batches: {e}")))?;
-    let done = if random { host.run.claim_pass().map_err(fail)? } else { None };
-    Ok(Batches { inner: inner.from_batch(done.unwrap_or(0)), run: host.run.clone(), done })
+    let pass = if random { Pass::begin(&host.run).map_err(fail)? } else { None };
+    let inner = inner.from_batch(pass.as_ref().map_or(0, Pass::done));
+    Ok(Batches { inner, run: host.run.clone(), pass })
 }
 
 #[export_module]

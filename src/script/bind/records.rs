@@ -53,7 +53,7 @@ mod records_api {
         // Another version may come to another verdict.
         header.insert("program".into(), concat!("workbench ", env!("CARGO_PKG_VERSION")).into());
         let opened = records::Records::open(&folder, header).map_err(fail)?;
-        host(&context).run.keeps_records(&folder).map_err(fail)?;
+        host(&context).run.add_records(&folder).map_err(fail)?;
         Ok(Records(Rc::new(RefCell::new(opened))))
     }
     #[rhai_fn(return_raw)]

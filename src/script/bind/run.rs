@@ -3,13 +3,12 @@
 use super::args;
 use super::host::host;
 use super::json;
-use crate::base::interrupt;
-use crate::run::{Run, Value};
+use crate::run::{self, Run, Stop, Value};
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::signatures::short_type;
 use crate::script::values::{Model, Split, Tensor, int};
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, INT, Map, NativeCallContext};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
@@ -27,45 +26,27 @@ pub fn register(engine: &mut Engine) {
 
 /// `for epoch in run.epochs(n)`.
 #[derive(Clone)]
-pub struct Epochs {
-    run: Rc<Run>,
-    next: usize,
-    count: usize,
-    /// Which loop of the script it is, once it is under way.
-    under_way: Option<usize>,
-}
+pub struct Epochs(run::Epochs);
 
 impl Iterator for Epochs {
     type Item = Res<INT>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let epoch = self.next;
-        if interrupt::requested() {
-            return Some(Err(self.run.stop_before_epoch(epoch).map_or_else(fail, |()| interrupted())));
-        }
-        self.next += 1;
-        self.under_way = (epoch < self.count).then(|| self.run.loop_number());
-        let told = if epoch < self.count { self.run.begin_epoch(epoch) } else { self.run.end() };
-        match told {
-            Err(message) => Some(Err(fail(message))),
-            Ok(()) => (epoch < self.count).then(|| Ok(int(epoch))),
-        }
+        self.0.next().map(|epoch| epoch.map(int).map_err(stopped))
     }
 }
 
-/// A loop that was left before its end.
-impl Drop for Epochs {
-    fn drop(&mut self) {
-        if let Some(number) = self.under_way {
-            self.run.left(number);
-        }
+/// A loop does not go on.
+pub fn stopped(why: Stop) -> Box<EvalAltResult> {
+    match why {
+        Stop::Interrupted => interrupted(),
+        Stop::Failed(message) => fail(message),
     }
 }
 
 fn looped(run: &Rc<Run>, count: INT, label: &str) -> Res<Epochs> {
     let count = args::count("run.epochs", "the number of epochs", count)?;
-    let next = run.begin(count, label).map_err(fail)?;
-    Ok(Epochs { run: run.clone(), next, count, under_way: None })
+    run::Epochs::begin(run, count, label).map(Epochs).map_err(fail)
 }
 
 fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: Option<&str>) -> Res<bool> {
@@ -148,7 +129,7 @@ mod run_api {
     pub fn save_model(run: &mut Rc<Run>, model: Model, file: &str) -> Res<String> {
         let path = run.file(file).map_err(fail)?;
         model.0.save(&path).map_err(candle)?;
-        run.saved(path.clone());
+        run.saved_weights(path.clone());
         Ok(path.display().to_string())
     }
     #[rhai_fn(pure, return_raw)]

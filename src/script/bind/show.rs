@@ -80,7 +80,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
     let path = host(context).run.file(file).map_err(fail)?;
     files::replace(Path::new(&path), &bytes)
         .map_err(|e| fail(format!("plot: cannot write {}: {e}", path.display())))?;
-    host(context).run.drawn(file).map_err(fail)?;
+    host(context).run.add_drawing(file).map_err(fail)?;
     Ok(path.display().to_string())
 }
 

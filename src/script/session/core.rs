@@ -92,7 +92,7 @@ impl Session {
         });
         let mut engine = {
             let run = host.run.clone();
-            let between = move || run.close_what_was_left();
+            let between = move || run.close_left_loop();
             engine::build(
                 |engine| bind::register(engine, &host),
                 loader.clone(),
@@ -129,7 +129,7 @@ impl Session {
 
     /// What the run was and came to, and its folder if it has one.
     pub fn record(&self) -> (Record, Option<PathBuf>) {
-        (self.host.run.described(), self.host.run.folder.existing())
+        (self.host.run.record(), self.host.run.folder())
     }
 
     /// The engine, for its documentation and completion.

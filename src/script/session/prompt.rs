@@ -29,7 +29,7 @@ impl Session {
             Ok(shown)
         });
         self.host.finish();
-        self.host.run.give_up();
+        self.host.run.keep_left_loop();
         result.map_err(|error| self.failure(&error, PROMPT))
     }
 

@@ -55,7 +55,7 @@ impl Recording {
             ..Record::default()
         };
         let sources = loader.clone();
-        host.run.record(record, self.options.clone(), Box::new(move || sources.closure()));
+        host.run.start_recording(record, self.options.clone(), Box::new(move || sources.closure()));
         if source.repeats {
             host.run.expect_data(source.data.clone(), source.was.clone());
             host.run.expect_entropy(source.entropy.clone());
@@ -69,11 +69,11 @@ impl Recording {
         host.run.set_carried(batches.first().map(place));
         if let Some(into) = &self.into {
             std::fs::create_dir_all(into).map_err(|e| format!("--into {}: {e}", into.display()))?;
-            host.run.folder.set(into.clone());
+            host.run.set_folder(into.clone());
         }
         let Some(folder) = &self.resume else {
             // Who names a folder finds the run there, also if it only evaluates.
-            return self.into.as_ref().map_or(Ok(()), |_| host.run.write_down());
+            return self.into.as_ref().map_or(Ok(()), |_| host.run.open_folder().map(|_| ()));
         };
         if !self.allow_changes {
             same_script(&Record::read(folder)?, loader)?;

@@ -1,0 +1,315 @@
+//! A run's loops: epochs, passes over the training images, batches, and the checkpoints between them.
+//!
+//! [`super::Epochs`] and [`super::Pass`] tell of them in their order. No part of a run knows another but by what is handed to it
+//! here. A part is borrowed for one call of it, and for nothing that comes back to the run.
+
+use super::archive::refuse_links_out;
+use super::front::Run;
+use super::recorder::{Row, refuse_reserved};
+use super::resume::{
+    Asked, Entry, Holder, Parts, PartsMut, Position, Resume, end_stem, keep_only, latest, notes, put_back_inside,
+};
+use super::training::Value;
+use crate::base::interrupt;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+/// The loops over epochs and their batches, as [`super::Epochs`] and [`super::Pass`] tell of them.
+impl Run {
+    /// A loop over `epochs` epochs begins; `label` names it where a script has several. Returns the first epoch to be done:
+    /// not 0 where a run goes on, `epochs` where the loop was over.
+    pub(super) fn begin_loop(&self, epochs: usize, label: &str) -> Result<usize, String> {
+        self.leave_loop()?;
+        self.training.borrow_mut().begin_loop(epochs, label);
+        self.progress.begin_loop();
+        let first = self.enter_loop(epochs, label)?;
+        self.progress.from_epoch(first);
+        Ok(first)
+    }
+
+    /// The loop's number in the script, from 1.
+    pub(super) fn loop_number(&self) -> usize {
+        self.training.borrow().number()
+    }
+
+    /// Loop `number` was left before its end: by `break`, or by an error. If the script goes on, its last epoch is over.
+    pub(super) fn left_loop(&self, number: usize) {
+        if let Ok(mut training) = self.training.try_borrow_mut() {
+            training.leave_loop(number);
+        }
+    }
+
+    /// Called before every operation of the script: what was left is over.
+    pub fn close_left_loop(&self) -> Result<(), String> {
+        let left = self.training.borrow_mut().take_left();
+        if left { self.leave_loop() } else { Ok(()) }
+    }
+
+    /// The script has failed: nothing goes on after the loop that was left.
+    pub fn keep_left_loop(&self) {
+        self.training.borrow_mut().take_left();
+    }
+
+    /// The loop under way, if there is one, was left by `break` or with the script: its last epoch is over.
+    pub fn leave_loop(&self) -> Result<(), String> {
+        self.end_epoch(false)?;
+        if self.training.borrow().is_in_loop() {
+            self.training.borrow_mut().add_left_early();
+            self.end_loop()?;
+        }
+        Ok(())
+    }
+
+    /// Somebody has asked to stop between two epochs: the one before is finished, and the run can go on from there.
+    pub(super) fn stop_before_epoch(&self, epoch: usize) -> Result<(), String> {
+        if !self.training.borrow().is_in_epoch() {
+            return Ok(());
+        }
+        self.end_epoch(true)?;
+        let at = Position::before_epoch(&self.training.borrow(), epoch);
+        self.write_checkpoint(true, at)
+    }
+
+    /// Epoch number `epoch`, counted from 0, begins; the one before is finished and shown.
+    pub(super) fn begin_epoch(&self, epoch: usize) -> Result<(), String> {
+        self.end_epoch(true)?;
+        // The epoch's line may have found that nobody reads it.
+        let asked = interrupt::asked();
+        if asked || self.checkpoints.borrow().is_due() {
+            let at = Position::before_epoch(&self.training.borrow(), epoch);
+            self.write_checkpoint(asked, at)?;
+        }
+        let counters = self.holder().map(|holder| holder.counters());
+        self.training.borrow_mut().begin_epoch(epoch, counters.unwrap_or_default());
+        self.progress.begin_epoch();
+        Ok(())
+    }
+
+    /// The epoch at hand, if there is one, is over. Does the loop go on?
+    fn end_epoch(&self, goes_on: bool) -> Result<(), String> {
+        if !self.training.borrow().is_in_epoch() {
+            return Ok(());
+        }
+        interrupt::hold(false);
+        let Some(values) = self.training.borrow_mut().end_epoch()? else { return Ok(()) };
+        let line = self.progress.epoch_line(self.training.borrow().place(), &values, goes_on);
+        self.add_row(None, values)?;
+        self.print(&line);
+        Ok(())
+    }
+
+    /// All epochs are done.
+    pub(super) fn finish_loop(&self) -> Result<(), String> {
+        self.end_epoch(true)?;
+        self.end_loop()?;
+        self.progress.clear();
+        Ok(())
+    }
+
+    /// The loop is over: what is wrong with its training is said, and what the script does next can be reached without it.
+    fn end_loop(&self) -> Result<(), String> {
+        let fault = self.training.borrow_mut().judge();
+        if let Some(warning) = fault {
+            self.note(&format!("warning: {warning}"));
+            self.recorder.borrow_mut().state_later(|record| record.warnings.push(warning));
+        }
+        let (in_loop, skipped) = (self.training.borrow().is_in_loop(), self.training.borrow().is_skipped());
+        // A loop that was skipped has its checkpoint already.
+        if in_loop && !skipped && self.writes_checkpoints() {
+            let at = Position::at_end(&self.training.borrow());
+            let stem = end_stem(at.index);
+            let path = self.write_parts(&stem, at.clone(), false)?;
+            keep_only(&path, &stem);
+            self.write_checkpoint(true, at)?;
+        }
+        self.training.borrow_mut().end_loop();
+        Ok(())
+    }
+
+    /// Batch `number` of `count` begins, inside an epoch or not.
+    pub fn begin_batch(&self, number: usize, count: usize) {
+        self.training.borrow_mut().begin_batch(number, count);
+        if self.progress.is_due() {
+            self.draw();
+        }
+    }
+
+    /// Log values of the current batch. A loss that is not finite is an error as soon as it is read back.
+    pub fn log(&self, values: Vec<(String, Value)>) -> Result<(), String> {
+        refuse_reserved(values.iter().map(|(name, _)| name.as_str()))?;
+        self.training.borrow_mut().log(values)?;
+        if self.progress.is_due() {
+            self.training.borrow_mut().read_back()?;
+            self.draw();
+        }
+        Ok(())
+    }
+
+    /// The values of the last finished epoch, or of the one under way.
+    pub fn metrics(&self) -> Result<Vec<(String, f64)>, String> {
+        let mut training = self.training.borrow_mut();
+        if training.is_in_epoch() {
+            training.read_back()?;
+        }
+        Ok(training.values().unwrap_or_else(|| training.last().to_vec()))
+    }
+
+    fn draw(&self) {
+        let training = self.training.borrow();
+        self.progress.draw(training.place(), training.values().as_deref());
+    }
+
+    fn add_row(&self, batch: Option<usize>, values: Vec<(String, f64)>) -> Result<(), String> {
+        let (training, mut recorder) = (self.training.borrow(), self.recorder.borrow_mut());
+        let (place, step, seconds) = (training.place(), training.step(), recorder.seconds());
+        recorder.add_row(&Row { label: &place.label, epoch: place.epoch + 1, batch, step, seconds, values })
+    }
+}
+
+/// Checkpoints, and how a run goes on from them.
+impl Run {
+    fn holder(&self) -> Option<Rc<dyn Holder>> {
+        self.holder.borrow().as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Go on with the run in `folder`, from its last good checkpoint. Nothing in it changes before the script has come to
+    /// the checkpoint's loop and everything has been put back.
+    pub fn resume(&self, folder: &Path) -> Result<(), String> {
+        refuse_links_out(folder)?;
+        let old = self.recorder.borrow_mut().take_over(folder)?;
+        let (found, damaged) = latest(&folder.join("checkpoints"));
+        damaged.iter().for_each(|why| self.note(&format!("note: {why}")));
+        let Some(found) = found else {
+            self.note("there is no checkpoint to go on from: the run begins anew, in the same folder");
+            return Ok(());
+        };
+        self.checkpoints.borrow_mut().go_on_after(&found);
+        self.recorder.borrow_mut().go_on(old, found.checkpoint.state.seconds, found.checkpoint.state.recording);
+        let notes = notes(&found.checkpoint, &found.path, self.recorder.borrow().record());
+        self.resume.replace(Resume::from(found.checkpoint));
+        notes.iter().for_each(|text| self.note(text));
+        Ok(())
+    }
+
+    /// What a checkpoint holds of the loop that begins is put back, if it holds something; the first epoch.
+    fn enter_loop(&self, epochs: usize, label: &str) -> Result<usize, String> {
+        let Some(holder) = self.holder().filter(|_| self.is_recorded()) else { return Ok(0) };
+        let folder = self.open_folder()?.join("checkpoints");
+        let training = &mut *self.training.borrow_mut();
+        training.set_made(holder.made());
+        let asked = Asked { index: training.index(), epochs, label };
+        let entry = self.resume.borrow().begin_loop(&asked, &folder)?;
+        if let Entry::Over(end) = &entry
+            && let Some(text) = end.note()
+        {
+            self.note(&text);
+        }
+        let recorder = &mut *self.recorder.borrow_mut();
+        let checkpoints = &mut *self.checkpoints.borrow_mut();
+        let mut parts = PartsMut { holder: &*holder, training, recorder, checkpoints };
+        let first = match entry {
+            Entry::New => return Ok(0),
+            Entry::Over(end) => {
+                end.put_back(&mut parts)?;
+                None
+            }
+            Entry::Here(arrival) => {
+                let (resume, first) = arrival.put_back(&mut parts)?.open(parts.recorder)?;
+                self.resume.replace(resume);
+                parts.recorder.write_record()?;
+                first
+            }
+        };
+        if first.is_none() {
+            parts.training.skip_loop();
+        }
+        Ok(first.unwrap_or(epochs))
+    }
+
+    /// What was to be resumed and never came up.
+    pub fn never_reached(&self) -> Option<String> {
+        self.resume.borrow().never_reached()
+    }
+
+    /// Does it matter what the script uses now? Between the beginning of an epoch and its pass over the training images
+    /// it does: a run that goes on inside the epoch does this part again, with the networks of a later time.
+    pub fn is_watched(&self) -> bool {
+        self.training.borrow().is_watched() && self.is_recorded()
+    }
+
+    /// The script has used what changes while it trains, before the epoch's pass.
+    pub fn used_before_pass(&self, what: &str) {
+        self.training.borrow_mut().used_before_pass(what);
+    }
+
+    /// A pass over the training images begins: is it the epoch's pass, at whose batches the run can be interrupted, and how
+    /// many of its batches are done already?
+    pub(super) fn begin_pass(&self) -> Result<Option<usize>, String> {
+        let Some(holder) = self.holder().filter(|_| self.is_recorded()) else { return Ok(None) };
+        let training = &mut *self.training.borrow_mut();
+        if !training.begin_pass(holder.made()) {
+            return Ok(None);
+        }
+        let (resume, from) = self.resume.take().begin_pass(training.why_never());
+        self.resume.replace(resume);
+        match from? {
+            Some(from) => put_back_inside(&from, &*holder, training).map(Some),
+            None => Ok(training.why_never().is_none().then_some(0)),
+        }
+    }
+
+    /// The script is between two batches of the epoch's pass; `done` are over, and another one follows or not. An interruption
+    /// that has waited for this is heard now: `true`.
+    pub(super) fn between_batches(&self, done: usize, more: bool) -> Result<bool, String> {
+        let window = self.training.borrow_mut().full_window(self.checkpoints.borrow().options().window)?;
+        window.map_or(Ok(()), |values| self.add_row(Some(done), values))?;
+        interrupt::hold(more);
+        let stop = interrupt::asked();
+        let (timed, due) = (self.checkpoints.borrow().is_time(), self.checkpoints.borrow().is_due());
+        if stop || done > 0 && (timed || due) {
+            let at = Position::after_batch(&self.training.borrow(), done);
+            self.write_checkpoint(stop || timed, at)?;
+        }
+        if stop {
+            interrupt::hold(false);
+        }
+        Ok(stop)
+    }
+
+    /// The script asks for a checkpoint. It is written between two batches, or when the epoch is over.
+    pub fn checkpoint(&self) -> Result<(), String> {
+        if !self.training.borrow().is_in_epoch() {
+            return Err("run.checkpoint: no loop over run.epochs(...) is under way; call it inside one".into());
+        }
+        self.checkpoints.borrow_mut().ask();
+        Ok(())
+    }
+
+    fn writes_checkpoints(&self) -> bool {
+        self.is_recorded() && !self.resume.borrow().is_skipping()
+    }
+
+    /// Write a checkpoint: `surely`, or unless the last one was too short a time ago for what they cost.
+    fn write_checkpoint(&self, surely: bool, at: Position) -> Result<(), String> {
+        if !self.writes_checkpoints() || !self.checkpoints.borrow_mut().take_turn(surely) {
+            return Ok(());
+        }
+        let (began, stem) = (Instant::now(), self.checkpoints.borrow().next_stem());
+        let path = self.write_parts(&stem, at, true)?;
+        self.checkpoints.borrow_mut().add(path, began.elapsed());
+        Ok(())
+    }
+
+    fn write_parts(&self, stem: &str, at: Position, vectors: bool) -> Result<PathBuf, String> {
+        let holder = self.holder().ok_or("checkpoint: there is no session")?;
+        let folder = self.recorder.borrow_mut().make_folder()?.join("checkpoints");
+        let overhead = self.recorder.borrow().overhead();
+        overhead.time(|| {
+            self.training.borrow_mut().read_back()?;
+            let (training, recorder) = (&self.training.borrow(), &self.recorder.borrow());
+            let checkpoints = &self.checkpoints.borrow();
+            Parts { holder: &*holder, training, recorder, checkpoints }.write(&folder, stem, at, vectors)
+        })
+    }
+}
