@@ -3,8 +3,8 @@
 
 use super::curves::SIZE;
 use super::groups::{named, safe};
+use crate::run::archive::outcome::{Outcome, result_names};
 use crate::run::names::{is_loss, is_share};
-use crate::run::sweep::outcome::{Outcome, result_names};
 use crate::run::sweep::{Point, Sweep};
 use crate::show::Series;
 use crate::show::plot::{Drawing, Plot, TOLD_APART};

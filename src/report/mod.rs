@@ -19,9 +19,10 @@ mod together;
 mod words;
 
 use crate::base::files::replace_unsynced;
+use crate::run::archive::outcome;
+use crate::run::archive::outcome::{Outcome, outcomes};
 use crate::run::epochs;
 use crate::run::refuse_links_out;
-use crate::run::sweep::outcome::{self, Outcome, outcomes};
 use crate::run::sweep::{Sweep, is_sweep};
 use crate::show::plot::Plot;
 use std::path::Path;

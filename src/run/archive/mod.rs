@@ -1,7 +1,8 @@
-//! Runs that were: as they lie on the disk, packed into one file, and the commands that do them again.
+//! Runs that were: as they lie on the disk, packed into one file, the points of a sweep, and the commands that do them again.
 
 pub mod commands;
 mod links;
+pub mod outcome;
 mod pack;
 mod scripts;
 mod stored_run;

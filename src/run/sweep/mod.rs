@@ -1,7 +1,5 @@
-//! A sweep: its plan, and what its points came to.
+//! A sweep: its plan.
 
-pub mod outcome;
 mod plan;
 
-pub use outcome::Outcome;
 pub use plan::{Point, Set, Sweep, is_sweep};

@@ -1,10 +1,10 @@
 //! What the points of a sweep came to: a row for each in `sweep.csv`, mean and spread over the seeds in `summary.csv`.
 
-use super::plan::{Point, Set, Sweep};
 use crate::run::archive::StoredRun;
 use crate::run::numbers::csv;
 use crate::run::numbers::names::is_share;
 use crate::run::recorder::{RUN_JSON, Status};
+use crate::run::sweep::{Point, Set, Sweep};
 use std::path::Path;
 
 /// The file with a row for each point.
