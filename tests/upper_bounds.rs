@@ -18,7 +18,7 @@ fn cases() -> usize {
 
 fn options(method: UpperMethod, tolerance: f64, batch: usize) -> UpperOptions {
     let index = (0..batch as u64).collect();
-    let steps = if method == UpperMethod::Squaring { 10 } else { 400 };
+    let steps = if method == UpperMethod::GramIteration { 10 } else { 400 };
     UpperOptions { method, tolerance, failure: 1e-9, steps, key: Key::of_seed(7), index, turn: 0 }
 }
 
@@ -30,9 +30,9 @@ fn bound(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, options
 /// The methods for a layer.
 fn methods(layer: &Layer) -> Vec<UpperMethod> {
     match layer.spec {
-        LayerSpec::Linear { .. } => vec![UpperMethod::Factor, UpperMethod::Lanczos, UpperMethod::Squaring],
-        LayerSpec::Normalize { .. } => vec![UpperMethod::Factor, UpperMethod::Lanczos],
-        _ => vec![UpperMethod::Factor, UpperMethod::Lanczos, UpperMethod::Fourier],
+        LayerSpec::Linear { .. } => vec![UpperMethod::Cholesky, UpperMethod::Lanczos, UpperMethod::GramIteration],
+        LayerSpec::Normalize { .. } => vec![UpperMethod::Cholesky, UpperMethod::Lanczos],
+        _ => vec![UpperMethod::Cholesky, UpperMethod::Lanczos, UpperMethod::Circulant],
     }
 }
 
@@ -104,9 +104,9 @@ fn no_bound_lies_below_the_norm() {
                     assert!(upper >= truth * (1.0 - 1e-13), "{what}: {upper:e} below {truth:e}");
                     let lower = values(&found.lower)[b];
                     let pooled = matches!(layer.spec, LayerSpec::AvgPool2d { .. } | LayerSpec::Normalize { .. });
-                    if method != UpperMethod::Fourier && !pooled {
+                    if method != UpperMethod::Circulant && !pooled {
                         assert!(lower <= truth * (1.0 + 1e-9), "{what}: from below {lower:e}, truth {truth:e}");
-                        let loose = if method == UpperMethod::Squaring { 1.01 } else { 1.02 };
+                        let loose = if method == UpperMethod::GramIteration { 1.01 } else { 1.02 };
                         // What is next to nothing beside the unmasked norm is not told from it.
                         assert!(upper <= truth * loose + 1e-4 * matrix.norm(), "{what}: {upper:e}, truth {truth:e}");
                     }
@@ -132,7 +132,7 @@ fn frequencies_are_close_to_the_norm_of_smooth_kernels() {
         let net = Sequential::new(&[3, side, side], &[spec], DType::F64, &Device::Cpu, &Generator::new(6)).unwrap();
         let layer = &net.layers()[0];
         let truth = dense(layer).singular_values().max();
-        let upper = values(&bound(layer, None, None, &options(UpperMethod::Fourier, 1e-4, 1)).upper)[0];
+        let upper = values(&bound(layer, None, None, &options(UpperMethod::Circulant, 1e-4, 1)).upper)[0];
         assert!(upper >= truth && upper <= 1.25 * truth, "{}: {upper} against {truth}", layer.spec.describe());
     }
 }
@@ -172,7 +172,7 @@ fn a_sample_alone_has_the_same_bound() {
     let layer = &net.layers()[0];
     let random = Generator::new(12);
     let mask = random.uniform(0.0, 1.0, (4, 3, 8, 8), DType::F64, &Device::Cpu).unwrap().lt(0.6).unwrap();
-    for method in [UpperMethod::Factor, UpperMethod::Lanczos] {
+    for method in [UpperMethod::Cholesky, UpperMethod::Lanczos] {
         let together = values(&bound(layer, Some(&mask), None, &options(method, 1e-3, 4)).upper);
         for (b, expected) in together.iter().enumerate() {
             let mut own = options(method, 1e-3, 1);
@@ -220,5 +220,34 @@ fn a_matrix_can_be_made_for_random_numbers_that_are_known() {
     for _ in 0..20 {
         let bound = stated(Key::drawn().unwrap());
         assert!(bound >= truth && bound < 1.01 * truth, "{bound} for {truth}");
+    }
+}
+
+/// Scripts and stored runs of 0.1 have other names for the methods.
+#[test]
+fn methods_are_known_by_their_former_names() {
+    let mut lab = common::Lab::new();
+    lab.run(
+        "let net = sequential([6], [linear(5), relu(), linear(3)]); let conv = sequential([2, 5, 5], [conv2d(3, 3)]);",
+    );
+    for (old, new) in UpperMethod::FORMER {
+        let layer = if new == "circulant" { "conv.layers[0]" } else { "net.layers[0]" };
+        let upper = |name: &str| {
+            format!(
+                "norm_bound({layer}, (), (), #{{ method: \"{name}\", {} }}).upper.item()",
+                match new {
+                    "gram_iteration" => "squarings: 8",
+                    _ => "index: [0], turn: 0",
+                }
+            )
+        };
+        let [before, now] = [old, new].map(|name| lab.run(&upper(name)).as_float().expect("a number"));
+        assert!(before == now && now > 0.0, "{old}: {before}, {new}: {now}");
+    }
+    for (old, new) in [("factor", "cholesky"), ("fourier", "circulant")] {
+        let kept = lab.run(&format!(
+            "import \"std/certify\" as certify; certify::prepare(net, \"rigorous\", #{{ global: \"{old}\" }}).global"
+        ));
+        assert_eq!(kept.into_string().expect("a name"), new);
     }
 }

@@ -1,4 +1,4 @@
-//! Lanczos' iteration on a masked layer, in f64, on the values that vary: an estimate with both sides (`near`), and an upper
+//! Lanczos' iteration on a masked layer, in f64, on the values that vary: an estimate with both sides (`ritz_estimate`), and an upper
 //! bound with a stated probability of failure (`probable`)
 //!
 //! ```text
@@ -107,7 +107,7 @@ fn clear(x: &mut [f64], mask: Option<&[u8]>) {
 }
 
 /// Bounds on the square of the norm that are close on both sides, `upper` likely a bound but not proved.
-pub fn near(map: &Map, masks: Masks, tolerance: f64, stream: Stream) -> Result<Found> {
+pub fn ritz_estimate(map: &Map, masks: Masks, tolerance: f64, stream: Stream) -> Result<Found> {
     let mut operator = Operator::new(map, masks);
     let Some(mut lanczos) = operator.start(&stream.generator(RUNS)) else {
         return Ok(Found { upper: 0.0, lower: 0.0, steps: 0 });

@@ -1,25 +1,25 @@
 //! Upper bounds on the spectral norm of one affine layer, masked per sample, that are true: `||I_rows W I_columns|| <= upper`
 //!
 //! ```text
-//! method     holds                                       masks      what it does
-//! factor     always, rounding included                   yes        Cholesky factorisation of s^2 I - A^T A
-//! squaring   always, rounding included                   yes        Gram iteration; linear layers
-//! fourier    always, rounding included                   ignored    the largest norm over frequencies; convolutions
-//! lanczos    but for a stated probability of failure     yes        Lanczos' iteration from fresh random vectors
+//! method           holds                                       masks      what it does
+//! cholesky         always, rounding included                   yes        Cholesky factorisation of s^2 I - A^T A
+//! gram_iteration   always, rounding included                   yes        Gram iteration; linear layers
+//! circulant        always, rounding included                   ignored    the largest norm over frequencies; convolutions
+//! lanczos          but for a stated probability of failure     yes        Lanczos' iteration from fresh random vectors
 //! ```
 //!
 //! All compute in f64 on the host, whatever the layer's type, samples in parallel. A layer with a weight that is not finite
 //! has the bound NaN, which certifies nothing. Pooling is bounded without masks, by one channel; dividing by a standard
 //! deviation exactly.
 
-mod factor;
+mod cholesky;
+mod circulant;
 mod found;
-mod fourier;
 mod gram;
+mod gram_iteration;
 mod lanczos;
 mod masked;
 pub mod rounding;
-mod squaring;
 mod tridiagonal;
 
 use crate::base::random::Key;
@@ -35,20 +35,24 @@ use rayon::prelude::*;
 /// How a bound is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    Factor,
-    Squaring,
-    Fourier,
+    Cholesky,
+    GramIteration,
+    Circulant,
     Lanczos,
 }
 
 impl Method {
     /// All methods by the names that scripts use.
     pub const NAMES: [(&'static str, Self); 4] = [
-        ("factor", Self::Factor),
-        ("squaring", Self::Squaring),
-        ("fourier", Self::Fourier),
+        ("cholesky", Self::Cholesky),
+        ("gram_iteration", Self::GramIteration),
+        ("circulant", Self::Circulant),
         ("lanczos", Self::Lanczos),
     ];
+
+    /// What scripts of 0.1 called them.
+    pub const FORMER: [(&'static str, &'static str); 3] =
+        [("factor", "cholesky"), ("squaring", "gram_iteration"), ("fourier", "circulant")];
 }
 
 /// How to bound.
@@ -59,7 +63,7 @@ pub struct UpperOptions {
     pub tolerance: f64,
     /// "lanczos": the probability with which one sample's bound may be wrong.
     pub failure: f64,
-    /// "lanczos": the most steps of a run. "squaring": the squarings.
+    /// "lanczos": the most steps of a run. "gram_iteration": the squarings.
     pub steps: usize,
     /// What random numbers are made of; "lanczos": drawn after the layer was made.
     pub key: Key,
@@ -103,10 +107,10 @@ pub fn norm_bound(
     let masks = (columns.as_ref().map(Host::of), rows.as_ref().map(Host::of));
     let (columns, rows) =
         (masks.0.as_ref().map(Host::slice::<u8>).transpose()?, masks.1.as_ref().map(Host::slice::<u8>).transpose()?);
-    let alike =
-        (columns.is_none() && rows.is_none() && options.method != Method::Lanczos) || options.method == Method::Fourier;
+    let alike = (columns.is_none() && rows.is_none() && options.method != Method::Lanczos)
+        || options.method == Method::Circulant;
     // A bound that leaves masks out says nothing of the masked norm from below.
-    let blind = masked && (pooled || options.method == Method::Fourier);
+    let blind = masked && (pooled || options.method == Method::Circulant);
     let told = |found: Found| if blind { Found { lower: 0.0, ..found } } else { found };
     if alike {
         let found = one(&map, Masks::default(), layer, options, 0, Parallelism::Rayon(0))?;
@@ -151,21 +155,21 @@ fn one(
     match (&map.kind, options.method) {
         (Kind::Diagonal(largest), _) => Ok(Found { upper: *largest, lower: *largest, steps: 0 }),
         _ if map.holder == 0.0 => Ok(Found { upper: 0.0, lower: 0.0, steps: 0 }),
-        (Kind::Conv(g), Method::Fourier) => fourier::fourier(map, g, options.tolerance),
-        (_, Method::Fourier) => bail!(
+        (Kind::Conv(g), Method::Circulant) => circulant::fourier(map, g, options.tolerance),
+        (_, Method::Circulant) => bail!(
             "norm_bound: \"fourier\" is for convolutions, layer {} is {}; use \"factor\" or \"squaring\"",
             layer.index,
             layer.spec.describe()
         ),
-        (_, Method::Squaring) => squaring::squaring(map, masks, options.steps, threads),
-        (_, Method::Factor) => factor::factor(map, masks, options.tolerance, stream, threads),
+        (_, Method::GramIteration) => gram_iteration::squaring(map, masks, options.steps, threads),
+        (_, Method::Cholesky) => cholesky::factor(map, masks, options.tolerance, stream, threads),
         (_, Method::Lanczos) => {
             lanczos::probable(map, masks, options.failure, options.tolerance, options.steps, stream)
         }
     }
 }
 
-/// Multiplications and additions of one factorisation for each sample: what "factor" costs.
+/// Multiplications and additions of one factorisation for each sample: what "cholesky" costs.
 pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, batch: usize) -> Result<Vec<f64>> {
     check_masks(layer, columns, rows, batch)?;
     let Some(map) = Map::of(layer)? else { return Ok(vec![0.0; batch]) };
@@ -176,7 +180,7 @@ pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor
         columns: columns.as_ref().map(|m| m[b].as_slice()),
         rows: rows.as_ref().map(|m| m[b].as_slice()),
     };
-    Ok((0..batch).into_par_iter().map(|b| factor::cost(&map, of(b)).1).collect())
+    Ok((0..batch).into_par_iter().map(|b| cholesky::cost(&map, of(b)).1).collect())
 }
 
 /// The scaled bounds as those of the layer: `unit` is a power of two, so this is exact but for numbers that are next to nothing.

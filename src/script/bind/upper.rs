@@ -26,23 +26,24 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
     let host = host(context);
     let mut options = Options::new(op, map);
     let names = UpperMethod::NAMES.map(|(name, _)| name);
-    let name = options.choice("method", "factor", &names)?;
-    let method = UpperMethod::NAMES.iter().find(|(n, _)| *n == name).map_or(UpperMethod::Factor, |(_, method)| *method);
+    let name = options.choice_or_former("method", "cholesky", &names, &UpperMethod::FORMER)?;
+    let method =
+        UpperMethod::NAMES.iter().find(|(n, _)| *n == name).map_or(UpperMethod::Cholesky, |(_, method)| *method);
     let steps = match method {
-        UpperMethod::Squaring => options.usize("squarings", 10, 0..=60)?,
+        UpperMethod::GramIteration => options.usize("squarings", 10, 0..=60)?,
         UpperMethod::Lanczos => options.usize("steps", 400, 1..)?,
         _ => 0,
     };
     let failure = if method == UpperMethod::Lanczos { options.float_in("failure", 1e-12, 0.0..1.0)? } else { 0.0 };
     let tolerance =
-        if method == UpperMethod::Squaring { 1.0 } else { options.float_in("tolerance", 1e-3, 0.0..=1.0)? };
+        if method == UpperMethod::GramIteration { 1.0 } else { options.float_in("tolerance", 1e-3, 0.0..=1.0)? };
     let index = options.optional::<Array>("index", "an array of ints")?;
     let key = match (options.string("entropy")?, method) {
         (Some(text), _) => read_key(op, &text)?,
         // Random numbers that a network could be made for are none.
         (None, UpperMethod::Lanczos) => host.bits().map_err(fail)?,
         // Elsewhere they choose what is tried first, and no more.
-        (None, UpperMethod::Factor | UpperMethod::Squaring | UpperMethod::Fourier) => Key::of_seed(host.seed),
+        (None, UpperMethod::Cholesky | UpperMethod::GramIteration | UpperMethod::Circulant) => Key::of_seed(host.seed),
     };
     let turn = match options.optional::<INT>("turn", "an int")? {
         Some(turn) => {

@@ -113,7 +113,19 @@ impl Options {
 
     /// One of the words in `choices`.
     pub fn choice(&mut self, key: &'static str, default: &'static str, choices: &[&'static str]) -> Res<&'static str> {
+        self.choice_or_former(key, default, choices, &[])
+    }
+
+    /// The same where some were called otherwise once: each old name with the new one.
+    pub fn choice_or_former(
+        &mut self,
+        key: &'static str,
+        default: &'static str,
+        choices: &[&'static str],
+        former: &[(&str, &str)],
+    ) -> Res<&'static str> {
         let Some(word) = self.string(key)? else { return Ok(default) };
+        let word = former.iter().find(|(old, _)| *old == word).map_or(word.clone(), |(_, new)| (*new).to_string());
         choices.iter().find(|c| **c == word).copied().ok_or_else(|| {
             fail(format!(
                 "{}: option `{key}` is \"{word}\"{}",

@@ -42,7 +42,7 @@ pub fn factor(map: &Map, masks: Masks, tolerance: f64, stream: lanczos::Stream, 
         return Ok(Found { upper: 0.0, lower: 0.0, steps: 0 });
     }
     let (side, _) = cost(map, masks);
-    let near = lanczos::near(map, masks, tolerance, stream)?;
+    let near = lanczos::ritz_estimate(map, masks, tolerance, stream)?;
     let Some(gram) = Gram::of(map, masks, side, threads) else {
         return Ok(Found { upper: f64::NAN, lower: 0.0, steps: 0 });
     };
