@@ -227,7 +227,7 @@ fn a_matrix_can_be_made_for_random_numbers_that_are_known() {
 #[test]
 fn methods_are_known_by_their_former_names() {
     let mut lab = common::Lab::new();
-    lab.run(
+    let _ = lab.run(
         "let net = sequential([6], [linear(5), relu(), linear(3)]); let conv = sequential([2, 5, 5], [conv2d(3, 3)]);",
     );
     for (old, new) in UpperMethod::FORMER {

@@ -144,7 +144,7 @@ timed() {
 
 timings() {
   timed 6c2f -- steps=200 precisions="f32 tf32 bf16"
-  timed 6c2f_nchw WORKBENCH_CUDA_LAYOUT=nchw -- steps=200 precisions=tf32
+  timed 6c2f_nchw -- steps=200 precisions=tf32 layout=nchw
   timed 6c2f_measured WORKBENCH_CUDNN=measured -- steps=200 precisions="f32 tf32"
   timed 6c2f_small -- batch=8 steps=200 precisions=tf32
   timed 6c2f_maxmin -- net=cifar10_6c2f_maxmin steps=100

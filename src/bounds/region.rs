@@ -174,7 +174,7 @@ impl Region {
         let (weight, bias, map) = match &layer.operation {
             Operation::Conv2d { weight, bias, window } => {
                 let window = layer.window(window);
-                (weight, bias, Map::Conv(window, layout::wanted(weight.dtype(), weight.device(), window.precision)))
+                (weight, bias, Map::Conv(window, layout::wanted(weight.dtype(), weight.device(), &layer.precision)))
             }
             Operation::Linear { weight, bias } => (weight, bias, Map::Linear(layer.precision.get())),
             Operation::AvgPool2d { .. }

@@ -10,7 +10,7 @@
 
 use super::gpu;
 use super::gpu::{Arg, Blocks, Source, launch, room};
-use super::precision::Precision;
+use super::precision::{Chosen, LayoutChoice, Precision};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,17 +20,14 @@ pub enum Layout {
     Nhwc,
 }
 
-/// The order that convolutions of this number type, multiplied in this precision, want on this device. `WORKBENCH_CUDA_LAYOUT=nchw` or `nhwc` has one of them
-/// whatever the precision.
-pub fn wanted(dtype: DType, device: &Device, precision: Precision) -> Layout {
+/// The layout that convolutions of this number type, in what was chosen for their network, want on this device.
+pub fn wanted(dtype: DType, device: &Device, chosen: &Chosen) -> Layout {
     if dtype != DType::F32 || !gpu::on(device) {
         return Layout::Nchw;
     }
-    match std::env::var("WORKBENCH_CUDA_LAYOUT").as_deref() {
-        Ok("nchw") => Layout::Nchw,
-        Ok("nhwc") => Layout::Nhwc,
-        _ if precision == Precision::F32 => Layout::Nchw,
-        _ => Layout::Nhwc,
+    match (chosen.layout(), chosen.get()) {
+        (LayoutChoice::Nchw, _) | (LayoutChoice::Auto, Precision::F32) => Layout::Nchw,
+        (LayoutChoice::Nhwc, _) | (LayoutChoice::Auto, Precision::Tf32 | Precision::Bf16) => Layout::Nhwc,
     }
 }
 

@@ -48,9 +48,30 @@ impl FromStr for Precision {
     }
 }
 
+/// The layout of activations between convolutions on a GPU, where a script does not leave it to their precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayoutChoice {
+    /// Channels last where tensor cores want it.
+    #[default]
+    Auto,
+    Nchw,
+    Nhwc,
+}
+
+impl LayoutChoice {
+    /// All by the names that scripts use.
+    pub const NAMES: [(&'static str, Self); 3] = [("auto", Self::Auto), ("nchw", Self::Nchw), ("nhwc", Self::Nhwc)];
+}
+
 /// A network's choice: what a script chooses for its training, shared by its networks, or f32 for good, as an evaluation has it.
 #[derive(Clone, Debug, Default)]
-pub struct Chosen(Option<Arc<AtomicU8>>);
+pub struct Chosen(Option<Arc<Shared>>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    precision: AtomicU8,
+    layout: AtomicU8,
+}
 
 impl Chosen {
     /// A choice that can be changed.
@@ -64,7 +85,7 @@ impl Chosen {
     }
 
     pub fn get(&self) -> Precision {
-        match self.0.as_ref().map_or(0, |chosen| chosen.load(Ordering::Relaxed)) {
+        match self.0.as_ref().map_or(0, |chosen| chosen.precision.load(Ordering::Relaxed)) {
             1 => Precision::Tf32,
             2 => Precision::Bf16,
             _ => Precision::F32,
@@ -74,7 +95,22 @@ impl Chosen {
     /// Choose, for all that share it; an exact one stays f32.
     pub fn set(&self, precision: Precision) {
         if let Some(chosen) = &self.0 {
-            chosen.store(precision as u8, Ordering::Relaxed);
+            chosen.precision.store(precision as u8, Ordering::Relaxed);
+        }
+    }
+
+    pub fn layout(&self) -> LayoutChoice {
+        match self.0.as_ref().map_or(0, |chosen| chosen.layout.load(Ordering::Relaxed)) {
+            1 => LayoutChoice::Nchw,
+            2 => LayoutChoice::Nhwc,
+            _ => LayoutChoice::Auto,
+        }
+    }
+
+    /// Choose, for all that share it; an exact one stays with "auto".
+    pub fn set_layout(&self, layout: LayoutChoice) {
+        if let Some(chosen) = &self.0 {
+            chosen.layout.store(layout as u8, Ordering::Relaxed);
         }
     }
 }
@@ -106,6 +142,17 @@ mod tests {
             chosen.set(precision);
             exact.set(precision);
             assert_eq!((shared.get(), exact.get()), (precision, Precision::F32));
+        }
+    }
+
+    #[test]
+    fn a_layout_is_shared_like_a_precision() {
+        let (chosen, exact) = (Chosen::changing(), Chosen::exact());
+        let shared = chosen.clone();
+        for (_, layout) in LayoutChoice::NAMES.into_iter().rev() {
+            chosen.set_layout(layout);
+            exact.set_layout(layout);
+            assert_eq!((shared.layout(), exact.layout(), shared.get()), (layout, LayoutChoice::Auto, Precision::F32));
         }
     }
 

@@ -6,7 +6,7 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use workbench::compute::gpu::{Job, Source, THREADS, emulate};
+use workbench::compute::gpu::{Job, Source, THREADS, with_launcher};
 
 /// Blocks in x, y, z, then threads of a block; where each argument lies.
 type Entry = unsafe extern "C" fn(*const u32, *const *mut u64);
@@ -19,7 +19,7 @@ static ENTRIES: OnceLock<Entries> = OnceLock::new();
 /// Run `work` with all kernels on the host; `None`, with the reason printed, where there is no C++ compiler.
 pub fn on_the_host<R>(work: impl FnOnce() -> R) -> Option<R> {
     match ENTRIES.get_or_init(build) {
-        Ok(_) => Some(emulate(run, work)),
+        Ok(_) => Some(with_launcher(std::rc::Rc::new(run), work)),
         Err(reason) if reason.starts_with("no C++ compiler") => {
             println!("skipped: {reason}");
             None

@@ -98,7 +98,7 @@ impl Start {
 /// The layout of the vectors of this layer while they are iterated.
 pub fn layout_of(layer: &Layer) -> Layout {
     match &layer.operation {
-        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), layer.precision.get()),
+        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), &layer.precision),
         Operation::Linear { .. }
         | Operation::AvgPool2d { .. }
         | Operation::Normalize { .. }

@@ -4,12 +4,13 @@
 //! operation that has one says so in three lines: room for the result, [`launch`], and the gradient by [`differentiable`].
 //! All arguments take eight bytes and all blocks have the same number of threads, so that a launch is a name, a number of
 //! blocks and a row of words; whoever has those can run it. That is how the kernels are tested without a GPU: the tests
-//! compile the same sources for the host and install what runs them ([`emulate`]).
+//! compile the same sources for the host and install what runs them ([`with_launcher`]).
 
 use super::source::{Job, Source, THREADS};
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Rows shorter than this are one thread's work, longer ones a block's.
 const SHORT: usize = 64;
@@ -69,28 +70,39 @@ impl Blocks {
     }
 }
 
-type Executor = Rc<dyn Fn(&Job) -> Result<()>>;
+/// What runs a launch where there is no GPU.
+pub type Launcher = Rc<dyn Fn(&Job) -> Result<()>>;
+
+/// How many threads have a launcher: none, in a program that installs none.
+static INSTALLED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static EMULATOR: RefCell<Option<Executor>> = const { RefCell::new(None) };
+    static LAUNCHER: RefCell<Option<Launcher>> = const { RefCell::new(None) };
 }
 
-/// Run `work` with the kernels on the CPU: whatever it does with tensors in main memory, on this thread, goes the way that
-/// it would go on a GPU, each launch to `executor`. For tests.
-pub fn emulate<R>(executor: impl Fn(&Job) -> Result<()> + 'static, work: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Executor>);
+/// Run `work` with a launcher installed: whatever it does with tensors in main memory, on this thread, goes the way that it
+/// would go on a GPU, each launch to `launcher`.
+pub fn with_launcher<R>(launcher: Launcher, work: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Launcher>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            EMULATOR.set(self.0.take());
+            LAUNCHER.set(self.0.take());
+            INSTALLED.fetch_sub(1, Relaxed);
         }
     }
-    let _restore = Restore(EMULATOR.replace(Some(Rc::new(executor))));
+    INSTALLED.fetch_add(1, Relaxed);
+    let _restore = Restore(LAUNCHER.replace(Some(launcher)));
     work()
+}
+
+/// The launcher of this thread, if one is installed.
+fn launcher() -> Option<Launcher> {
+    if INSTALLED.load(Relaxed) == 0 { None } else { LAUNCHER.with_borrow(Clone::clone) }
 }
 
 /// Do tensors on this device go through the kernels?
 pub fn on(device: &Device) -> bool {
-    device.is_cuda() || device.is_cpu() && EMULATOR.with_borrow(Option::is_some)
+    device.is_cuda() || device.is_cpu() && launcher().is_some()
 }
 
 /// Do the kernels take this tensor: by where it lies, and by its number type?
@@ -126,8 +138,8 @@ pub fn launch(source: Source, kernel: &'static str, like: &Tensor, blocks: Block
     match like.device() {
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => crate::compute::gpu::cuda::launch(device, &job),
-        Device::Cpu => match EMULATOR.with_borrow(Clone::clone) {
-            Some(executor) => executor(&job),
+        Device::Cpu => match launcher() {
+            Some(launcher) => launcher(&job),
             None => bail!("{kernel}: this kernel runs on CUDA devices"),
         },
         _ => bail!("{kernel}: this kernel runs on CUDA devices"),

@@ -1,10 +1,10 @@
 //! What a GPU multiplies in.
 
 use super::host::host;
-use crate::compute::precision::Precision;
-use crate::script::language::{Res, fail};
+use crate::compute::precision::{LayoutChoice, Precision};
+use crate::script::language::{Options, Res, fail};
 use rhai::plugin::*;
-use rhai::{Engine, NativeCallContext};
+use rhai::{Engine, Map, NativeCallContext};
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(choice).into());
@@ -14,9 +14,18 @@ pub fn register(engine: &mut Engine) {
 mod choice {
     #[rhai_fn(return_raw)]
     pub fn precision(context: NativeCallContext, name: &str) -> Res<()> {
+        precision_options(context, name, Map::new())
+    }
+    #[rhai_fn(name = "precision", return_raw)]
+    pub fn precision_options(context: NativeCallContext, name: &str, options: Map) -> Res<()> {
         let chosen: Precision = name.parse().map_err(|e: String| fail(e))?;
+        let mut options = Options::new("precision", options);
+        let layout = options.choice("layout", "auto", &LayoutChoice::NAMES.map(|(name, _)| name))?;
+        options.finish()?;
         let host = host(&context);
         host.precision.set(chosen);
+        let layouts = LayoutChoice::NAMES.into_iter().filter(|(name, _)| *name == layout);
+        layouts.for_each(|(_, layout)| host.precision.set_layout(layout));
         host.run.set_precision(chosen, host.device.is_cuda()).map_err(fail)
     }
 }
