@@ -280,7 +280,7 @@ fn nothing_but_a_finite_positive_margin_counts() {
     )
     .unwrap();
     let y = Tensor::zeros(8, DType::U32, &common::device()).unwrap();
-    assert_eq!(values(&losses::correct(&logits, &y).unwrap()), [1., 0., 0., 0., 0., 0., 0., 0.]);
+    assert_eq!(values(&workbench::bounds::correct(&logits, &y).unwrap()), [1., 0., 0., 0., 0., 0., 0., 0.]);
 }
 
 /// A network whose product of norms overflows certifies nothing.
@@ -323,7 +323,7 @@ fn labels_without_a_class_are_refused() {
         Tensor::new(&[0.9f32], &common::device()),
     ] {
         let bad = bad.unwrap();
-        assert!(losses::correct(&logits, &bad).is_err());
+        assert!(workbench::bounds::correct(&logits, &bad).is_err());
         assert!(losses::cross_entropy(&logits, &bad).is_err());
         assert!(losses::gloro_logits(&logits, &logits, &bad).is_err());
     }

@@ -13,7 +13,7 @@ pub mod upper;
 pub mod varying;
 
 pub use execution::Execution;
-pub use margin::{WorstMethod, certified_margins, worst_logits};
+pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one_hot, worst_logits};
 pub use norm::{
     Arithmetic, PowerOptions, SingularPair, SingularVectors, Start, bf16_iterations, layout_of, spectral_norm,
     spectral_norm_from,

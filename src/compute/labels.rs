@@ -28,3 +28,11 @@ pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: us
     }
     y.to_dtype(DType::U32)
 }
+
+/// The labels of logits `[B, C]`, checked.
+pub fn logit_labels(op: &str, logits: &Tensor, y: &Tensor) -> Result<Tensor> {
+    match logits.dims() {
+        &[batch, classes] if batch > 0 => class_labels(op, y, batch, "there are", classes),
+        other => bail!("{op}: logits [B, C] are wanted, got {other:?}"),
+    }
+}

@@ -1,4 +1,4 @@
-//! Losses and accuracies on logits `[B, C]` and labels `[B]`
+//! Losses on logits `[B, C]` and labels `[B]`
 //!
 //! ```text
 //! cross_entropy       mean over b of -log softmax(logits)_y
@@ -10,16 +10,16 @@
 //!
 //! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
 
-use crate::bounds::Region;
+use crate::bounds::{Region, one_hot};
 use crate::compute::gpu;
-use crate::compute::labels::class_labels;
+use crate::compute::labels::logit_labels;
 use crate::compute::losses as fused;
 use crate::nn::{Layer, Operation};
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 /// Mean cross-entropy, a scalar.
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = labels("cross_entropy", logits, y)?;
+    let y = logit_labels("cross_entropy", logits, y)?;
     if gpu::has_kernel(logits) {
         return fused::cross_entropy(logits, &y, true);
     }
@@ -28,7 +28,7 @@ pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 /// Cross-entropy of each sample, `[B]`.
 pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = labels("cross_entropies", logits, y)?;
+    let y = logit_labels("cross_entropies", logits, y)?;
     if gpu::has_kernel(logits) {
         return fused::cross_entropy(logits, &y, false);
     }
@@ -38,7 +38,7 @@ pub fn cross_entropies(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 /// Logits with the extra class of GloRo behind them, `[B, C + 1]`.
 pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = labels("gloro_logits", logits, y)?;
+    let y = logit_labels("gloro_logits", logits, y)?;
     if worst.dims() != logits.dims() {
         bail!("gloro_logits: logits {:?} and worst logits {:?} differ in shape", logits.dims(), worst.dims());
     }
@@ -53,43 +53,12 @@ pub fn gloro_logits(logits: &Tensor, worst: &Tensor, y: &Tensor) -> Result<Tenso
 /// Logits of the other classes raised by `sqrt(2) radius`, `[B, C]`: `radius` `[B]` is epsilon times a Lipschitz constant
 /// of the whole network, and two logits' difference moves by at most sqrt(2) times the logits' own way.
 pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = labels("lmt_logits", logits, y)?;
+    let y = logit_labels("lmt_logits", logits, y)?;
     if radius.dims() != [logits.dim(0)?] {
         bail!("lmt_logits: {} samples want as many radii, got a tensor of shape {:?}", logits.dim(0)?, radius.dims());
     }
     let raised = logits.broadcast_add(&(radius * std::f64::consts::SQRT_2)?.unsqueeze(1)?)?;
     one_hot(&y, logits)?.where_cond(logits, &raised)
-}
-
-/// Share of samples whose label has strictly the highest logit. Ties and NaN count as wrong.
-pub fn accuracy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    if gpu::has_kernel(logits) {
-        return fused::accuracy(logits, &labels("accuracy", logits, y)?);
-    }
-    correct(logits, y)?.to_dtype(DType::F32)?.mean_all()
-}
-
-/// Which samples have their label strictly above every other class: `[B]` u8. With worst logits: which are certified.
-/// A tie, a NaN or an infinite margin counts as no.
-pub fn correct(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let margin = margins(logits, y)?;
-    margin.gt(0.0)?.mul(&margin.lt(f64::INFINITY)?)
-}
-
-/// `logit_y - max_{j != y} logit_j` of each sample, `[B]`; NaN where any logit is NaN or the label's is infinite.
-pub fn margins(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = labels("margins", logits, y)?;
-    if gpu::has_kernel(logits) {
-        return fused::margins(logits, &y);
-    }
-    let logits = logits.detach().contiguous()?;
-    let own = logits.gather(&y.unsqueeze(1)?, 1)?;
-    let mask = one_hot(&y, &logits)?;
-    let lowest = logits.ones_like()?.affine(0.0, f64::NEG_INFINITY)?;
-    let others = mask.where_cond(&lowest, &logits)?.max_keepdim(1)?;
-    // A maximum may skip a NaN; adding 0 x sum brings it back, and turns infinite logits into NaN as well.
-    let poison = (logits.sum_keepdim(1)? * 0.0)?;
-    ((own - others)? + poison)?.squeeze(1)
 }
 
 /// The sparsity loss of one activation (Eq. 12), a scalar. `region` lies before a ReLU kind, behind clipped MaxMin, as
@@ -119,20 +88,6 @@ pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Resul
     }
 }
 
-/// u8 `[B, C]`: 1 at the label.
-pub(super) fn one_hot(y: &Tensor, logits: &Tensor) -> Result<Tensor> {
-    let classes = Tensor::arange(0u32, logits.dim(D::Minus1)? as u32, logits.device())?;
-    y.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)
-}
-
 fn dtype_max(t: &Tensor) -> f64 {
     if t.dtype() == DType::F64 { f64::MAX } else { f64::from(f32::MAX) }
-}
-
-/// The labels of logits `[B, C]`, checked.
-fn labels(op: &str, logits: &Tensor, y: &Tensor) -> Result<Tensor> {
-    match logits.dims() {
-        &[batch, classes] if batch > 0 => class_labels(op, y, batch, "there are", classes),
-        other => bail!("{op}: logits [B, C] are wanted, got {other:?}"),
-    }
 }

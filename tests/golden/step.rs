@@ -134,7 +134,9 @@ fn the_published_training_step(g: &Golden) {
         for (form, worst) in [("bcp", &walk.worst), ("gloro", &gloro)] {
             let key = format!("{setting}/robust_error_flag_{form}");
             let size = values(worst).iter().fold(0.0, |m: f64, x| if x.is_finite() { m.max(x.abs()) } else { m });
-            for (margin, failed) in values(&losses::margins(worst, &y).unwrap()).iter().zip(values(&g.get(&key))) {
+            for (margin, failed) in
+                values(&workbench::bounds::margins(worst, &y).unwrap()).iter().zip(values(&g.get(&key)))
+            {
                 // A margin within the tolerance of its two logits says nothing.
                 let told = margin.abs() > 2.0 * 20.0 * tolerance * size;
                 assert!(!told || (*margin <= 0.0) == (failed == 1.0), "{} {key}: margin {margin:e}", g.name);

@@ -51,7 +51,7 @@ fn worst_logits_by_every_method(g: &Golden) {
         }
         // The margin of the exact worst logits, at the labels.
         let y = g.labels();
-        let margin = workbench::train::losses::margins(&worst(&y, WorstMethod::Exact), &y).unwrap();
+        let margin = workbench::bounds::margins(&worst(&y, WorstMethod::Exact), &y).unwrap();
         close(&format!("{} {setting}/exact_margin", g.name), &margin, &get("exact_margin"), 1e-5);
     }
 }

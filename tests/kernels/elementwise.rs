@@ -47,7 +47,8 @@ fn channels_rows_and_samples() {
 
 #[test]
 fn losses_and_margins() {
-    use workbench::train::losses::{accuracy, cross_entropies, cross_entropy, gloro_logits, margins};
+    use workbench::bounds::{accuracy, margins};
+    use workbench::train::losses::{cross_entropies, cross_entropy, gloro_logits};
     let random = Generator::new(13);
     for (batch, classes) in [(1, 2), (7, 5), (300, 10)] {
         let labels: Vec<u32> = (0..batch).map(|_| (random.unit() * classes as f64) as u32).collect();

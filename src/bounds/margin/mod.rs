@@ -8,7 +8,9 @@ mod gpu;
 mod interval;
 mod solve;
 mod sqrt;
+mod verdict;
 mod worst;
 
 pub use certified::certified_margins;
+pub use verdict::{accuracy, correct, margins, one_hot};
 pub use worst::{WorstMethod, worst_logits};

@@ -9,7 +9,7 @@
 use super::options::PowerOptions;
 use super::vectors::{Iterated, SingularVectors};
 use crate::base::interrupt;
-use crate::compute::power::steps::Iterates;
+use crate::compute::power::gpu::Iterates;
 use crate::nn::Layer;
 use candle_core::{Result, Tensor};
 

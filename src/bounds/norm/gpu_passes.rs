@@ -14,7 +14,7 @@ use super::vectors::{Iterated, SingularVectors, Start, layout_of};
 use crate::base::interrupt;
 use crate::compute::layout;
 use crate::compute::layout::memory;
-use crate::compute::power::passes::{Norms, masked, pass, restart};
+use crate::compute::power::gpu_passes::{Norms, masked, pass, restart};
 use crate::compute::region::weights::Map;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor, bail};

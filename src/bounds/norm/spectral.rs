@@ -21,7 +21,7 @@ use crate::compute::layout;
 use crate::compute::layout::Layout;
 use crate::compute::norms;
 use crate::compute::norms::samples::per_sample;
-use crate::compute::power::passes::envelope as scaled;
+use crate::compute::power::gpu_passes::envelope as scaled;
 use crate::compute::precision::matmul;
 use crate::nn::{Layer, Operation};
 use candle_core::{DType, Result, Tensor, bail};

@@ -1,7 +1,7 @@
 //! What power iterations begin from and end with: vectors of a batch in the layout of the layer, norms, how each sample ended.
 
 use crate::compute::layout::{self, Layout};
-use crate::compute::power::passes::Norms;
+use crate::compute::power::gpu_passes::Norms;
 use crate::nn::{Layer, Operation};
 use candle_core::{Result, Tensor};
 

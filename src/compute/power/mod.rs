@@ -1,5 +1,5 @@
-//! Power iterations on a device with kernels of our own, for all samples at once: with a tolerance (`steps`), and of a fixed
-//! length (`passes`).
+//! Power iterations on a device with kernels of our own, for all samples at once: with a tolerance (`gpu`), and of a fixed
+//! length (`gpu_passes`).
 
-pub mod passes;
-pub mod steps;
+pub mod gpu;
+pub mod gpu_passes;

@@ -120,15 +120,15 @@ mod loss {
     }
     #[rhai_fn(return_raw)]
     pub fn accuracy(logits: Tensor, y: Tensor) -> Res<Tensor> {
-        losses::accuracy(&logits.0, &y.0).map(Tensor).map_err(candle)
+        crate::bounds::accuracy(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn correct(logits: Tensor, y: Tensor) -> Res<Tensor> {
-        losses::correct(&logits.0, &y.0).map(Tensor).map_err(candle)
+        crate::bounds::correct(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn margins(logits: Tensor, y: Tensor) -> Res<Tensor> {
-        losses::margins(&logits.0, &y.0).map(Tensor).map_err(candle)
+        crate::bounds::margins(&logits.0, &y.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn sparsity(activation: Layer, region: Region, theta_weight: Dynamic) -> Res<Tensor> {

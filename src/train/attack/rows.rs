@@ -7,8 +7,9 @@ use super::options::{AttackOptions, Objective, Schedule};
 use super::steps::{Balls, choose};
 use crate::base::interrupt;
 use crate::base::random::Generator;
+use crate::bounds::{correct, margins, one_hot};
 use crate::nn::Sequential;
-use crate::train::losses::{correct, cross_entropies, margins, one_hot};
+use crate::train::losses::cross_entropies;
 use candle_core::{DType, Result, Tensor, Var};
 
 pub struct Rows {

@@ -5,7 +5,7 @@ use super::places::Places;
 use crate::compute::gpu::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
-use crate::compute::power::passes::Norms;
+use crate::compute::power::gpu_passes::Norms;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::borrow::Cow;
