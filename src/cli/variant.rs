@@ -1,6 +1,7 @@
 //! `workbench new`: a copy of a script, with a head that says what it is a variant of and what to do with it.
 
 use crate::compute::files::quoted_path;
+use crate::script::presets;
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
 use crate::script::{lexical, output, suggest};
@@ -18,7 +19,8 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     let path = target(name)?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
-    let plain = from.strip_suffix(".rhai").unwrap_or(from);
+    let preset = presets::find(Path::new(from));
+    let plain = preset.map_or(from.strip_suffix(".rhai").unwrap_or(from), |preset| preset.script);
     // A file in a folder of that name is a file.
     let module = from.strip_prefix("std/").filter(|_| !Path::new(from).is_file());
     let (text, origin) = if let Some(module) = module {
@@ -55,7 +57,10 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     let path = quoted_path(&path);
     output::line(&match module.is_some() {
         true => format!("import it with: import \"{stem}\" as {stem};"),
-        false => format!("next: workbench check {path}, then workbench run {path}"),
+        false => format!(
+            "next: workbench check {path}, then workbench run {path}{}",
+            preset.map_or(String::new(), |p| p.flags())
+        ),
     });
     Ok(())
 }

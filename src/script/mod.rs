@@ -26,6 +26,7 @@ pub mod names;
 pub mod options;
 pub mod outline;
 pub mod present;
+pub mod presets;
 pub mod prompt;
 pub mod purity;
 pub mod recording;
