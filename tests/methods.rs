@@ -153,6 +153,7 @@ fn chosen_layers_lie_between_local_and_global() {
 #[test]
 fn unknown_names_are_refused() {
     let setup = "import \"std/methods\" as methods; import \"std/evaluate\" as evaluate; import \"std/local_lip\" as lip;\n\
+        import \"std/networks\" as networks; import \"std/train\" as train;\n\
         let net = sequential([1, 8, 8], [flatten(), linear(4), relu(), linear(10)]);\nlet data = dataset(\"digits\");\n";
     for (line, wanted) in [
         ("methods::bound_of(\"local_lip\")", "unknown method \"local_lip\"; known: "),
@@ -160,6 +161,13 @@ fn unknown_names_are_refused() {
             "methods::activation_of(#{ method: \"bcp\", activation: \"rleu\" }, \"relu_theta\", \"relu\")",
             "known: relu_theta, relu",
         ),
+        (
+            "methods::activation_layer(#{ method: \"bcp\", activation: \"maxmax\", theta: 1.0 })",
+            "known: relu_theta, relu, clipped_maxmin, maxmin, auto, auto_maxmin",
+        ),
+        ("networks::cnn_2c2f([1, 8, 8], 10, [relu(), relu()])", "2 activations; the network has 3 places for one"),
+        ("train::fit(\"bcp\", net, data, #{ epochs: 1 }, \"x\", #{ hook: 1 })", "train::fit: unknown option `hook`"),
+        ("train::fit(\"bcp\", net, data, #{ epochs: 1 }, \"x\", #{ best: \"b\" })", "the option best needs validation"),
         ("lip::positions(net, [2])", "2 is no affine layer before the last; they are numbered 1 to 1"),
         ("evaluate::report(net, data.test, 0.1, #{ procedures: [\"exakt\"] })", "unknown procedure \"exakt\""),
         ("evaluate::report(net, data.test, 0.1, #{ bound: \"globl\" })", "unknown bound \"globl\""),
@@ -169,6 +177,66 @@ fn unknown_names_are_refused() {
         let shown = Folder::new(&[("main.rhai", &format!("{setup}{line};"))]).run(&["run", "main.rhai"]);
         assert!(shown.contains(wanted) && shown.ends_with("exit code 1"), "{line}:\n{shown}");
     }
+}
+
+/// `train::fit` with options: validation every so many epochs, the weights of the best epoch, the closure behind each, and the training
+/// itself the same to the last bit. The closure spoils the network behind the second epoch, so that the best one is not the last.
+#[test]
+fn fit_validates_keeps_the_best_and_calls_the_closure() {
+    let script = r#"
+        import "std/train"    as train;
+        import "std/evaluate" as evaluate;
+        import "std/networks" as networks;
+        fn same(a, b) {
+            for name in a.parameters.keys() { if (a.param(name) - b.param(name)).abs().max().item() != 0.0 { return false; } }
+            true
+        }
+        let data  = dataset("digits", #{ train_limit: 400, test_limit: 20, validation: 60 });
+        let cfg   = settings(#{ epochs: 6, warmup: 0, ramp: 1, batch: 50, eps: 0.05, eps_train: 0.05, iterations: 2, lr: 3e-3, lr_end: 1e-3 });
+        let start = networks::cnn_2c2f(data.shape, data.classes, relu());
+
+        let plain = start.copy();
+        train::fit("bcp", plain, data, cfg, "plain");
+        let watched = start.copy();
+        train::fit("bcp", watched, data, cfg, "watched", #{ validation: data.validation, validate_every: 4, at_epoch_end: |epoch, found| () });
+        print(`training is the same: ${same(plain, watched)}`);
+
+        let net  = start.copy();
+        let then = start.copy();
+        train::fit("bcp", net, data, cfg, "spoilt", #{
+            validation: data.validation, validate_every: 2, eps: 0.02, best: "spoilt.safetensors",
+            at_epoch_end: |epoch, found| {
+                let own = evaluate::accuracies(net, data.validation, 0.02, #{ bound: "global", steps: 0 });
+                print(`epoch ${epoch}: ${if found == () { "none" } else { found.certified == own.certified && found.clean == own.clean }}`);
+                if epoch == 1 {
+                    for name in net.parameters.keys() {
+                        then.set_param(name, net.param(name).detach() + 0.0);
+                        net.set_param(name, 0.0 * net.param(name).detach());
+                    }
+                }
+            },
+        });
+        let best = start.copy();
+        best.load(run.path("spoilt.safetensors"));
+        print(`the best is that of epoch 1: ${same(best, then)}, the last: ${same(best, net)}`);
+        // A second training wants a file of its own.
+        train::fit("bcp", net, data, cfg + #{ epochs: 1 }, "another", #{ validation: data.validation, best: "spoilt.safetensors" });
+    "#;
+    let folder = Folder::new(&[("main.rhai", script)]);
+    let shown = folder.run(&["run", "main.rhai", "--into", "run"]);
+    let told: Vec<&str> = shown.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert_eq!(
+        told,
+        ["epoch 0: none", "epoch 1: true", "epoch 2: none", "epoch 3: true", "epoch 4: none", "epoch 5: true"]
+    );
+    assert!(shown.contains("training is the same: true"), "{shown}");
+    assert!(shown.contains("the best is that of epoch 1: true, the last: false"), "{shown}");
+    assert!(shown.contains("give each a file of its own") && shown.ends_with("exit code 1"), "{shown}");
+    let metrics = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).expect("metrics");
+    let rows: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    let of = |label: &str| rows.iter().filter(|row| row["loop"] == label).collect::<Vec<_>>();
+    let validated = |label: &str| of(label).iter().filter(|row| row["validation/certified"].is_f64()).count();
+    assert_eq!((validated("plain"), validated("watched"), validated("spoilt")), (0, 1, 3), "{metrics}");
 }
 
 /// Every method trains a small network on the digits, moves every weight, and certifies no more than it may.

@@ -27,6 +27,114 @@ fn two_batches(name: &str, part: &str, eps: &str, batch: usize, settings: &[&str
     Some(output)
 }
 
+const RECIPES: [&str; 5] = ["mnist_4c3f", "cifar10_4c3f", "cifar10_6c2f", "tiny_imagenet_7c1f", "tiny_imagenet_8c2f"];
+
+/// The lines of a recipe from the one that begins with `from` to the next that is `to`.
+fn part<'a>(lines: &[&'a str], from: &str, to: &str) -> Vec<&'a str> {
+    let first = lines.iter().position(|line| line.starts_with(from)).unwrap_or_else(|| panic!("no {from}"));
+    let count = lines[first..].iter().position(|line| *line == to).unwrap_or_else(|| panic!("no {to} behind {from}"));
+    lines[first..=first + count].to_vec()
+}
+
+/// A recipe is a page: its settings, its network and its loop are its own, in full; all else is a call of std, a line each.
+#[test]
+fn recipes_are_short_and_share_their_loop_alone() {
+    let texts = RECIPES.map(|name| script(&format!("{name}.rhai")));
+    let mut rests: Vec<Vec<&str>> = vec![];
+    for (name, text) in RECIPES.iter().zip(&texts) {
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() <= 65, "{name} has {} lines", lines.len());
+        let [settings, network, training] = [
+            part(&lines, "let cfg = settings(#{", "});"),
+            part(&lines, "let model      = sequential(data.shape, [", "]);"),
+            part(&lines, "for epoch in run.epochs(", "}"),
+        ];
+        let of = |word: &str| network.iter().filter(|line| line.contains(word)).count();
+        let convolutions: usize = name.split('_').next_back().unwrap()[..1].parse().unwrap();
+        assert!(of("conv2d(") == convolutions && of("linear(data.classes)") == 1, "{name}: {network:?}");
+        for step in
+            ["for batch in data.train.batches", "schedule::epsilon", "training_step(", "optimizer.step(", "run.log("]
+        {
+            assert!(training.iter().any(|line| line.contains(step)), "{name}: {step} is not in the loop");
+        }
+        let own = [settings, network, training].concat();
+        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//!");
+        rests.push(lines.into_iter().filter(is_code).filter(|line| !own.contains(line)).collect());
+    }
+    for (i, first) in rests.iter().enumerate() {
+        for (j, second) in rests.iter().enumerate().skip(i + 1) {
+            let shared: Vec<&&str> = first.iter().filter(|line| second.contains(line)).collect();
+            assert!(shared.len() <= 10, "{} and {} share {shared:#?}", RECIPES[i], RECIPES[j]);
+        }
+    }
+}
+
+/// `std/networks`, where figures, tables and benches take their networks from, has those of the recipes.
+#[test]
+fn networks_of_std_are_those_of_the_recipes() {
+    for (name, function, shape, classes) in [
+        ("mnist_4c3f", "cnn_4c3f", "[1, 28, 28]", 10),
+        ("cifar10_4c3f", "cnn_4c3f", "[3, 32, 32]", 10),
+        ("cifar10_6c2f", "cnn_6c2f", "[3, 32, 32]", 10),
+        ("tiny_imagenet_7c1f", "cnn_7c1f", "[3, 64, 64]", 200),
+        ("tiny_imagenet_8c2f", "cnn_8c2f", "[3, 64, 64]", 200),
+    ] {
+        let text = script(&format!("{name}.rhai"));
+        let lines: Vec<&str> = text.lines().collect();
+        let network = part(&lines, "let act        = ", "]);").join("\n");
+        let test = format!(
+            "import \"std/methods\" as methods;\nimport \"std/networks\" as networks;\n\
+             let cfg  = #{{ method: \"local_lip_b\", activation: \"auto\", theta: 2.0 }};\n\
+             let data = #{{ shape: {shape}, classes: {classes} }};\n{network}\nprint(model);\nprint(\"and\");\n\
+             print(networks::{function}(data.shape, data.classes, relu_theta(2.0)));"
+        );
+        let output = Folder::new(&[("main.rhai", &test)]).run(&["run", "main.rhai"]);
+        let (written, of_std) = output.trim_end_matches("exit code 0").trim().split_once("\nand\n").expect(&output);
+        assert!(written == of_std && written.contains("relu_theta"), "{name}: {output}");
+    }
+}
+
+/// The names with `_maxmin` are short for a recipe with settings: network and settings are the same, and the run is recorded as what
+/// it is, so that it is repeated and goes on as one of the recipe.
+#[test]
+fn maxmin_names_are_recipes_with_settings() {
+    for (name, recipe, part, settings) in [
+        ("cifar10_6c2f_maxmin", "cifar10_6c2f", "cifar10", &["activation=auto_maxmin"][..]),
+        (
+            "scripts/tiny_imagenet_8c2f_maxmin.rhai",
+            "tiny_imagenet_8c2f",
+            "tiny-imagenet-200",
+            &["activation=auto_maxmin", "iterations=3", "lr=1e-4"],
+        ),
+    ] {
+        let folder = Folder::new(&[]);
+        let words: String = settings.iter().map(|setting| format!(" --set {setting}")).collect();
+        assert!(folder.run(&["check", name]).contains(&format!("_maxmin is {recipe}{words}\n")), "{name}");
+        let Some(data) = data(part) else { return };
+        let data = data.display().to_string();
+        let small = ["epochs=0", "train_limit=4", "test_limit=1", "procedures=[published]", "batch=2", "look=0"];
+        let run = |script: &str, into: &str, settings: &[&str]| {
+            let mut arguments = vec!["run", script, "--data-dir", &data, "--into", into];
+            small.iter().chain(settings).for_each(|setting| arguments.extend(["--set", *setting]));
+            let output = folder.run(&arguments);
+            assert!(output.ends_with("exit code 0") && output.contains("certified by"), "{output}");
+            let record = std::fs::read_to_string(folder.path().join(into).join("run.json")).expect("run.json");
+            let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+            let network = std::fs::read(folder.path().join(into).join("model.safetensors")).expect("weights");
+            (record["script"].clone(), record["settings"].clone(), network, output)
+        };
+        let (short, long) = (run(name, "short", &[]), run(recipe, "long", settings));
+        assert_eq!((&short.0, &short.1), (&long.0, &long.1));
+        assert!(short.0 == recipe && short.2 == long.2, "{name}");
+        assert!(short.3.contains("clipped_maxmin(") && !short.3.contains("relu"), "{}", short.3);
+        // What the command line says wins; other methods have plain MaxMin.
+        let own = run(name, "own", &["method=gloro", "lr=5e-4"]);
+        assert!(own.3.contains("maxmin()") && !own.3.contains("clipped_maxmin("), "{}", own.3);
+        let again = folder.run(&["replay", "short", "--data-dir", &data]);
+        assert!(again.ends_with("exit code 0") && again.contains("results are those of short"), "{again}");
+    }
+}
+
 #[test]
 fn cifar10_scripts() {
     for name in ["cifar10_4c3f", "cifar10_6c2f", "cifar10_6c2f_maxmin"] {

@@ -128,7 +128,9 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             }
             let threads = start(host.threads)?;
             let source = origin.as_ref().map(|origin| origin.source.clone()).unwrap_or_default();
-            let started = Started { threads, overrides: Overrides::parse(&set)?, source, ..Started::default() };
+            let mut overrides = Overrides::parse(&set)?;
+            overrides.complete(origin.as_ref().map_or(&[], |origin| origin.settings.as_slice()));
+            let started = Started { threads, overrides, source, ..Started::default() };
             let mut session = started.session(host, &permissions)?;
             session.set_screen(repl::terminal::screen());
             match origin.as_ref().map_or(Ok(()), |origin| session.load_file(&origin.script)) {

@@ -1,9 +1,11 @@
 //! What `workbench run` is given, and the script that it leads to: a .rhai file, the name of a script that comes with the program,
 //! the folder of a run, a pack, or an address on the hub. What comes from a run or a pack brings its own modules of std and is what it was, whatever the program has now.
 
+use crate::base::output;
 use crate::data::source::hub::HubFile;
 use crate::run::Record;
 use crate::run::archive::{Pack, check_scripts, is_pack};
+use crate::script::presets;
 use crate::script::session::Source;
 use crate::script::shipped;
 use crate::script::stdlib::Modules;
@@ -19,6 +21,8 @@ pub struct Origin {
     pub source: Source,
     /// The run that it is from, if it is.
     pub record: Option<Record>,
+    /// Settings that its name stands for; the command line's own win.
+    pub settings: Vec<(String, String)>,
     /// Goes away with the session.
     _folder: Option<TempDir>,
 }
@@ -41,13 +45,17 @@ impl Origin {
             check_scripts(&record, given)?;
             return Self::of_run(given, given, record);
         }
+        if let Some(preset) = presets::find(given) {
+            output::line(&format!("note: {} is {}{}", preset.name, preset.script, preset.flags()));
+            return Ok(Self { settings: preset.settings(), ..Self::find(Path::new(preset.script))? });
+        }
         if let Some((name, text)) = shipped::find(given) {
             return Self::shipped(name, text);
         }
         if !given.exists() {
             return Err(shipped::missing(given));
         }
-        Ok(Self { script: given.into(), source: Source::default(), record: None, _folder: None })
+        Ok(Self { script: given.into(), source: Source::default(), record: None, settings: vec![], _folder: None })
     }
 
     /// A script that comes with the program.
@@ -56,7 +64,7 @@ impl Origin {
         let script = folder.path().join(format!("{name}.rhai"));
         std::fs::write(&script, text).map_err(|e| format!("{}: {e}", script.display()))?;
         let source = Source { shown: Some(name.into()), ..Source::default() };
-        Ok(Self { script, source, record: None, _folder: None }.lying_in(folder))
+        Ok(Self { script, source, record: None, settings: vec![], _folder: None }.lying_in(folder))
     }
 
     /// The folder is a temporary one, and goes away with the session.
@@ -77,7 +85,7 @@ impl Origin {
             ..Source::default()
         };
         let script = folder.join("source").join(&record.main);
-        Ok(Self { script, source, record: Some(record), _folder: None })
+        Ok(Self { script, source, record: Some(record), settings: vec![], _folder: None })
     }
 
     /// A script on the hub, with what it imports from beside it, all of one commit.
@@ -91,7 +99,7 @@ impl Origin {
             commit(&path).ok_or_else(|| format!("{address}: the hub's cache does not say which commit it is"))?;
         let pinned = HubFile { revision: commit, ..wanted.clone() };
         if pinned.revision != wanted.revision {
-            crate::base::output::line(&format!("note: {wanted} is, at this moment, {pinned}"));
+            output::line(&format!("note: {wanted} is, at this moment, {pinned}"));
         }
         let (inside, name) = pinned.path.rsplit_once('/').unwrap_or(("", &pinned.path));
         let inside = if inside.is_empty() { String::new() } else { format!("{inside}/") };
@@ -113,7 +121,7 @@ impl Origin {
             copy(&found, wanted).map(|_| true)
         };
         let source = Source { fetch: Some(Rc::new(fetch)), shown: Some(pinned.to_string()), ..Source::default() };
-        Ok(Self { script, source, record: None, _folder: None }.lying_in(folder))
+        Ok(Self { script, source, record: None, settings: vec![], _folder: None }.lying_in(folder))
     }
 }
 

@@ -44,6 +44,7 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
         overrides.complete(&old.overrides);
         as_it_was(old, &mut host);
     }
+    overrides.complete(&origin.settings);
     let recording = Recording { flags: flags(what, &host), ..recording(what)? };
     let threads = start(host.threads)?;
     let started =

@@ -16,7 +16,7 @@ use crate::run::refuse_links_out;
 use crate::run::sweep::{Point, Sweep};
 use crate::run::{RunFolder, commands, duration};
 use crate::script::explain::report::{Failure, FailureKind};
-use crate::script::shipped;
+use crate::script::{presets, shipped};
 use crate::show::table;
 use std::ffi::OsString;
 use std::fs::File;
@@ -74,7 +74,8 @@ fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Sweep),
         return Err("sweep: nothing varies; give --set KEY=VALUE,VALUE or --seeds N".into());
     }
     // Every point would say so.
-    let is_there = HubFile::is_address(&script.to_string_lossy()) || shipped::find(script).is_some() || script.exists();
+    let ours = shipped::find(script).is_some() || presets::find(script).is_some();
+    let is_there = HubFile::is_address(&script.to_string_lossy()) || ours || script.exists();
     if !is_there {
         return Err(shipped::missing(script));
     }

@@ -4,6 +4,7 @@ use crate::base::files::quoted_path;
 use crate::base::output;
 use crate::base::suggest;
 use crate::script::language::lexical;
+use crate::script::presets;
 use crate::script::shipped::shipped;
 use crate::script::stdlib::stdlib;
 use std::fs::OpenOptions;
@@ -20,7 +21,8 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     let path = target(name)?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
-    let plain = from.strip_suffix(".rhai").unwrap_or(from);
+    let preset = presets::find(Path::new(from));
+    let plain = preset.map_or(from.strip_suffix(".rhai").unwrap_or(from), |preset| preset.script);
     // A file in a folder of that name is a file.
     let module = from.strip_prefix("std/").filter(|_| !Path::new(from).is_file());
     let (text, origin) = if let Some(module) = module {
@@ -57,7 +59,10 @@ pub fn make(name: &str, from: &str) -> Result<(), String> {
     let path = quoted_path(&path);
     output::line(&match module.is_some() {
         true => format!("import it with: import \"{stem}\" as {stem};"),
-        false => format!("next: workbench check {path}, then workbench run {path}"),
+        false => format!(
+            "next: workbench check {path}, then workbench run {path}{}",
+            preset.map_or(String::new(), |p| p.flags())
+        ),
     });
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod explain;
 pub mod language;
 pub mod present;
+pub mod presets;
 pub mod session;
 pub mod settings;
 pub mod shipped;

@@ -1,5 +1,6 @@
 //! The scripts that come with the program, to begin a variant from. To add one, put the file into `scripts/` and a line here.
 
+use super::presets::{plain, presets};
 use super::stdlib::Modules;
 use crate::base::suggest;
 use std::path::Path;
@@ -9,7 +10,6 @@ const SCRIPTS: Modules = &[
     ("certify", include_str!("../../scripts/certify.rhai")),
     ("cifar10_4c3f", include_str!("../../scripts/cifar10_4c3f.rhai")),
     ("cifar10_6c2f", include_str!("../../scripts/cifar10_6c2f.rhai")),
-    ("cifar10_6c2f_maxmin", include_str!("../../scripts/cifar10_6c2f_maxmin.rhai")),
     ("evaluate", include_str!("../../scripts/evaluate.rhai")),
     ("figure2_bounds", include_str!("../../scripts/figure2_bounds.rhai")),
     ("figure3_varying", include_str!("../../scripts/figure3_varying.rhai")),
@@ -22,7 +22,6 @@ const SCRIPTS: Modules = &[
     ("table2_digits", include_str!("../../scripts/table2_digits.rhai")),
     ("tiny_imagenet_7c1f", include_str!("../../scripts/tiny_imagenet_7c1f.rhai")),
     ("tiny_imagenet_8c2f", include_str!("../../scripts/tiny_imagenet_8c2f.rhai")),
-    ("tiny_imagenet_8c2f_maxmin", include_str!("../../scripts/tiny_imagenet_8c2f_maxmin.rhai")),
 ];
 
 /// The scripts: name, source.
@@ -36,16 +35,21 @@ pub fn find(given: &Path) -> Option<(&'static str, &'static str)> {
     if given.exists() {
         return None;
     }
-    let text = given.to_str()?;
-    let plain = text.strip_prefix("scripts/").unwrap_or(text);
-    let plain = plain.strip_suffix(".rhai").unwrap_or(plain);
+    let plain = plain(given)?;
     SCRIPTS.iter().find(|(name, _)| *name == plain).copied()
+}
+
+/// Scripts and presets, in alphabetical order.
+fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = SCRIPTS.iter().map(|(name, _)| *name).collect();
+    names.extend(presets().iter().map(|preset| preset.name));
+    names.sort_unstable();
+    names
 }
 
 /// What to say where there is no script at `given`.
 pub fn missing(given: &Path) -> String {
     let shown = given.display().to_string();
-    let names = || SCRIPTS.iter().map(|(name, _)| *name);
     let plain = given.file_stem().map_or(shown.clone(), |stem| stem.to_string_lossy().into_owned());
     let rest = suggest::hint_and_list(&plain, "scripts that come with the program", names);
     format!("there is no script {shown}{rest}; one of your own begins as a copy: workbench new NAME --from quickstart")
@@ -62,6 +66,15 @@ mod tests {
             assert_eq!(found, (!name.starts_with('.')).then_some("quickstart"), "{name}");
         }
         assert!(missing(Path::new("quikstart.rhai")).contains("did you mean `quickstart`?"));
+    }
+
+    #[test]
+    fn every_preset_is_of_a_script_and_has_a_name_of_its_own() {
+        let names = names();
+        for preset in presets() {
+            assert!(SCRIPTS.iter().any(|(name, _)| *name == preset.script), "{preset:?}");
+            assert_eq!(names.iter().filter(|name| **name == preset.name).count(), 1, "{preset:?}");
+        }
     }
 
     #[test]

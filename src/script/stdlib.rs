@@ -13,6 +13,7 @@ const MODULES: Modules = &[
     ("local_lip", include_str!("../../stdlib/local_lip.rhai")),
     ("losses", include_str!("../../stdlib/losses.rhai")),
     ("methods", include_str!("../../stdlib/methods.rhai")),
+    ("networks", include_str!("../../stdlib/networks.rhai")),
     ("probe", include_str!("../../stdlib/probe.rhai")),
     ("schedule", include_str!("../../stdlib/schedule.rhai")),
     ("train", include_str!("../../stdlib/train.rhai")),
