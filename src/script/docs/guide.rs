@@ -2,15 +2,21 @@
 
 /// Name and Markdown of every chapter, in order.
 pub const CHAPTERS: &[(&str, &str)] = &[
-    ("1_quickstart", include_str!("../../../docs/guide/1_quickstart.md")),
-    ("2_prompt", include_str!("../../../docs/guide/2_prompt.md")),
-    ("3_networks", include_str!("../../../docs/guide/3_networks.md")),
-    ("4_training", include_str!("../../../docs/guide/4_training.md")),
-    ("5_probing", include_str!("../../../docs/guide/5_probing.md")),
-    ("6_own_bound", include_str!("../../../docs/guide/6_own_bound.md")),
-    ("7_scripts", include_str!("../../../docs/guide/7_scripts.md")),
-    ("8_certificates", include_str!("../../../docs/guide/8_certificates.md")),
-    ("9_sharing", include_str!("../../../docs/guide/9_sharing.md")),
+    ("01_quickstart", include_str!("../../../docs/guide/01_quickstart.md")),
+    ("02_install", include_str!("../../../docs/guide/02_install.md")),
+    ("03_prompt", include_str!("../../../docs/guide/03_prompt.md")),
+    ("04_networks", include_str!("../../../docs/guide/04_networks.md")),
+    ("05_data", include_str!("../../../docs/guide/05_data.md")),
+    ("06_training", include_str!("../../../docs/guide/06_training.md")),
+    ("07_probing", include_str!("../../../docs/guide/07_probing.md")),
+    ("08_own_bound", include_str!("../../../docs/guide/08_own_bound.md")),
+    ("09_scripts", include_str!("../../../docs/guide/09_scripts.md")),
+    ("10_runs", include_str!("../../../docs/guide/10_runs.md")),
+    ("11_recipes", include_str!("../../../docs/guide/11_recipes.md")),
+    ("12_certificates", include_str!("../../../docs/guide/12_certificates.md")),
+    ("13_sharing", include_str!("../../../docs/guide/13_sharing.md")),
+    ("14_speed", include_str!("../../../docs/guide/14_speed.md")),
+    ("15_gpu", include_str!("../../../docs/guide/15_gpu.md")),
 ];
 
 /// One chapter of the guide.
@@ -142,8 +148,8 @@ mod tests {
 
     #[test]
     fn chapters_are_found_by_name_and_by_file() {
-        for name in ["guide/training", "guide/4_training", "4_training"] {
-            assert_eq!(chapter(name).map(|chapter| chapter.file), Some("4_training"), "{name}");
+        for name in ["guide/training", "guide/06_training", "06_training"] {
+            assert_eq!(chapter(name).map(|chapter| chapter.file), Some("06_training"), "{name}");
         }
         assert!(chapter("training").is_none(), "the reference has a page of that name");
     }
