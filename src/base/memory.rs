@@ -2,9 +2,10 @@
 //! and how it is handed out: large blocks begin at a cache line, lie in large pages where the system has them, and stay with
 //! the process when freed, since the system clears every page that it hands out.
 //!
-//! Large blocks are counted, so that a script can be held to a limit: it is stopped between two operations once more is in
-//! use, and before an operation where the need is known; a single operation that goes an eighth beyond ends the process
-//! with a message, before the system would end it with none.
+//! Large blocks, those of 16 KiB and more, are counted in the allocator, so that a script can be held to a limit: every
+//! operation of a script looks at it, and the script is stopped between two of them once more is in use, and before an
+//! operation where the need is known; a single operation that goes an eighth beyond ends the process with a message,
+//! before the system would end it with none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;

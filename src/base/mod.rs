@@ -1,5 +1,5 @@
-//! What is not about networks or their arithmetic: files that appear whole, memory, threads, Ctrl-C, printed lines, the seeded generator,
-//! text that people hand in, suggestions for misspelt names.
+//! What is not about networks or their arithmetic: files that appear whole, memory, threads, Ctrl-C, printed lines, the
+//! seeded generator, text that people hand in, suggestions for misspelt names.
 
 pub mod error;
 pub mod files;

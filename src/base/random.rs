@@ -3,7 +3,8 @@
 //!
 //! A stream is named by `(seed, stream)`, so that independent uses (initialisation, the order of batches, start
 //! vectors of sample 17 in layer 3) never depend on how often another use has drawn. Numbers are made on the host and
-//! copied, so they are the same on every device and for every number of threads.
+//! copied, so they are the same on every device and for every number of threads. The operating system's bits are recorded,
+//! so that a run goes on and is repeated with the same ones.
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use rand::Rng;

@@ -2,7 +2,7 @@
 //!
 //! Labels are checked against the number of classes wherever they are used, images against [0, 1]; each check would be a
 //! wait for the device. Tensors do not change and their identities are not used twice, so the answer for one holds for good;
-//! the last few dozen are kept, on each thread.
+//! the last few dozen are kept, on each thread. Of batches of a data set it is known where they are made (`data/split/batches`).
 
 use candle_core::{Tensor, TensorId};
 use std::cell::RefCell;

@@ -5,8 +5,10 @@
 //! Nhwc   [B, H, W, C]   the channels of a pixel side by side: what tensor cores want of convolutions
 //! ```
 //!
-//! Between two convolutions on a GPU under TF32 or bf16 activations, masks and vectors of power iterations stay in the second
-//! layout; whoever asks for them gets the first. A weight `[O, I, KH, KW]` then is `[O, KH, KW, I]`.
+//! Between two convolutions on a GPU under TF32 or bf16 activations, masks and vectors of power iterations stay in the
+//! second layout, since cuDNN would else convert every tensor for its tensor cores; whoever asks for them gets the
+//! first. f32 stays in the first, which is faster there. A weight `[O, I, KH, KW]` in the second layout is `[O, KH, KW,
+//! I]`.
 
 use super::gpu;
 use super::gpu::{Arg, Blocks, Source, launch, room};
@@ -31,7 +33,7 @@ pub fn wanted(dtype: DType, device: &Device, chosen: &Chosen) -> Layout {
     }
 }
 
-/// `[..., C, H, W]` in this order.
+/// `[..., C, H, W]` in this layout.
 pub fn shape(planes: &[usize], layout: Layout) -> Vec<usize> {
     match (planes, layout) {
         ([rest @ .., c, h, w], Layout::Nhwc) => [rest, &[*h, *w, *c]].concat(),
@@ -39,7 +41,7 @@ pub fn shape(planes: &[usize], layout: Layout) -> Vec<usize> {
     }
 }
 
-/// The other way: what is of this shape in this order, seen plane by plane.
+/// The other way: what is of this shape in this layout, seen plane by plane.
 pub fn planes(shape: &[usize], layout: Layout) -> Vec<usize> {
     match (shape, layout) {
         ([rest @ .., h, w, c], Layout::Nhwc) => [rest, &[*c, *h, *w]].concat(),
@@ -47,8 +49,8 @@ pub fn planes(shape: &[usize], layout: Layout) -> Vec<usize> {
     }
 }
 
-/// `x`, whose memory is in the order `from`, with its memory in the order `to`: `[..., C, H, W]` or `[..., H, W, C]`, contiguous.
-/// f32, f64 or u8, where [`gpu::on`] its device. No gradient.
+/// `x`, whose memory is in the layout `from`, with its memory in the layout `to`: `[..., C, H, W]` or `[..., H, W, C]`,
+/// contiguous. f32, f64 or u8, where [`gpu::on`] its device. No gradient.
 pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
     if from == to {
         return x.contiguous();
@@ -67,7 +69,7 @@ pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
     Ok(y)
 }
 
-/// A tensor in memory of the order `order` as one that is seen plane by plane, without a copy.
+/// A tensor in memory of the layout `layout` as one that is seen plane by plane, without a copy.
 pub fn seen(x: &Tensor, layout: Layout) -> Result<Tensor> {
     match (layout, x.rank()) {
         (Layout::Nchw, _) => Ok(x.clone()),
@@ -79,7 +81,7 @@ pub fn seen(x: &Tensor, layout: Layout) -> Result<Tensor> {
     }
 }
 
-/// The memory of `x`, which is seen plane by plane, in the order `wanted`: without a copy where it lies so.
+/// The memory of `x`, which is seen plane by plane, in the layout `wanted`: without a copy where it lies so.
 pub fn memory(x: &Tensor, wanted: Layout) -> Result<Tensor> {
     if wanted == Layout::Nchw {
         return x.contiguous();

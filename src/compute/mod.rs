@@ -1,7 +1,11 @@
 //! Tensor operations that candle lacks or does too slowly, a folder each, and what they stand on.
 //!
 //! Each operation has a form for the CPU, one for CUDA (`gpu` in its folder: small kernels; `cuda`: cuDNN), and its gradient in
-//! terms of operations of this same module. No function chooses a device: results live where their arguments do.
+//! terms of operations of this same module. No function chooses a device: results live where their arguments do. Sums over a
+//! batch run in a fixed order, whatever the number of threads.
+//!
+//! Between layers activations lie plane by plane, `[B, C, H, W]`, so that every operation, and every script, sees ordinary
+//! tensors. Kernels that want another form make it for themselves (`conv/direct`, `layout`).
 
 pub mod autograd;
 pub mod checked;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! f64 stays f64, and so what is certified in it; the CPU computes in f32 whatever is chosen. The choice is a network's: it is
-//! handed to every product. That of a frozen network, which evaluations, attacks and certificates take, is f32 for good.
+//! handed to every product. That of a frozen network, which evaluations, attacks and certificates take, is f32 for good: what
+//! is certified is computed in f32 or f64.
 
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,9 @@
 //!
 //! Editors on Windows put U+FEFF in front of a file. It says nothing about the text, so every reader of text skips it, and
 //! lines and columns count from what follows it. Ends of lines may be `\r\n` everywhere.
+//!
+//! This stands on the ground floor, since colours and data read text as scripts do, and neither knows of scripts. It takes
+//! Rhai's own tokenizer and needs no engine.
 
 pub mod tokens;
 

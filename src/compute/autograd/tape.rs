@@ -3,7 +3,7 @@
 //! candle adds every gradient that an operation returns to a tensor of zeros: two more sweeps over memory for each. Here
 //! the graph holds a token of one element for each large tensor; its gradient waits in a slot beside the token, is handed
 //! over whole to the operation that made the tensor, and is added only where a second one comes. candle still walks the
-//! graph, in the same order, tokens for tensors.
+//! graph, in the same order, tokens for tensors. A region's center, lower and upper are such a tensor.
 
 use super::known::with_gradient;
 use super::prepared::{Gradients, Operation, Prepared};

@@ -1,5 +1,5 @@
-//! The CPU form of the convolutions: direct kernels where the processor and the shape allow (`conv_direct`), matrix
-//! products otherwise (`conv_matrix`).
+//! The CPU form of the convolutions: direct kernels where the processor and the shape allow (`direct`), matrix
+//! products otherwise (`matrix`).
 
 use super::Geometry;
 use super::matrix;

@@ -12,7 +12,8 @@ use crate::compute::layout::Layout;
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp3, Layout as Strides, Result, Tensor, bail};
 
-/// [`crate::compute::conv::conv2d_input`] into `to` `[B,I,H,W]`, contiguous. No gradient; on the CPU and where [`crate::compute::gpu::serve`].
+/// [`crate::compute::conv::conv2d_input`] into `to` `[B,I,H,W]`, contiguous. No gradient; on the CPU and where
+/// [`crate::compute::gpu::has_kernel`].
 pub fn conv2d_input_into(y: &Tensor, w: &Tensor, window: Window, to: &Tensor) -> Result<()> {
     to.inplace_op3(&y.contiguous()?, &w.contiguous()?, &InputInto { window })
 }

@@ -193,7 +193,7 @@ impl CustomOp1 for Relu {
     }
 }
 
-/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU or where [`gpu::serve`].
+/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU or where [`gpu::has_kernel`].
 pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     for_dtype!("clip", threshold.dtype(), T => clip_typed::<T>(x, threshold))
 }
@@ -271,7 +271,7 @@ impl InPlace {
     }
 }
 
-/// `1` where `upper > 0` and `lower < t`, element by element, on the CPU or where [`gpu::serve`];
+/// `1` where `upper > 0` and `lower < t`, element by element, on the CPU or where [`gpu::has_kernel`];
 /// written so that a NaN gives 1. No gradient.
 pub fn between(lower: &Tensor, upper: &Tensor, t: &Tensor) -> Result<Tensor> {
     if lower.dims() != upper.dims()

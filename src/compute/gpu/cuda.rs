@@ -3,7 +3,9 @@
 //! Tested on an H100, and at every change on a GPU in software (`tools/cuda/software`).
 //!
 //! All work of a device goes to one stream, whichever thread asks for it, so that it happens in the order of the calls and
-//! memory may be given back as soon as its last use has been asked for.
+//! memory may be given back as soon as its last use has been asked for. candle's tracking of events is off: every tensor would
+//! have two events made, recorded and destroyed. The driver's pool keeps freed memory, which it would else give back whenever
+//! somebody waits.
 
 use super::{Job, Source, THREADS};
 use candle_core::backend::BackendStorage;

@@ -1,10 +1,12 @@
 //! Small kernels of our own for CUDA, and how an operation calls one
 //!
 //! The sources (`*.cu`) are CUDA C, compiled at run time for the device at hand, once for f32 and once for f64. An
-//! operation that has one says so in three lines: room for the result, [`launch`], and the gradient by [`differentiable`].
+//! operation that has one says so in three lines: room for the result, [`launch`], and the gradient by `differentiable`
+//! (`compute/autograd`).
 //! All arguments take eight bytes and all blocks have the same number of threads, so that a launch is a name, a number of
 //! blocks and a row of words; whoever has those can run it. That is how the kernels are tested without a GPU: the tests
-//! compile the same sources for the host and install what runs them ([`with_launcher`]).
+//! compile the same sources for the host, with fibres for threads, and install what runs them ([`with_launcher`]). So they go through
+//! the same Rust code: forward, backward, a whole training.
 
 use super::source::{Job, Source, THREADS};
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};

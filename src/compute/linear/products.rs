@@ -1,11 +1,13 @@
 //! The products of a linear layer with a batch, on the CPU: direct kernels for f32 where the processor has them (see
-//! `direct::linear`), general matrix products otherwise
+//! [`super::direct`]), general matrix products otherwise
 //!
 //! ```text
 //! rows      y = x W^T, or x |W|^T        columns   x = y W, or y |W|
 //! by_itself y = x W^T in f64, each sample's sums in an order of their own: the last digits do not depend on who shares the batch
 //! outer     dW = y^T x + sign(W) (z^T h)
 //! ```
+//!
+//! By `by_itself` a sample's digits in f64 do not depend on its batch on the CPU; convolutions go image by image anyway.
 
 use crate::compute::conv::matrix::{Operand, added_product, parallel_product};
 use crate::compute::element::{Element, Host};

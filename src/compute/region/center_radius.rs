@@ -20,7 +20,7 @@ pub(super) fn like(x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
     room(shape, x.dtype(), x.device())
 }
 
-/// A region as center, middle and half-width, `[3, B, ...]`, in either order of the axes.
+/// A region as center, middle and half-width, `[3, B, ...]`, in either layout.
 #[derive(Clone, Debug)]
 pub struct CenterRadius {
     parts: Tracked,
@@ -52,7 +52,7 @@ fn turned(x: &Tracked, [kernel, adjoint]: [&'static str; 2]) -> Result<Tracked> 
     })
 }
 
-/// The same region in another order of its axes.
+/// The same region in another layout.
 pub(super) fn in_layout(x: &Tracked, from: Layout, to: Layout) -> Result<Tracked> {
     let xs = x.value();
     x.then("order", layout::turned(xs, from, to)?, xs, xs, move |gradient, _| {
@@ -92,7 +92,7 @@ impl CenterRadius {
         Ok(self.planes.get_or_init(|| made).clone())
     }
 
-    /// In the order that a layer wants.
+    /// In the layout that a layer wants.
     pub(super) fn in_layout(&self, wanted: Layout) -> Result<Tracked> {
         match wanted {
             Layout::Nchw => self.planes(),

@@ -6,9 +6,10 @@
 //! lower'  = max(c - h, center' - reach)        upper' = min(c + h, center' + reach)
 //! ```
 //!
-//! `x` is `[3, B, I, H, W]`: center, lower, upper, and so is the result; reach is one number per sample and output channel.
-//! A sample passes through one core's cache once, forward and backward. The gradient of `max` and `min` is that of the side
-//! taken, at a tie the ball's (as in [`crate::compute::elementwise::clip`]); which one that was shows in the result: lower' is center' - reach.
+//! `x` is `[3, B, I, H, W]`: center, lower, upper, and so is the result; reach is one number per sample and output
+//! channel. A sample passes through one core's cache once, forward and backward. The gradient of `max` and `min` is
+//! that of the side taken, at a tie the ball's (as in [`crate::compute::elementwise::clip`]); which one that was shows
+//! in the result: lower' is center' - reach.
 
 use crate::compute::autograd::tape::Tracked;
 use crate::compute::conv::direct::batch::in_lines;

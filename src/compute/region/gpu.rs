@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The same with MaxMin for f, which sorts two halves of the channels. All that comes behind the products is one kernel, forward
-//! and backward; l and u themselves are never written unless somebody asks for them ([`PreActivation::ends`]).
+//! and backward; l and u themselves are never written unless somebody asks for them ([`PreActivation::ends`]). That is 9 reads
+//! and writes of the activations less each way. A region is lazy here: what is asked for decides which kernel runs.
 
 use super::center_radius::{CenterRadius, SOURCE, in_layout, like};
 use super::weights::{Map, WeightParts};

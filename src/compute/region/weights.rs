@@ -11,7 +11,7 @@ use candle_core::{Result, Tensor};
 
 const SOURCE: Source = Source::Region;
 
-/// The linear map of a layer, by its weight, on activations and weights in one order of their axes.
+/// The linear map of a layer, by its weight, on activations and weights in one layout.
 #[derive(Clone, Copy, Debug)]
 pub enum Map {
     /// `[O, I]`.
@@ -21,7 +21,7 @@ pub enum Map {
 }
 
 impl Map {
-    /// The order of the activations.
+    /// The layout of the activations.
     pub fn layout(self) -> Layout {
         match self {
             Self::Linear(_) => Layout::Nchw,
@@ -53,7 +53,7 @@ impl Map {
         }
     }
 
-    /// The gradient of w `[O, I, KH, KW]` for `y . W x`, in the map's order.
+    /// The gradient of w `[O, I, KH, KW]` for `y . W x`, in the map's layout.
     pub fn weight(self, x: &Tensor, y: &Tensor, w: &[usize]) -> Result<Tensor> {
         match self {
             Self::Linear(precision) => matmul(&y.t()?, x, precision),
@@ -61,13 +61,13 @@ impl Map {
         }
     }
 
-    /// A weight in the map's order.
+    /// A weight in the map's layout.
     pub fn in_layout(self, w: &Tensor) -> Result<Tensor> {
         layout::turned(&w.detach(), Layout::Nchw, self.layout())
     }
 }
 
-/// A weight outside of the graph, the norms of its rows `[O]`, and in the order of the map it and its absolute values.
+/// A weight outside of the graph, the norms of its rows `[O]`, and in the layout of the map it and its absolute values.
 #[derive(Clone, Debug)]
 pub struct WeightParts {
     /// As the layer has it.
@@ -91,7 +91,7 @@ impl WeightParts {
         Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, map })
     }
 
-    /// The gradient of the weight for `y . W x`, or `y . |W| x`, in the order of the map.
+    /// The gradient of the weight for `y . W x`, or `y . |W| x`, in the layout of the map.
     pub fn product(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         self.map.weight(x, y, self.own.dims())?.contiguous()
     }

@@ -1,4 +1,6 @@
 //! Which instructions f32 kernels are made of: AVX-512 where the processor has it, AVX2 with FMA elsewhere
+//!
+//! AMX tiles are not used: they would need inline assembly, which could not be run when the kernels were written.
 
 use std::sync::OnceLock;
 
@@ -29,7 +31,8 @@ pub fn form() -> Option<Form> {
     })
 }
 
-/// The form of a process that has one: [`crate::compute::conv::direct::fits`] or [`crate::compute::simd::form::available`] has been asked.
+/// The form of a process that has one: [`crate::compute::conv::direct::fits`] or
+/// [`crate::compute::simd::form::available`] has been asked.
 pub fn present() -> Form {
     form().expect("a processor with direct kernels")
 }

@@ -1,8 +1,8 @@
 //! cuDNN's handle and the descriptors of its graphs, given back when they are dropped
 //!
 //! An operation is described once, by descriptors whose attributes are set and then sealed, and run any number of times. The older
-//! calls (`cudnnConvolutionForward` and its like) build the same from nothing at every call, which takes the processor longer than
-//! the GPU takes for a convolution.
+//! calls (`cudnnConvolutionForward` and its like, which cudarc's wrappers take) build the same from nothing at every call, which
+//! takes the processor longer than the GPU takes for a convolution: half of a step's time.
 
 use candle_core::cuda::cudarc::cudnn::sys;
 use candle_core::cuda::cudarc::driver::CudaStream;

@@ -1,4 +1,6 @@
 //! The engines that cuDNN has for a convolution: which of them count, and which is the fastest
+//!
+//! Those count whose sums have a fixed order, and in f32 only those that keep off the tensor cores.
 
 use super::cudnn::{Descriptor, Handle, Kind, Name, Value};
 use super::graph::{Key, Numbers, View, run};

@@ -1,8 +1,9 @@
 //! The CPU form of the convolutions in f32 where the processor has AVX-512, or AVX2 and FMA: direct kernels, images in
 //! parallel
 //!
-//! Each picture is put into blocked form in its core's cache, convolved there, and written back plane by plane; see
-//! `direct`. Sums over the batch run in an order that does not depend on the number of threads.
+//! Each picture is put into blocked form in its core's cache, convolved there, and written back plane by plane (see
+//! [`super`]): a few per cent of a convolution, for which every other operation sees ordinary tensors. Sums over the
+//! batch run in an order that does not depend on the number of threads.
 
 use super::kernel::sides;
 use super::passes::as_numbers;

@@ -1,4 +1,5 @@
-//! Which convolutions have direct kernels, by processor and shape, never by the name of a network.
+//! Which convolutions have direct kernels, by processor and shape, never by the name of a network. `tests/convolutions.rs`
+//! holds each of them, in every form that the machine runs, against matrix products in f64.
 
 use super::gradient;
 use crate::compute::conv::Geometry;

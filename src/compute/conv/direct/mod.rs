@@ -1,11 +1,11 @@
 //! Direct convolution of one picture on one core with AVX-512, or AVX2 and FMA, in f32; in bf16 where the processor has that
 //!
-//! `form` says which of the two it is, `register` what the kernels see of either (`avx512`, `avx2`); `layout` is the blocked
-//! form that all kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the
-//! register tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`,
-//! `planar` and `planar_gradient` are the same for convolutions of a few channels, `pair` chooses between the two, `linear`
-//! has the products of linear layers. What these do not cover (other processors, f64, strides above 2, kernels wider than 7)
-//! goes through `conv_cpu`'s matrix products.
+//! `compute/simd` says which of the two it is, and what the kernels see of either. `blocked` is the form of a picture that all
+//! kernels read and write, `packing` the way into it and back, `plan` the taps of either direction, `tile` the register
+//! tiles, `kernel` the walk over a picture, `gradient` the kernel's gradient, `passes` masks and norms. `planes`, `planar` and
+//! `planar_gradient` are the same for convolutions of a few channels; `pair` chooses between the two. `batch` takes the
+//! pictures of a batch in parallel, `fits` says what is covered; all else (other processors, f64, strides above 2, kernels
+//! wider than 7) goes through matrix products (`conv/matrix`).
 
 #[cfg(target_arch = "x86_64")]
 pub mod batch;

@@ -1,4 +1,4 @@
-// Activations and sides, channel sums, norms of rows: see compute/clip, compute/channels, compute/row_norms.
+// Activations and sides, channel sums, norms of rows: see compute/elementwise/clip, compute/norms/{channels,rows}.
 
 DEVICE T positive(T x) { return x < 0 ? (T)0 : x; }
 DEVICE bool is_nan(T x) { return x != x; }

@@ -1,4 +1,4 @@
-// Another order of the axes: see compute/order.
+// Another order of the axes: see compute/layout.
 
 // y[r, j, i] = x[r, i, j]: rows of a times b numbers, each turned; a block has a tile of 32 times 32.
 template <class N> DEVICE void turn(const N *x, N *y, i64 a, i64 b) {

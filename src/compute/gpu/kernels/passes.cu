@@ -1,6 +1,6 @@
 // The passes between two products of a power iteration with a fixed number of steps, for all samples at once: mask, scale by what
 // is known of the other side's norm, and sum the squares, in one sweep. The vector stays as long as it is; its norm goes with it
-// as the sums of its pieces. See bounds/power_passes.
+// as the sums of its pieces. See compute/power/passes.
 
 // y = I w / (||before|| size), in place if y is w. `before` are the sums of the vector that w was made of; none, and its norm counts
 // as 1. `size` are those of the map's numbers, or none: products of tiny numbers would vanish, and those of huge ones overflow.

@@ -1,4 +1,4 @@
-// Images of a data set that lies on the device as bytes, made into a batch: see data/resident.
+// Images of a data set that lies on the device as bytes, made into a batch: see data/split/resident.
 
 // Byte v stands for levels[v]. Sample b shows image places[b], padded by `pad` zeros, then the window whose first row and
 // column, in the image with a border of `crop` zeros, are windows[3 b] and windows[3 b + 1]; reflected where

@@ -1,5 +1,5 @@
 // Norms of samples and the passes of the masked power iteration between two products: mask, norm and scaling in one kernel,
-// one block for each sample. See compute/reduce, bounds/power_device.
+// one block for each sample. See compute/norms/samples, compute/power/steps.
 
 KERNEL sample_norms(const T *x, double *norms, i64 n) {
   double norm = block_norm(x + (i64)blockIdx.x * n, 0, n);

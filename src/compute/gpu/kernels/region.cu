@@ -1,4 +1,4 @@
-// Ball and box through a layer and the activation behind it, as middle and half-width: see fused/region for the formulas. A
+// Ball and box through a layer and the activation behind it, as middle and half-width: see compute/region/gpu for the formulas. A
 // sample has n numbers at its output; samples lie one after the other, and so do the parts. A channel has `positions` numbers: side
 // by side, or with `last` the channels of a position are side by side.
 

@@ -1,4 +1,4 @@
-// Rows of a store of vectors, in half precision or T, gathered and scattered by index: see train/vector_buffer.
+// Rows of a store of vectors, in half precision or T, gathered and scattered by index: see train/vectors/device_rows.
 
 // Half precision as bits, so that the header of CUDA's own type need not be there at run time.
 DEVICE float from_half(u16 h) {

@@ -1,10 +1,10 @@
 // Worst logits: the rise of every logit over ball and box. The formulas, and the gradient as a function of point and
-// factor, stand in bounds/worst_solve; all sums are in double.
+// factor, stand in bounds/margin/solve; all sums are in double.
 //
 // What is clipped follows from one number: coordinate i lies at the box where reach D_i leaves it. Clip-and-enlarge makes
 // reach grow, each time to the factor s that the clipped coordinates of before give; when they stay as they are, the point
-// is the exact solution. So `exact` is clip-and-enlarge to its end, without a sort. A reach of 0 clips nothing (ball), one
-// without end everything (box).
+// is the exact solution. So `exact` is clip-and-enlarge to its end, without a sort, where the CPU sorts breakpoints; at every step
+// before it lies above the solution. A reach of 0 clips nothing (ball), one without end everything (box).
 
 #define EXACT 0
 #define ENLARGE 1
