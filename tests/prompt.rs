@@ -165,7 +165,7 @@ fn a_script_that_fails_leaves_what_it_defined() {
 }
 
 #[test]
-fn a_narrow_terminal_and_no_colours_are_heard() {
+fn a_narrow_terminal_and_no_colours_are_respected() {
     let folder = Folder::new(&[]);
     let mut p = sitting(&folder, 40, false, "");
     let text = "sequential([1, 8, 8], [conv2d(8, 3), relu(), flatten(), linear(10)])";

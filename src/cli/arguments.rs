@@ -157,7 +157,7 @@ pub enum Data {
     },
     /// Download data sets from the Hugging Face hub, check them, and keep them decoded.
     ///
-    /// HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are heard. A download that was cut off goes on where it stopped.
+    /// HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are respected. A download that was cut off goes on where it stopped.
     Fetch {
         /// The data sets.
         #[arg(required = true)]

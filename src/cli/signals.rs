@@ -23,7 +23,7 @@ fn end(code: i32) -> ! {
     }
 }
 
-/// From now on, Ctrl-C (and a request of the system to end) is heard at the next operation.
+/// From now on, Ctrl-C (and a request of the system to end) is taken up at the next operation.
 pub fn install() {
     let handler = || {
         if interrupt::asked() {

@@ -258,8 +258,8 @@ fn scripts_are_told_what_is_wrong() {
     insta::assert_snapshot!(said("dataset(\"digits\", #{ validation: -5 });"), @"error: dataset: option `validation` is -5, it must be 0 or more");
     insta::assert_snapshot!(said("dataset(\"digits\", #{ rotation: -5 });"), @"error: dataset: rotation is -5 degrees: give 0 to 180, or leave it out for none");
     insta::assert_snapshot!(said("dataset(\"digits\").train.per_class(200);"), @"error: per_class is 200; split `train` has 136 images of class 8: give 1..=136, or leave it out for all");
-    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0.5], x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got one float");
-    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, \"0\", x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got one string");
+    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0.5], x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got a float");
+    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, \"0\", x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got a string");
     insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0], x, [-1]);"), @"error: dataset_from: split `test`: label 0 (counted from 0) is -1; expected 0, 1, 2, ...");
     insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0], x, [0], #{ test: 0.5 });"), @"error: dataset_from: unknown option `test`; the options are `name`, `classes`, `train_limit`, `test_limit`, `per_class`, `validation`, `pad`, `dtype`, `rotation`, `crop`, `flip`, `cutout`");
 }

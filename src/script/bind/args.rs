@@ -1,7 +1,7 @@
 //! Arguments on their way in: shapes, dtypes, axes, numbers, arrays; each refusal says what was wanted and what came.
 
 use crate::base::memory;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Tensor, int};
 use candle_core::DType;
@@ -13,7 +13,7 @@ pub fn shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
         .map(|d| match d.as_int() {
             Ok(n) if n >= 0 => Ok(n as usize),
             Ok(n) => Err(fail(format!("{op}: a size cannot be negative, got {n} in the shape"))),
-            Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got one {}", short_type(kind)))),
+            Err(kind) => Err(fail(format!("{op}: a shape is an array of ints, got {}", a_value_of(kind)))),
         })
         .collect()
 }
@@ -79,7 +79,7 @@ pub fn count(op: &str, what: &str, n: INT) -> Res<usize> {
 /// A number, an int taken as a float.
 pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
     crate::script::language::options::number(value)
-        .map_err(|kind| fail(format!("{op}: a number is wanted, got one {}", short_type(kind))))
+        .map_err(|kind| fail(format!("{op}: a number is wanted, got {}", a_value_of(kind))))
 }
 
 /// An array of numbers.
@@ -92,8 +92,8 @@ pub fn tensors(op: &str, values: Array) -> Res<Vec<candle_core::Tensor>> {
     values
         .into_iter()
         .map(|v| {
-            let kind = short_type(v.type_name());
-            v.try_cast::<Tensor>().map(|t| t.0).ok_or_else(|| fail(format!("{op}: tensors are wanted, got one {kind}")))
+            let kind = a_value_of(v.type_name());
+            v.try_cast::<Tensor>().map(|t| t.0).ok_or_else(|| fail(format!("{op}: tensors are wanted, got {kind}")))
         })
         .collect()
 }
@@ -103,11 +103,11 @@ pub fn optional_tensor(op: &str, value: Dynamic) -> Res<Option<candle_core::Tens
     if value.is_unit() {
         return Ok(None);
     }
-    let kind = short_type(value.type_name());
+    let kind = a_value_of(value.type_name());
     value
         .try_cast::<Tensor>()
         .map(|t| Some(t.0))
-        .ok_or_else(|| fail(format!("{op}: a tensor or () is wanted, got one {kind}")))
+        .ok_or_else(|| fail(format!("{op}: a tensor or () is wanted, got {kind}")))
 }
 
 /// An error where one of the numbers of a tensor is none.

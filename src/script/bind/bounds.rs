@@ -4,7 +4,7 @@ use super::args;
 use crate::bounds::varying::varying_box;
 use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
 use crate::script::language::options::Options;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Layer, Model, Region, SpectralNorm, Tensor};
 use rhai::plugin::*;
@@ -40,8 +40,8 @@ pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
     }
     let Some(map) = value.clone().try_cast::<Map>() else {
         return Err(fail(format!(
-            "{op}: iterations are an int or #{{ iterations, tolerance, dtype }}, got one {}",
-            short_type(value.type_name())
+            "{op}: iterations are an int or #{{ iterations, tolerance, dtype }}, got {}",
+            a_value_of(value.type_name())
         )));
     };
     let mut options = Options::new(op, map);

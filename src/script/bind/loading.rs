@@ -8,7 +8,7 @@ use crate::data::{self, Augmentation, Share};
 use crate::run::Data;
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::options::Options;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::{a_value_of, short_type};
 use crate::script::values::{Dataset, Tensor};
 use candle_core::{DType, Device};
 use rhai::{Dynamic, INT, Map, NativeCallContext};
@@ -179,8 +179,7 @@ pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2],
 
 /// A tensor as it is, an array of ints as one.
 fn integers(labels: Dynamic) -> Res<candle_core::Tensor> {
-    let wrong =
-        |kind| fail(format!("dataset_from: labels are a tensor or an array of ints, got one {}", short_type(kind)));
+    let wrong = |kind| fail(format!("dataset_from: labels are a tensor or an array of ints, got {}", a_value_of(kind)));
     let kind = labels.type_name();
     if let Some(tensor) = labels.clone().try_cast::<Tensor>() {
         return Ok(tensor.0);

@@ -8,7 +8,7 @@ use crate::data::source::hub::HubFile;
 use crate::nn::{self, Sequential, pretrained};
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::options::Options;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::values::{Layer, LayerSpec, Model, Tensor, int};
 use candle_core::DType;
 use rhai::plugin::*;
@@ -54,9 +54,9 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
         .into_iter()
         .enumerate()
         .map(|(i, layer)| {
-            let kind = short_type(layer.type_name());
+            let kind = a_value_of(layer.type_name());
             let spec = layer.try_cast::<LayerSpec>().map(|s| s.0);
-            spec.ok_or_else(|| fail(format!("sequential: element {i} of the list is one {kind}, no layer")))
+            spec.ok_or_else(|| fail(format!("sequential: element {i} of the list is {kind}, not a layer")))
         })
         .collect::<Res<Vec<_>>>()?;
     let input = args::shape("sequential", shape)?;

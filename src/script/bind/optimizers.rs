@@ -5,7 +5,7 @@ use super::host::host;
 use crate::compute::precision::products_in;
 use crate::nn::Sequential;
 use crate::script::language::options::Options;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Gradients, Model, Optimizer, Tensor, int};
 use crate::train::{self, OptimizerKind};
@@ -32,9 +32,9 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
         }
         return Ok((model.0.parameters().to_vec(), Some(model.0)));
     }
-    let kind = short_type(target.type_name());
+    let kind = a_value_of(target.type_name());
     let Some(array) = target.try_cast::<Array>() else {
-        return Err(fail(format!("{op}: a model or an array of parameters is wanted, got one {kind}")));
+        return Err(fail(format!("{op}: a model or an array of parameters is wanted, got {kind}")));
     };
     let list = args::tensors(op, array)?;
     let vars = list.into_iter().enumerate().map(|(i, t)| {

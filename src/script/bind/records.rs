@@ -2,7 +2,7 @@
 
 use super::host::host;
 use crate::run::records::{self, Row};
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::{a_value_of, short_type};
 use crate::script::language::{Res, fail};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
@@ -86,7 +86,7 @@ mod records_api {
     pub fn add(records: &mut Records, rows: Array, timing: Map) -> Res<()> {
         let list = |value: &Dynamic| match value.read_lock::<Map>() {
             Some(map) => row("add", &map),
-            None => Err(fail(format!("add: a row is a map, got one {}", short_type(value.type_name())))),
+            None => Err(fail(format!("add: a row is a map, got {}", a_value_of(value.type_name())))),
         };
         let rows = rows.iter().map(list).collect::<Res<Vec<_>>>()?;
         records.0.borrow_mut().add(rows, &row("add", &timing)?).map_err(fail)

@@ -5,7 +5,7 @@ use super::host::host;
 use super::json;
 use crate::run::{self, Run, Stop, Value};
 use crate::script::language::error::{Res, candle, fail, interrupted};
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::values::{Model, Split, Tensor, int};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, INT, Map, NativeCallContext};
@@ -57,7 +57,7 @@ fn best_of(run: &Rc<Run>, model: &Model, split: &Split, score: &Dynamic, file: O
 
 fn cells(op: &str, row: &Dynamic) -> Res<Vec<String>> {
     let Ok(array) = row.as_array_ref() else {
-        return Err(fail(format!("{op}: a row is an array, got one {}", short_type(row.type_name()))));
+        return Err(fail(format!("{op}: a row is an array, got {}", a_value_of(row.type_name()))));
     };
     Ok(array.iter().map(ToString::to_string).collect())
 }

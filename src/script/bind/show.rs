@@ -4,7 +4,7 @@ use super::args;
 use super::host::host;
 use crate::base::files;
 use crate::script::language::options::Options;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, fail};
 use crate::script::values::Tensor;
 use crate::script::values::values;
@@ -31,9 +31,7 @@ fn numbers(op: &str, value: &Dynamic) -> Res<Vec<FLOAT>> {
     }
     match value.as_array_ref() {
         Ok(array) => args::numbers(op, &array),
-        Err(kind) => {
-            Err(fail(format!("{op}: an array of numbers or a tensor is wanted, got one {}", short_type(kind))))
-        }
+        Err(kind) => Err(fail(format!("{op}: an array of numbers or a tensor is wanted, got {}", a_value_of(kind)))),
     }
 }
 

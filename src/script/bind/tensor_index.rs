@@ -1,7 +1,7 @@
 //! Parts of tensors: `t[i]`, `t[a..b]`, `t[[i, a..b]]`, rows by a list of indices.
 
 use super::args;
-use crate::script::language::signatures::short_type;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Tensor, int};
 use candle_core::{DType, Tensor as Candle};
@@ -61,7 +61,7 @@ fn several(t: &mut Tensor, entries: Array) -> Res<Tensor> {
         if let Some(r) = range.or(inclusive) {
             result = part(&mut result, axis, r.start, r.end)?;
         } else if !entry.is_unit() {
-            return Err(fail(format!("an index is an int, a range or (), got one {}", short_type(entry.type_name()))));
+            return Err(fail(format!("an index is an int, a range or (), got {}", a_value_of(entry.type_name()))));
         }
         axis += 1;
     }
@@ -75,8 +75,8 @@ pub fn indices(op: &str, t: &Candle, list: &Dynamic) -> Res<Candle> {
     }
     let Ok(array) = list.as_array_ref() else {
         return Err(fail(format!(
-            "{op}: indices are an array of ints or a tensor, got one {}",
-            short_type(list.type_name())
+            "{op}: indices are an array of ints or a tensor, got {}",
+            a_value_of(list.type_name())
         )));
     };
     let wanted = args::shape(op, &array)?.into_iter().map(|i| i as u32).collect::<Vec<_>>();

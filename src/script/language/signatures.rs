@@ -80,6 +80,16 @@ pub fn short_type(kind: &str) -> String {
     .to_string()
 }
 
+/// A value of a type, for messages: `an int`, `a closure`, `()`.
+pub fn a_value_of(kind: &str) -> String {
+    match short_type(kind) {
+        kind if kind == "()" => kind,
+        kind if kind == "any" => "a value".into(),
+        kind if kind.starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'E', 'I', 'O', 'U']) => format!("an {kind}"),
+        kind => format!("a {kind}"),
+    }
+}
+
 /// `text` with types of the program by their own names, without where they are defined.
 pub fn short_paths(text: &str) -> String {
     let Some(start) = text.find("workbench::") else { return text.to_string() };
