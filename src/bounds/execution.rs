@@ -25,11 +25,13 @@
 //! that follow. `flush` is t (3 sum |W| + n (max|a^| + 4)) (1 + gamma), above it; three weights are for normalisation, whose mean,
 //! input and difference are each multiplied by one. Minima and maxima of two numbers that are read as 0 are wrong by at most 2 t.
 //!
-//! **Masks.** A neuron whose value is the same number over the exact box widened by e has no error behind its activation, so that
-//! norms masked by widened boxes ([`Execution::widened`]) bound the error as they do the change of the exact activations. Between
-//! an affine layer and its activation `norm` is of the rows of the mask only ([`Execution::masked`]), `each` of all. Activations take minima and maxima
-//! of activations and of thresholds that are f32 numbers: exact, 1-Lipschitz element by element (ReLU kinds), in pairs (MaxMin
-//! kinds: an error is at most the larger one of its pair) and in norm.
+//! **Masks.** A neuron whose value is the same number over the exact box widened by e has no error behind its
+//! activation, so that norms masked by widened boxes ([`Execution::widened`]) bound the error as they do the change of
+//! the exact activations. One that is constant in exact arithmetic alone still carries an error, so a mask has to come
+//! from a widened box. Between an affine layer and its activation `norm` is of the rows of the mask only
+//! ([`Execution::masked`]), `each` of all. Activations take minima and maxima of activations and of thresholds that are
+//! f32 numbers: exact, 1-Lipschitz element by element (ReLU kinds), in pairs (MaxMin kinds: an error is at most the
+//! larger one of its pair) and in norm.
 //!
 //! **Overflow.** Where products, sums or weights could pass f32's largest number, or n u >= 1/2, everything is NaN: nothing is certified.
 //! All is computed in f64 and rounded up.

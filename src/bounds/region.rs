@@ -11,9 +11,12 @@
 //! activation f:             center' = f(center)  radius' = radius  lower' = f(lower)  upper' = f(upper)
 //! ```
 //!
-//! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. Center, lower and upper are kept as one
-//! tensor: what is done to all three is then one operation, forward and backward. On a device with kernels of our own a region
-//! is kept as what the next operation wants, and the ends of its box are made when they are asked for.
+//! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. The center is the very tensor of the
+//! clean activations: one forward pass makes both. A radius of NaN lets nothing certify that still uses the ball. A box
+//! behind an activation is not cut with f(center -+ radius), which changes nothing where the radius is a true bound.
+//! Center, lower and upper are kept as one tensor: what is done to all three is then one operation, forward and
+//! backward. On a device with kernels of our own a region is kept as what the next operation wants, and the ends of its
+//! box are made when they are asked for.
 
 use super::outward::{self, Outward};
 use crate::compute::autograd::tape::Tracked;

@@ -1,5 +1,6 @@
-//! From the images as they were read to the data set that was asked for: zeros around all of them, the first few of each
-//! class, validation images set apart, augmentation of what is left to train on; in this order.
+//! From the images as they were read to the data set that was asked for: zeros around all of them, the first few of
+//! each class, validation images set apart, augmentation of what is left to train on; in this order. So validation
+//! images are never augmented, and never test images: they come out of what `train_limit` and `per_class` have left.
 
 use super::error::{Error, Result};
 use super::split::classes::{list, missing_classes};

@@ -13,9 +13,9 @@ use candle_core::{DType, Tensor};
 pub type Arrays<'a> = (&'a Tensor, &'a [u32]);
 
 impl Split {
-    /// A split called `name` from values in memory: `images` [n, C, H, W], or vectors [n, F], of a floating-point dtype, with any values, and
-    /// n labels in `0..classes`. Batches have the dtype of `images` and are on its device; nothing is differentiated
-    /// through. The seed is 0.
+    /// A split called `name` from values in memory: `images` [n, C, H, W], or vectors [n, F], of a floating-point
+    /// dtype, with any values, and n labels in `0..classes`. Batches have the dtype of `images` and are on its device;
+    /// nothing is differentiated through. The seed is 0.
     pub fn from_arrays(name: &str, images: &Tensor, labels: &[u32], classes: usize) -> Result<Self> {
         let fail = |message| Error::Arrays { split: name.into(), message };
         let (n, values) = match *images.dims() {

@@ -27,7 +27,7 @@ pub struct Dataset {
     pub normalisation: Option<Normalisation>,
     /// Images to train on.
     pub train: Split,
-    /// Images set apart from those to train on, if [`Options::validation`] asks for some.
+    /// Images set apart from those to train on, if [`crate::data::Options::validation`] asks for some.
     pub validation: Option<Split>,
     /// Images to test on.
     pub test: Split,

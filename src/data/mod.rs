@@ -1,7 +1,7 @@
 //! Data sets: manifests, finding and strictly reading their files, splits, batches, augmentation.
 //!
 //! [`Dataset::load`] gives two [`Split`]s; [`Split::batches`] gives tensors. What is not exactly as the manifest says is
-//! an [`enum@Error`] that names the file, what was expected and what was found.
+//! an [`enum@Error`] that names the file, what was expected and what was found. Nothing here knows of networks.
 
 mod arrange;
 mod arrays;

@@ -14,7 +14,7 @@ use super::split::check_dtype;
 use super::values::Values;
 
 impl Dataset {
-    /// Load the data set called `name` (one of [`names`]), or described by the manifest at the path `name`, or whose pictures
+    /// Load the data set called `name` (one of [`crate::data::names`]), or described by the manifest at the path `name`, or whose pictures
     /// are in the folder at the path `name`, in a folder for each class.
     ///
     /// Fails unless every file that holds wanted images is exactly what the manifest says, and if a limit is 0 or greater

@@ -18,9 +18,9 @@ pub struct Options {
     pub dtype: DType,
     /// The device of batches; the data themselves stay in main memory.
     pub device: Device,
-    /// Kept by the splits ([`Split::seed`]) for the order of batches and the augmentation.
+    /// Kept by the splits ([`crate::data::Split::seed`]) for the order of batches and the augmentation.
     pub seed: u64,
-    /// What is done to training images in augmented passes ([`Batches::augmented`]).
+    /// What is done to training images in augmented passes ([`crate::data::Batches::augmented`]).
     pub augmentation: Augmentation,
     /// Zeros on each side of every image, of the test images too.
     pub pad: usize,

@@ -3,7 +3,8 @@
 //!
 //! Reading is strict: every parameter present, none besides, shapes equal, all numbers finite. What is read is the file's own
 //! network: parameters in f64 where one of them is, else in f32, which f16 and bf16 widen to exactly. A network of another type
-//! takes the file's numbers rounded, which is said ([`Rounded`]); one that would become infinite is refused.
+//! takes the file's numbers rounded, which is said ([`Rounded`]); one that would become infinite is refused. Only a network
+//! whose numbers are the file's own is certified.
 
 use super::pytorch::{self, Archive};
 use super::{LayerSpec, Sequential};

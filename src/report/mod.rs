@@ -2,7 +2,8 @@
 //! script.
 //!
 //! Everything is made from the files in the folder of the run or the sweep, so it can be made again at any time, of a run that
-//! is under way or was killed too.
+//! is under way or was killed too. A page shows nothing else, no file outside of the folder either, and every text in it is
+//! escaped.
 
 mod comparison;
 mod curves;

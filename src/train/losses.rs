@@ -9,6 +9,8 @@
 //! ```
 //!
 //! Eq. 12 has no reduction and t = 1; the mean over samples and neurons, and the weight t, are those of the published code.
+//!
+//! [`correct`] is the only judge of a margin: finite and above 0.
 
 use crate::bounds::{Region, one_hot};
 use crate::compute::gpu;

@@ -11,8 +11,9 @@
 //! coordinate leaves the box and it is the maximum. The value needs no division, so it holds for radius 0 as well, and
 //! its gradient takes the set of clipped coordinates as constant.
 //!
-//! Published code divides, and adds a constant k = 1e-12 under its square roots; small radii suffer (-65 % at 1e-6). For
-//! comparison with it: value = sum over clipped + (D . d_free) sqrt((left + k) / (||d_free||^2 + k)).
+//! Published code divides, and adds a constant k = 1e-12 under its square roots; small radii suffer (-65 % at 1e-6).
+//! For comparison with it, by a script's `constant: 1e-12`:
+//! value = sum over clipped + (D . d_free) sqrt((left + k) / (||d_free||^2 + k)).
 
 use super::sqrt::safe_sqrt;
 use candle_core::{D, Result, Tensor};

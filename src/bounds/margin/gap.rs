@@ -1,5 +1,6 @@
 //! The rise of every logit against the label's as one operation, so that no table of all differences w_j - w_y is ever
-//! made: at 200 classes and 9216 features that would be 0.9 GiB for 128 samples, several times over.
+//! made, whatever the method: at 200 classes and 9216 features that would be 0.9 GiB for 128 samples, several times
+//! over.
 //!
 //! Solved in f64 whatever the dtype, on the host, samples in parallel; the gradient solves again rather than keep the points.
 //! Sums over samples run in a fixed order, whatever the number of threads.

@@ -1,5 +1,7 @@
-//! The rise of every logit as one operation on a device with kernels of our own: the counterpart of [`crate::bounds::margin::gap`],
-//! without a table of the differences w_j - w_y, and nothing read back. All sums are in f64.
+//! The rise of every logit as one operation on a device with kernels of our own: the counterpart of
+//! [`crate::bounds::margin::gap`], without a table of the differences w_j - w_y, and nothing read back. All sums are in
+//! f64. Where the CPU sorts breakpoints, the kernel does clip-and-enlarge to its end: the clipped set follows from one
+//! number, and the end is the exact solution.
 
 use crate::bounds::margin::solve::Rule;
 use crate::compute::autograd::differentiable;

@@ -1,8 +1,8 @@
 //! Power iteration on the CPU: a few samples per core, all their iterations in that core's cache, mask, norm and scaling
 //! in the same passes. A sample stops when it has converged, whoever shares its batch.
 //!
-//! A convolution goes one sample at a time, by direct kernels where there are any (`direct`). A linear layer goes in groups of samples, so that one reading of its matrix
-//! serves them all; converged samples leave the group.
+//! A convolution goes one sample at a time, by direct kernels where there are any (`direct`). A linear layer goes in
+//! groups of samples, so that one reading of its matrix serves them all; converged samples leave the group.
 
 use super::options::PowerOptions;
 use super::vectors::{Iterated, Sample, SingularVectors};

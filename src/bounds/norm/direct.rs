@@ -5,10 +5,10 @@
 //! v = rows ? W u / ||u|| : 0        u' = columns ? W^T v / ||v|| : 0        sigma = ||u'||
 //! ```
 //!
-//! A normalised vector is never written: its norm enters the next product as a factor. In bf16 (see
-//! [`Arithmetic`]) all but the last product of a fixed number of iterations; with a tolerance, until the vector moves by no
-//! more than bf16 can tell, and f32 from there on. The last product is in f32 either way, so sigma and u are exact for the v
-//! that comes with them.
+//! A normalised vector is never written: its norm enters the next product as a factor. In bf16 (see [`Arithmetic`]) all
+//! but the last product of a fixed number of iterations; with a tolerance, until the vector moves by no more than bf16
+//! can tell, and f32 from there on. The last product is in f32 either way, so sigma and u are exact for the v that
+//! comes with them. What leaves f32's comfortable range is done again by the careful path (`cpu`).
 
 use super::options::{Arithmetic, PowerOptions};
 use super::vectors::Sample;

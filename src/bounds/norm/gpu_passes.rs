@@ -5,9 +5,10 @@
 //! v <- I_out W u / (||u|| s)      u <- I_in W^T v / (||v|| s)      sigma = s ||u||      s = ||W||_F
 //! ```
 //!
-//! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a norm before
-//! it has read the whole vector. The Frobenius norm keeps vectors near length 1 whatever the size of the weights. A sample that the masked map sends to zero at the first step goes on from a generic left
-//! vector, as in [`crate::bounds::norm::gpu`].
+//! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a
+//! norm before it has read the whole vector. The Frobenius norm keeps vectors near length 1 whatever the size of the
+//! weights: without it weights of size 1e-30 sent them to zero before their norm was known. A sample that the masked
+//! map sends to zero at the first step goes on from a generic left vector, as in [`crate::bounds::norm::gpu`].
 
 use super::options::PowerOptions;
 use super::vectors::{Iterated, SingularVectors, Start, layout_of};

@@ -1,4 +1,4 @@
-//! In place of `power_direct` on processors without its kernels: nothing is covered.
+//! In place of `direct` on processors without its kernels: nothing is covered.
 
 use super::options::{Arithmetic, PowerOptions};
 use super::vectors::Sample;

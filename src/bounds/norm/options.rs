@@ -1,4 +1,5 @@
-//! How long a power iteration goes on, and in which numbers.
+//! How long a power iteration goes on, and in which numbers. bf16 only ever moves the iterates: a last product in f32
+//! makes sigma, u and v belong together.
 
 /// How long to iterate.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,10 +5,12 @@
 //! ```
 //!
 //! and its gradient, the envelope: `d sigma = v . dW u` with u and v constant; the iterations build no graph. Power
-//! iteration converges from below: sigma is an estimate, never a proven bound.
+//! iteration converges from below: sigma is an estimate, never a proven bound. A start vector that the masked map sends
+//! to zero is replaced; no constant is added to a norm, and nothing is divided by one that is 0.
 //!
-//! On the CPU all iterations of a sample run in one core's cache (`cpu`); on CUDA all samples go together, each half step a
-//! product and one kernel (`gpu_passes`, or with a tolerance `gpu`); pooling on the CPU goes through tensors (`tensor`).
+//! On the CPU all iterations of a sample run in one core's cache (`cpu`); on CUDA all samples go together, each half
+//! step a product and one kernel (`gpu_passes`, or with a tolerance `gpu`); pooling on the CPU goes through tensors
+//! (`tensor`). Each sample stops when it has converged, so that its norm does not depend on who shares its batch.
 
 use super::options::PowerOptions;
 use super::vectors::{SingularPair, SingularVectors, Start};

@@ -6,8 +6,9 @@
 //! lambda(G_t / f_t)^2 <= lambda(fl(G_{t+1})) + gamma(m + 2)       ||A||^2 = lambda(G_0)
 //! ```
 //!
-//! Each squaring halves what the Frobenius norm is too large by, on a logarithmic scale: at most rank^(1 / 2^t). No start vector, no
-//! estimate, nothing to fail; some ten times as many operations as one factorisation.
+//! Each squaring halves what the Frobenius norm is too large by, on a logarithmic scale: at most rank^(1 / 2^t). No
+//! start vector, no estimate, nothing to fail; some ten times as many operations as one factorisation. It is there for
+//! those who want no start vector.
 
 use super::found::{Found, root};
 use super::gram::{Gram, Side, products, symmetrise};

@@ -6,11 +6,13 @@
 //! RUNS runs   P(||A||^2 > all mu) <= (d sqrt(2 n / pi))^RUNS =: failure
 //! ```
 //!
-//! (`tridiagonal`). The runs start from independent random vectors, n the number of values that vary on the smaller side, so
-//! the largest mu is exceeded only if every start vector was unlucky. Several runs rather than one, because a d of some 1e-16
-//! would lie below the rounding in f64, and because short runs are cheaper. Vectors that were used before void the statement:
-//! a stream of random numbers is one use, named by key, image, layer. The
-//! statement is about a network that was made before the key was drawn, by somebody who did not know it.
+//! (`tridiagonal`). The runs start from independent random vectors, n the number of values that vary on the smaller
+//! side, so the largest mu is exceeded only if every start vector was unlucky. Several runs rather than one, because a
+//! d of some 1e-16 would lie below the rounding in f64, and because short runs are cheaper. Vectors that were used
+//! before void the statement: a stream of random numbers is one use, named by key, image, layer. The statement is about
+//! a network that was made before the key was drawn, by somebody who did not know it: whoever knows the key can make a
+//! network for it. So it is drawn once for each evaluation, when the network is there, and recorded. A radius that is
+//! chosen by what an earlier bound found needs a new `turn`, and one probability is shared out over all turns.
 
 use super::found::{Found, root};
 use super::masked::{Kind, Map, Masks, kept};

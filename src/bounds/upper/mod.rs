@@ -8,9 +8,15 @@
 //! lanczos          but for a stated probability of failure     yes        Lanczos' iteration from fresh random vectors
 //! ```
 //!
-//! All compute in f64 on the host, whatever the layer's type, samples in parallel. A layer with a weight that is not finite
-//! has the bound NaN, which certifies nothing. Pooling is bounded without masks, by one channel; dividing by a standard
-//! deviation exactly.
+//! All compute in f64 on the host, whatever the layer's type, samples in parallel. A layer with a weight that is not
+//! finite has the bound NaN, which certifies nothing. Pooling is bounded without masks, by one channel; dividing by a
+//! standard deviation exactly. f32 is no option: the rounding of inner products, 1e-4 of the square of the norm and
+//! more, would be the gap.
+//!
+//! A certificate rests on proved inequalities only. Every computed number that a verdict uses, here as in
+//! `bounds/outward` and `bounds/margin/certified`, is on the safe side of the exact one, with its constant derived in
+//! the first lines of its file. Estimates (Lanczos' Ritz values, power iteration) choose what is tried and what is
+//! given up, never what is certified.
 
 mod cholesky;
 mod circulant;

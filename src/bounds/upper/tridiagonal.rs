@@ -7,13 +7,14 @@
 //! |x_0| <= 1 / p_k(lambda) + sum_j |e_j| sum_{m>=j} p_j / (beta_m p_m p_{m+1})
 //! ```
 //!
-//! p_j are the polynomials of the recurrence, p_0 = 1. So if an eigenvalue lay at or above mu, where all p_j(mu) > 0, the start vector would have
-//! had next to no part of its eigenvector, x_0, and a vector drawn uniformly from the sphere in n dimensions has |x_0| <= d
-//! with probability at most d sqrt(2 n / pi). This is van Dorsselaer, Hochstenbach and van der Vorst, "Computing
-//! probabilistic bounds for extreme eigenvalues of symmetric matrices with the Lanczos method" (2000), with the rounding
-//! errors e_j carried along; the bound of Kuczynski and Wozniakowski (1992, theorem 4.2) follows from it by taking the worst
-//! spectrum in place of the recurrence at hand. It needs no orthogonality of the v_j beyond that of neighbours, so nothing is
-//! orthogonalised again; and since the event is one about x_0 alone, looking at the bound after every step costs nothing.
+//! p_j are the polynomials of the recurrence, p_0 = 1. So if an eigenvalue lay at or above mu, where all p_j(mu) > 0,
+//! the start vector would have had next to no part of its eigenvector, x_0, and a vector drawn uniformly from the
+//! sphere in n dimensions has |x_0| <= d with probability at most d sqrt(2 n / pi). This is van Dorsselaer,
+//! Hochstenbach and van der Vorst, "Computing probabilistic bounds for extreme eigenvalues of symmetric matrices with
+//! the Lanczos method" (2000), with the rounding errors e_j carried along; the bound of Kuczynski and Wozniakowski
+//! (1992, theorem 4.2) follows from it by taking the worst spectrum in place of the recurrence at hand. It needs no
+//! orthogonality of the v_j beyond that of neighbours, so nothing is orthogonalised again; and since the event is one
+//! about x_0 alone, looking at the bound after every step costs nothing.
 
 /// The coefficients of the recurrence.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! Pictures in folders. A file lists the classes, one per line; labels count them in alphabetical order. A split is either
 //! a folder that holds a folder for each class, or a folder with a file of annotations: lines of a picture's name, a tab
 //! and its class; what follows another tab is not used. Pictures are JPEG or PNG files, ordered by the numbers in their
-//! names.
+//! names. All are decoded before the first batch, in parallel, so that a broken one is told at once.
 
 use super::picture;
 use super::raw::Raw;

@@ -1,5 +1,8 @@
 //! One picture of a data set: a JPEG or PNG file of exactly the wanted size, as bytes in CHW order. A grey picture
 //! becomes three equal channels where a manifest has three; beside each other in a folder without one, pictures are alike.
+//!
+//! The decoder fills what a JPEG lacks with grey instead of failing, so one without its end marker is refused before it is
+//! decoded. Damage in the middle of a JPEG can still decode to a wrong picture.
 
 use crate::data::error::{Error, Result};
 use crate::data::file_error::FileError;

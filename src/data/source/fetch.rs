@@ -1,6 +1,8 @@
 //! `workbench data`: where a data set is, fetching it from the hub, taking it over from a folder or an archive, and
 //! checking all of it
 //!
+//! Nothing else downloads data: a script that lacks a data set says how to fetch it.
+//!
 //! Whatever the source, what is kept is one decoded file for each split, written only after counts, labels, sizes and, where
 //! the manifest names it, the digest of the content have been found right.
 

@@ -1,4 +1,7 @@
 //! From located files to splits: the reader that the manifest's format needs, and what holds for every format.
+//!
+//! A limit takes the first images of a fixed order, and asks only for the files that hold them; without a limit
+//! everything has to be there. A file that is read has to be one of the right kind up to its end.
 
 use super::locate::Located;
 use super::store;

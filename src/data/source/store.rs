@@ -1,5 +1,7 @@
 //! What has been decoded is kept: `<cache>/workbench/decoded/NAME-SPLIT-KEY`, one file for each split (see `decoded`)
 //!
+//! What is kept has been checked (`fetch`), and is checked again whenever it is read.
+//!
 //! The key of a split that was fetched or imported is the manifest's checksum. That of one decoded from files where they
 //! lie also covers these files' paths, lengths and times, so that a changed file is decoded anew. For pictures in folders
 //! that is the times of the folders: a picture that was overwritten in place is noticed by `workbench data verify` only.

@@ -1,4 +1,5 @@
-//! An iterator whose items are made on a thread of their own, a few ahead of whoever takes them.
+//! An iterator whose items are made on a thread of their own, a few ahead of whoever takes them. Dropping it ends the
+//! thread; a panic there goes on in the loop.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};

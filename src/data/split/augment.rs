@@ -1,6 +1,8 @@
-//! Augmentation: what training images get at random, in this order: a rotation about the centre, a crop out of the image
-//! with a border of zeros around it, a reflection from left to right, a square of zeros (cutout, DeVries and Taylor 2017).
-//! What an image gets depends on seed, pass and its index in the split and on nothing else.
+//! Augmentation: what training images get at random, in this order: a rotation about the centre, a crop out of the
+//! image with a border of zeros around it, a reflection from left to right, a square of zeros (cutout, DeVries and
+//! Taylor 2017). What an image gets depends on seed, pass and its index in the split and on nothing else: each image
+//! has a stream of its own, so batch size, order and threads do not matter. Six numbers are drawn whatever is asked
+//! for, so that the kinds do not influence each other; a new kind draws after them.
 
 use super::rotate::rotate;
 use crate::base::random::Generator;

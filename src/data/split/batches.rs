@@ -1,5 +1,6 @@
 //! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass. Batches are made on a
-//! thread of their own while the loop works on an earlier one, or on the device where the images lie there.
+//! thread of their own while the loop works on an earlier one, two ahead, in main memory, and moved to the device where
+//! the loop takes them; or made, with the same draws, on the device where the images lie there.
 
 use super::ahead::Ahead;
 use super::in_memory::Split;

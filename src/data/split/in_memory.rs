@@ -142,7 +142,7 @@ impl Split {
         self.seed
     }
 
-    /// What is done to the images in augmented passes ([`Batches::augmented`]), and nowhere else.
+    /// What is done to the images in augmented passes ([`crate::data::Batches::augmented`]), and nowhere else.
     pub fn augmentation(&self) -> Augmentation {
         self.augmentation
     }

@@ -6,8 +6,10 @@
 //! archive/byteorder     "little", in files of newer versions
 //! ```
 //!
-//! in a zip archive that compresses nothing. candle's reader of this format leaves out what it does not understand,
-//! reads no strided tensors, and trusts sizes and depths; files from elsewhere want more care, so this one is our own.
+//! in a zip archive that compresses nothing. candle's reader of this format leaves out what it does not understand, reads
+//! no strided tensors but plain transposes, copies memoised values (2^n memory for n bytes), overflows the stack when it
+//! drops deep values, and allocates what a text claims before it is there. Files from elsewhere want more care, so this
+//! reader is our own.
 //! Nothing in a file is run, no entry is unpacked, and numbers are read only for tensors that fit the network.
 
 mod pickle;

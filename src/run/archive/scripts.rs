@@ -1,4 +1,5 @@
-//! Whether a run's folder holds the scripts that were run, before they are run again.
+//! Whether a run's folder holds the scripts that were run, before they are run again: they have to have the checksums of
+//! `run.json`.
 
 use super::links::refuse_links_out;
 use crate::base::files::quoted_path;

@@ -1,5 +1,5 @@
 //! Which arithmetic a script's numbers follow: what `7 / 2` is, and when two floats are equal. A run records it, and one that
-//! is repeated or goes on keeps it.
+//! is repeated or goes on keeps it; one that recorded none is repeated with Rhai's own.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,7 +1,8 @@
 //! The weights of the epoch that scored highest on validation images, beside the result of the run, which is its last epoch's
 //!
 //! The file is a part of every checkpoint. A run that goes on from one therefore has the best of the epochs that this
-//! checkpoint has seen, and a file that an undone epoch has written is replaced, or removed.
+//! checkpoint has seen, and a file that an undone epoch has written is replaced, or removed. Only the split called
+//! `validation` can choose them.
 
 use super::run_json::Best;
 use crate::base::files::replace;

@@ -2,7 +2,7 @@
 //! was printed.
 //!
 //! The folder is made when the script first trains or saves something. While the run is under way it is locked, so that
-//! two processes cannot continue one run.
+//! two processes cannot continue one run. What is kept of scripts are the files' own bytes, byte order marks included.
 
 use super::best::{BestWeights, is_better};
 use super::earlier::Earlier;

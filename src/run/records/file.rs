@@ -7,10 +7,11 @@
 //! records.parquet  the same rows, once all are there, with the header in the file's metadata
 //! ```
 //!
-//! Rows are appended, a batch at a time, and synced. A line that was cut off is dropped when the file is opened again; a header
-//! that differs means another evaluation, and is an error, as is a row that is not as it was written. The bytes depend on the rows alone, so a run that was interrupted
-//! leaves the same files as one that was not, timings aside. Records of before 0.2 have no digests, and 0.1 had the header in the
-//! first line, `{"header": {...}}`: these are read, and nobody goes on with them.
+//! Rows are appended, a batch at a time, and synced. A line that was cut off is dropped when the file is opened again;
+//! a header that differs means another evaluation, and is an error, as is a row that is not as it was written. The
+//! bytes depend on the rows alone, so a run that was interrupted leaves the same files as one that was not, timings
+//! aside. Records of before 0.2 have no digests, and 0.1 had the header in the first line, `{"header": {...}}`: these
+//! are read, and nobody goes on with them.
 
 use super::digest::{FORM, Seal};
 use super::found::{FORM_KEY, failed, find};

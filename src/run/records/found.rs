@@ -1,5 +1,5 @@
-//! What a folder of records holds, checked row by row. Records of before 0.2 have no digests, and 0.1 had the header in the first
-//! line.
+//! What a folder of records holds, checked row by row: whatever reads records checks them. Records of before 0.2 have
+//! no digests, and 0.1 had the header in the first line.
 
 use super::digest::Seal;
 use super::row::Row;

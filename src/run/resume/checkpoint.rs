@@ -4,9 +4,10 @@
 //! checkpoints/000012-<first 16 hexadecimal digits of the file's SHA-256>.safetensors
 //! ```
 //!
-//! The tensors are those of the script's networks, optimisers and stores of vectors; everything else is JSON in the file's
-//! metadata. A file is written to the side, synced and renamed to the name that holds its checksum, so one that is cut off
-//! or changed is recognised, and one under way has no name yet. Tensors go to the file piece by piece: a store of many
+//! The tensors are those of the script's networks, optimisers and stores of vectors; everything else is JSON in the
+//! file's metadata. A file is written to the side, synced and renamed to the name that holds its checksum, so one that
+//! is cut off or changed is recognised, and one under way has no name yet. Metrics are synced before it, and cut back
+//! to the lengths that it names, so that no row comes twice. Tensors go to the file piece by piece: a store of many
 //! gigabytes is never copied in memory.
 
 use super::state::{FORMAT, State};

@@ -1,7 +1,9 @@
 //! Whether a run that stops inside the epoch at hand can go on there.
 //!
-//! It can between two batches of the epoch's one pass over the training images, if the script comes to that pass in the same
-//! way again: what it uses before is done anew, with the networks of a later time.
+//! It can between two batches of the epoch's one pass over the training images, if the script comes to that pass in the
+//! same way again: what it uses before is done anew, with the networks of a later time. The text of the script says
+//! what it carries from batch to batch (`script/check/loop_state`); what it reads before the pass is watched while it
+//! runs.
 
 /// What is known of the epoch at hand.
 #[derive(Debug)]

@@ -9,10 +9,11 @@
 //! published     the cross-entropy; steps of eps/4 that shrink where ||g|| < 1e-6; one start
 //! ```
 //!
-//! Madry et al. (2018), in the l2 norm. Logits times a number are the same classifier. The strong attack goes the same way on
-//! both; the published one does not: the gradient of the cross-entropy is 0 in f32 where logits are large, and below 1e-6 where they
-//! are small. An image that has fallen leaves the batch, and each restart takes those that still stand. With streams an image's
-//! random starts are its own, so that it does not depend on who shares the batch.
+//! Madry et al. (2018), in the l2 norm. Logits times a number are the same classifier. The strong attack goes the same
+//! way on both, by unit gradients of margins; the published one does not, and it alone has a constant beside a norm:
+//! the gradient of the cross-entropy is 0 in f32 where logits are large, and below 1e-6 where they are small. An image
+//! that has fallen leaves the batch, and each restart takes those that still stand. With streams an image's random
+//! starts are its own, so that it does not depend on who shares the batch.
 
 use super::options::AttackOptions;
 use super::rows::Rows;

@@ -1,5 +1,5 @@
 //! A store's rows of numbers on a CUDA device, gathered and scattered there by the images' numbers; f16 halves what they take.
-//! Rows lie in the order that the layer's power iteration wants ([`Layout`]); in a file they are plane by plane.
+//! Rows lie in the layout that the layer's power iteration wants ([`Layout`]); in a file they are plane by plane.
 
 use super::places::Places;
 use crate::compute::gpu::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
@@ -27,13 +27,13 @@ pub struct DeviceRows {
 }
 
 impl DeviceRows {
-    /// Rows of zeros in f16, f32 or f64, of the shape of a sample, their memory in the order `order`.
+    /// Rows of zeros in f16, f32 or f64, of the shape of a sample, their memory in this layout.
     pub fn zeros(dtype: DType, count: usize, shape: &[usize], layout: Layout, device: &Device) -> Result<Self> {
         let n = shape.iter().product::<usize>();
         Ok(Self { numbers: Tensor::zeros(count * n, dtype, device)?, count, n, shape: shape.to_vec(), layout })
     }
 
-    /// The order in which rows lie.
+    /// The layout of the rows.
     pub fn layout(&self) -> Layout {
         self.layout
     }

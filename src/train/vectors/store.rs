@@ -1,8 +1,9 @@
 //! The vectors of the power iterations, kept from one visit of a training image to the next (Algorithm 1: warm starts)
 //!
 //! For each affine layer but the last, one vector per image for the local norm, and one for the global norm. They start
-//! as standard normal numbers, drawn when first needed: vector (layer, image) is a stream of its own, so it does not
-//! depend on the order of visits. Kept in the number type that is asked for; f16 halves the memory of f32.
+//! as standard normal numbers, drawn when first needed, so that a store for 50,000 images costs no time at the start:
+//! vector (layer, image) is a stream of its own, so it does not depend on the order of visits. Kept in the number type
+//! that is asked for; f16 halves the memory of f32.
 
 use super::buffer::Buffer;
 use super::places::Places;
