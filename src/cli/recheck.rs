@@ -33,8 +33,9 @@ pub fn run(what: RecheckArguments, host: HostArguments) -> Result<ExitCode, Stri
     Ok(end(session.run_file(&origin.script)))
 }
 
-/// The data set of the run whose folder the records lie in.
+/// The data set of the run whose folder the records lie in. A run records settings as a script writes them, words in quotes.
 fn data_of(records: &Path) -> Option<String> {
     let record = records.canonicalize().ok().and_then(|path| Record::read(path.parent()?).ok())?;
-    record.settings.into_iter().find(|setting| setting.key == "data").map(|setting| setting.value)
+    let data = record.settings.into_iter().find(|setting| setting.key == "data")?.value;
+    Some(serde_json::from_str(&data).unwrap_or(data))
 }

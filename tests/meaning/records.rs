@@ -202,3 +202,13 @@ fn records_without_digests_are_read() {
     let recheck = folder.run(&["recheck", "old", "--model", "net.safetensors"]);
     assert!(recheck.contains("old is of an earlier version"), "{recheck}");
 }
+
+/// Records in a run's folder need no `--data`: the run says which images they are of.
+#[test]
+fn the_run_of_records_says_which_data_they_are_of() {
+    let folder = trained();
+    let output = folder.run(&[["run", "certify.rhai", "--into", "made"].as_slice(), &SETTINGS].concat());
+    assert!(output.ends_with("exit code 0"), "{output}");
+    let again = folder.run(&["recheck", "made/records", "--model", "net.safetensors", "--image", "3"]);
+    assert!(again.contains("1 of 40 images computed again: 1 rows the same to the last digit"), "{again}");
+}
