@@ -206,7 +206,7 @@ impl House {
             _ => return None,
         };
         while let Some(name) = rest.first() {
-            let inner = [at.as_slice(), &[name.clone()]].concat();
+            let inner = [at.as_slice(), std::slice::from_ref(name)].concat();
             if self.0.contains_key(&inner) {
                 (at, rest) = (inner, &rest[1..]);
                 continue;

@@ -24,7 +24,7 @@ impl Run {
         self.training.borrow_mut().begin_loop(epochs, label);
         self.progress.begin_loop();
         let first = self.enter_loop(epochs, label)?;
-        self.progress.from_epoch(first);
+        self.progress.begun_at(first);
         Ok(first)
     }
 

@@ -36,9 +36,8 @@ pub fn link_out(folder: &Path, roots: &[PathBuf], left: &mut usize) -> Option<Pa
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
-    #![cfg(unix)]
     use super::*;
     use std::os::unix::fs::symlink;
 

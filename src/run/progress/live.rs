@@ -60,8 +60,8 @@ impl Progress {
     }
 
     /// It begins with epoch `first`.
-    pub fn from_epoch(&self, first: usize) {
-        self.pace.set(self.pace.get().from_epoch(first));
+    pub fn begun_at(&self, first: usize) {
+        self.pace.set(self.pace.get().begun_at(first));
     }
 
     /// An epoch begins.

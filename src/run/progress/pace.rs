@@ -24,7 +24,7 @@ impl Pace {
     }
 
     /// It begins with epoch `first`.
-    pub fn from_epoch(self, first: usize) -> Self {
+    pub fn begun_at(self, first: usize) -> Self {
         Self { first, ..self }
     }
 

@@ -49,7 +49,7 @@ pub enum Entry {
 
 /// An earlier sitting has finished the loop: everything as it was at its end.
 pub struct EndOfLoop {
-    end: Checkpoint,
+    end: Box<Checkpoint>,
     index: usize,
     left_early: bool,
 }
@@ -132,7 +132,7 @@ impl EndOfLoop {
         let end = Checkpoint::open(&path)
             .map_err(|why| format!("resume: {} cannot be used: {why}; begin the run anew", path.display()))?;
         asked.check(&end.state.position)?;
-        Ok(Self { end, index, left_early })
+        Ok(Self { end: Box::new(end), index, left_early })
     }
 
     /// What is to be said about it.
