@@ -5,7 +5,7 @@ beside the three of today: time, and whether two runs give the same bits.
     python3 benches/gpu_fused.py                 two layers of 6C2F, batch 256, TF32 and fp16; needs torch on a GPU
     python3 benches/gpu_fused.py --describe      only describes the operations to cuDNN, which needs no GPU
 
-The plan is described by cuDNN's backend descriptors, as src/compute/cuda/graph.rs does it. Where no engine takes the whole, the
+The plan is described by cuDNN's backend descriptors, as src/compute/conv/cuda/graph.rs does it. Where no engine takes the whole, the
 same without its sum is tried. Stage `fused` of tools/gpu_check.sh."""
 import argparse, ctypes, glob, os
 

@@ -15,7 +15,7 @@
          amp       tuned, under torch.autocast in bf16;   graphed_amp  both
 --channels-last  the other memory layout: try both, compare with the better
 --serve  read one JSON object of these options per line, prepare that work, answer {"ready": ...}; then each line "go N" runs work N once and
-         answers {"ms": ...}. So that a benchmark can alternate its own calls with these (benches/peer.rs does).
+         answers {"ms": ...}. So that a benchmark can alternate its own calls with these (benches/peer does).
 Prints one JSON line: median and minimum milliseconds, peak resident (or device) memory in MiB. Times are of one machine in one minute: compare
 only within one run, alternating the two sides. Written for this project; independent of any published implementation.
 """

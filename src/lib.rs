@@ -1,8 +1,11 @@
 //! A research workbench for certifiably robust neural networks.
 //!
-//! Rust holds what must be fast or exact; Rhai scripts (`stdlib/`, `scripts/`) hold what a researcher varies. From the
-//! ground up: `base`, `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and `cli`; each
-//! uses only what comes before it (`tests/layering.rs` keeps it so).
+//! Rust holds what must be fast or exact; Rhai scripts (`stdlib/`, `scripts/`) hold what a researcher varies: the training
+//! loop, the walk over the layers that makes the local bound, the product of the norms, schedules, losses, the evaluation.
+//! They call primitives of about one layer's size.
+//!
+//! From the ground up: `base`, `compute`, `nn`, `bounds`, `train`, `data`, `run`, `show`, `report`, `script`, then `repl` and
+//! `cli`; each uses only what comes before it (`tests/layering.rs` keeps it so).
 
 pub mod base;
 pub mod bounds;

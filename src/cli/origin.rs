@@ -1,5 +1,6 @@
-//! What `workbench run` is given, and the script that it leads to: a .rhai file, the name of a script that comes with the program,
-//! the folder of a run, a pack, or an address on the hub. What comes from a run or a pack brings its own modules of std and is what it was, whatever the program has now.
+//! What `workbench run` is given, and the script that it leads to: a .rhai file, the name of a script that comes with
+//! the program, the folder of a run, a pack, or an address on the hub. What comes from a run or a pack brings its own
+//! modules of std and is what it was, whatever the program has now.
 
 use crate::base::output;
 use crate::data::source::hub::HubFile;

@@ -1,4 +1,5 @@
 //! Commands of the prompt: `:vars`, `:type`, `:time`, `:load`, `:reload`, `:save`, `:device`, `:quit`.
+//! `:save` writes over nothing but what it wrote.
 
 use crate::base::files::quoted_path;
 use crate::base::output;

@@ -1,11 +1,15 @@
-//! What a script may read, write and fetch.
+//! What a script may read, write and fetch. Every path that a script names comes through here, and every address through
+//! [`Access::fetch`].
 //!
+//! ```text
 //! reads     its own folder and what lies below, the run's folder, paths that `--set` or `--allow-read` name, data sets by name
 //! writes    the run's folder (but not the run's own record), and what `--allow-write` names
 //! fetches   from the hub what `--set` or `--allow-fetch` names
+//! ```
 //!
-//! What counts is the command line of this run: what `--set` named when a run that is repeated or goes on was recorded grants
-//! nothing.
+//! What counts is the command line of this run: what `--set` named when a run that is repeated or goes on was recorded
+//! grants nothing. What was given now and what was recorded are kept apart from the command line to here. Only data
+//! whose digest is then checked are read where a recorded run found them.
 //!
 //! Paths are compared after links have been followed, so neither `..` nor a link leads out; devices and pipes are refused. At
 //! the prompt a person acts, with all rights of a person, until a script has been loaded there: what it defines could be

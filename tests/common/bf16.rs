@@ -61,7 +61,7 @@ impl Masked<'_> {
         self.iterate(start, iterations, self.layer, |t| t)
     }
 
-    /// Iterations in bf16, as `bounds::power_direct` has them: all products but the last.
+    /// Iterations in bf16, as `bounds/norm/direct` has them: all products but the last.
     pub fn in_bf16(&self, start: &Tensor, iterations: usize) -> Iterated {
         self.iterate(start, iterations, &with_weight(self.layer, half), |t| half(&t))
     }

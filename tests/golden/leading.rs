@@ -1,4 +1,5 @@
-//! The walk of Algorithm 1 with leading singular vectors found otherwise than by power iteration.
+//! The walk of Algorithm 1 with leading singular vectors found otherwise than by power iteration: by Lanczos' method, since close
+//! singular values would take power iteration tens of thousands of rounds.
 
 use crate::common::golden::Golden;
 use crate::common::lanczos::{Vectors, by_lanczos};

@@ -1,7 +1,7 @@
 """`docs/results.md`: tables of the rows, from the runs' own records, published figures beside ours.
 
 A row's figures are kept in docs/results/NAME.json, taken from the run folders of its training and its evaluations; the tables between
-the marks are written anew from those, and what has not run is listed."""
+the marks are written anew from those, and what has not run is listed. No figure is written by hand."""
 import json, pathlib, textwrap
 
 import entries, home, slot

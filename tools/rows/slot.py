@@ -1,4 +1,5 @@
-"""Trainings within a slot of a GPU: one after the other; what does not end in this command goes on in the next one.
+"""Trainings within a slot of a GPU: one after the other; what does not end in this command goes on in the next one. GPU time comes in
+quarters of an hour, and a training takes longer.
 
     end = start of the command + SLOT_SECONDS
 

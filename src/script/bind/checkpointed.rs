@@ -1,5 +1,6 @@
-//! A checkpoint of what a script has made ([`Objects`](super::objects::Objects)): a script that is run again makes the same in the
-//! same order, and their values are put back.
+//! A checkpoint of what a script has made ([`Objects`](super::objects::Objects)): a script that is run again makes the
+//! same in the same order, and their values are put back. [`watch`] sees at run time whether something that training
+//! changes was read in an epoch before its pass: then the run goes on at the beginning of an epoch only.
 
 use super::host::Host;
 use super::objects::Live;

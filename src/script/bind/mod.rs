@@ -1,4 +1,5 @@
-//! What scripts can call: one thin file per topic, which converts arguments and results and does no arithmetic.
+//! What scripts can call: one thin file per topic, which converts arguments and results and does no arithmetic. What it
+//! calls can be called from Rust.
 //!
 //! What each function does is said in `docs/reference/*.d.rhai` alone, from where `?name`, `workbench doc` and editors have
 //! it; `tests/documentation.rs` tells which entry is missing.

@@ -1,5 +1,6 @@
-//! What a script has made that a checkpoint must hold: networks, optimisers, stores of vectors, in the order in which they
-//! were made.
+//! What a script has made that a checkpoint must hold: networks, optimisers, stores of vectors, in the order in which
+//! they were made. A script that is resumed runs from its top and makes the same objects in the same order; their
+//! values are put back where the loop begins.
 
 use crate::nn::Sequential;
 use crate::train::{self, WeakVectors};

@@ -40,8 +40,8 @@ impl Lost {
     }
 }
 
-/// All that functions and closures of a file, whose text is `text`, change for nothing. The text tells `{ l.pop() }` from `{ l.pop(); }`: for Rhai both give the element, but
-/// who writes the semicolon wants the shorter list.
+/// All that functions and closures of a file, whose text is `text`, change for nothing. The text tells `{ l.pop() }`
+/// from `{ l.pop(); }`: for Rhai both give the element, but who writes the semicolon wants the shorter list.
 pub fn lost(ast: &AST, purity: &Purity, text: &str) -> Vec<Lost> {
     let file = File { purity, rules: rules(ast, purity), closed: closed(text) };
     let (captured, valued) = (captured(ast), valued(ast, &file.closed));

@@ -1,7 +1,9 @@
-//! Where scripts come from: the modules of `std` are embedded, everything else is a file, found relative to the file that imports
-//! it. A folder of the user's that is called `std` is a folder like others: what the program has is the program's, and no
-//! file is shown by a name that begins as those of modules do. The loader reads and parses each file once, keeps every source for error excerpts and run folders, and refuses
-//! function names that clash ([`super::names`]). It never runs anything.
+//! Where scripts come from: the modules of `std` are embedded, everything else is a file, found relative to the file
+//! that imports it. A folder of the user's that is called `std` is a folder like others: what the program has is the
+//! program's, and no file is shown by a name that begins as those of modules do. A run that is repeated brings its own
+//! std: the loader of such a session knows no module of the program's. The loader reads and parses each file once,
+//! keeps every source for error excerpts and run folders, and refuses function names that clash ([`super::names`]). It
+//! never runs anything.
 //!
 //! Imports reach the folder of the main script and what lies below it: a script from somebody else has no business
 //! elsewhere.

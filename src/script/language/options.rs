@@ -1,4 +1,5 @@
 //! Strict options: a native's last argument `#{ padding: 1 }` is read key by key, and what is left over is an error.
+//! Options that do nothing yet are not offered.
 //!
 //! ```
 //! use workbench::script::Options;

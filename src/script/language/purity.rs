@@ -5,6 +5,8 @@
 //! Rhai's own                  those that are listed here
 //! everything else             may change it: a function of a script, by `this`, and what Rhai has or adds beside the list
 //! ```
+//!
+//! So a function that Rhai adds tomorrow is not taken for harmless when a run goes on.
 
 use super::signatures::natives;
 use rhai::{ASTNode, Engine, Expr, FnCallExpr, FnPtr};

@@ -1,5 +1,6 @@
-//! What the prompt does with a session: evaluate an input and keep what it defines, load scripts, read changed files again,
-//! tell which names there are.
+//! What the prompt does with a session: evaluate an input and keep what it defines, load scripts, read changed files
+//! again, tell which names there are. Nothing is lost: what fails, be it an input, the reloading of a wrong file or a
+//! loop that was interrupted, leaves variables, functions and modules as they were.
 
 use super::core::Session;
 use super::source::LAST;

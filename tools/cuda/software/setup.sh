@@ -8,9 +8,13 @@
 #   cargo test --release --features cuda               # tensors of the tests live on the software GPU
 #   SOFTWARE_GPU_TRACE=FILE workbench run ...          # FILE gets a line for every call
 #
-# The program calls the driver, NVRTC, cuBLAS and cuDNN as on a GPU; the libraries here do the work on the CPU, thread by thread.
+# The program calls the driver, NVRTC, cuBLAS and cuDNN as on a GPU, by libraries of these names that it finds at its first call;
+# those here do the work on the CPU, thread by thread, candle's kernels too. They stop the program where a call reads beyond a
+# tensor or a stream uses another's memory unasked, and they count launches, allocations, bytes and waits (account.py). Graphs are
+# captured: calls are kept and done at each launch, and what CUDA says that a capture refuses is refused.
+#
 # What this shows: that calls, arguments, sizes, orders and results are right, and how many there are. What it cannot: how long
-# anything takes on a GPU, and what the real libraries do that these do not know of.
+# anything takes on a GPU, and what the real libraries do that these do not know of. That remains for a GPU (tools/gpu_check.sh).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dest=$(mkdir -p "${1:?a folder to build into}" && cd "$1" && pwd)

@@ -15,7 +15,7 @@
 #include <ucontext.h>
 #endif
 
-// For sources of this project: see src/compute/kernels/prelude.cuh.
+// For sources of this project: see src/compute/gpu/kernels/prelude.cuh.
 #define EMULATED
 #define KERNEL static void
 #define DEVICE static
