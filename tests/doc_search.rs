@@ -47,7 +47,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ("mixed precision", &["precision"]),
     ("custom bound", &["guide own_bound"]),
     ("my own data set", &["guide data: A data set of your own"]),
-    ("validate_every", &["validation, validate_every: settings of"]),
+    ("validate_every", &["train::validate", "option validate_every of train::fit"]),
     ("hyperparameters", &["settings"]),
     ("lip bounds", &["lip::bounds"]),
     ("tensor reshape", &["Tensor.reshape"]),

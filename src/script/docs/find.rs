@@ -25,9 +25,14 @@ impl Docs {
     /// `path` turns the name before `::` into a page's, where the session knows it.
     pub fn find(&self, name: &str, path: impl Fn(&str) -> Option<String>) -> Option<Found<'_>> {
         if let Some((alias, name)) = name.rsplit_once("::") {
-            let page = path(alias).and_then(|path| self.page(&path)).or_else(|| self.module(alias))?;
-            let entries: Vec<&Entry> = page.entries.iter().filter(|e| e.names().contains(&name)).collect();
-            return (!entries.is_empty()).then_some(Found::Entries(entries));
+            // A topic of the host may be called as a module is.
+            let known = path(alias).and_then(|path| self.page(&path));
+            let modules = self.pages.iter().filter(|page| page.is_module() && page.alias() == alias);
+            let pages = known.into_iter().chain(modules).chain(self.module(alias));
+            let entries = pages
+                .map(|page| page.entries.iter().filter(|e| e.names().contains(&name)).collect::<Vec<&Entry>>())
+                .find(|entries| !entries.is_empty());
+            return entries.map(Found::Entries);
         }
         if let Some((owner, name)) = name.split_once('.').filter(|_| !name.contains('/') && !name.starts_with('.')) {
             let has = |entry: &&Entry| entry.forms.iter().any(|form| form.name == name && form.owner() == owner);

@@ -94,7 +94,7 @@ error: no `conv2d` takes 1 argument
    │                                          ^^^^^^
    │
    = it is defined as conv2d(int, int)
-               or conv2d(int, int, map)
+                   or conv2d(int, int, map)
 error: function not found: bad; did you mean `pad`?
   ┌─ helper.rhai:1:24
   │

@@ -212,12 +212,12 @@ fn a_comment_that_would_divide_is_refused() {
 #[test]
 fn ordinary_comments_pass() {
     let notes = "the width ; width ; todo ; TODO: n ; in pixels, not n ; [n, 3, 32, 32] ; (N, C, H, W) ; \
-                 (unused) ; (default) ; n-th ; 1-Lipschitz ; 10-fold ; 32x32 ; 2x faster ; 50% ; 0..1 ; \
-                 CIFAR-10 ; ResNet-18 ; train/test ; conv + relu ; L2 ; batch, ; true ; this ; = 2 * 16 ; + n ; \
-                 - n ; .relu() ; \"local\" ; https://arxiv.org/abs/1 ; ||W|| ; O(n) ; n is fixed ; 3 layers ; \
-                 1e-3 in the paper ; n = 2";
+                     (unused) ; (default) ; n-th ; 1-Lipschitz ; 10-fold ; 32x32 ; 2x faster ; 50% ; 0..1 ; \
+                     CIFAR-10 ; ResNet-18 ; train/test ; conv + relu ; L2 ; batch, ; true ; this ; = 2 * 16 ; + n ; \
+                     - n ; .relu() ; \"local\" ; https://arxiv.org/abs/1 ; ||W|| ; O(n) ; n is fixed ; 3 layers ; \
+                     1e-3 in the paper ; n = 2";
     let lines = "x  // 2 ; x //  2 ; x\t// 2 ; x /// 2 ; foo() // returns 3 ; 1e-3 // 1e-4 for MaxMin ; \
-                 32 // = 2 * 16 ; \"a\" // 2 ; true // 2 ; [1] + 800, // 200 for a test ; 3, // 64";
+                     32 // = 2 * 16 ; \"a\" // 2 ; true // 2 ; [1] + 800, // 200 for a test ; 3, // 64";
     for (code, close) in [("fn f(x, n) {\n    ", "\n}"), ("let l = [\n    ", "\n];"), ("#{ a: 1,\n   b: ", "\n}")] {
         for line in notes.split(" ; ").map(|note| format!("x // {note}")).chain(lines.split(" ; ").map(String::from)) {
             let text = format!("{code}{line}{close}");
