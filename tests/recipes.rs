@@ -8,8 +8,11 @@ use common::program::{Folder, data, script};
 /// Two batches of training, then the evaluation of `test` images; the last epoch's epsilon must have reached `eps`, unless that is empty.
 fn two_batches(name: &str, part: &str, eps: &str, batch: usize, settings: &[&str]) -> Option<String> {
     let data = data(part)?.display().to_string();
-    let file = format!("{name}.rhai");
-    let folder = Folder::new(&[(&file, &script(&file))]);
+    // A name that is short for a script with settings is no file.
+    let is_preset = workbench::script::presets::presets().iter().any(|preset| preset.name == name);
+    let file = if is_preset { name.to_string() } else { format!("{name}.rhai") };
+    let text = if is_preset { String::new() } else { script(&file) };
+    let folder = if is_preset { Folder::new(&[]) } else { Folder::new(&[(&file, &text)]) };
     let (limit, batch) = (format!("train_limit={batch}"), format!("batch={batch}"));
     let mut arguments = vec!["run", &file, "--data-dir", &data];
     for setting in ["epochs=2", "ramp=1", &limit, &batch].iter().chain(settings) {
@@ -247,8 +250,11 @@ fn csv(folder: &Folder, output: &str) -> Vec<String> {
 }
 
 fn on_digits(name: &str, settings: &[&str]) -> Vec<String> {
-    let file = format!("{name}.rhai");
-    let folder = Folder::new(&[(&file, &script(&file))]);
+    // A name that is short for a script with settings is no file.
+    let is_preset = workbench::script::presets::presets().iter().any(|preset| preset.name == name);
+    let file = if is_preset { name.to_string() } else { format!("{name}.rhai") };
+    let text = if is_preset { String::new() } else { script(&file) };
+    let folder = if is_preset { Folder::new(&[]) } else { Folder::new(&[(&file, &text)]) };
     let mut arguments = vec!["run", &file];
     let small = ["data=digits", "epochs=2", "warmup=0", "ramp=1", "batch=16", "train_limit=32", "test_limit=4"];
     for setting in small.iter().chain(settings) {
