@@ -112,7 +112,7 @@ impl Dataset {
     }
 }
 
-/// Labels, [n] of integers, for the split called `split`.
+/// Labels, `[n]` of integers, for the split called `split`.
 pub fn labels(split: &str, labels: &Tensor) -> Result<Vec<u32>> {
     let fail = |message| Error::Arrays { split: split.into(), message };
     if labels.rank() != 1 || !labels.dtype().is_int() {

@@ -5,7 +5,7 @@
 //!
 //! Error messages, completion, colours and the prompt look at text that need not parse: an input that is still typed, a
 //! file with a mistake in it. Whatever the text, the tokens stand in order, do not overlap, and between them is white
-//! space only. Rhai's tokens know where they begin but not where they end, so [`get_next_token`], which `Engine::lex`
+//! space only. Rhai's tokens know where they begin but not where they end, so [`get_next_token`], which [`rhai::Engine::lex`]
 //! calls, reads from a stream of ours that counts bytes. What the parser would tell the tokenizer is told here: at which
 //! `}` the text of a template goes on.
 

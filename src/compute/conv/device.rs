@@ -1,8 +1,8 @@
 //! The convolutions on devices other than the CPU, by candle's own operations and gradients.
 //!
 //! Correct wherever candle runs; its transposed convolution is a naive kernel, so the two adjoints are slow there. The
-//! gradient of the kernel is a convolution over the batch axis: x^T [I,B,H,W] with y^T [O,B,H',W'] as its kernel, the
-//! stride becoming a dilation, cut to the kernel's size.
+//! gradient of the kernel is a convolution over the batch axis: x^T `[I,B,H,W]` with y^T `[O,B,H',W']` as its kernel,
+//! the stride becoming a dilation, cut to the kernel's size.
 
 use super::Window;
 use candle_core::{Result, Tensor};

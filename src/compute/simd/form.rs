@@ -31,7 +31,7 @@ pub fn form() -> Option<Form> {
     })
 }
 
-/// The form of a process that has one: [`crate::compute::conv::direct::fits`] or
+/// The form of a process that has one: [`crate::compute::conv::direct::fits()`] or
 /// [`crate::compute::simd::form::available`] has been asked.
 pub fn present() -> Form {
     form().expect("a processor with direct kernels")

@@ -1,5 +1,5 @@
 //! IDX, the format of MNIST: big-endian u32 magic (0, 0, type 8 for bytes, number of dimensions), one u32 per dimension,
-//! then the bytes. Images are [n, H, W] (with channels [n, C, H, W]), labels [n].
+//! then the bytes. Images are `[n, H, W]` (with channels `[n, C, H, W]`), labels `[n]`.
 
 use super::raw::{Raw, check_labels};
 use crate::data::error::Result;

@@ -30,9 +30,9 @@ pub enum BatchOrder {
 /// Some images with their labels.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Images, [n, C, H, W], in the split's dtype and on its device.
+    /// Images, `[n, C, H, W]`, in the split's dtype and on its device.
     pub x: Tensor,
-    /// Labels, [n] of u32.
+    /// Labels, `[n]` of u32.
     pub y: Tensor,
     /// Where the images stand in the split.
     pub index: Vec<u32>,

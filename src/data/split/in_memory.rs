@@ -116,7 +116,7 @@ impl Split {
         self.data.is_flat
     }
 
-    /// The shape of one sample: [C, H, W], or [F].
+    /// The shape of one sample: `[C, H, W]`, or `[F]`.
     pub fn sample_shape(&self) -> Vec<usize> {
         let shape = self.shape();
         if self.is_flat() { vec![shape[0]] } else { shape.to_vec() }
@@ -259,7 +259,7 @@ impl Split {
         matches!(self.data.images, Images::Bytes { .. })
     }
 
-    /// The labels at `indices`, [n] of u32. An index past the end is an error.
+    /// The labels at `indices`, `[n]` of u32. An index past the end is an error.
     pub fn labels(&self, indices: &[u32]) -> candle_core::Result<Tensor> {
         self.make_labels(indices)?.to_device(&self.device)
     }

@@ -40,7 +40,7 @@ pub fn json(op: &str, value: &Dynamic) -> Res<Value> {
     )))
 }
 
-/// The value that [`json`] was given.
+/// The value that [`json()`] was given.
 pub fn dynamic(value: &Value) -> Res<Dynamic> {
     Ok(match value {
         Value::Null => Dynamic::UNIT,

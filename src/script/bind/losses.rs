@@ -52,7 +52,7 @@ fn attack(
     train::pgd(&model.0, &x.0, &y.0, wanted, &host(context).random).map(Tensor).map_err(candle)
 }
 
-/// A number, or one for each image: a tensor [B] or an array.
+/// A number, or one for each image: a tensor `[B]` or an array.
 fn size(what: &str, value: &Dynamic) -> Res<train::Size> {
     if let Some(tensor) = value.clone().try_cast::<Tensor>() {
         if tensor.0.elem_count() > 1 && tensor.0.rank() != 1 {

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 /// Images whose kernel gradients are summed by one task: a fixed number, so that the order of the sum is fixed too.
 const IMAGES_PER_SUM: usize = 8;
 
-/// `w x + bias` for a batch of images; [`crate::compute::conv::direct::fits`] must hold, for all functions here.
+/// `w x + bias` for a batch of images; [`crate::compute::conv::direct::fits()`] must hold, for all functions here.
 pub fn forward(g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     if suits(g) {
         return each_planar(&Planar::new(g, w, Direction::Forward), x, bias);

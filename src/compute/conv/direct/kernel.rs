@@ -97,7 +97,7 @@ struct Packed {
 }
 
 impl<F: Format> Kernel<F> {
-    /// `w` is `[O, I, KH, KW]`; `absolute` takes |w|. The geometry must pass [`super::fits`].
+    /// `w` is `[O, I, KH, KW]`; `absolute` takes |w|. The geometry must pass [`super::fits()`].
     pub fn new(g: &Geometry, w: &[f32], direction: Direction, absolute: bool) -> Self {
         let plan = Plan::new(g, direction);
         let channels = |block: usize| (plan.from.channels - block * LANES).min(LANES);

@@ -27,7 +27,7 @@ pub enum Side {
 }
 
 impl Pair {
-    /// `w` is `[O, I, KH, KW]`. The geometry must pass [`super::fits`].
+    /// `w` is `[O, I, KH, KW]`. The geometry must pass [`super::fits()`].
     pub fn new(g: &Geometry, w: &[f32]) -> Self {
         if suits(g) {
             let planar = |direction| Planar::new(g, w, direction);

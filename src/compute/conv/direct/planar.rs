@@ -41,7 +41,7 @@ fn places(outputs: usize) -> usize {
 /// Parts of a picture that the threads share.
 const SPLIT: usize = 8;
 
-/// Do planes suit this convolution, in both directions? It must pass [`super::fits`] as well.
+/// Do planes suit this convolution, in both directions? It must pass [`super::fits()`] as well.
 pub fn suits(g: &Geometry) -> bool {
     let (p, s) = (g.window.padding, g.window.stride);
     // At least three quarters of the lanes at work.
