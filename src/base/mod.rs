@@ -1,6 +1,7 @@
 //! What is not about networks or their arithmetic: files that appear whole, memory, threads, Ctrl-C, printed lines, the
-//! seeded generator, text that people hand in, suggestions for misspelt names.
+//! seeded generator, text that people hand in, suggestions for misspelt names, files inside the program.
 
+pub mod embedded;
 pub mod error;
 pub mod files;
 pub mod fingerprint;

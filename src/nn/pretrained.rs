@@ -2,17 +2,16 @@
 //!
 //! A name is that of a network and never that of a file: a file called `digits` is `./digits`.
 
-/// Names, and weights files as `run.save` writes them.
-const INSIDE: &[(&str, &[u8])] = &[("digits", include_bytes!("../../pretrained/digits.safetensors"))];
+use crate::base::embedded::NETWORKS;
 
 /// The names of the networks inside the program.
 pub fn names() -> Vec<&'static str> {
-    INSIDE.iter().map(|(name, _)| *name).collect()
+    NETWORKS.iter().map(|(name, _)| *name).collect()
 }
 
 /// The weights file of the network called `name`.
 pub fn find(name: &str) -> Option<&'static [u8]> {
-    INSIDE.iter().find(|(own, _)| *own == name).map(|(_, bytes)| *bytes)
+    NETWORKS.iter().find(|(own, _)| *own == name).map(|(_, bytes)| *bytes)
 }
 
 /// What to add to the error about a file that is not there, where its name could be meant for one of these.

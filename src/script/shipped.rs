@@ -1,28 +1,10 @@
-//! The scripts that come with the program, to begin a variant from. To add one, put the file into `scripts/` and a line here.
+//! The scripts that come with the program, to begin a variant from.
 
 use super::presets::{plain, presets};
 use super::stdlib::Modules;
+use crate::base::embedded::SCRIPTS;
 use crate::base::suggest;
 use std::path::Path;
-
-/// Name (without `.rhai`) and source of every script.
-const SCRIPTS: Modules = &[
-    ("certify", include_str!("../../scripts/certify.rhai")),
-    ("cifar10_4c3f", include_str!("../../scripts/cifar10_4c3f.rhai")),
-    ("cifar10_6c2f", include_str!("../../scripts/cifar10_6c2f.rhai")),
-    ("evaluate", include_str!("../../scripts/evaluate.rhai")),
-    ("figure2_bounds", include_str!("../../scripts/figure2_bounds.rhai")),
-    ("figure3_varying", include_str!("../../scripts/figure3_varying.rhai")),
-    ("figure4_iterations", include_str!("../../scripts/figure4_iterations.rhai")),
-    ("mnist_4c3f", include_str!("../../scripts/mnist_4c3f.rhai")),
-    ("probe_bounds", include_str!("../../scripts/probe_bounds.rhai")),
-    ("quickstart", include_str!("../../scripts/quickstart.rhai")),
-    ("recheck", include_str!("../../scripts/recheck.rhai")),
-    ("table1_vectors", include_str!("../../scripts/table1_vectors.rhai")),
-    ("table2_digits", include_str!("../../scripts/table2_digits.rhai")),
-    ("tiny_imagenet_7c1f", include_str!("../../scripts/tiny_imagenet_7c1f.rhai")),
-    ("tiny_imagenet_8c2f", include_str!("../../scripts/tiny_imagenet_8c2f.rhai")),
-];
 
 /// The scripts: name, source.
 pub fn shipped() -> Modules {
@@ -75,17 +57,5 @@ mod tests {
             assert!(SCRIPTS.iter().any(|(name, _)| *name == preset.script), "{preset:?}");
             assert_eq!(names.iter().filter(|name| **name == preset.name).count(), 1, "{preset:?}");
         }
-    }
-
-    #[test]
-    fn the_table_holds_every_file_of_the_folder() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .expect("scripts/ exists")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".rhai").map(str::to_string))
-            .collect();
-        files.sort();
-        let table: Vec<&str> = super::shipped().iter().map(|(name, _)| *name).collect();
-        assert_eq!(table, files, "src/script/shipped.rs lists the files of scripts/ in alphabetical order");
     }
 }

@@ -59,7 +59,7 @@ pub struct Manifest {
     pub(in crate::data) key: String,
     /// Files that come with the program.
     #[serde(skip)]
-    pub(in crate::data) embedded: &'static [(&'static str, &'static [u8])],
+    pub(in crate::data) embedded: Vec<(&'static str, &'static [u8])>,
 }
 
 impl Manifest {

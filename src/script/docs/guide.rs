@@ -1,23 +1,6 @@
-//! The guide's chapters, embedded. To add one, put the file into `docs/guide/` and a line here.
+//! The guide's chapters, which are inside the program.
 
-/// Name and Markdown of every chapter, in order.
-pub const CHAPTERS: &[(&str, &str)] = &[
-    ("01_quickstart", include_str!("../../../docs/guide/01_quickstart.md")),
-    ("02_install", include_str!("../../../docs/guide/02_install.md")),
-    ("03_prompt", include_str!("../../../docs/guide/03_prompt.md")),
-    ("04_networks", include_str!("../../../docs/guide/04_networks.md")),
-    ("05_data", include_str!("../../../docs/guide/05_data.md")),
-    ("06_training", include_str!("../../../docs/guide/06_training.md")),
-    ("07_probing", include_str!("../../../docs/guide/07_probing.md")),
-    ("08_own_bound", include_str!("../../../docs/guide/08_own_bound.md")),
-    ("09_scripts", include_str!("../../../docs/guide/09_scripts.md")),
-    ("10_runs", include_str!("../../../docs/guide/10_runs.md")),
-    ("11_recipes", include_str!("../../../docs/guide/11_recipes.md")),
-    ("12_certificates", include_str!("../../../docs/guide/12_certificates.md")),
-    ("13_sharing", include_str!("../../../docs/guide/13_sharing.md")),
-    ("14_speed", include_str!("../../../docs/guide/14_speed.md")),
-    ("15_gpu", include_str!("../../../docs/guide/15_gpu.md")),
-];
+use crate::base::embedded::GUIDE;
 
 /// One chapter of the guide.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +24,7 @@ pub struct Section {
 
 /// The chapters, in order.
 pub fn chapters() -> impl Iterator<Item = Chapter> {
-    CHAPTERS.iter().map(|(file, text)| Chapter { file, text })
+    GUIDE.iter().map(|(file, text)| Chapter { file, text })
 }
 
 /// The chapter of this name: `guide/training`, or that of its file.
@@ -123,18 +106,6 @@ impl Section {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_holds_every_file_of_the_folder() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .expect("docs/guide/ exists")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".md").map(str::to_string))
-            .collect();
-        files.sort();
-        let table: Vec<&str> = CHAPTERS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(table, files, "src/script/docs/guide.rs lists the files of docs/guide/ in order");
-    }
 
     #[test]
     fn a_chapter_is_made_of_sections() {

@@ -2,7 +2,7 @@
 
 use super::page::{Entry, Page};
 use super::parse::parse;
-use super::reference;
+use crate::base::embedded::REFERENCE;
 use crate::script::stdlib::{Modules, stdlib};
 
 /// All pages that come with the program.
@@ -20,7 +20,7 @@ impl Docs {
 
     /// The host's pages and those of `modules`.
     pub fn with(modules: Modules) -> Self {
-        let host = reference::PAGES.iter().map(|(name, text)| parse(name, text));
+        let host = REFERENCE.iter().map(|(name, text)| parse(name, text));
         let modules = modules.iter().map(|(name, text)| parse(&format!("std/{name}"), text));
         Self { pages: host.chain(modules).collect() }
     }

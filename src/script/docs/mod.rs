@@ -15,7 +15,6 @@ pub mod html;
 mod library;
 pub mod page;
 mod parse;
-mod reference;
 pub mod search;
 pub mod sentence;
 pub mod terminal;

@@ -1,0 +1,134 @@
+//! The files inside the program, by folder. To add one, put the file into its folder and a line here; the test names what was forgotten.
+
+/// Names without the ending, and texts.
+pub type Files = &'static [(&'static str, &'static str)];
+
+/// The files of a folder of the repository.
+macro_rules! embedded {
+    ($folder:literal, $ending:literal, [$($name:literal,)*]) => {
+        &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder, "/", $name, $ending)))),*]
+    };
+}
+
+/// The modules `std/...`.
+pub const STDLIB: Files = embedded!(
+    "stdlib",
+    ".rhai",
+    [
+        "attacks",
+        "cascade",
+        "certify",
+        "evaluate",
+        "falsify",
+        "local_lip",
+        "losses",
+        "methods",
+        "networks",
+        "probe",
+        "schedule",
+        "train",
+    ]
+);
+
+/// The scripts that come with the program.
+pub const SCRIPTS: Files = embedded!(
+    "scripts",
+    ".rhai",
+    [
+        "certify",
+        "cifar10_4c3f",
+        "cifar10_6c2f",
+        "evaluate",
+        "figure2_bounds",
+        "figure3_varying",
+        "figure4_iterations",
+        "mnist_4c3f",
+        "probe_bounds",
+        "quickstart",
+        "recheck",
+        "table1_vectors",
+        "table2_digits",
+        "tiny_imagenet_7c1f",
+        "tiny_imagenet_8c2f",
+    ]
+);
+
+/// The chapters of the guide, in order.
+pub const GUIDE: Files = embedded!(
+    "docs/guide",
+    ".md",
+    [
+        "01_quickstart",
+        "02_install",
+        "03_prompt",
+        "04_networks",
+        "05_data",
+        "06_training",
+        "07_probing",
+        "08_own_bound",
+        "09_scripts",
+        "10_runs",
+        "11_recipes",
+        "12_certificates",
+        "13_sharing",
+        "14_speed",
+        "15_gpu",
+    ]
+);
+
+/// The pages about functions of the host.
+pub const REFERENCE: Files = embedded!(
+    "docs/reference",
+    ".d.rhai",
+    [
+        "bounds",
+        "certificates",
+        "data",
+        "drawings",
+        "language",
+        "networks",
+        "runs",
+        "tensor_operations",
+        "tensors",
+        "training",
+    ]
+);
+
+/// The manifests of data sets that are known by name.
+pub const MANIFESTS: Files =
+    embedded!("datasets", ".yaml", ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "tiny_imagenet",]);
+
+/// Files of the data sets that are in the program themselves: the data set, the file, what it holds.
+pub const DATA: &[(&str, &str, &[u8])] =
+    &[("digits", "digits.csv.gz", include_bytes!("../../datasets/digits/digits.csv.gz"))];
+
+/// Trained networks by name: weights files as `run.save` writes them.
+pub const NETWORKS: &[(&str, &[u8])] = &[("digits", include_bytes!("../../pretrained/digits.safetensors"))];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_holds_every_file_of_its_folder() {
+        for (folder, ending, table, sorted) in [
+            ("stdlib", ".rhai", STDLIB, true),
+            ("scripts", ".rhai", SCRIPTS, true),
+            ("docs/guide", ".md", GUIDE, true),
+            ("docs/reference", ".d.rhai", REFERENCE, true),
+            ("datasets", ".yaml", MANIFESTS, false),
+        ] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut files: Vec<String> = std::fs::read_dir(path)
+                .expect("a folder of the repository")
+                .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(ending).map(str::to_string))
+                .collect();
+            files.sort();
+            let mut names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
+            if !sorted {
+                names.sort_unstable();
+            }
+            assert_eq!(names, files, "src/base/embedded.rs lists the files of {folder}/ in alphabetical order");
+        }
+    }
+}
