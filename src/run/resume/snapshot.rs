@@ -1,10 +1,10 @@
 //! What a checkpoint takes from a run, and what it puts back.
 
 use super::checkpoint::{self, Checkpoint, Piece};
-use super::checkpoints::Checkpoints;
 use super::holder::Holder;
 use super::state::{FORMAT, Position, State};
 use crate::run::recorder::{Best, Recorder};
+use crate::run::resume::schedule::Checkpoints;
 use crate::run::training::Training;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;

@@ -217,8 +217,8 @@ mod tests {
     use super::*;
     use crate::run::recorder::{RUN_JSON, RunFolder};
     use crate::run::resume::checkpoint::Piece;
-    use crate::run::resume::checkpoints::Checkpoints;
     use crate::run::resume::holder::Holder;
+    use crate::run::resume::schedule::Checkpoints;
     use crate::run::resume::snapshot::Parts;
     use crate::run::training::Training;
     use safetensors::SafeTensors;

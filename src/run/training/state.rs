@@ -1,10 +1,10 @@
 //! Where a script's training stands: its loops so far, the one under way, the epoch at hand.
 
-use super::cut::Cut;
 use super::metrics::{Metrics, Saved, Value as Logged};
 use super::verdict::{Epoch, fault};
 use crate::base::error::message;
 use crate::run::progress::Place;
+use crate::run::training::resumable::Cut;
 use serde_json::Value;
 
 /// All loops of a script.
