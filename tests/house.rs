@@ -1,5 +1,9 @@
 //! What keeps the house readable: nothing stands in two places, and the map shows what is there.
 
+#[path = "common/sources.rs"]
+mod sources;
+
+use sources::files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,12 +12,6 @@ const MOST: usize = 12;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
-    let all = entries.flat_map(|e| if e.path().is_dir() { files(&e.path()) } else { vec![e.path()] });
-    all.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
 }
 
 /// Places of the same run of lines: texts by their names, to `name:line` of both.

@@ -4,7 +4,11 @@
 //! A `mod.rs` that holds `mod`, `pub use` and documentation alone is a front: a path through it is a path to the file that has the
 //! name. A `mod` line makes no edge.
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use sources::files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -30,12 +34,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder of src/");
-    let all = entries.flatten().flat_map(|e| if e.path().is_dir() { files(&e.path()) } else { vec![e.path()] });
-    all.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
 }
 
 /// A path of names, from the crate's root.

@@ -1,6 +1,7 @@
 //! A digest of tensors: SHA-256 over names, shapes and values (as f64), so that two evaluations can tell whether they are of the
 //! same network and the same images.
 
+use super::hex::hex;
 use candle_core::{DType, Result, Tensor};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +27,7 @@ impl Fingerprint {
 
     /// The first 16 bytes in hexadecimal: enough to tell apart what nobody forged.
     pub fn finish(self) -> String {
-        self.0.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+        hex(&self.0.finalize()[..16])
     }
 }
 

@@ -5,6 +5,7 @@ pub mod embedded;
 pub mod error;
 pub mod files;
 pub mod fingerprint;
+pub mod hex;
 pub mod interrupt;
 pub mod memory;
 pub mod output;

@@ -6,6 +6,7 @@
 //! copied, so they are the same on every device and for every number of threads. The operating system's bits are recorded,
 //! so that a run goes on and is repeated with the same ones.
 
+use super::hex::hex;
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +43,7 @@ impl Key {
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

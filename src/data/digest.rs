@@ -4,6 +4,7 @@
 //! digest(split) = SHA-256( sorted { SHA-256(label as two bytes, low first, then the pixels as u8 in HWC order) } )
 //! ```
 
+use crate::base::hex::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -45,8 +46,4 @@ pub fn of_reader(reader: &mut dyn Read) -> std::io::Result<String> {
 /// The SHA-256 of some bytes.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

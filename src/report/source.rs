@@ -1,7 +1,8 @@
 //! The script and its modules, folded up at the end of the page.
 
+use crate::base::hex::hex;
 use crate::base::text::plain;
-use crate::run::{Record, hex};
+use crate::run::Record;
 use crate::show::escaped;
 use crate::show::highlight::{Part, painted};
 use sha2::{Digest, Sha256};

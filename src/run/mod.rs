@@ -4,7 +4,6 @@
 pub mod archive;
 mod epochs;
 mod front;
-mod hex;
 mod loops;
 pub mod numbers;
 mod pass;
@@ -18,7 +17,6 @@ mod training;
 pub use archive::{StoredRun, commands, link_out, refuse_links_out};
 pub use epochs::{Epochs, Stop};
 pub use front::Run;
-pub use hex::hex;
 pub use numbers::{csv, duration, names, table};
 pub use pass::Pass;
 pub use recorder::{

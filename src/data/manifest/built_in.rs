@@ -1,6 +1,7 @@
 //! The data sets that are known by name: their manifests are inside the program, and the files of the smallest too.
 
 use crate::base::embedded::{DATA, MANIFESTS};
+use crate::base::suggest;
 use crate::data::error::{Error, Result};
 
 /// A manifest inside the program, with the files that come with it.
@@ -29,7 +30,7 @@ pub(in crate::data) fn find(name: &str) -> Result<BuiltIn> {
             // Farther than this is another word, not a slip.
             .filter(|(distance, known)| *distance <= known.len() / 2)
             .map(|(_, known)| known.to_owned());
-        let known = names().iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let known = suggest::list(names());
         Error::UnknownDataset { name: name.into(), nearest, known }
     })
 }

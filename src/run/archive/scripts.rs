@@ -3,7 +3,7 @@
 
 use super::links::refuse_links_out;
 use crate::base::files::quoted_path;
-use crate::run::hex::hex;
+use crate::base::hex::hex;
 use crate::run::recorder::{RUN_JSON, Record};
 use sha2::{Digest, Sha256};
 use std::path::Path;

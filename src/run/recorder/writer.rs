@@ -12,7 +12,7 @@ use super::overhead::Overhead;
 use super::rows::{Lengths, Row, Rows};
 use super::run_json::{Best, Record, Sitting, Status};
 use crate::base::files::replace;
-use crate::run::hex::hex;
+use crate::base::hex::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

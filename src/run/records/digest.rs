@@ -11,7 +11,7 @@
 //! and knows these lines can write a digest that fits; only doing the evaluation again (`workbench recheck`) shows that.
 
 use super::row::{Row, index, named};
-use crate::run::hex::hex;
+use crate::base::hex::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -11,7 +11,7 @@
 //! gigabytes is never copied in memory.
 
 use super::state::{FORMAT, State};
-use crate::run::hex::hex;
+use crate::base::hex::hex;
 use candle_core::Tensor;
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, View};

@@ -20,12 +20,11 @@ mod choice {
     pub fn precision_options(context: NativeCallContext, name: &str, options: Map) -> Res<()> {
         let chosen: Precision = name.parse().map_err(|e: String| fail(e))?;
         let mut options = Options::new("precision", options);
-        let layout = options.choice("layout", "auto", &LayoutChoice::NAMES.map(|(name, _)| name))?;
+        let layout = options.choice_of("layout", LayoutChoice::Auto, &LayoutChoice::NAMES, &[])?;
         options.finish()?;
         let host = host(&context);
         host.precision.set(chosen);
-        let layouts = LayoutChoice::NAMES.into_iter().filter(|(name, _)| *name == layout);
-        layouts.for_each(|(_, layout)| host.precision.set_layout(layout));
+        host.precision.set_layout(layout);
         host.run.set_precision(chosen, host.device.is_cuda()).map_err(fail)
     }
 }

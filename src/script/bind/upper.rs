@@ -25,10 +25,7 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
     let op = "norm_bound";
     let host = host(context);
     let mut options = Options::new(op, map);
-    let names = UpperMethod::NAMES.map(|(name, _)| name);
-    let name = options.choice_or_former("method", "cholesky", &names, &UpperMethod::FORMER)?;
-    let method =
-        UpperMethod::NAMES.iter().find(|(n, _)| *n == name).map_or(UpperMethod::Cholesky, |(_, method)| *method);
+    let method = options.choice_of("method", UpperMethod::Cholesky, &UpperMethod::NAMES, &UpperMethod::FORMER)?;
     let steps = match method {
         UpperMethod::GramIteration => options.usize("squarings", 10, 0..=60)?,
         UpperMethod::Lanczos => options.usize("steps", 400, 1..)?,

@@ -114,24 +114,26 @@ impl Options {
 
     /// One of the words in `choices`.
     pub fn choice(&mut self, key: &'static str, default: &'static str, choices: &[&'static str]) -> Res<&'static str> {
-        self.choice_or_former(key, default, choices, &[])
+        let named: Vec<_> = choices.iter().map(|name| (*name, *name)).collect();
+        self.choice_of(key, default, &named, &[])
     }
 
-    /// The same where some were called otherwise once: each old name with the new one.
-    pub fn choice_or_former(
+    /// The same among values with names, some of which had other names once: each old name with the new one.
+    pub fn choice_of<T: Copy>(
         &mut self,
         key: &'static str,
-        default: &'static str,
-        choices: &[&'static str],
+        default: T,
+        choices: &[(&'static str, T)],
         former: &[(&str, &str)],
-    ) -> Res<&'static str> {
+    ) -> Res<T> {
         let Some(word) = self.string(key)? else { return Ok(default) };
         let word = former.iter().find(|(old, _)| *old == word).map_or(word.clone(), |(_, new)| (*new).to_string());
-        choices.iter().find(|c| **c == word).copied().ok_or_else(|| {
+        choices.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or_else(|| {
+            let names = || choices.iter().map(|(name, _)| *name);
             fail(format!(
                 "{}: option `{key}` is \"{word}\"{}",
                 self.function,
-                suggest::hint_and_list(&word, "choices", || choices.iter().copied())
+                suggest::hint_and_list(&word, "choices", names)
             ))
         })
     }

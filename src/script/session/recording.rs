@@ -1,6 +1,7 @@
 //! A script's run, as it is to be written down or gone on with: what the run cannot know by itself.
 
 use super::Source;
+use crate::base::hex::hex;
 use crate::compute::device;
 use crate::run::{Arithmetic, Options, Record, git_state};
 use crate::script::bind::Host;
@@ -134,7 +135,7 @@ fn place((file, found): &Found) -> String {
 
 /// Is it the script that the run began with, with all its modules?
 fn same_script(old: &Record, loader: &Loader) -> Result<(), String> {
-    let sum = |text: &str| Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let sum = |text: &str| hex(&Sha256::digest(text));
     let now: BTreeMap<String, String> = loader.closure().into_iter().map(|(name, text)| (name, sum(&text))).collect();
     // Modules that are imported by a path made while the script runs are not loaded yet.
     let other = now.iter().find(|(name, sum)| old.files.get(*name) != Some(sum));

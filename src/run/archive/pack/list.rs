@@ -1,6 +1,6 @@
 //! `pack.json`, and what its names and sizes may be.
 
-use crate::run::hex::hex;
+use crate::base::hex::hex;
 use crate::run::recorder::Record;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,8 +1,8 @@
 //! Opening: nothing in a pack is believed before it was checked, from the first byte to the last.
 
 use super::list::{Entry, LIST, LIST_BYTES, List, Tee, check_record, plain, read_list};
+use crate::base::hex::hex;
 use crate::base::text::plain_bytes;
-use crate::run::hex::hex;
 use crate::run::recorder::{RUN_JSON, Record};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
