@@ -9,6 +9,7 @@ use common::{Lab, dense, entry, random_net_on, values};
 use std::rc::Rc;
 use workbench::base::random::Generator;
 use workbench::nn::Sequential;
+use workbench::nn::layers::{Conv2d, Flatten, Linear, MaxMin};
 
 const CERTIFY: &str = r#"
     import "std/certify" as certify;
@@ -142,9 +143,9 @@ fn no_point_of_the_ball_beats_a_certificate() {
 fn what_underflows_does_not_certify() {
     use workbench::nn::LayerSpec;
     for (depth, scale) in [(27, 1e-12f64), (1, 1e-170), (1, 1e-160), (14, 1e-12)] {
-        let linear = || LayerSpec::Linear { features: 2, bias: false };
-        let mut specs: Vec<LayerSpec> = (0..2 * depth).flat_map(|_| [linear(), LayerSpec::MaxMin]).collect();
-        specs.push(LayerSpec::Linear { features: 2, bias: true });
+        let linear = || LayerSpec::of(Linear { features: 2, bias: false });
+        let mut specs: Vec<LayerSpec> = (0..2 * depth).flat_map(|_| [linear(), LayerSpec::of(MaxMin)]).collect();
+        specs.push(LayerSpec::of(Linear { features: 2, bias: true }));
         let net = Rc::new(Sequential::new(&[2], &specs, DType::F64, &Device::Cpu, &Generator::new(1)).unwrap());
         let eye = Tensor::eye(2, DType::F64, &Device::Cpu).unwrap();
         let weights: Vec<_> = net.parameters().iter().filter(|(name, _)| name.ends_with(".weight")).collect();
@@ -194,9 +195,9 @@ fn what_underflows_does_not_certify() {
 fn bounds_of_a_linear_network_are_tight() {
     use workbench::nn::LayerSpec;
     let specs = [
-        LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true },
-        LayerSpec::Flatten,
-        LayerSpec::Linear { features: 3, bias: true },
+        LayerSpec::of(Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }),
+        LayerSpec::of(Flatten),
+        LayerSpec::of(Linear { features: 3, bias: true }),
     ];
     let net = Rc::new(Sequential::new(&[2, 6, 6], &specs, DType::F64, &Device::Cpu, &Generator::new(3)).unwrap());
     let x = Generator::new(4).uniform(0.0, 1.0, (2, 2, 6, 6), DType::F64, &Device::Cpu).unwrap();
@@ -272,7 +273,7 @@ fn margins_next_to_nothing_are_rounded_outward() {
         let c: Vec<i64> = (0..n).map(|_| draw(reach)).collect();
         let b: Vec<i64> = (0..2).map(|_| draw(reach)).collect();
         let exact: i64 = 4 * (b[0] - b[1]) + (0..n).map(|i| (w[i] - w[n + i]) * c[i]).sum::<i64>();
-        let specs = [LayerSpec::Linear { features: 2, bias: true }];
+        let specs = [LayerSpec::of(Linear { features: 2, bias: true })];
         let net = Sequential::new(&[n], &specs, DType::F64, &Device::Cpu, &Generator::new(0)).unwrap();
         let set = |name: &str, values: Vec<f64>| {
             let var = net.parameter(name).unwrap();

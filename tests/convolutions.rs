@@ -8,6 +8,7 @@ use common::lanczos::by_lanczos;
 use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm};
 use workbench::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input, conv2d_weight, conv2d_weight_scaled};
+use workbench::nn::layers::{Conv2d, Flatten, Linear};
 use workbench::nn::{LayerSpec, Sequential};
 
 /// The largest distance, relative to the largest value.
@@ -127,7 +128,7 @@ fn other_forms() {
 }
 
 fn conv(channels: usize, kernel: usize, stride: usize, padding: usize) -> LayerSpec {
-    LayerSpec::Conv2d { channels, kernel, stride, padding, bias: true }
+    LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias: true })
 }
 
 /// Sigma in f32 and by bf16 iterations against f64, from the same start, with masks; u, v and sigma belong together.
@@ -200,15 +201,16 @@ fn power_iteration_in_every_arithmetic() -> Result<()> {
 /// One thread and several give the same numbers to the last bit: sums never follow the split of the work.
 #[test]
 fn the_number_of_threads_changes_nothing() -> Result<()> {
-    let random = Generator::new(9);
-    let specs = [conv(32, 3, 1, 1), LayerSpec::Flatten, LayerSpec::Linear { features: 37, bias: true }];
-    let net = Sequential::new(&[3, 16, 16], &specs, DType::F32, &Device::Cpu, &random)?;
+    let random = Generator::new(10);
     let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F32, &Device::Cpu);
     let (x, radius) = (draw(&[19, 3, 16, 16])?, Tensor::full(0.2f32, 19, &Device::Cpu)?);
     let alone = draw(&[1, 3, 16, 16])?;
     let on = |threads: usize| -> Result<Vec<Vec<f32>>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
+            // A network stays on the thread that made it.
+            let specs = [conv(32, 3, 1, 1), LayerSpec::of(Flatten), LayerSpec::of(Linear { features: 37, bias: true })];
+            let net = Sequential::new(&[3, 16, 16], &specs, DType::F32, &Device::Cpu, &Generator::new(9))?;
             let options = PowerOptions { iterations: 3, tolerance: None, arithmetic: Arithmetic::Own };
             let mut region = Region::around(&x, &radius, false)?;
             let mut numbers = vec![];

@@ -13,6 +13,7 @@ use executed::{How, features_and_logits};
 use rhai::{Dynamic, Map};
 use std::rc::Rc;
 use workbench::base::random::Generator;
+use workbench::nn::layers::{Linear, Relu, ReluTheta};
 use workbench::nn::{LayerSpec, Sequential};
 
 const BOUNDS: &str = r#"
@@ -171,7 +172,7 @@ fn no_execution_leaves_its_bound() {
 
 /// A small network with the parameters given, in f64.
 fn linear_net(inputs: usize, hidden: LayerSpec, first: (&[f64], &[f64]), second: (&[f64], &[f64])) -> Rc<Sequential> {
-    let linear = |features| LayerSpec::Linear { features, bias: true };
+    let linear = |features| LayerSpec::of(Linear { features, bias: true });
     let specs = [linear(first.1.len()), hidden, linear(second.1.len())];
     let net = Rc::new(Sequential::new(&[inputs], &specs, DType::F64, &Device::Cpu, &Generator::new(0)).unwrap());
     for (name, value) in [("0.weight", first.0), ("0.bias", first.1), ("2.weight", second.0), ("2.bias", second.1)] {
@@ -194,7 +195,7 @@ fn certified(net: &Rc<Sequential>, x: &[f64], eps: f64) -> (Vec<f64>, Vec<f64>) 
 #[test]
 fn what_f32_gets_wrong_is_certified_by_exact_arithmetic_alone() {
     let large = 2f64.powi(25);
-    for hidden in [LayerSpec::Relu, LayerSpec::ReluTheta { theta: 4.0 }] {
+    for hidden in [LayerSpec::of(Relu), LayerSpec::of(ReluTheta { theta: 4.0 })] {
         let net = linear_net(3, hidden, (&[large, -1.0, -large], &[0.5]), (&[0.0, 10.0], &[1.0, 0.0]));
         let x = Tensor::new(&[1f32, 1.0, 1.0], &Device::Cpu).unwrap();
         let logits = features_and_logits(&net, &x, &How::in_turn()).1;
@@ -204,7 +205,7 @@ fn what_f32_gets_wrong_is_certified_by_exact_arithmetic_alone() {
         assert!(runs.iter().all(|margin| *margin < 0.0), "{runs:?}");
     }
     // The same margin without the cancellation.
-    let net = linear_net(3, LayerSpec::Relu, (&[1.0, -1.0, -1.0], &[0.5]), (&[0.0, 10.0], &[1.0, 0.0]));
+    let net = linear_net(3, LayerSpec::of(Relu), (&[1.0, -1.0, -1.0], &[0.5]), (&[0.0, 10.0], &[1.0, 0.0]));
     let (exact, runs) = certified(&net, &[1.0, 1.0, 1.0], 1e-9);
     assert!(runs[1] > 0.99 && runs[1] < exact[1], "{runs:?} {exact:?}");
 }
@@ -216,7 +217,7 @@ fn overflow_certifies_nothing() {
     for (size, holds) in [(1.8e38, false), (1.6e38, true), (3.4e38, false)] {
         let net = linear_net(
             2,
-            LayerSpec::Relu,
+            LayerSpec::of(Relu),
             (&[size, size, 1.0, 1.0], &[-size, 0.0]),
             (&[0.0, 1.0, 0.0, 0.0], &[0.0, 0.0]),
         );
@@ -231,7 +232,7 @@ fn overflow_certifies_nothing() {
 #[test]
 fn what_is_flushed_certifies_nothing() {
     let tiny = 2f64.powi(-140);
-    let net = linear_net(1, LayerSpec::Relu, (&[1.0], &[0.0]), (&[tiny, 0.0], &[0.0, 0.0]));
+    let net = linear_net(1, LayerSpec::of(Relu), (&[1.0], &[0.0]), (&[tiny, 0.0], &[0.0, 0.0]));
     let x = Tensor::new(&[1f32], &Device::Cpu).unwrap();
     let flushed = features_and_logits(&net, &x, &How { flush: true, ..How::in_turn() }).1;
     assert_eq!(flushed, [0.0, 0.0]);
@@ -241,7 +242,7 @@ fn what_is_flushed_certifies_nothing() {
 
 #[test]
 fn options_and_words() {
-    let net = linear_net(2, LayerSpec::ReluTheta { theta: 0.3 }, (&[0.1, 0.2], &[0.1]), (&[0.0, 1.0], &[0.0, 0.0]));
+    let net = linear_net(2, LayerSpec::of(ReluTheta { theta: 0.3 }), (&[0.1, 0.2], &[0.1]), (&[0.0, 1.0], &[0.0, 0.0]));
     let mut lab = Lab::on(Device::Cpu);
     lab.model("model", &net);
     // Parameters of f64 are rounded to those that run, thresholds too.

@@ -10,6 +10,7 @@ use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
 use workbench::compute::elementwise::clip::{clip, larger, relu, smaller};
 use workbench::compute::norms::channels::add_channels;
+use workbench::nn::layers::Linear;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
@@ -94,7 +95,7 @@ fn ties_do_not_split_the_gradient() {
 }
 
 fn last_layer(random: &Generator, features: usize, classes: usize) -> Sequential {
-    let spec = [LayerSpec::Linear { features: classes, bias: true }];
+    let spec = [LayerSpec::of(Linear { features: classes, bias: true })];
     Sequential::new(&[features], &spec, DType::F64, &common::device(), random).unwrap()
 }
 

@@ -10,6 +10,7 @@ use workbench::base::random::Generator;
 use workbench::bounds::Region;
 use workbench::compute::elementwise::clip::{clip, larger, smaller};
 use workbench::compute::norms::channels::add_channels;
+use workbench::nn::layers::{Conv2d, Flatten, Fused, Linear, Relu, ReluTheta};
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 /// The formula of `bounds::region`, an operation at a time.
@@ -79,16 +80,17 @@ fn distance(a: &Tensor, truth: &Tensor) -> f64 {
 #[test]
 fn one_operation_is_the_composition() -> Result<()> {
     let random = Generator::new(31);
-    let conv = |channels, kernel, stride, padding, bias| LayerSpec::Conv2d { channels, kernel, stride, padding, bias };
+    let conv =
+        |channels, kernel, stride, padding, bias| LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias });
     let cases: [(LayerSpec, &[usize], usize); 8] = [
         (conv(32, 3, 1, 1, true), &[3, 9, 9], 4),
         (conv(17, 4, 2, 1, true), &[20, 8, 11], 18),
         (conv(40, 3, 2, 0, false), &[33, 7, 7], 1),
         (conv(5, 5, 3, 2, true), &[2, 10, 10], 3),
-        (LayerSpec::Linear { features: 37, bias: true }, &[130], 13),
-        (LayerSpec::Linear { features: 3, bias: false }, &[7], 1),
-        (LayerSpec::Linear { features: 70, bias: true }, &[2100], 66),
-        (LayerSpec::Linear { features: 129, bias: true }, &[64], 6),
+        (LayerSpec::of(Linear { features: 37, bias: true }), &[130], 13),
+        (LayerSpec::of(Linear { features: 3, bias: false }), &[7], 1),
+        (LayerSpec::of(Linear { features: 70, bias: true }), &[2100], 66),
+        (LayerSpec::of(Linear { features: 129, bias: true }), &[64], 6),
     ];
     for (spec, input, batch) in cases {
         let model = Sequential::new(input, &[spec], DType::F64, &common::device(), &random)?;
@@ -143,11 +145,11 @@ fn one_operation_is_the_composition() -> Result<()> {
 fn gradients_of_parts_used_along_the_way() -> Result<()> {
     let random = Generator::new(32);
     let specs = [
-        LayerSpec::Conv2d { channels: 6, kernel: 3, stride: 1, padding: 1, bias: true },
-        LayerSpec::ReluTheta { theta: 0.8 },
-        LayerSpec::Flatten,
-        LayerSpec::Linear { features: 9, bias: true },
-        LayerSpec::Relu,
+        LayerSpec::of(Conv2d { channels: 6, kernel: 3, stride: 1, padding: 1, bias: true }),
+        LayerSpec::of(ReluTheta { theta: 0.8 }),
+        LayerSpec::of(Flatten),
+        LayerSpec::of(Linear { features: 9, bias: true }),
+        LayerSpec::of(Relu),
     ];
     let model = Sequential::new(&[2, 5, 5], &specs, DType::F64, &common::device(), &random)?;
     let x = random.normal(0.0, 1.0, (3, 2, 5, 5), DType::F64, &common::device())?;
@@ -173,9 +175,9 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
                 t = composed(&t, layer, &one)?;
             } else {
                 for part in &mut t[..3] {
-                    *part = match &layer.operation {
-                        workbench::nn::Operation::Clip { threshold } => clip(part, threshold)?,
-                        _ => layer.activate(part)?,
+                    *part = match layer.fused() {
+                        Some(Fused::Clip { threshold: Some(threshold) }) => clip(part, &threshold)?,
+                        _ => layer.forward(part)?,
                     };
                 }
             }
@@ -200,9 +202,9 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
 fn regions_that_do_not_fit_are_refused() -> Result<()> {
     let random = Generator::new(33);
     let specs = [
-        LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true },
-        LayerSpec::ReluTheta { theta: 1.0 },
-        LayerSpec::Flatten,
+        LayerSpec::of(Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }),
+        LayerSpec::of(ReluTheta { theta: 1.0 }),
+        LayerSpec::of(Flatten),
     ];
     let model = Sequential::new(&[1, 6, 6], &specs, DType::F32, &common::device(), &random)?;
     let radius = Tensor::ones(2, DType::F32, &common::device())?;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use workbench::base::random::Generator;
 use workbench::bounds::WorstMethod;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, worst_logits};
+use workbench::nn::layers::{Conv2d, Linear, Normalize, Relu};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
 
@@ -44,7 +45,7 @@ fn masked_norms_are_those_of_a_dense_svd() {
                 let masked = DMatrix::from_fn(m, n, |i, j| rows[b * m + i] * matrix[(i, j)] * columns[b * n + j]);
                 let truth = largest_singular_value(masked);
                 let what = format!("{} over {:?}", layer.spec.describe(), layer.input);
-                if matches!(layer.spec, LayerSpec::Normalize { .. }) {
+                if layer.spec.is::<Normalize>() {
                     assert!(sigma >= truth * (1.0 - 1e-12), "{what}: {sigma} below {truth}");
                 } else {
                     // Values closer together than one by the number of iterations are not told apart; the norm is then low by
@@ -66,7 +67,7 @@ fn masked_norms_are_those_of_a_dense_svd() {
 #[test]
 fn dead_start_vectors_are_replaced() {
     for features in [4, 64] {
-        let spec = [LayerSpec::Linear { features, bias: false }];
+        let spec = [LayerSpec::of(Linear { features, bias: false })];
         let net = Sequential::new(&[6], &spec, DType::F64, &common::device(), &Generator::new(1)).unwrap();
         let layer = &net.layers()[0];
         let u = Tensor::new(&[[1f64, 0., 0., 0., 0., 0.], [0.; 6]], &common::device()).unwrap();
@@ -87,10 +88,10 @@ fn norms_of_extreme_weights() {
         [(0.0, DType::F32), (1e-30, DType::F32), (1e30, DType::F32), (1e-160, DType::F64), (1e160, DType::F64)]
     {
         for spec in [
-            LayerSpec::Linear { features: 5, bias: false },
-            LayerSpec::Conv2d { channels: 3, kernel: 3, stride: 1, padding: 1, bias: false },
+            LayerSpec::of(Linear { features: 5, bias: false }),
+            LayerSpec::of(Conv2d { channels: 3, kernel: 3, stride: 1, padding: 1, bias: false }),
         ] {
-            let input: &[usize] = if matches!(spec, LayerSpec::Linear { .. }) { &[7] } else { &[2, 5, 5] };
+            let input: &[usize] = if spec.is::<Linear>() { &[7] } else { &[2, 5, 5] };
             let unit =
                 Sequential::new(input, std::slice::from_ref(&spec), DType::F64, &common::device(), &Generator::new(2))
                     .unwrap();
@@ -241,7 +242,7 @@ fn exact_worst_logits_are_the_maximum() {
     let random = Generator::new(14);
     for round in 0..400 {
         let (features, classes) = (1 + round % 17, 2 + round % 4);
-        let spec = [LayerSpec::Linear { features: classes, bias: true }];
+        let spec = [LayerSpec::of(Linear { features: classes, bias: true })];
         let net = Sequential::new(&[features], &spec, DType::F64, &common::device(), &random).unwrap();
         let layer = &net.layers()[0];
         let radius = 10f64.powf(-8.0 + 10.0 * random.unit());
@@ -287,11 +288,11 @@ fn nothing_but_a_finite_positive_margin_counts() {
 #[test]
 fn an_overflowing_product_certifies_nothing() {
     let specs = [
-        LayerSpec::Linear { features: 8, bias: true },
-        LayerSpec::Relu,
-        LayerSpec::Linear { features: 8, bias: true },
-        LayerSpec::Relu,
-        LayerSpec::Linear { features: 3, bias: true },
+        LayerSpec::of(Linear { features: 8, bias: true }),
+        LayerSpec::of(Relu),
+        LayerSpec::of(Linear { features: 8, bias: true }),
+        LayerSpec::of(Relu),
+        LayerSpec::of(Linear { features: 3, bias: true }),
     ];
     let net = Sequential::new(&[4], &specs, DType::F32, &common::device(), &Generator::new(3)).unwrap();
     for (name, var) in net.parameters().iter().filter(|(n, _)| n.ends_with("weight")) {

@@ -10,6 +10,7 @@ use common::program::Folder;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use workbench::base::random::Generator;
+use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, Relu, ReluTheta};
 use workbench::nn::{LayerSpec, Sequential};
 
 fn fixture(name: &str) -> PathBuf {
@@ -25,17 +26,18 @@ fn network(input: &[usize], specs: &[LayerSpec], dtype: DType) -> Sequential {
 }
 
 fn conv(channels: usize, kernel: usize, stride: usize) -> LayerSpec {
-    LayerSpec::Conv2d { channels, kernel, stride, padding: 1, bias: true }
+    LayerSpec::of(Conv2d { channels, kernel, stride, padding: 1, bias: true })
 }
 
 fn linear(features: usize) -> LayerSpec {
-    LayerSpec::Linear { features, bias: true }
+    LayerSpec::of(Linear { features, bias: true })
 }
 
 /// The network of most fixtures.
 fn tiny(dtype: DType) -> Sequential {
-    let (theta, maxmin) = (LayerSpec::ReluTheta { theta: 1.0 }, LayerSpec::ClippedMaxMin { max: 1.0, min: -1.0 });
-    network(&[1, 4, 4], &[conv(2, 3, 1), theta, LayerSpec::Flatten, linear(4), maxmin, linear(3)], dtype)
+    let (theta, maxmin) =
+        (LayerSpec::of(ReluTheta { theta: 1.0 }), LayerSpec::of(ClippedMaxMin { max: 1.0, min: -1.0 }));
+    network(&[1, 4, 4], &[conv(2, 3, 1), theta, LayerSpec::of(Flatten), linear(4), maxmin, linear(3)], dtype)
 }
 
 /// Load a file into `net` and compare its logits with PyTorch's, which were computed in f64.
@@ -67,8 +69,9 @@ fn logits_are_those_of_pytorch() {
 /// PyTorch keeps some views as they were stored, and negates them when they are read.
 #[test]
 fn a_negated_view_is_what_pytorch_reads() {
-    let specs = [LayerSpec::Conv2d { channels: 3, kernel: 3, stride: 1, padding: 0, bias: true }, LayerSpec::Relu];
-    let specs = [&specs[..], &[LayerSpec::Flatten, linear(12), LayerSpec::Relu, linear(2)]].concat();
+    let specs =
+        [LayerSpec::of(Conv2d { channels: 3, kernel: 3, stride: 1, padding: 0, bias: true }), LayerSpec::of(Relu)];
+    let specs = [&specs[..], &[LayerSpec::of(Flatten), linear(12), LayerSpec::of(Relu), linear(2)]].concat();
     let (plain, negated) = (network(&[2, 4, 4], &specs, DType::F32), network(&[2, 4, 4], &specs, DType::F32));
     plain.load(&fixture("negated_plain.pth")).unwrap();
     negated.load(&fixture("negated.pth")).unwrap();
@@ -82,9 +85,9 @@ fn a_negated_view_is_what_pytorch_reads() {
 fn a_narrow_6c2f() {
     let mut specs = vec![];
     for (channels, kernel, stride) in [(2, 3, 1), (2, 3, 1), (2, 4, 2), (4, 3, 1), (4, 3, 1), (4, 4, 2)] {
-        specs.extend([conv(channels, kernel, stride), LayerSpec::ReluTheta { theta: 2.0 }]);
+        specs.extend([conv(channels, kernel, stride), LayerSpec::of(ReluTheta { theta: 2.0 })]);
     }
-    specs.extend([LayerSpec::Flatten, linear(16), LayerSpec::ReluTheta { theta: 2.0 }, linear(10)]);
+    specs.extend([LayerSpec::of(Flatten), linear(16), LayerSpec::of(ReluTheta { theta: 2.0 }), linear(10)]);
     let expected = expected();
     for dtype in [DType::F64, DType::F32] {
         let net = network(&[3, 32, 32], &specs, dtype);

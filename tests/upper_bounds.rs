@@ -8,6 +8,7 @@ use common::{dense, random_net, values};
 use nalgebra::DMatrix;
 use workbench::base::random::{Generator, Key, StreamName};
 use workbench::bounds::{NormBound, UpperMethod, UpperOptions, norm_bound};
+use workbench::nn::layers::{AvgPool2d, Conv2d, Dense, Linear, Normalize};
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 const BATCH: usize = 3;
@@ -29,9 +30,9 @@ fn bound(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, options
 
 /// The methods for a layer.
 fn methods(layer: &Layer) -> Vec<UpperMethod> {
-    match layer.spec {
-        LayerSpec::Linear { .. } => vec![UpperMethod::Cholesky, UpperMethod::Lanczos, UpperMethod::GramIteration],
-        LayerSpec::Normalize { .. } => vec![UpperMethod::Cholesky, UpperMethod::Lanczos],
+    match layer.dense() {
+        Some(Dense::Matrix { .. }) => vec![UpperMethod::Cholesky, UpperMethod::Lanczos, UpperMethod::GramIteration],
+        Some(Dense::Diagonal { .. }) => vec![UpperMethod::Cholesky, UpperMethod::Lanczos],
         _ => vec![UpperMethod::Cholesky, UpperMethod::Lanczos, UpperMethod::Circulant],
     }
 }
@@ -103,7 +104,7 @@ fn no_bound_lies_below_the_norm() {
                     // The dense norm is itself rounded.
                     assert!(upper >= truth * (1.0 - 1e-13), "{what}: {upper:e} below {truth:e}");
                     let lower = values(&found.lower)[b];
-                    let pooled = matches!(layer.spec, LayerSpec::AvgPool2d { .. } | LayerSpec::Normalize { .. });
+                    let pooled = layer.spec.is::<AvgPool2d>() || layer.spec.is::<Normalize>();
                     if method != UpperMethod::Circulant && !pooled {
                         assert!(lower <= truth * (1.0 + 1e-9), "{what}: from below {lower:e}, truth {truth:e}");
                         let loose = if method == UpperMethod::GramIteration { 1.01 } else { 1.02 };
@@ -128,7 +129,7 @@ fn frequencies_are_close_to_the_norm_of_smooth_kernels() {
     for (channels, kernel, stride, padding, side) in
         [(6, 3, 1, 1, 9), (6, 4, 2, 1, 10), (4, 5, 3, 2, 11), (3, 4, 2, 0, 9)]
     {
-        let spec = LayerSpec::Conv2d { channels, kernel, stride, padding, bias: false };
+        let spec = LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias: false });
         let net = Sequential::new(&[3, side, side], &[spec], DType::F64, &Device::Cpu, &Generator::new(6)).unwrap();
         let layer = &net.layers()[0];
         let truth = dense(layer).singular_values().max();
@@ -141,10 +142,10 @@ fn frequencies_are_close_to_the_norm_of_smooth_kernels() {
 #[test]
 fn broken_and_dead_layers() {
     for spec in [
-        LayerSpec::Linear { features: 5, bias: false },
-        LayerSpec::Conv2d { channels: 3, kernel: 3, stride: 1, padding: 1, bias: false },
+        LayerSpec::of(Linear { features: 5, bias: false }),
+        LayerSpec::of(Conv2d { channels: 3, kernel: 3, stride: 1, padding: 1, bias: false }),
     ] {
-        let input: &[usize] = if matches!(spec, LayerSpec::Linear { .. }) { &[7] } else { &[2, 5, 5] };
+        let input: &[usize] = if spec.is::<Linear>() { &[7] } else { &[2, 5, 5] };
         for bad in [f64::NAN, f64::INFINITY, 0.0] {
             let net = Sequential::new(input, std::slice::from_ref(&spec), DType::F64, &Device::Cpu, &Generator::new(2))
                 .unwrap();
@@ -167,7 +168,7 @@ fn broken_and_dead_layers() {
 /// Bounds do not depend on who shares the batch, nor on the number of threads at work.
 #[test]
 fn a_sample_alone_has_the_same_bound() {
-    let spec = LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: false };
+    let spec = LayerSpec::of(Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: false });
     let net = Sequential::new(&[3, 8, 8], &[spec], DType::F64, &Device::Cpu, &Generator::new(2)).unwrap();
     let layer = &net.layers()[0];
     let random = Generator::new(12);
@@ -207,7 +208,7 @@ fn a_matrix_can_be_made_for_random_numbers_that_are_known() {
         i => 0.1 + 0.4 * i as f64 / n as f64,
     }));
     let matrix = &basis * sizes * basis.transpose();
-    let specs = [LayerSpec::Linear { features: n, bias: false }];
+    let specs = [LayerSpec::of(Linear { features: n, bias: false })];
     let net = Sequential::new(&[n], &specs, DType::F64, &Device::Cpu, &Generator::new(0)).unwrap();
     let rows: Vec<f64> = matrix.transpose().iter().copied().collect();
     net.parameter("0.weight").unwrap().set(&Tensor::from_vec(rows, (n, n), &Device::Cpu).unwrap()).unwrap();

@@ -42,7 +42,8 @@ use super::upper::rounding::{UNIT, gamma, raised};
 use super::varying::varying;
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::norms::samples::{per_sample, sample_norms};
-use crate::nn::{Layer, Operation, halves};
+use crate::nn::layers::{self, Side};
+use crate::nn::{Layer, Role};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// Half the distance from 1 to the next f32.
@@ -101,29 +102,28 @@ impl Execution {
 
     /// Through an activation or flatten; `region` is the exact network's before it.
     pub fn activation(&self, layer: &Layer, region: &Region) -> Result<Self> {
-        let in_pairs = || -> Result<Tensor> {
-            let (p, q) = halves(&self.each)?;
-            let both = larger(&p, &q)?;
-            Tensor::cat(&[&both, &both], 1)
+        let f = match &layer.role {
+            Role::Reshape(r) => {
+                return Ok(Self { each: r.forward(&self.each)?, norm: self.norm.clone(), arrived: None });
+            }
+            Role::Activation(f) => f,
+            Role::Affine(_) => bail!("activation: {} is affine; take execution.affine", layer.title()),
         };
+        if f.roundings() != Some(0) || f.lipschitz() != 1.0 {
+            bail!(
+                "activation: {} rounds its values, and what it adds in f32 is not bounded; certify with arithmetic: \"exact\"",
+                layer.title()
+            );
+        }
+        let known =
+            f.thresholds().iter().try_fold(1.0, |known, t| Ok::<_, candle_core::Error>(known * exact(layer, t)?))?;
+        let each = f.spread(&self.each)?;
+        let each = if f.thresholds().is_empty() { each } else { (each * known)? };
         let seen = self.widened(region)?;
-        let (each, mask) = match &layer.operation {
-            Operation::Flatten => {
-                return Ok(Self { each: self.each.flatten_from(1)?, norm: self.norm.clone(), arrived: None });
-            }
-            Operation::Relu => (self.each.clone(), varying(layer, &seen)?),
-            Operation::Clip { threshold } => ((&self.each * exact(layer, threshold)?)?, varying(layer, &seen)?),
-            Operation::MaxMin => (in_pairs()?, None),
-            Operation::ClippedMaxMin { max, min } => {
-                let known = exact(layer, max)? * exact(layer, min)?;
-                ((in_pairs()? * known)?, varying(layer, &seen.activation(layer, false)?)?)
-            }
-            Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => {
-                bail!("activation: layer {} ({}) is affine; take execution.affine", layer.index, layer.spec.describe())
-            }
+        let mask = match layer.mask_side() {
+            Some(Side::Before) => varying(layer, &seen)?,
+            Some(Side::Behind) => varying(layer, &seen.activation(layer, false)?)?,
+            None => None,
         };
         let mut each = raise(&(each + 2.0 * SMALLEST)?, 2)?;
         if let Some(mask) = mask {
@@ -233,35 +233,14 @@ impl Rounding {
                 "affine: an execution's error is bounded in f64 on the CPU; convert the model with model.to_dtype(\"f64\"), and start with --device cpu"
             );
         }
-        let n = terms(layer);
-        let size = |t: &Tensor| t.abs()?.flatten_all()?.to_vec1::<f64>();
-        // A maximum that keeps a NaN.
-        let peak = |values: &[f64]| values.iter().fold(0.0, |m: f64, x| if x.is_nan() || *x > m { *x } else { m });
-        let (steps, weight, stretch) = match &layer.operation {
-            Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => (n + 2, peak(&size(weight)?), 1.0),
-            // The sum before it is divided.
-            Operation::AvgPool2d { weight, .. } => (n + 3, peak(&size(weight)?), n as f64),
-            // The difference before it is multiplied. Nothing is flushed on the way where scales are in this range.
-            Operation::Normalize { scale, .. } => {
-                let scales = size(scale)?;
-                let usual = scales.iter().all(|s| (2f64.powi(-100)..=2f64.powi(100)).contains(s));
-                let least = scales.iter().fold(1.0, |m: f64, s| m.min(*s));
-                (6, if usual { peak(&scales) } else { f64::NAN }, 1.0 / least)
-            }
-            Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => {
-                bail!(
-                    "affine: layer {} ({}) is not affine; take execution.activation",
-                    layer.index,
-                    layer.spec.describe()
-                )
+        let layers::Rounding { steps, largest, stretch } = match &layer.role {
+            Role::Affine(map) => map.rounding()?,
+            Role::Activation(_) | Role::Reshape(_) => {
+                bail!("affine: {} is not affine; take execution.activation", layer.title())
             }
         };
         let nu = steps as f64 * UNIT_32;
-        let sound = nu < 0.5 && weight <= LARGEST;
+        let sound = nu < 0.5 && largest <= LARGEST;
         let gamma = if sound { raised(nu / (1.0 - nu), 4) } else { f64::NAN };
         Ok(Self { gamma, stretch })
     }

@@ -8,13 +8,14 @@
 //!
 //! `rounding` is the part of the radius that does not come from the input's ball: how far the computed center may lie from the
 //! exact activations. With a local Lipschitz bound L the features lie within `epsilon L + rounding` of the computed ones.
-//! Activations take minima and maxima only, which are exact. The network that is bounded is the one in exact arithmetic with
-//! the parameters as they are.
+//! Activations that take minima and maxima only are exact. One whose outputs go through k roundings has e_i = gamma(k + 4) of the
+//! largest size of its box and center, and a ball of `L radius + ||e||`. The network that is bounded is the one in exact
+//! arithmetic with the parameters as they are.
 
 use super::upper::rounding::{UNIT, gamma, raised};
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::norms::samples::{per_sample, sample_norms};
-use crate::nn::{Layer, Operation};
+use crate::nn::{Layer, Role};
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Ball and box with their rounding, `[B, ...]` each, radius and rounding `[B]`.
@@ -73,11 +74,38 @@ pub fn affine(region: &Outward, layer: &Layer, sigma: &Tensor) -> Result<Outward
     let reach = reach.broadcast_add(&(&slack * 2.0)?)?;
     let lower = larger(&(&middle - &half)?, &(&center - &reach)?)?;
     let upper = smaller(&(&middle + &half)?, &(&center + &reach)?)?;
-    // The norm of the slack, as a number that is not below it.
-    // `sample_norms` scales, so nothing underflows; the smallest normal number covers a radius that does.
-    let error = ((sample_norms(&slack)? * (1.0 + gamma(slack.elem_count() / batch + 16)))? + f64::MIN_POSITIVE)?;
+    let error = norms_above(&slack)?;
     let through = |r: &Tensor| -> Result<Tensor> { (r.broadcast_mul(sigma)? + &error)? * (1.0 + 8.0 * UNIT) };
     Ok(Outward { radius: through(radius)?, rounding: through(rounding)?, center, lower, upper })
+}
+
+/// The norm of each sample, as a number that is not below it: `sample_norms` scales, so nothing underflows, and the smallest normal
+/// number covers a radius that does.
+fn norms_above(slack: &Tensor) -> Result<Tensor> {
+    let each = slack.elem_count() / slack.dim(0)?.max(1);
+    (sample_norms(slack)? * (1.0 + gamma(each + 16)))? + f64::MIN_POSITIVE
+}
+
+/// What an activation of this Lipschitz constant has made of center and box, with its roundings: the ball of `region` is the one
+/// before it.
+pub fn activation(region: Outward, lipschitz: f64, roundings: usize) -> Result<Outward> {
+    let Outward { center, lower, upper, radius, rounding } = region;
+    let size = larger(&larger(&lower.abs()?, &upper.abs()?)?, &center.abs()?)?;
+    // Nothing else is rounded where nothing is computed.
+    let slack = match roundings {
+        0 => size.zeros_like()?,
+        n => ((size * raised(gamma(n + 4), 4))? + f64::MIN_POSITIVE)?,
+    };
+    let error = norms_above(&slack)?;
+    let wide = (&slack * 2.0)?;
+    let through = |r: &Tensor| -> Result<Tensor> { ((r * lipschitz)? + &error)? * (1.0 + 8.0 * UNIT) };
+    Ok(Outward {
+        lower: (lower - &wide)?,
+        upper: (upper + &wide)?,
+        radius: through(&radius)?,
+        rounding: through(&rounding)?,
+        center,
+    })
 }
 
 /// How far each value of a ball can lie from its center, `[B, ...]`, with the roundings of center - reach and center + reach.
@@ -107,15 +135,9 @@ pub(super) fn rows(layer: &Layer, like: &Tensor) -> Result<Tensor> {
 
 /// How many products are added up for one output.
 pub(super) fn terms(layer: &Layer) -> usize {
-    match &layer.operation {
-        Operation::Normalize { .. } => 1,
-        Operation::Linear { weight, .. } => weight.dims()[1],
-        Operation::Conv2d { weight, .. } | Operation::AvgPool2d { weight, .. } => weight.dims()[1..].iter().product(),
+    match &layer.role {
+        Role::Affine(map) => map.terms(),
         // What is no sum rounds nothing: the layer before refuses these.
-        Operation::Flatten
-        | Operation::Relu
-        | Operation::Clip { .. }
-        | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => 0,
+        Role::Activation(_) | Role::Reshape(_) => 0,
     }
 }

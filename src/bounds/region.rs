@@ -8,10 +8,10 @@
 //!                           c = W (lower + upper)/2 + b  h = |W| (upper - lower)/2
 //!                           lower' = max(c - h, center' - radius ||w_i||)   upper' = min(c + h, center' + radius ||w_i||)
 //! affine, box alone:        lower' = c - h   upper' = c + h   radius' = NaN: there is no ball any more
-//! activation f:             center' = f(center)  radius' = radius  lower' = f(lower)  upper' = f(upper)
+//! activation f:             center' = f(center)  radius' = L_f radius  lower', upper' = the box of f over [lower, upper]
 //! ```
 //!
-//! w_i is the row of output i. Activations here are monotone and 1-Lipschitz. The center is the very tensor of the
+//! w_i is the row of output i; L_f is 1 for most activations, and where f is monotone the box is f(lower), f(upper). The center is the very tensor of the
 //! clean activations: one forward pass makes both. A radius of NaN lets nothing certify that still uses the ball. A box
 //! behind an activation is not cut with f(center -+ radius), which changes nothing where the radius is a true bound.
 //! Center, lower and upper are kept as one tensor: what is done to all three is then one operation, forward and
@@ -30,7 +30,9 @@ use crate::compute::region;
 use crate::compute::region::center_radius::CenterRadius;
 use crate::compute::region::gpu::PreActivation;
 use crate::compute::region::weights::Map;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::Role;
+use crate::nn::layers::{Activation, Dense, Fused};
 use candle_core::{Result, Tensor, bail};
 
 /// Ball and box of a batch at one layer. All tensors are differentiable.
@@ -174,21 +176,15 @@ impl Region {
 
     /// Through a convolution or a linear layer on a device with kernels, as its products.
     fn pre_activation(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
-        let (weight, bias, map) = match &layer.operation {
-            Operation::Conv2d { weight, bias, window } => {
-                let window = layer.window(window);
-                (weight, bias, Map::Conv(window, layout::wanted(weight.dtype(), weight.device(), &layer.precision)))
+        let (weight, bias, map) = match layer.dense() {
+            Some(Dense::Convolution { weight, bias, window }) => {
+                let layout = layout::wanted(weight.dtype(), weight.device(), &layer.precision);
+                (weight, bias, Map::Conv(window, layout))
             }
-            Operation::Linear { weight, bias } => (weight, bias, Map::Linear(layer.precision.get())),
-            Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. }
-            | Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => return Ok(None),
+            Some(Dense::Matrix { weight, bias }) => (weight, bias, Map::Linear(layer.precision.get())),
+            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => return Ok(None),
         };
-        let here = gpu::has_kernel(weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
+        let here = gpu::has_kernel(&weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
         if !here || self.dims()[1..] != layer.input {
             return Ok(None);
         }
@@ -202,7 +198,7 @@ impl Region {
         };
         let parts = Parts::PreActivation(PreActivation::new(
             &middles,
-            (weight, bias.as_ref()),
+            (&weight, bias.as_ref()),
             &self.radius,
             map,
             &layer.output,
@@ -223,26 +219,35 @@ impl Region {
             };
             Tensor::cat(&[reach, &bias], 0)
         };
-        match &layer.operation {
+        match layer.dense() {
             #[cfg(target_arch = "x86_64")]
-            Operation::Conv2d { weight, bias, window } if region::conv::covers(parts.value(), weight, *window)? => {
-                region::conv::affine(&parts, weight, &offsets(bias)?, *window).map(Some)
+            Some(Dense::Convolution { weight, bias, window })
+                if region::conv::covers(parts.value(), &weight, window)? =>
+            {
+                region::conv::affine(&parts, &weight, &offsets(&bias)?, window).map(Some)
             }
-            Operation::Linear { weight, bias } if region::linear::covers(parts.value(), weight) => {
-                region::linear::affine(&parts, weight, &offsets(bias)?).map(Some)
+            Some(Dense::Matrix { weight, bias }) if region::linear::covers(parts.value(), &weight) => {
+                region::linear::affine(&parts, &weight, &offsets(&bias)?).map(Some)
             }
-            _ => Ok(None),
+            // By the layer's own products.
+            Some(
+                Dense::Convolution { .. } | Dense::Matrix { .. } | Dense::EachChannel { .. } | Dense::Diagonal { .. },
+            )
+            | None => Ok(None),
         }
     }
 
     /// Which outputs of an activation vary, where the kernel that finds it also makes what lies behind it.
     pub(super) fn varying(&self, activation: &Layer) -> Result<Option<Tensor>> {
-        match (&self.parts, &activation.operation) {
-            (Parts::PreActivation(pre_activation), Operation::Clip { threshold }) if self.fits(threshold) => {
-                Ok(Some(pre_activation.activated(Some(threshold))?.1))
+        match (&self.parts, activation.fused()) {
+            (Parts::PreActivation(pre_activation), Some(Fused::Clip { threshold }))
+                if threshold.as_ref().is_none_or(|t| self.fits(t)) =>
+            {
+                Ok(Some(pre_activation.activated(threshold.as_ref())?.1))
             }
-            (Parts::PreActivation(pre_activation), Operation::Relu) => Ok(Some(pre_activation.activated(None)?.1)),
-            (Parts::CenterRadius(middles), Operation::ClippedMaxMin { max, .. }) => Ok(middles.sorted_mask(max)),
+            (Parts::CenterRadius(middles), Some(Fused::Sort { thresholds: Some((max, _)) })) => {
+                Ok(middles.sorted_mask(&max))
+            }
             _ => Ok(None),
         }
     }
@@ -269,63 +274,96 @@ impl Region {
     pub fn activation(&self, layer: &Layer, cut: bool) -> Result<Self> {
         if self.dims()[1..] != layer.input {
             bail!(
-                "activation: layer {} ({}) wants a region over a batch of {:?}, got one of shape {:?}",
-                layer.index,
-                layer.spec.describe(),
+                "activation: {} wants a region over a batch of {:?}, got one of shape {:?}",
+                layer.title(),
                 layer.input,
                 self.dims()
             );
         }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
-        let parts = match (&layer.operation, &self.parts) {
-            (Operation::Flatten, Parts::CenterRadius(middles)) => Parts::CenterRadius(middles.reshape(&shape)?),
-            (Operation::Flatten, Parts::Ends(_) | Parts::PreActivation(_)) => Parts::Ends(self.all()?.reshape(shape)?),
-            (Operation::Clip { threshold }, Parts::PreActivation(pre_activation)) if self.fits(threshold) => {
-                Parts::CenterRadius(pre_activation.activated(Some(threshold))?.0)
-            }
-            (Operation::Relu, Parts::PreActivation(pre_activation)) => {
-                Parts::CenterRadius(pre_activation.activated(None)?.0)
-            }
-            (Operation::MaxMin, Parts::PreActivation(pre_activation)) => {
-                Parts::CenterRadius(pre_activation.sorted(None)?)
-            }
-            (Operation::ClippedMaxMin { max, min }, Parts::PreActivation(pre_activation)) => {
-                Parts::CenterRadius(pre_activation.sorted(Some((max, min)))?)
-            }
-            (Operation::Clip { threshold }, _) if self.radius.device().is_cpu() || gpu::has_kernel(threshold) => {
-                Parts::Ends(clip_tracked(&self.all()?, threshold)?)
-            }
-            // Monotone: each end of the box goes through by itself.
-            (
-                Operation::Relu | Operation::Clip { .. } | Operation::MaxMin | Operation::ClippedMaxMin { .. },
-                Parts::Ends(_) | Parts::CenterRadius(_) | Parts::PreActivation(_),
-            ) => {
-                let all = self.all()?.tensor()?.flatten(0, 1)?;
-                Parts::Ends(Tracked::of(&layer.activate(&all)?.reshape(shape)?)?)
-            }
-            (
-                Operation::Conv2d { .. }
-                | Operation::Linear { .. }
-                | Operation::AvgPool2d { .. }
-                | Operation::Normalize { .. },
-                _,
-            ) => {
-                bail!("activation: layer {} ({}) is affine; take region.affine", layer.index, layer.spec.describe())
-            }
+        let parts = match &layer.role {
+            Role::Reshape(r) => match &self.parts {
+                Parts::CenterRadius(middles) if r.keeps_order() => Parts::CenterRadius(middles.reshape(&shape)?),
+                _ if r.keeps_order() => Parts::Ends(self.all()?.reshape(shape)?),
+                _ => {
+                    let all = self.all()?.tensor()?.flatten(0, 1)?;
+                    Parts::Ends(Tracked::of(&r.forward(&all)?.reshape(shape)?)?)
+                }
+            },
+            Role::Activation(f) => match (f.fused(), &self.parts) {
+                (Some(Fused::Clip { threshold }), Parts::PreActivation(pre_activation))
+                    if threshold.as_ref().is_none_or(|t| self.fits(t)) =>
+                {
+                    Parts::CenterRadius(pre_activation.activated(threshold.as_ref())?.0)
+                }
+                (Some(Fused::Sort { thresholds }), Parts::PreActivation(pre_activation)) => {
+                    let thresholds = thresholds.as_ref().map(|(max, min)| (max, min));
+                    Parts::CenterRadius(pre_activation.sorted(thresholds)?)
+                }
+                (Some(Fused::Clip { threshold: Some(threshold) }), _)
+                    if self.radius.device().is_cpu() || gpu::has_kernel(&threshold) =>
+                {
+                    Parts::Ends(clip_tracked(&self.all()?, &threshold)?)
+                }
+                // Each end of the box goes through by itself.
+                _ if f.is_monotone() => {
+                    let all = self.all()?.tensor()?.flatten(0, 1)?;
+                    Parts::Ends(Tracked::of(&f.forward(&all)?.reshape(shape)?)?)
+                }
+                _ => {
+                    let [lower, upper] = f.image(&self.lower()?, &self.upper()?)?;
+                    Parts::Ends(Tracked::of(&Tensor::stack(&[&f.forward(&self.center()?)?, &lower, &upper], 0)?)?)
+                }
+            },
+            Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
         };
         let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };
-        if !cut {
-            return Ok(next);
+        let next = if cut { self.cut(next, layer)? } else { next };
+        match &layer.role {
+            Role::Activation(f) => next.behind(&**f, layer),
+            Role::Reshape(_) | Role::Affine(_) => Ok(next),
         }
+    }
+
+    /// `next`, which lies behind the layer, with its box cut with that of `center -+ radius`.
+    fn cut(&self, next: Self, layer: &Layer) -> Result<Self> {
         let center = self.center()?;
         let reach = match &self.rounding {
             Some(_) => outward::reach(&center, &self.radius)?,
             None => per_sample(&self.radius, &center)?,
         };
-        let lower = larger(&next.lower()?, &layer.activate(&center.broadcast_sub(&reach)?)?)?;
-        let upper = smaller(&next.upper()?, &layer.activate(&center.broadcast_add(&reach)?)?)?;
+        let (lower, upper) = (center.broadcast_sub(&reach)?, center.broadcast_add(&reach)?);
+        let [lower, upper] = match &layer.role {
+            Role::Activation(f) => f.image(&lower, &upper)?,
+            Role::Reshape(r) => [r.forward(&lower)?, r.forward(&upper)?],
+            Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
+        };
+        let (lower, upper) = (larger(&next.lower()?, &lower)?, smaller(&next.upper()?, &upper)?);
         let cut = Self::new(&next.center()?, &lower, &upper, self.radius.clone())?;
         Ok(Self { rounding: self.rounding.clone(), ..cut })
+    }
+
+    /// The ball behind an activation, whose center and box are these already: its Lipschitz constant, and in an outward region what it
+    /// rounds.
+    fn behind(self, f: &dyn Activation, layer: &Layer) -> Result<Self> {
+        let Some(rounding) = &self.rounding else {
+            // Most are 1-Lipschitz, and no operation is spent on them.
+            let radius = if f.lipschitz() == 1.0 { self.radius.clone() } else { (&self.radius * f.lipschitz())? };
+            return Ok(Self { radius, ..self });
+        };
+        match f.roundings() {
+            Some(0) if f.lipschitz() == 1.0 => Ok(self),
+            Some(roundings) => {
+                let (center, lower, upper) = (self.center()?, self.lower()?, self.upper()?);
+                let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
+                Self::of_outward(outward::activation(here, f.lipschitz(), roundings)?)
+            }
+            None => bail!(
+                "activation: {} does not say how its values are rounded, so no outward region goes through it; certify with kind \
+                 \"estimate\", or take another activation",
+                layer.title()
+            ),
+        }
     }
 
     /// Mean width of the box of each sample, `[B]`, no gradient.

@@ -9,10 +9,8 @@
 //! ```
 
 use super::region::Region;
-use crate::compute::elementwise::clip::between;
-use crate::compute::gpu;
-use crate::nn::{Layer, Operation};
-use candle_core::{DType, Result, Tensor, bail};
+use crate::nn::Layer;
+use candle_core::{DType, Result, Tensor};
 
 /// The mask that `activation` gives on `region`, which lies before it (ReLU kinds) or behind it (MaxMin kinds).
 /// `None` for an activation all of whose outputs vary.
@@ -20,35 +18,9 @@ pub fn varying(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
     if let Some(mask) = region.varying(activation)? {
         return Ok(Some(mask));
     }
+    let Some(clipping) = activation.activation("varying")?.clipping() else { return Ok(None) };
     let (lower, upper) = region.ends()?;
-    let here = upper.device().is_cpu() || gpu::has_kernel(&upper);
-    if let (Operation::Clip { threshold }, true) = (&activation.operation, here) {
-        return between(&lower, &upper, threshold).map(Some);
-    }
-    // `not (upper <= 0)` rather than `upper > 0`: with a NaN in the box nothing may be called constant.
-    let mask = match &activation.operation {
-        Operation::Relu => not(&upper.le(0.0)?)?,
-        Operation::Clip { threshold } => {
-            let open = not(&upper.le(0.0)?)?;
-            let below = not(&lower.broadcast_ge(threshold)?)?;
-            (open * below)?
-        }
-        Operation::ClippedMaxMin { max, min } => {
-            let half = upper.dim(1)? / 2;
-            let top = not(&lower.narrow(1, 0, half)?.broadcast_ge(max)?)?;
-            let bottom = not(&upper.narrow(1, half, half)?.broadcast_le(min)?)?;
-            Tensor::cat(&[top, bottom], 1)?
-        }
-        Operation::MaxMin => return Ok(None),
-        Operation::Flatten
-        | Operation::Conv2d { .. }
-        | Operation::Linear { .. }
-        | Operation::AvgPool2d { .. }
-        | Operation::Normalize { .. } => {
-            bail!("varying: layer {} ({}) is no activation", activation.index, activation.spec.describe())
-        }
-    };
-    Ok(Some(mask))
+    clipping.varying(&lower, &upper).map(Some)
 }
 
 /// The mask behind an affine layer that no activation follows: constant is what has a box of width 0.

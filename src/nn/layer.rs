@@ -1,10 +1,10 @@
-//! One layer at its place in a network: its operation with its parameters, its input and output shape.
+//! One layer at its place in a network: its role with its parameters, its input and output shape.
 
-use super::LayerSpec;
-use crate::compute::conv::{Window, conv2d_bias};
-use crate::compute::elementwise::clip::{clip, larger, relu, smaller};
+use super::layers::{
+    Activation, Affine, ClippedMaxMin, Clipping, Dense, Fused, LayerSpec, MaxMin, Place, Reshape, Role, Side,
+};
 use crate::compute::precision::Chosen;
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// A layer of a [`super::Sequential`]. Cloning shares the parameters.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct Layer {
     /// Position in the list of layers; parameters are called `{index}.weight` and so on.
     pub index: usize,
     pub spec: LayerSpec,
-    pub operation: Operation,
+    pub role: Role,
     /// Shape of one sample before the layer, without the batch.
     pub input: Vec<usize>,
     /// Shape of one sample behind it.
@@ -21,179 +21,178 @@ pub struct Layer {
     pub precision: Chosen,
 }
 
-/// What a layer does, with the tensors it needs.
-#[derive(Clone, Debug)]
-pub enum Operation {
-    Conv2d {
-        weight: Tensor,
-        bias: Option<Tensor>,
-        window: Window,
-    },
-    Linear {
-        weight: Tensor,
-        bias: Option<Tensor>,
-    },
-    /// An average as a convolution of every channel by itself; `weight` is `[1, 1, k, k]`, all 1/k^2.
-    AvgPool2d {
-        weight: Tensor,
-        window: Window,
-    },
-    /// `(x - mean) / std` per channel; `scale` = 1/std and `shift` = -mean/std, shaped to be broadcast over a batch.
-    Normalize {
-        scale: Tensor,
-        shift: Tensor,
-    },
-    Flatten,
-    Relu,
-    /// ReLU-theta and ReLU6: clipped to [0, threshold].
-    Clip {
-        threshold: Tensor,
-    },
-    MaxMin,
-    ClippedMaxMin {
-        max: Tensor,
-        min: Tensor,
-    },
-}
-
 impl Layer {
-    pub(super) fn new(
+    /// The layer over samples of shape `input`, with these parameters by their short names.
+    pub fn new(
         index: usize,
         spec: &LayerSpec,
         input: &[usize],
-        output: Vec<usize>,
-        parameters: &[(&'static str, Var)],
+        parameters: &[(&'static str, Tensor)],
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let find = |name: &str| parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_tensor().clone());
-        let get = |name: &str| find(name).ok_or_else(|| candle_core::Error::Msg(format!("layer {index}: no {name}")));
-        let operation = match spec {
-            LayerSpec::Conv2d { stride, padding, .. } => {
-                Operation::Conv2d { weight: get("weight")?, bias: find("bias"), window: Window::new(*stride, *padding) }
-            }
-            LayerSpec::Linear { .. } => Operation::Linear { weight: get("weight")?, bias: find("bias") },
-            LayerSpec::Flatten => Operation::Flatten,
-            LayerSpec::Relu => Operation::Relu,
-            LayerSpec::Relu6 => {
-                let shape = [&[1], input].concat();
-                Operation::Clip { threshold: Tensor::full(6f64, shape, device)?.to_dtype(dtype)? }
-            }
-            LayerSpec::ReluTheta { .. } => Operation::Clip { threshold: get("threshold")? },
-            LayerSpec::MaxMin => Operation::MaxMin,
-            LayerSpec::ClippedMaxMin { .. } => Operation::ClippedMaxMin { max: get("max")?, min: get("min")? },
-            LayerSpec::AvgPool2d { kernel, stride } => Operation::AvgPool2d {
-                weight: Tensor::full(1.0 / (kernel * kernel) as f64, (1, 1, *kernel, *kernel), device)?
-                    .to_dtype(dtype)?,
-                window: Window::new(*stride, 0),
-            },
-            LayerSpec::Normalize { mean, std } => {
-                let mut shape = vec![1; input.len() + 1];
-                shape[1] = mean.len();
-                let make = |values: Vec<f64>| Tensor::from_vec(values, shape.clone(), device)?.to_dtype(dtype);
-                Operation::Normalize {
-                    scale: make(std.iter().map(|s| 1.0 / s).collect())?,
-                    shift: make(mean.iter().zip(std).map(|(m, s)| -m / s).collect())?,
-                }
-            }
-        };
-        Ok(Self { index, spec: spec.clone(), operation, input: input.to_vec(), output, precision: Chosen::exact() })
+        let wrong = |why| candle_core::Error::Msg(format!("layer {index}, {}: {why}", spec.describe()));
+        let output = spec.output_shape(input).map_err(wrong)?;
+        let role = spec.build(&Place { input, output: &output, parameters, dtype, device })?;
+        Ok(Self { index, spec: spec.clone(), role, input: input.to_vec(), output, precision: Chosen::exact() })
+    }
+
+    /// The layer with these tensors, of one type and on one device, in the places of its parameters, by their short names.
+    pub fn with_parameters(&self, parameters: &[(&'static str, Tensor)]) -> Result<Self> {
+        let Some((_, first)) = parameters.first() else { return Ok(self.clone()) };
+        let (dtype, device) = (first.dtype(), first.device().clone());
+        let own = Self::new(self.index, &self.spec, &self.input, parameters, dtype, &device)?;
+        Ok(Self { precision: self.precision.clone(), ..own })
+    }
+
+    /// "layer 3 (relu())", for messages.
+    pub fn title(&self) -> String {
+        format!("layer {} ({})", self.index, self.spec.describe())
     }
 
     /// The layer's value on a batch `[B, input...]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.operation {
-            Operation::Conv2d { weight, bias: Some(bias), window } => {
+        match &self.role {
+            Role::Affine(map) => {
                 self.check("forward", x, &self.input)?;
-                conv2d_bias(x, weight, bias, self.window(window))
+                map.forward(x, self.precision.get())
             }
-            Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => self.add_bias(&self.apply(x)?),
-            Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => self.activate(x),
+            Role::Activation(f) => f.forward(x),
+            Role::Reshape(r) => r.forward(x),
         }
     }
 
-    /// The value of a layer that is not affine: an activation or flatten. All are monotone and 1-Lipschitz.
-    pub fn activate(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.operation {
-            Operation::Flatten => x.flatten_from(1),
-            Operation::Relu => relu(x),
-            Operation::Clip { threshold } => clip(x, threshold),
-            Operation::MaxMin => {
-                let (p, q) = halves(x)?;
-                Tensor::cat(&[larger(&p, &q)?, smaller(&p, &q)?], 1)
+    /// `W x` without the bias, `[B, input...]` to `[B, output...]`.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        self.check("apply", x, &self.input)?;
+        self.affine("apply")?.apply(x, self.precision.get())
+    }
+
+    /// `W^T y`, `[B, output...]` to `[B, input...]`: for a convolution the transposed one, of the input's exact size.
+    pub fn adjoint(&self, y: &Tensor) -> Result<Tensor> {
+        self.check("adjoint", y, &self.output)?;
+        self.affine("adjoint")?.adjoint(y, self.precision.get())
+    }
+
+    /// `|W| h` for half-widths `h` >= 0: how far the output can move when every input moves by at most h.
+    pub fn apply_absolute(&self, h: &Tensor) -> Result<Tensor> {
+        self.check("apply_absolute", h, &self.input)?;
+        self.affine("apply_absolute")?.apply_absolute(h, self.precision.get())
+    }
+
+    /// The 2-norm of each output channel's (or feature's) own row of W, `[1, C]`: for a convolution the norm of the
+    /// channel's kernel, an upper bound where the padding cuts the row.
+    pub fn row_norms(&self) -> Result<Tensor> {
+        self.affine("row_norms")?.row_norms()
+    }
+
+    /// `y` plus the layer's bias.
+    pub fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
+        self.affine("add_bias")?.add_bias(y)
+    }
+
+    /// The weight of a layer that has one to train.
+    pub fn weight(&self) -> Option<&Tensor> {
+        match &self.role {
+            Role::Affine(map) => map.weight(),
+            Role::Activation(_) | Role::Reshape(_) => None,
+        }
+    }
+
+    /// The map of an affine layer in a form that fast kernels take, if it has one, in the precision that is chosen now.
+    pub fn dense(&self) -> Option<Dense> {
+        let Role::Affine(map) = &self.role else { return None };
+        let precision = self.precision.get();
+        map.dense().map(|dense| match dense {
+            Dense::Convolution { weight, bias, window } => {
+                Dense::Convolution { weight, bias, window: window.computed_in(precision) }
             }
-            Operation::ClippedMaxMin { max, min } => {
-                let (p, q) = halves(x)?;
-                Tensor::cat(&[smaller(&larger(&p, &q)?, max)?, larger(&smaller(&p, &q)?, min)?], 1)
+            Dense::EachChannel { weight, window } => {
+                Dense::EachChannel { weight, window: window.computed_in(precision) }
             }
-            Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => {
-                candle_core::bail!("layer {} ({}) is no activation", self.index, self.spec.describe())
+            other @ (Dense::Matrix { .. } | Dense::Diagonal { .. }) => other,
+        })
+    }
+
+    /// An activation in a form that fused kernels take, if it has one.
+    pub fn fused(&self) -> Option<Fused> {
+        match &self.role {
+            Role::Activation(f) => f.fused(),
+            Role::Affine(_) | Role::Reshape(_) => None,
+        }
+    }
+
+    /// The map of an affine layer; `op` is named in the error.
+    pub fn affine(&self, op: &str) -> Result<&dyn Affine> {
+        match &self.role {
+            Role::Affine(map) => Ok(&**map),
+            Role::Activation(_) | Role::Reshape(_) => bail!("{op}: {} is not affine", self.title()),
+        }
+    }
+
+    /// The function of an activation; `op` is named in the error.
+    pub fn activation(&self, op: &str) -> Result<&dyn Activation> {
+        match &self.role {
+            Role::Activation(f) => Ok(&**f),
+            Role::Affine(_) | Role::Reshape(_) => bail!("{op}: {} is no activation", self.title()),
+        }
+    }
+
+    /// The rearrangement of a layer that is one; `op` is named in the error.
+    pub fn reshape(&self, op: &str) -> Result<&dyn Reshape> {
+        match &self.role {
+            Role::Reshape(r) => Ok(&**r),
+            Role::Affine(_) | Role::Activation(_) => {
+                bail!("{op}: {} does more than rearrange its input", self.title())
             }
         }
     }
 
     /// Convolution, linear, pooling, normalisation: a linear map and a bias.
     pub fn is_affine(&self) -> bool {
-        match self.operation {
-            Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => true,
-            Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => false,
-        }
+        matches!(self.role, Role::Affine(_))
     }
 
-    /// Everything that is neither affine nor flatten.
+    /// Everything that is neither affine nor a rearrangement.
     pub fn is_activation(&self) -> bool {
-        match self.operation {
-            Operation::Relu | Operation::Clip { .. } | Operation::MaxMin | Operation::ClippedMaxMin { .. } => true,
-            Operation::Flatten
-            | Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => false,
+        matches!(self.role, Role::Activation(_))
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        match &self.role {
+            Role::Activation(f) => f.clipping(),
+            Role::Affine(_) | Role::Reshape(_) => None,
         }
     }
 
     /// An activation that is constant beyond a threshold: ReLU kinds and clipped MaxMin, not plain MaxMin.
     pub fn can_clip(&self) -> bool {
-        match self.operation {
-            Operation::Relu | Operation::Clip { .. } | Operation::ClippedMaxMin { .. } => true,
-            Operation::MaxMin
-            | Operation::Flatten
-            | Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => false,
-        }
+        self.clipping().is_some()
+    }
+
+    /// Where an activation's mask is read; none of a layer all of whose outputs can vary.
+    pub fn mask_side(&self) -> Option<Side> {
+        self.clipping().map(Clipping::side)
     }
 
     /// MaxMin in either form: its mask is read behind it and bears on the columns of the next layer only.
     pub fn is_maxmin(&self) -> bool {
-        match self.operation {
-            Operation::MaxMin | Operation::ClippedMaxMin { .. } => true,
-            Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::Flatten
-            | Operation::Conv2d { .. }
-            | Operation::Linear { .. }
-            | Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. } => false,
+        self.spec.is::<MaxMin>() || self.spec.is::<ClippedMaxMin>()
+    }
+
+    /// A true upper bound of an activation's or a rearrangement's Lipschitz constant; an affine layer's is its norm.
+    pub fn lipschitz(&self) -> Option<f64> {
+        match &self.role {
+            Role::Activation(f) => Some(f.lipschitz()),
+            Role::Reshape(_) => Some(1.0),
+            Role::Affine(_) => None,
         }
+    }
+
+    /// A rearrangement's way back, `[B, output...]` to `[B, input...]`: of values, boxes and masks alike.
+    pub fn inverse(&self, y: &Tensor) -> Result<Tensor> {
+        self.check("inverse", y, &self.output)?;
+        self.reshape("inverse")?.inverse(y)
     }
 
     /// Number of values in one sample of the input.
@@ -203,44 +202,26 @@ impl Layer {
 
     /// Number type and device of an affine layer's map.
     pub fn numbers(&self) -> Option<(DType, Device)> {
-        match &self.operation {
-            Operation::Conv2d { weight: t, .. }
-            | Operation::Linear { weight: t, .. }
-            | Operation::AvgPool2d { weight: t, .. }
-            | Operation::Normalize { scale: t, .. } => Some((t.dtype(), t.device().clone())),
-            Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => None,
+        match &self.role {
+            Role::Affine(map) => Some(map.numbers()),
+            Role::Activation(_) | Role::Reshape(_) => None,
         }
     }
 
     /// The layer with its parameters cut from the graph: gradients flow through it to its input only.
     pub fn frozen(&self) -> Self {
-        let cut = |t: &Tensor| t.detach();
-        let operation = match &self.operation {
-            Operation::Conv2d { weight, bias, window } => {
-                Operation::Conv2d { weight: cut(weight), bias: bias.as_ref().map(cut), window: *window }
-            }
-            Operation::Linear { weight, bias } => {
-                Operation::Linear { weight: cut(weight), bias: bias.as_ref().map(cut) }
-            }
-            Operation::Clip { threshold } => Operation::Clip { threshold: cut(threshold) },
-            Operation::ClippedMaxMin { max, min } => Operation::ClippedMaxMin { max: cut(max), min: cut(min) },
-            // Nothing of these is trained.
-            fixed @ (Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. }
-            | Operation::Flatten
-            | Operation::Relu
-            | Operation::MaxMin) => fixed.clone(),
+        let role = match &self.role {
+            Role::Affine(map) => Role::Affine(map.frozen()),
+            Role::Activation(f) => Role::Activation(f.frozen()),
+            Role::Reshape(r) => Role::Reshape(r.clone()),
         };
-        Self { operation, ..self.clone() }
+        Self { role, ..self.clone() }
     }
-}
 
-/// The first and the second half of the channels.
-pub(crate) fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let half = x.dim(1)? / 2;
-    Ok((x.narrow(1, 0, half)?, x.narrow(1, half, half)?))
+    fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {
+        if x.rank() == 0 || x.dims()[1..] != *want {
+            bail!("{op}: {} wants a batch of {want:?}, got a tensor of shape {:?}", self.title(), x.dims());
+        }
+        Ok(())
+    }
 }

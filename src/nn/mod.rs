@@ -4,20 +4,17 @@
 //! give away their linear map, its adjoint and its absolute value, which is all that the bounds need. Since
 //! normalisation, pooling and flatten are layers like any other linear map, epsilon keeps the units of the images.
 //!
-//! No kind of layer is the default: every match on an affine operation or an activation writes its arms out, so that a new
-//! kind does not compile until each bound says what it does with it.
+//! What a kind of layer is stands in its file in [`layers`], and nowhere else.
 
-mod affine;
 mod init;
 mod layer;
+pub mod layers;
 pub mod pretrained;
 mod pytorch;
 mod sequential;
-mod spec;
 mod weights;
 
-pub(crate) use layer::halves;
-pub use layer::{Layer, Operation};
+pub use layer::Layer;
+pub use layers::{LayerSpec, Role};
 pub use sequential::Sequential;
-pub use spec::LayerSpec;
 pub use weights::{Rounded, load_model, model_of};

@@ -1,5 +1,6 @@
 //! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
 
+use super::layers::{Linear, Parameter};
 use super::{Layer, LayerSpec, init};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::memory::available_memory;
@@ -15,6 +16,8 @@ pub struct Sequential {
     input: Vec<usize>,
     layers: Vec<Layer>,
     parameters: Vec<(String, Var)>,
+    /// Names of those that stay at 0 or above.
+    nonnegative: Vec<String>,
     dtype: DType,
     device: Device,
     frozen: bool,
@@ -37,22 +40,28 @@ impl Sequential {
             bail!("sequential: the list of layers is empty");
         }
         let memory = u128::from(available_memory());
-        let (mut layers, mut parameters, mut shape) = (vec![], vec![], input.to_vec());
+        let (mut layers, mut parameters, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
         for (index, spec) in specs.iter().enumerate() {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
             })?;
-            let weights = spec.parameter_count(&shape).filter(|n| n * 8 <= memory);
-            if weights.is_none() {
+            let wanted = spec.parameters(&shape);
+            // Every number is drawn in f64; one for each input covers what a layer holds besides.
+            let inputs = shape.iter().try_fold(1u128, |n, d| n.checked_mul(*d as u128));
+            let all = wanted.iter().map(Parameter::count).chain([inputs]);
+            let fits = all.map(|n| n?.checked_mul(8)).all(|bytes| bytes.is_some_and(|bytes| bytes <= memory));
+            if !fits {
                 bail!("sequential: layer {index}, {}: its parameters do not fit in memory", spec.describe());
             }
-            let own = init::parameters(spec, &shape, dtype, device, random)?;
-            layers.push(Layer::new(index, spec, &shape, output.clone(), &own, dtype, device)?);
+            let own = init::draw(&wanted, dtype, device, random)?;
+            nonnegative.extend(wanted.iter().filter(|p| p.at_least_zero).map(|p| format!("{index}.{}", p.name)));
+            let tensors: Vec<_> = own.iter().map(|(name, var)| (*name, var.as_tensor().clone())).collect();
+            layers.push(Layer::new(index, spec, &shape, &tensors, dtype, device)?);
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
         }
         let (input, device, precision) = (input.to_vec(), device.clone(), Chosen::exact());
-        Ok(Self { input, layers, parameters, dtype, device, frozen: false, precision })
+        Ok(Self { input, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -139,8 +148,8 @@ impl Sequential {
             return Ok(Some(self.clone()));
         }
         let (mut specs, last) = (self.specs(), self.layers.len() - 1);
-        let LayerSpec::Linear { bias, .. } = specs[last] else { return Ok(None) };
-        specs[last] = LayerSpec::Linear { features: 2, bias };
+        let Some(&Linear { bias, .. }) = specs[last].get() else { return Ok(None) };
+        specs[last] = LayerSpec::of(Linear { features: 2, bias });
         let two = Self::new(&self.input, &specs, self.dtype, &self.device, &Generator::new(0))?;
         for (name, var) in &self.parameters {
             let Some(own) = two.parameter(name) else { continue };
@@ -165,10 +174,10 @@ impl Sequential {
         Ok(digest.finish())
     }
 
-    /// Put every threshold of a ReLU-theta back to at least 0, where the bounds hold; done after each optimiser step.
+    /// Put every parameter that bounds want at 0 or above (the thresholds of ReLU-theta) back there; done after each optimiser step.
     pub fn project_thresholds(&self) -> Result<()> {
         let all =
-            self.parameters.iter().filter(|(name, _)| name.ends_with(".threshold")).map(|(_, var)| var.as_tensor());
+            self.parameters.iter().filter(|(name, _)| self.nonnegative.contains(name)).map(|(_, var)| var.as_tensor());
         let (by_kernel, others): (Vec<_>, Vec<_>) = all.partition(|t| gpu::has_kernel(t) && t.is_contiguous());
         launch_over(Source::Train, "at_least_zero", &by_kernel.iter().map(|t| vec![*t]).collect::<Vec<_>>(), &[])?;
         for (_, var) in self.parameters.iter().filter(|(_, var)| others.iter().any(|t| t.id() == var.id())) {

@@ -16,7 +16,8 @@ use crate::bounds::{Region, one_hot};
 use crate::compute::gpu;
 use crate::compute::labels::logit_labels;
 use crate::compute::losses as fused;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Excess;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Mean cross-entropy, a scalar.
@@ -66,27 +67,14 @@ pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor
 /// The sparsity loss of one activation (Eq. 12), a scalar. `region` lies before a ReLU kind, behind clipped MaxMin, as
 /// for the varying mask; `theta_weight` is t.
 pub fn sparsity(activation: &Layer, region: &Region, theta_weight: f64) -> Result<Tensor> {
-    let (lower, upper) = (&region.lower()?, &region.upper()?);
-    match &activation.operation {
-        Operation::Relu => upper.relu()?.mean_all(),
-        Operation::Clip { threshold } => {
-            let above = threshold.broadcast_sub(lower)?.relu()?;
-            upper.relu()?.mean_all()? + (above.mean_all()? * theta_weight)?
-        }
-        Operation::ClippedMaxMin { max, min } => {
-            let half = upper.dim(1)? / 2;
-            let bottom = upper.narrow(1, half, half)?.broadcast_sub(min)?.relu()?;
-            let top = max.broadcast_sub(&lower.narrow(1, 0, half)?)?.relu()?;
-            bottom.mean_all()? + (top.mean_all()? * theta_weight)?
-        }
-        Operation::MaxMin
-        | Operation::Flatten
-        | Operation::Conv2d { .. }
-        | Operation::Linear { .. }
-        | Operation::AvgPool2d { .. }
-        | Operation::Normalize { .. } => {
-            bail!("sparsity: layer {} ({}) has no clipped side", activation.index, activation.spec.describe())
-        }
+    let Some(clipping) = activation.activation("sparsity")?.clipping() else {
+        bail!("sparsity: {} has no clipped side", activation.title())
+    };
+    let Excess { below, above } = clipping.excess(&region.lower()?, &region.upper()?)?;
+    let below = below.mean_all()?;
+    match above {
+        Some(above) => below + (above.mean_all()? * theta_weight)?,
+        None => Ok(below),
     }
 }
 

@@ -28,7 +28,8 @@
 use super::values;
 use candle_core::{DType, Tensor};
 use workbench::compute::norms::samples::{normalize_samples, sample_norms};
-use workbench::nn::{Layer, Operation};
+use workbench::nn::Layer;
+use workbench::nn::layers::Dense;
 
 /// Half a unit in the last of bf16's 8 bits.
 const HALF: f64 = 1.0 / 512.0;
@@ -138,10 +139,10 @@ fn masked(t: Tensor, mask: Option<&Tensor>) -> Tensor {
 }
 
 fn with_weight(layer: &Layer, change: impl Fn(&Tensor) -> Tensor) -> Layer {
-    let mut layer = layer.frozen();
-    match &mut layer.operation {
-        Operation::Conv2d { weight, .. } | Operation::Linear { weight, .. } => *weight = change(weight),
+    let (weight, bias) = match layer.frozen().dense() {
+        Some(Dense::Convolution { weight, bias, .. } | Dense::Matrix { weight, bias }) => (weight, bias),
         other => panic!("no weight: {other:?}"),
-    }
-    layer
+    };
+    let parameters = [Some(("weight", change(&weight))), bias.map(|bias| ("bias", bias))];
+    layer.with_parameters(&parameters.into_iter().flatten().collect::<Vec<_>>()).unwrap()
 }

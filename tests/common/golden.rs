@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use workbench::base::random::Generator;
+use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, Relu, ReluTheta};
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
 /// One golden net: its tensors, its description.
@@ -250,18 +251,18 @@ fn spec(layer: &Value) -> LayerSpec {
     let size = |k: &str| layer[k].as_u64().unwrap() as usize;
     let outputs = || layer["out_shape"][0].as_u64().unwrap() as usize;
     match (layer["kind"].as_str().unwrap(), layer["act"].as_str()) {
-        ("conv", _) => LayerSpec::Conv2d {
+        ("conv", _) => LayerSpec::of(Conv2d {
             channels: size("co"),
             kernel: size("k"),
             stride: size("s"),
             padding: size("p"),
             bias: true,
-        },
-        ("linear", _) => LayerSpec::Linear { features: outputs(), bias: true },
-        ("flatten", _) => LayerSpec::Flatten,
-        ("act", Some("relux")) => LayerSpec::ReluTheta { theta: 1.0 },
-        ("act", Some("clmaxmin")) => LayerSpec::ClippedMaxMin { max: 1.0, min: -1.0 },
-        ("act", Some("standrelu")) => LayerSpec::Relu,
+        }),
+        ("linear", _) => LayerSpec::of(Linear { features: outputs(), bias: true }),
+        ("flatten", _) => LayerSpec::of(Flatten),
+        ("act", Some("relux")) => LayerSpec::of(ReluTheta { theta: 1.0 }),
+        ("act", Some("clmaxmin")) => LayerSpec::of(ClippedMaxMin { max: 1.0, min: -1.0 }),
+        ("act", Some("standrelu")) => LayerSpec::of(Relu),
         other => panic!("unknown golden layer {other:?}"),
     }
 }

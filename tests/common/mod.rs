@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod bf16;
+pub mod contract;
 pub mod data;
 pub mod emulation;
 pub mod forms;
@@ -15,6 +16,9 @@ pub mod rounding;
 use candle_core::{DType, Device, Tensor};
 use rhai::{Dynamic, Engine, Scope};
 use std::rc::Rc;
+use workbench::nn::layers::{
+    AvgPool2d, ClippedMaxMin, Conv2d, Flatten, Linear, MaxMin, Normalize, Relu, Relu6, ReluTheta,
+};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::script::bind::{self, Host, HostConfig};
 use workbench::script::language::engine;
@@ -169,29 +173,29 @@ pub fn random_net_on(random: &workbench::base::random::Generator, device: &Devic
         let mut specs = vec![];
         if pick(3) == 0 {
             let std = (0..input[0]).map(|_| 0.3 + random.unit()).collect();
-            specs.push(LayerSpec::Normalize { mean: vec![0.4; input[0]], std });
+            specs.push(LayerSpec::of(Normalize { mean: vec![0.4; input[0]], std }));
         }
         for _ in 0..1 + pick(2) {
             let (kernel, stride) = (1 + pick(4), 1 + pick(3));
-            let conv = LayerSpec::Conv2d {
+            let conv = LayerSpec::of(Conv2d {
                 channels: 2 * (1 + pick(2)),
                 kernel,
                 stride,
                 padding: pick(kernel),
                 bias: pick(4) > 0,
-            };
+            });
             specs.push(conv);
             specs.push(activation(pick(5), random));
             if pick(4) == 0 {
-                specs.push(LayerSpec::AvgPool2d { kernel: 2, stride: 1 + pick(2) });
+                specs.push(LayerSpec::of(AvgPool2d { kernel: 2, stride: 1 + pick(2) }));
             }
         }
-        specs.push(LayerSpec::Flatten);
+        specs.push(LayerSpec::of(Flatten));
         if pick(2) == 0 {
-            specs.push(LayerSpec::Linear { features: 2 * (2 + pick(3)), bias: true });
+            specs.push(LayerSpec::of(Linear { features: 2 * (2 + pick(3)), bias: true }));
             specs.push(activation(pick(5), random));
         }
-        specs.push(LayerSpec::Linear { features: 2 + pick(3), bias: true });
+        specs.push(LayerSpec::of(Linear { features: 2 + pick(3), bias: true }));
         // Some combinations of sizes do not fit; draw again.
         if let Ok(net) = Sequential::new(&input, &specs, DType::F64, device, random) {
             return net;
@@ -201,10 +205,10 @@ pub fn random_net_on(random: &workbench::base::random::Generator, device: &Devic
 
 fn activation(which: usize, random: &workbench::base::random::Generator) -> LayerSpec {
     match which {
-        0 => LayerSpec::Relu,
-        1 => LayerSpec::Relu6,
-        2 => LayerSpec::MaxMin,
-        3 => LayerSpec::ClippedMaxMin { max: 0.6 * random.unit(), min: -0.6 * random.unit() },
-        _ => LayerSpec::ReluTheta { theta: random.unit() },
+        0 => LayerSpec::of(Relu),
+        1 => LayerSpec::of(Relu6),
+        2 => LayerSpec::of(MaxMin),
+        3 => LayerSpec::of(ClippedMaxMin { max: 0.6 * random.unit(), min: -0.6 * random.unit() }),
+        _ => LayerSpec::of(ReluTheta { theta: random.unit() }),
     }
 }

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 use workbench::base::random::Generator;
-use workbench::nn::{Layer, LayerSpec, Operation, Sequential};
+use workbench::nn::layers::{AvgPool2d, Conv2d, Dense, Flatten, Fused, Normalize};
+use workbench::nn::{Layer, Sequential};
 
 /// In which order terms are added up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,31 +129,37 @@ fn executed(layer: &Layer, x: &[f32], how: &How, random: &Generator) -> Vec<f32>
     // Comparisons read subnormal numbers as 0 too.
     let (least, most) =
         (|a: f32, b: f32| how.flushed(a).min(how.flushed(b)), |a: f32, b: f32| how.flushed(a).max(how.flushed(b)));
-    match &layer.operation {
-        Operation::Flatten => x.to_vec(),
-        Operation::Relu => x.iter().map(|x| most(*x, 0.0)).collect(),
-        Operation::Clip { threshold } => {
-            x.iter().zip(numbers(threshold)).map(|(x, t)| most(least(*x, t), 0.0)).collect()
-        }
-        Operation::MaxMin => pairs(&|p, q| (most(p, q), least(p, q))),
-        Operation::ClippedMaxMin { max, min } => {
-            let (top, bottom) = (numbers(max), numbers(min));
-            let of = |t: &[f32], i: usize| t[i % t.len()];
-            let mut sorted = pairs(&|p, q| (most(p, q), least(p, q)));
-            for i in 0..n / 2 {
-                sorted[i] = least(sorted[i], of(&top, i));
-                sorted[i + n / 2] = most(sorted[i + n / 2], of(&bottom, i));
+    if layer.spec.is::<Flatten>() {
+        return x.to_vec();
+    }
+    if let Some(form) = layer.fused() {
+        return match form {
+            Fused::Clip { threshold: None } => x.iter().map(|x| most(*x, 0.0)).collect(),
+            Fused::Clip { threshold: Some(threshold) } => {
+                x.iter().zip(numbers(&threshold)).map(|(x, t)| most(least(*x, t), 0.0)).collect()
             }
-            sorted
-        }
-        Operation::Linear { weight, bias } => {
-            let (weight, bias) = (numbers(weight), bias.as_ref().map(numbers));
+            Fused::Sort { thresholds: None } => pairs(&|p, q| (most(p, q), least(p, q))),
+            Fused::Sort { thresholds: Some((max, min)) } => {
+                let (top, bottom) = (numbers(&max), numbers(&min));
+                let of = |t: &[f32], i: usize| t[i % t.len()];
+                let mut sorted = pairs(&|p, q| (most(p, q), least(p, q)));
+                for i in 0..n / 2 {
+                    sorted[i] = least(sorted[i], of(&top, i));
+                    sorted[i + n / 2] = most(sorted[i + n / 2], of(&bottom, i));
+                }
+                sorted
+            }
+        };
+    }
+    match layer.dense().expect("every other layer is affine") {
+        Dense::Matrix { weight, bias } => {
+            let (weight, bias) = (numbers(&weight), bias.as_ref().map(numbers));
             let row = |i: usize| weight[i * n..][..n].iter().copied().zip(x.iter().copied()).collect();
             (0..layer.output[0]).map(|i| how.sum(row(i), bias.as_ref().map(|b| b[i]), random)).collect()
         }
-        Operation::Conv2d { weight, bias, .. } => {
-            let LayerSpec::Conv2d { kernel, stride, padding, .. } = layer.spec else { unreachable!() };
-            let (weight, bias) = (numbers(weight), bias.as_ref().map(numbers));
+        Dense::Convolution { weight, bias, .. } => {
+            let &Conv2d { kernel, stride, padding, .. } = layer.spec.get().expect("a convolution");
+            let (weight, bias) = (numbers(&weight), bias.as_ref().map(numbers));
             let channels = layer.input[0];
             let mut out = vec![];
             for o in 0..layer.output[0] {
@@ -168,8 +175,8 @@ fn executed(layer: &Layer, x: &[f32], how: &How, random: &Generator) -> Vec<f32>
             }
             out
         }
-        Operation::AvgPool2d { .. } => {
-            let LayerSpec::AvgPool2d { kernel, stride } = layer.spec else { unreachable!() };
+        Dense::EachChannel { .. } => {
+            let &AvgPool2d { kernel, stride } = layer.spec.get().expect("a pool");
             let count = (kernel * kernel) as f32;
             let mut out = vec![];
             for c in 0..layer.output[0] {
@@ -185,9 +192,10 @@ fn executed(layer: &Layer, x: &[f32], how: &How, random: &Generator) -> Vec<f32>
             }
             out
         }
-        Operation::Normalize { scale, shift } => {
-            let LayerSpec::Normalize { mean, std } = &layer.spec else { unreachable!() };
-            let (scale, shift) = (numbers(scale), numbers(shift));
+        Dense::Diagonal { scale } => {
+            let Normalize { mean, std } = layer.spec.get().expect("a normalisation");
+            let shift = layer.add_bias(&scale.zeros_like().unwrap()).unwrap();
+            let (scale, shift) = (numbers(&scale), numbers(&shift));
             let one = |(i, x): (usize, &f32)| {
                 let c = i / area(layer);
                 let (mean, std) = (mean[c] as f32, std[c] as f32);

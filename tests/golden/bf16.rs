@@ -9,7 +9,8 @@ use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 use rhai::Map;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm, varying};
-use workbench::nn::{Layer, Operation, Sequential};
+use workbench::nn::layers::Conv2d;
+use workbench::nn::{Layer, Sequential};
 
 /// Inputs of a layer whose iterations are 50, to save time; 200 elsewhere.
 const LARGE: usize = 40_000;
@@ -77,7 +78,7 @@ pub fn ratios(name: &str, model: &Sequential, x: &Tensor, eps: f64) -> Vec<f64> 
         region = region.affine(layer, &whole.sigma).unwrap();
         let next = &model.layers()[i + 1];
         let rows = if next.is_maxmin() { None } else { varying(next, &region).unwrap() };
-        if matches!(layer.operation, Operation::Conv2d { .. }) {
+        if layer.spec.is::<Conv2d>() {
             let map = Masked { layer, columns: columns.as_ref(), rows: rows.as_ref() };
             let exact = map.exact(&start(batch), iterations);
             let norms = two_norms(&double.layers()[i], &map, batch);

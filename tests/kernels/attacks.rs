@@ -6,6 +6,7 @@ use super::common::rounding::{Spread, distances};
 use super::{CPU, gap};
 use candle_core::{DType, Tensor};
 use workbench::base::random::Generator;
+use workbench::nn::layers::Linear;
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::attack::{AttackOptions, Size, Start, pgd};
 
@@ -53,7 +54,7 @@ fn attacks() {
 /// A gradient that is NaN or infinite moves nothing: weights of 1e30, whose product f32 does not hold.
 #[test]
 fn no_way_leads_along_a_gradient_that_is_no_number() {
-    let linear = |features| LayerSpec::Linear { features, bias: false };
+    let linear = |features| LayerSpec::of(Linear { features, bias: false });
     let model = Sequential::new(&[3], &[linear(3), linear(3)], DType::F32, &CPU, &Generator::new(3)).unwrap();
     for (_, tensor) in model.parameters() {
         tensor.set(&(tensor.as_tensor() * 1e30f64).unwrap()).unwrap();

@@ -21,6 +21,7 @@ use std::process::Command;
 use workbench::base::random::Generator;
 use workbench::compute::gpu::Source;
 use workbench::compute::precision::{Chosen, Precision};
+use workbench::nn::layers::{Conv2d, Linear};
 use workbench::nn::{LayerSpec, Sequential};
 
 const CPU: Device = Device::Cpu;
@@ -112,11 +113,12 @@ fn layer(input: &[usize], spec: LayerSpec, random: &Generator) -> Sequential {
 }
 
 fn layers(random: &Generator) -> Vec<Sequential> {
-    let conv = |channels, kernel, stride, padding| LayerSpec::Conv2d { channels, kernel, stride, padding, bias: true };
+    let conv =
+        |channels, kernel, stride, padding| LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias: true });
     vec![
         layer(&[3, 6, 5], conv(4, 3, 1, 1), random),
         layer(&[2, 11, 10], conv(5, 4, 2, 1), random),
-        layer(&[23], LayerSpec::Linear { features: 9, bias: true }, random),
+        layer(&[23], LayerSpec::of(Linear { features: 9, bias: true }), random),
     ]
 }
 

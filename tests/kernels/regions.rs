@@ -4,7 +4,8 @@ use super::{CPU, check, chosen, draw, layers};
 use candle_core::{DType, Tensor};
 use workbench::base::random::Generator;
 use workbench::bounds::Region;
-use workbench::nn::{LayerSpec, Operation, Sequential};
+use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, MaxMin, Relu, ReluTheta};
+use workbench::nn::{Layer, LayerSpec, Sequential};
 
 #[test]
 fn ball_and_box_through_a_layer() {
@@ -20,21 +21,16 @@ fn ball_and_box_through_a_layer() {
         let inputs = [vec![center, lower, upper, radius, threshold], parameters].concat();
         check("region", &inputs, |a| {
             let mut own = model.to_dtype(a[0].dtype())?.layers()[0].clone();
-            own.operation = match own.operation {
-                workbench::nn::Operation::Conv2d { window, .. } => {
-                    workbench::nn::Operation::Conv2d { weight: a[5].clone(), bias: Some(a[6].clone()), window }
-                }
-                _ => workbench::nn::Operation::Linear { weight: a[5].clone(), bias: Some(a[6].clone()) },
-            };
+            own = own.with_parameters(&[("weight", a[5].clone()), ("bias", a[6].clone())])?;
             let sigma = Tensor::new(&[1.5], a[0].device())?.to_dtype(a[0].dtype())?;
             let region = Region::new(&a[0], &a[1], &a[2], a[3].clone())?.affine(&own, &sigma)?;
-            let mut act = own.clone();
-            act.operation = workbench::nn::Operation::Clip { threshold: a[4].clone() };
-            act.input = own.output.clone();
+            let (dtype, device) = (a[0].dtype(), a[0].device());
+            let threshold = [("threshold", a[4].clone())];
+            let clipped = LayerSpec::of(ReluTheta { theta: 0.0 });
+            let act = Layer::new(1, &clipped, &own.output, &threshold, dtype, device)?;
             let behind = region.activation(&act, false)?;
             let mask = workbench::bounds::varying(&act, &region)?.unwrap().to_dtype(a[0].dtype())?;
-            let mut relu = act.clone();
-            relu.operation = workbench::nn::Operation::Relu;
+            let relu = Layer::new(1, &LayerSpec::of(Relu), &own.output, &[], dtype, device)?;
             let open = workbench::bounds::varying(&relu, &region)?.unwrap().to_dtype(a[0].dtype())?;
             let other = region.activation(&relu, false)?;
             let (below, above) = behind.gaps()?;
@@ -64,10 +60,10 @@ fn ball_and_box_through_a_layer() {
 fn regions_through_several_layers() {
     let random = Generator::new(12);
     let conv =
-        |channels, kernel, stride| LayerSpec::Conv2d { channels, kernel, stride, padding: 1, bias: channels != 6 };
-    let linear = |features| LayerSpec::Linear { features, bias: true };
-    let (clipped, relu, flat) = (LayerSpec::ReluTheta { theta: 0.7 }, LayerSpec::Relu, LayerSpec::Flatten);
-    let (maxmin, sorted) = (LayerSpec::MaxMin, LayerSpec::ClippedMaxMin { max: 0.3, min: -0.2 });
+        |channels, kernel, stride| LayerSpec::of(Conv2d { channels, kernel, stride, padding: 1, bias: channels != 6 });
+    let linear = |features| LayerSpec::of(Linear { features, bias: true });
+    let (clipped, relu, flat) = (LayerSpec::of(ReluTheta { theta: 0.7 }), LayerSpec::of(Relu), LayerSpec::of(Flatten));
+    let (maxmin, sorted) = (LayerSpec::of(MaxMin), LayerSpec::of(ClippedMaxMin { max: 0.3, min: -0.2 }));
     let cases = [
         (
             vec![3, 7, 6],
@@ -99,17 +95,9 @@ fn regions_through_several_layers() {
             let mut region = Region::around(&a[0].detach(), &a[1].detach(), false)?;
             let mut masks = vec![];
             for layer in model.to_dtype(a[0].dtype())?.layers() {
-                let mut layer = layer.clone();
-                let mut next = || rest.next().unwrap();
-                layer.operation = match layer.operation {
-                    Operation::Conv2d { bias, window, .. } => {
-                        Operation::Conv2d { weight: next(), bias: bias.map(|_| next()), window }
-                    }
-                    Operation::Linear { bias, .. } => Operation::Linear { weight: next(), bias: bias.map(|_| next()) },
-                    Operation::Clip { .. } => Operation::Clip { threshold: next() },
-                    Operation::ClippedMaxMin { .. } => Operation::ClippedMaxMin { max: next(), min: next() },
-                    other => other,
-                };
+                let wanted = layer.spec.parameters(&layer.input);
+                let own: Vec<_> = wanted.iter().map(|p| (p.name, rest.next().unwrap())).collect();
+                let layer = layer.with_parameters(&own)?;
                 if layer.is_affine() {
                     let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
                     region = region.affine(&layer, &(sigma * 0.3)?)?;

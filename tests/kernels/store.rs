@@ -8,6 +8,7 @@ use half::f16;
 use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions};
 use workbench::compute::layout::Layout;
+use workbench::nn::layers::{Conv2d, Flatten, Linear};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::vectors::device_rows::DeviceRows;
 use workbench::train::vectors::places::Places;
@@ -77,8 +78,9 @@ fn batches_made_on_the_device() {
 fn a_store_in_the_other_order() {
     use workbench::train::{Vectors, VectorsOptions};
     let random = Generator::new(15);
-    let specs = [LayerSpec::Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }, LayerSpec::Flatten];
-    let specs = [&specs[..], &[LayerSpec::Linear { features: 2, bias: true }]].concat();
+    let specs =
+        [LayerSpec::of(Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }), LayerSpec::of(Flatten)];
+    let specs = [&specs[..], &[LayerSpec::of(Linear { features: 2, bias: true })]].concat();
     let model = Sequential::new(&[3, 5, 6], &specs, DType::F32, &CPU, &random).unwrap().computed_in(&chosen());
     for dtype in [DType::F16, DType::F32] {
         let options = VectorsOptions { dtype, layers: None, fresh: false, memory: None };

@@ -7,6 +7,7 @@ use super::{CPU, as_for_tensor_cores, chosen, draw, gap};
 use candle_core::{DType, Result, Tensor, Var};
 use std::rc::Rc;
 use workbench::base::random::Generator;
+use workbench::nn::layers::{Linear, ReluTheta};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::optimizer::{Optimizer, OptimizerKind};
 
@@ -42,9 +43,10 @@ fn steps_of_adam() {
 /// Thresholds that have gone below 0 come back to it, and a broken one stays broken.
 #[test]
 fn thresholds_are_projected() {
-    let specs = [LayerSpec::ReluTheta { theta: 1.0 }, LayerSpec::Linear { features: 900, bias: true }];
+    let specs = [LayerSpec::of(ReluTheta { theta: 1.0 }), LayerSpec::of(Linear { features: 900, bias: true })];
     let specs =
-        [&specs[..], &[LayerSpec::ReluTheta { theta: 1.0 }, LayerSpec::Linear { features: 2, bias: true }]].concat();
+        [&specs[..], &[LayerSpec::of(ReluTheta { theta: 1.0 }), LayerSpec::of(Linear { features: 2, bias: true })]]
+            .concat();
     let random = Generator::new(10);
     let model = Sequential::new(&[1300], &specs, DType::F32, &CPU, &random).unwrap();
     let thresholds: Vec<_> = model.parameters().iter().filter(|(name, _)| name.ends_with("threshold")).collect();

@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor};
 use workbench::base::random::Generator;
 use workbench::bounds::{Region, WorstMethod, worst_logits};
 use workbench::nn::LayerSpec;
+use workbench::nn::layers::Linear;
 
 #[test]
 fn worst_logits_by_every_method() {
@@ -15,7 +16,7 @@ fn worst_logits_by_every_method() {
     let center = draw(&random, &[5, 37]);
     let room = || (draw(&random, &[5, 37]).abs().unwrap() * 0.3).unwrap();
     let (lower, upper) = ((&center - room()).unwrap(), (&center + room()).unwrap());
-    let model = layer(&[37], LayerSpec::Linear { features: 6, bias: true }, &random);
+    let model = layer(&[37], LayerSpec::of(Linear { features: 6, bias: true }), &random);
     for radius in [0.0, 0.05, 0.6, 1.5, 50.0] {
         for method in [
             WorstMethod::Exact,
@@ -27,8 +28,8 @@ fn worst_logits_by_every_method() {
             let radius = Tensor::full(radius, 5, &CPU).unwrap();
             let inputs = [weight.clone(), bias.clone(), center.clone(), lower.clone(), upper.clone(), radius];
             check(&format!("{method:?}"), &inputs, |a| {
-                let mut last = model.to_dtype(a[0].dtype())?.layers()[0].clone();
-                last.operation = workbench::nn::Operation::Linear { weight: a[0].clone(), bias: Some(a[1].clone()) };
+                let last = model.to_dtype(a[0].dtype())?.layers()[0].clone();
+                let last = last.with_parameters(&[("weight", a[0].clone()), ("bias", a[1].clone())])?;
                 let region = Region::new(&a[2], &a[3], &a[4], a[5].clone())?;
                 Ok(vec![worst_logits(&last, &region, &a[5], &y.to_device(a[0].device())?, method)?])
             });
@@ -39,7 +40,7 @@ fn worst_logits_by_every_method() {
 #[test]
 fn a_broken_network_stays_broken() {
     let random = Generator::new(6);
-    let model = layer(&[8], LayerSpec::Linear { features: 3, bias: true }, &random);
+    let model = layer(&[8], LayerSpec::of(Linear { features: 3, bias: true }), &random);
     let center = draw(&random, &[4, 8]);
     let nan = Tensor::new(&[f64::NAN], &CPU).unwrap().broadcast_as((1, 8)).unwrap();
     let broken = |t: &Tensor| Tensor::cat(&[&t.narrow(0, 0, 3).unwrap(), &nan], 0).unwrap();

@@ -18,7 +18,8 @@ use crate::bounds::margin::solve::{Rule, maximize};
 use crate::bounds::region::Region;
 use crate::bounds::upper::rounding::{UNIT, gamma, scale};
 use crate::compute::labels::class_labels;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -32,7 +33,7 @@ pub fn certified_margins(
     y: &Tensor,
     execution: Option<&Execution>,
 ) -> Result<Tensor> {
-    let Operation::Linear { weight, bias } = &last.operation else {
+    let Some(Dense::Matrix { weight, bias }) = last.dense() else {
         bail!(
             "certified_margins: the last layer must be linear, layer {} is {}; end the network with linear(classes)",
             last.index,
@@ -58,7 +59,7 @@ pub fn certified_margins(
     let labels = class_labels("certified_margins", y, batch, "the last layer has", classes)?.to_vec1::<u32>()?;
     let losses = execution.map(|e| e.margin_losses(last, region, radius, &labels)).transpose()?;
     let read = |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-    let weight = read(weight)?;
+    let weight = read(&weight)?;
     let bias = bias.as_ref().map_or(Ok(vec![0.0; classes]), read)?;
     let (center, lower, upper) = (read(&region.center()?)?, read(&region.lower()?)?, read(&region.upper()?)?);
     let radius = read(radius)?;

@@ -14,7 +14,8 @@ use super::{ball, clip, gap, gpu as on_gpu, interval};
 use crate::bounds::region::Region;
 use crate::compute::gpu;
 use crate::compute::labels::class_labels;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{Result, Tensor, bail};
 
 /// Which form of the maximum.
@@ -36,9 +37,10 @@ pub enum WorstMethod {
 /// `radius` `[B]` is the ball's there (epsilon times the product of the local norms). Differentiable in the layer's
 /// weight and bias, in the region and in the radius.
 pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, method: WorstMethod) -> Result<Tensor> {
-    let Operation::Linear { weight, .. } = &last.operation else {
+    let Some(Dense::Matrix { weight, .. }) = last.dense() else {
         bail!("worst_logits: the last layer must be linear, layer {} is {}", last.index, last.spec.describe())
     };
+    let weight = &weight;
     let (classes, features) = weight.dims2()?;
     let batch = region.dims()[0];
     if region.dims() != [batch, features] {

@@ -9,12 +9,13 @@ use super::vectors::{Iterated, Sample, SingularVectors};
 use crate::base::interrupt;
 use crate::bounds::norm::direct::Direct;
 use crate::bounds::norm::tensor::generic;
+use crate::compute::conv::Geometry;
 use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
-use crate::compute::conv::{Geometry, Window};
 use crate::compute::element::{Element, Host};
 use crate::compute::linear::products::{columns, rows};
 use crate::compute::unwritten::{fill, unwritten, written};
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -108,23 +109,14 @@ enum Map<'a, T> {
 
 impl<'a, T: Element> Map<'a, T> {
     fn of(layer: &Layer, weight: &Tensor, w: &'a [T]) -> Result<Self> {
-        match &layer.operation {
-            Operation::Conv2d { window, .. } => {
-                let window: Window = *window;
+        match layer.dense() {
+            Some(Dense::Convolution { window, .. }) => {
                 Ok(Self::Conv(Geometry::of_layer(&layer.input, &layer.output, weight, window)?, w))
             }
-            Operation::Linear { .. } => Ok(Self::Linear { w, inputs: layer.input_len() }),
-            Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. }
-            | Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => bail!(
-                "spectral_norm: layer {} ({}) is neither a convolution nor linear",
-                layer.index,
-                layer.spec.describe()
-            ),
+            Some(Dense::Matrix { .. }) => Ok(Self::Linear { w, inputs: layer.input_len() }),
+            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => {
+                bail!("spectral_norm: {} is neither a convolution nor linear", layer.title())
+            }
         }
     }
 

@@ -17,7 +17,8 @@ use crate::compute::layout;
 use crate::compute::layout::memory;
 use crate::compute::power::gpu_passes::{Norms, masked, pass, restart};
 use crate::compute::region::weights::Map;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{Result, Tensor, bail};
 
 /// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
@@ -30,19 +31,13 @@ pub fn iterate(
 ) -> Result<Iterated> {
     let dtype = layer.weight().map_or(start.u.dtype(), Tensor::dtype);
     let layout = layout_of(layer);
-    let map = match &layer.operation {
-        Operation::Conv2d { weight, window, .. } => Some((Map::Conv(layer.window(window), layout), weight)),
-        Operation::Linear { weight, .. } => Some((Map::Linear(layer.precision.get()), weight)),
+    let map = match layer.dense() {
+        Some(Dense::Convolution { weight, window, .. }) => Some((Map::Conv(window, layout), weight)),
+        Some(Dense::Matrix { weight, .. }) => Some((Map::Linear(layer.precision.get()), weight)),
         // By the layer's own products; what has no norm was refused before.
-        Operation::AvgPool2d { .. }
-        | Operation::Normalize { .. }
-        | Operation::Flatten
-        | Operation::Relu
-        | Operation::Clip { .. }
-        | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => None,
+        Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => None,
     };
-    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.in_layout(weight)?))).transpose()?;
+    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.in_layout(&weight)?))).transpose()?;
     let size = map.as_ref().map(|(_, weight)| Norms::of_all(weight)).transpose()?;
     let size = size.as_ref();
     let apply = |u: &Tensor| match &map {

@@ -24,8 +24,9 @@ use crate::compute::layout::Layout;
 use crate::compute::norms;
 use crate::compute::norms::samples::per_sample;
 use crate::compute::power::gpu_passes::envelope as scaled;
-use crate::compute::precision::matmul;
-use crate::nn::{Layer, Operation};
+use crate::compute::precision::{Precision, matmul};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Spectral norms of `I_rows W I_columns` for each sample, from the start vectors `u` `[B, input...]`.
@@ -53,11 +54,16 @@ pub fn spectral_norm_from(
 ) -> Result<SingularPair> {
     let planes = layout::planes(start.u.dims(), start.layout);
     let batch = check(layer, &planes, columns, rows, options)?;
-    if let Operation::Normalize { scale, .. } = &layer.operation {
-        return diagonal(layer, scale, &start.u, batch);
+    if let Some(Dense::Diagonal { scale }) = layer.dense() {
+        return diagonal(layer, &scale, &start.u, batch);
     }
     let start = Start { u: start.u.detach(), ..start };
-    let on_cpu = start.u.device().is_cpu() && layer.weight().is_some();
+    let dense = match layer.dense() {
+        dense @ Some(Dense::Convolution { .. } | Dense::Matrix { .. }) => dense,
+        // By the layer's own products.
+        Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => None,
+    };
+    let on_cpu = start.u.device().is_cpu() && dense.is_some();
     let found = if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
         gpu_passes::iterate(&layer.frozen(), start, columns, rows, options)?
     } else {
@@ -72,48 +78,48 @@ pub fn spectral_norm_from(
             (layout::turned(&start.u, start.layout, Layout::Nchw)?, contiguous(columns)?, contiguous(rows)?);
         iterate(&layer.frozen(), &u, columns.as_ref(), rows.as_ref(), options)?
     };
-    let sigma = match layer.weight() {
-        None => found.sigma,
-        Some(weight) => {
-            let (u, v, layer) = (found.u.clone(), found.v.clone(), layer.clone());
-            let backward = move |g: &Tensor, _| Ok((Some(envelope(&layer, &u, &v, g)?), None, None));
+    let map = layer.affine("spectral_norm")?;
+    let sigma = match (dense, map.weight()) {
+        _ if !map.is_trained() => found.sigma,
+        (Some(dense), Some(weight)) => {
+            let (u, v, precision) = (found.u.clone(), found.v.clone(), layer.precision.clone());
+            let dense = dense.detached();
+            let backward = move |g: &Tensor, _| Ok((Some(envelope(&dense, precision.get(), &u, &v, g)?), None, None));
             differentiable("spectral_norm", found.sigma, [weight; 3], backward)?
+        }
+        // The envelope as candle's graph has it: v . W u, whose value is sigma, with u and v constant.
+        _ => {
+            let product = (layer.apply(&found.u.unit()?.detach())? * found.v.unit()?.detach())?;
+            let product = product.flatten_from(1)?.sum(1)?;
+            (&found.sigma.detach() + (&product - product.detach())?)?
         }
     };
     Ok(SingularPair { sigma, u: found.u, v: found.v, iterations: found.iterations, converged: found.converged })
 }
 
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
-fn envelope(layer: &Layer, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
+fn envelope(map: &Dense, precision: Precision, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
     let layout = v.layout;
     let ((u, of_u), (v, of_v)) = (u.unscaled(layout)?, v.unscaled(layout)?);
     let scaled = of_u.zip(of_v).map(|(of_u, of_v)| scaled(&v, g, of_u, of_v)).transpose()?;
-    let precision = layer.precision.get();
-    match (&layer.operation, scaled) {
-        (Operation::Conv2d { weight, window, .. }, Some(v)) => {
+    match (map, scaled) {
+        (Dense::Convolution { weight, window, .. }, Some(v)) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            layout::turned(&in_layout::weight(layout, &u, &v, layer.window(window), (kh, kw))?, layout, Layout::Nchw)
+            let window = window.computed_in(precision);
+            layout::turned(&in_layout::weight(layout, &u, &v, window, (kh, kw))?, layout, Layout::Nchw)
         }
-        (Operation::Conv2d { weight, window, .. }, None) => {
+        (Dense::Convolution { weight, window, .. }, None) => {
             let (_, _, kh, kw) = weight.dims4()?;
-            conv2d_weight_scaled(&u, &v, g, layer.window(window), (kh, kw))
+            conv2d_weight_scaled(&u, &v, g, window.computed_in(precision), (kh, kw))
         }
-        (Operation::Linear { .. }, Some(v)) => matmul(&v.t()?, &u, precision),
-        (Operation::Linear { .. }, None) if gpu::has_kernel(&v) => {
+        (Dense::Matrix { .. }, Some(v)) => matmul(&v.t()?, &u, precision),
+        (Dense::Matrix { .. }, None) if gpu::has_kernel(&v) => {
             matmul(&norms::gpu::scale_samples(&v, g)?.t()?, &u, precision)
         }
-        (Operation::Linear { .. }, None) => matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision),
-        // None of these has a weight to differentiate by.
-        (
-            Operation::AvgPool2d { .. }
-            | Operation::Normalize { .. }
-            | Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. },
-            _,
-        ) => bail!("spectral_norm: layer {} ({}) has no weight", layer.index, layer.spec.describe()),
+        (Dense::Matrix { .. }, None) => matmul(&v.broadcast_mul(&per_sample(g, &v)?)?.t()?, &u, precision),
+        (Dense::EachChannel { .. } | Dense::Diagonal { .. }, _) => {
+            bail!("spectral_norm: such a map has no weight to differentiate by")
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::compute::layout::{self, Layout};
 use crate::compute::power::gpu_passes::Norms;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{Result, Tensor};
 
 /// Singular vectors of a batch, `[B, ...]`, unit or zero, masked; kept as the iteration left them until somebody asks.
@@ -97,15 +98,8 @@ impl Start {
 
 /// The layout of the vectors of this layer while they are iterated.
 pub fn layout_of(layer: &Layer) -> Layout {
-    match &layer.operation {
-        Operation::Conv2d { weight, .. } => layout::wanted(weight.dtype(), weight.device(), &layer.precision),
-        Operation::Linear { .. }
-        | Operation::AvgPool2d { .. }
-        | Operation::Normalize { .. }
-        | Operation::Flatten
-        | Operation::Relu
-        | Operation::Clip { .. }
-        | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => Layout::Nchw,
+    match layer.dense() {
+        Some(Dense::Convolution { weight, .. }) => layout::wanted(weight.dtype(), weight.device(), &layer.precision),
+        Some(Dense::EachChannel { .. } | Dense::Matrix { .. } | Dense::Diagonal { .. }) | None => Layout::Nchw,
     }
 }

@@ -304,6 +304,7 @@ impl<'a> Stencil<'a> {
 mod tests {
     use super::*;
     use crate::base::random::Generator;
+    use crate::nn::layers::{Conv2d, Linear};
     use crate::nn::{LayerSpec, Sequential};
     use candle_core::{DType, Device, Tensor};
 
@@ -327,13 +328,13 @@ mod tests {
     fn blocks_are_those_of_the_dense_matrix() {
         let random = Generator::new(8);
         let conv =
-            |channels, kernel, stride, padding| LayerSpec::Conv2d { channels, kernel, stride, padding, bias: true };
+            |channels, kernel, stride, padding| LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias: true });
         for (input, spec) in [
             (vec![2, 5, 4], conv(3, 3, 1, 1)),
             (vec![3, 7, 6], conv(2, 4, 2, 1)),
             (vec![1, 6, 6], conv(4, 2, 3, 0)),
             (vec![2, 4, 4], conv(2, 4, 1, 2)),
-            (vec![11], LayerSpec::Linear { features: 7, bias: true }),
+            (vec![11], LayerSpec::of(Linear { features: 7, bias: true })),
         ] {
             let net = Sequential::new(&input, &[spec], DType::F64, &Device::Cpu, &random).expect("a network");
             let layer = &net.layers()[0];

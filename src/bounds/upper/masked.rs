@@ -5,10 +5,11 @@
 //! deviation is a diagonal, whose norm needs no method.
 
 use super::rounding::{gamma, raised, scale};
+use crate::compute::conv::Geometry;
 use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
-use crate::compute::conv::{Geometry, Window};
 use crate::compute::linear::products::{columns, rows};
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// A layer's linear map in f64.
@@ -20,7 +21,12 @@ pub struct Map {
     pub unit: f64,
     /// `||  |W|  ||_1 ||  |W|  ||_inf` of the scaled map, rounded up: at least the square of the norm of |W|.
     pub holder: f64,
+    /// How far the norm of the map may lie from that of the layer's, scaled.
+    pub apart: f64,
 }
+
+/// The most entries of a matrix that is made for a bound, a GiB.
+const MOST_ENTRIES: usize = 1 << 27;
 
 /// What kind of map it is.
 pub enum Kind {
@@ -45,38 +51,67 @@ impl Map {
     pub fn of(layer: &Layer) -> Result<Option<Self>> {
         let numbers =
             |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-        let (kind, weight) = match &layer.operation {
-            Operation::Conv2d { weight, window, .. } => {
-                (Kind::Conv(Geometry::of_layer(&layer.input, &layer.output, weight, *window)?), numbers(weight)?)
+        let (kind, weight) = match layer.dense() {
+            Some(Dense::Convolution { weight, window, .. }) => {
+                (Kind::Conv(Geometry::of_layer(&layer.input, &layer.output, &weight, window)?), numbers(&weight)?)
             }
-            Operation::AvgPool2d { weight, window } => {
+            Some(Dense::EachChannel { weight, window }) => {
                 let (input, output) = ([1, layer.input[1], layer.input[2]], [1, layer.output[1], layer.output[2]]);
-                (Kind::Conv(Geometry::of_layer(&input, &output, weight, Window { ..*window })?), numbers(weight)?)
+                (Kind::Conv(Geometry::of_layer(&input, &output, &weight, window)?), numbers(&weight)?)
             }
-            Operation::Linear { weight, .. } => {
+            Some(Dense::Matrix { weight, .. }) => {
                 let (outputs, inputs) = weight.dims2()?;
-                (Kind::Linear { outputs, inputs }, numbers(weight)?)
+                (Kind::Linear { outputs, inputs }, numbers(&weight)?)
             }
-            Operation::Normalize { scale, .. } => (Kind::Diagonal(0.0), numbers(scale)?),
-            Operation::Flatten
-            | Operation::Relu
-            | Operation::Clip { .. }
-            | Operation::MaxMin
-            | Operation::ClippedMaxMin { .. } => bail!(
-                "norm_bound: layer {} ({}) is not affine, it has no norm of its own",
-                layer.index,
-                layer.spec.describe()
-            ),
+            Some(Dense::Diagonal { scale }) => (Kind::Diagonal(0.0), numbers(&scale)?),
+            None => return Self::by_columns(layer),
         };
-        let Some(factor) = scale(&weight) else { return Ok(None) };
+        Ok(Self::scaled(kind, weight))
+    }
+
+    fn scaled(kind: Kind, weight: Vec<f64>) -> Option<Self> {
+        let factor = scale(&weight)?;
         let weight: Vec<f64> = weight.into_iter().map(|w| w * factor).collect();
         let kind = match kind {
             Kind::Diagonal(_) => Kind::Diagonal(weight.iter().fold(0.0, |m: f64, w| m.max(w.abs()))),
             other => other,
         };
-        let mut map = Self { kind, weight, unit: 1.0 / factor, holder: 0.0 };
+        let mut map = Self { kind, weight, unit: 1.0 / factor, holder: 0.0, apart: 0.0 };
         map.holder = map.holder();
-        Ok(Some(map))
+        Some(map)
+    }
+
+    /// The matrix of a map that has no dense view, a column for each unit vector. Its entries are sums that were rounded: each lies
+    /// within gamma(terms + 4) times that of |W| of the exact one, and the norm of the difference below Hoelder's bound of that.
+    fn by_columns(layer: &Layer) -> Result<Option<Self>> {
+        let map = layer.affine("norm_bound")?;
+        let (outputs, inputs) = (layer.output.iter().product::<usize>(), layer.input_len());
+        if outputs.saturating_mul(inputs) > MOST_ENTRIES {
+            bail!(
+                "norm_bound: {} is bounded by its matrix, which has {outputs} x {inputs} entries, more than {MOST_ENTRIES}; take its \
+                 parts as layers of their own, or certify with kind \"estimate\"",
+                layer.title()
+            );
+        }
+        if map.numbers().0 != DType::F64 || !map.numbers().1.is_cpu() {
+            bail!(
+                "norm_bound: {} is bounded by its matrix in f64 on the CPU; convert the model with model.to_dtype(\"f64\"), and start \
+                 with --device cpu",
+                layer.title()
+            );
+        }
+        let unit =
+            Tensor::eye(inputs, DType::F64, &Device::Cpu)?.reshape([&[inputs], layer.input.as_slice()].concat())?;
+        let layer = layer.frozen();
+        let matrix = |columns: Tensor| columns.flatten_from(1)?.t()?.contiguous()?.flatten_all()?.to_vec1::<f64>();
+        let (weight, sizes) = (matrix(layer.apply(&unit)?)?, matrix(layer.apply_absolute(&unit)?)?);
+        let kind = || Kind::Linear { outputs, inputs };
+        let (Some(mut own), Some(sizes)) = (Self::scaled(kind(), weight), Self::scaled(kind(), sizes)) else {
+            return Ok(None);
+        };
+        let error = gamma(map.terms() + 4) * sizes.holder.sqrt() * sizes.unit;
+        own.apart = raised(error / own.unit, 8) + f64::MIN_POSITIVE;
+        Ok(Some(own))
     }
 
     fn holder(&self) -> f64 {

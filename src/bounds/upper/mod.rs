@@ -30,7 +30,8 @@ mod tridiagonal;
 
 use crate::base::random::Key;
 use crate::compute::element::Host;
-use crate::nn::{Layer, Operation};
+use crate::nn::Layer;
+use crate::nn::layers::Dense;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use found::Found;
 use gemm::Parallelism;
@@ -100,6 +101,7 @@ pub fn norm_bound(
 ) -> Result<NormBound> {
     let batch = options.index.len();
     check(layer, columns, rows, batch, options)?;
+    let (index, name) = (layer.index, layer.spec.describe());
     let masked = columns.is_some() || rows.is_some();
     let pooled = is_bounded_whole(layer);
     let host = |mask: Option<&Tensor>| match mask {
@@ -108,7 +110,7 @@ pub fn norm_bound(
     };
     let (columns, rows) = (host(columns)?, host(rows)?);
     let Some(map) = Map::of(layer)? else {
-        return assemble(&vec![Found { upper: f64::NAN, lower: f64::NAN, steps: 0 }; batch], 1.0);
+        return assemble(&vec![Found { upper: f64::NAN, lower: f64::NAN, steps: 0 }; batch], 1.0, 0.0);
     };
     let masks = (columns.as_ref().map(Host::of), rows.as_ref().map(Host::of));
     let (columns, rows) =
@@ -119,8 +121,8 @@ pub fn norm_bound(
     let blind = masked && (pooled || options.method == Method::Circulant);
     let told = |found: Found| if blind { Found { lower: 0.0, ..found } } else { found };
     if alike {
-        let found = one(&map, Masks::default(), layer, options, 0, Parallelism::Rayon(0))?;
-        return assemble(&vec![told(found); batch], map.unit);
+        let found = one(&map, Masks::default(), (layer.index, &name), options, 0, Parallelism::Rayon(0))?;
+        return assemble(&vec![told(found); batch], map.unit, map.apart);
     }
     // A few samples share the threads within each; many have one thread each.
     let threads = if batch < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
@@ -129,43 +131,37 @@ pub fn norm_bound(
         .map(|b| {
             let (n, m) = (map.inputs(), map.outputs());
             let masks = Masks { columns: columns.map(|c| &c[b * n..][..n]), rows: rows.map(|r| &r[b * m..][..m]) };
-            one(&map, masks, layer, options, b, threads).map(told)
+            one(&map, masks, (index, &name), options, b, threads).map(told)
         })
         .collect();
-    assemble(&found?, map.unit)
+    assemble(&found?, map.unit, map.apart)
 }
 
 /// Is the layer bounded without masks, whatever they are?
 fn is_bounded_whole(layer: &Layer) -> bool {
-    match layer.operation {
-        Operation::AvgPool2d { .. } | Operation::Normalize { .. } => true,
-        Operation::Conv2d { .. } | Operation::Linear { .. } => false,
+    match layer.dense() {
+        Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) => true,
+        Some(Dense::Convolution { .. } | Dense::Matrix { .. }) => false,
         // These have no norm: `Map::of` refuses them.
-        Operation::Flatten
-        | Operation::Relu
-        | Operation::Clip { .. }
-        | Operation::MaxMin
-        | Operation::ClippedMaxMin { .. } => false,
+        None => false,
     }
 }
 
 fn one(
     map: &Map,
     masks: Masks,
-    layer: &Layer,
+    (index, name): (usize, &str),
     options: &UpperOptions,
     b: usize,
     threads: Parallelism,
 ) -> Result<Found> {
-    let stream = Stream { key: options.key, sample: options.index[b], layer: layer.index as u64, turn: options.turn };
+    let stream = Stream { key: options.key, sample: options.index[b], layer: index as u64, turn: options.turn };
     match (&map.kind, options.method) {
         (Kind::Diagonal(largest), _) => Ok(Found { upper: *largest, lower: *largest, steps: 0 }),
         _ if map.holder == 0.0 => Ok(Found { upper: 0.0, lower: 0.0, steps: 0 }),
         (Kind::Conv(g), Method::Circulant) => circulant::fourier(map, g, options.tolerance),
         (_, Method::Circulant) => bail!(
-            "norm_bound: \"fourier\" is for convolutions, layer {} is {}; use \"factor\" or \"squaring\"",
-            layer.index,
-            layer.spec.describe()
+            "norm_bound: \"circulant\" is for convolutions, layer {index} is {name}; use \"cholesky\" or \"gram_iteration\""
         ),
         (_, Method::GramIteration) => gram_iteration::squaring(map, masks, options.steps, threads),
         (_, Method::Cholesky) => cholesky::factor(map, masks, options.tolerance, stream, threads),
@@ -190,12 +186,16 @@ pub fn factor_cost(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor
 }
 
 /// The scaled bounds as those of the layer: `unit` is a power of two, so this is exact but for numbers that are next to nothing.
-fn assemble(found: &[Found], unit: f64) -> Result<NormBound> {
+/// `apart` is how far the scaled map may be from the layer's.
+fn assemble(found: &[Found], unit: f64, apart: f64) -> Result<NormBound> {
     let batch = found.len();
+    // Nothing is rounded where nothing is added.
+    let upper = |f: &Found| if apart == 0.0 { f.upper } else { rounding::raised(f.upper + apart, 2) };
+    let lower = |f: &Found| if apart == 0.0 { f.lower } else { (f.lower - apart).max(0.0) };
     let scaled = |x: f64| if x > 0.0 && x * unit < 1e-300 { x * unit + 1e-300 } else { x * unit };
     Ok(NormBound {
-        upper: Tensor::from_vec(found.iter().map(|f| scaled(f.upper)).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
-        lower: Tensor::from_vec(found.iter().map(|f| f.lower * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
+        upper: Tensor::from_vec(found.iter().map(|f| scaled(upper(f))).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
+        lower: Tensor::from_vec(found.iter().map(|f| lower(f) * unit).collect::<Vec<f64>>(), batch, &Device::Cpu)?,
         steps: found.iter().map(|f| f.steps).collect(),
     })
 }

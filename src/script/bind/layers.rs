@@ -1,106 +1,17 @@
-//! Layers as scripts write them: `conv2d(32, 3, #{ padding: 1 })`, and what a layer of a model tells about itself.
+//! What a layer of a model tells about itself, and its linear map.
 
-use super::args;
-use crate::nn::LayerSpec as Spec;
-use crate::script::language::options::Options;
+use crate::nn::layers::Side;
 use crate::script::language::{Res, candle, fail};
-use crate::script::values::{Layer, LayerSpec, Tensor, int};
+use crate::script::values::{Layer, Tensor, int};
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT, Map};
+use rhai::{Array, Dynamic, Engine, INT};
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(layers).into());
 }
 
-fn positive(op: &str, what: &str, n: INT) -> Res<usize> {
-    match args::count(op, what, n)? {
-        0 => Err(fail(format!("{op}: {what} is 0, at least 1 is needed"))),
-        n => Ok(n),
-    }
-}
-
-fn convolution(channels: INT, kernel: INT, options: Map) -> Res<LayerSpec> {
-    let mut options = Options::new("conv2d", options);
-    let spec = Spec::Conv2d {
-        channels: positive("conv2d", "the number of channels", channels)?,
-        kernel: positive("conv2d", "the kernel size", kernel)?,
-        stride: options.usize("stride", 1, 1..)?,
-        padding: options.usize("padding", 0, ..)?,
-        bias: options.bool("bias", true)?,
-    };
-    options.finish()?;
-    Ok(LayerSpec(spec))
-}
-
-fn fully_connected(features: INT, options: Map) -> Res<LayerSpec> {
-    let mut options = Options::new("linear", options);
-    let features = positive("linear", "the number of features", features)?;
-    let spec = Spec::Linear { features, bias: options.bool("bias", true)? };
-    options.finish()?;
-    Ok(LayerSpec(spec))
-}
-
-fn pool(kernel: INT, options: Map) -> Res<LayerSpec> {
-    let mut options = Options::new("avg_pool2d", options);
-    let kernel = positive("avg_pool2d", "the kernel size", kernel)?;
-    let spec = Spec::AvgPool2d { kernel, stride: options.usize("stride", kernel, 1..)? };
-    options.finish()?;
-    Ok(LayerSpec(spec))
-}
-
 #[export_module]
 mod layers {
-    #[rhai_fn(return_raw)]
-    pub fn conv2d(channels: INT, kernel: INT) -> Res<LayerSpec> {
-        convolution(channels, kernel, Map::new())
-    }
-    #[rhai_fn(name = "conv2d", return_raw)]
-    pub fn conv2d_options(channels: INT, kernel: INT, options: Map) -> Res<LayerSpec> {
-        convolution(channels, kernel, options)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn linear(features: INT) -> Res<LayerSpec> {
-        fully_connected(features, Map::new())
-    }
-    #[rhai_fn(name = "linear", return_raw)]
-    pub fn linear_options(features: INT, options: Map) -> Res<LayerSpec> {
-        fully_connected(features, options)
-    }
-    pub fn flatten() -> LayerSpec {
-        LayerSpec(Spec::Flatten)
-    }
-    pub fn relu() -> LayerSpec {
-        LayerSpec(Spec::Relu)
-    }
-    pub fn relu6() -> LayerSpec {
-        LayerSpec(Spec::Relu6)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn relu_theta(theta: Dynamic) -> Res<LayerSpec> {
-        Ok(LayerSpec(Spec::ReluTheta { theta: args::number("relu_theta", &theta)? }))
-    }
-    pub fn maxmin() -> LayerSpec {
-        LayerSpec(Spec::MaxMin)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn clipped_maxmin(max: Dynamic, min: Dynamic) -> Res<LayerSpec> {
-        let (max, min) = (args::number("clipped_maxmin", &max)?, args::number("clipped_maxmin", &min)?);
-        Ok(LayerSpec(Spec::ClippedMaxMin { max, min }))
-    }
-    #[rhai_fn(return_raw)]
-    pub fn avg_pool2d(kernel: INT) -> Res<LayerSpec> {
-        pool(kernel, Map::new())
-    }
-    #[rhai_fn(name = "avg_pool2d", return_raw)]
-    pub fn avg_pool2d_options(kernel: INT, options: Map) -> Res<LayerSpec> {
-        pool(kernel, options)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn normalize(mean: Array, std: Array) -> Res<LayerSpec> {
-        let (mean, std) = (args::numbers("normalize", &mean)?, args::numbers("normalize", &std)?);
-        Ok(LayerSpec(Spec::Normalize { mean, std }))
-    }
-
     #[rhai_fn(get = "index", pure)]
     pub fn index(layer: &mut Layer) -> INT {
         int(layer.0.index)
@@ -108,6 +19,26 @@ mod layers {
     #[rhai_fn(get = "name", pure)]
     pub fn name(layer: &mut Layer) -> String {
         layer.0.spec.describe()
+    }
+    #[rhai_fn(get = "kind", pure)]
+    pub fn kind(layer: &mut Layer) -> String {
+        layer.0.spec.name().into()
+    }
+    #[rhai_fn(get = "form", pure)]
+    pub fn form(layer: &mut Layer) -> Dynamic {
+        layer.0.dense().map_or(Dynamic::UNIT, |dense| dense.name().into())
+    }
+    #[rhai_fn(get = "lipschitz", pure)]
+    pub fn lipschitz(layer: &mut Layer) -> Dynamic {
+        layer.0.lipschitz().map_or(Dynamic::UNIT, Dynamic::from)
+    }
+    #[rhai_fn(get = "mask_side", pure)]
+    pub fn mask_side(layer: &mut Layer) -> Dynamic {
+        match layer.0.mask_side() {
+            Some(Side::Before) => "before".into(),
+            Some(Side::Behind) => "behind".into(),
+            None => Dynamic::UNIT,
+        }
     }
     #[rhai_fn(get = "input", pure)]
     pub fn input(layer: &mut Layer) -> Array {
@@ -153,9 +84,13 @@ mod layers {
     pub fn row_norms(layer: &mut Layer) -> Res<Tensor> {
         layer.0.row_norms().map(Tensor).map_err(candle)
     }
+    #[rhai_fn(pure, return_raw)]
+    pub fn inverse(layer: &mut Layer, y: Tensor) -> Res<Tensor> {
+        layer.0.inverse(&y.0).map(Tensor).map_err(candle)
+    }
     #[rhai_fn(get = "weight", pure, return_raw)]
     pub fn weight(layer: &mut Layer) -> Res<Tensor> {
-        let none = || fail(format!("layer {} ({}) has no weight", layer.0.index, layer.0.spec.describe()));
+        let none = || fail(format!("{} has no weight", layer.0.title()));
         layer.0.weight().cloned().map(Tensor).ok_or_else(none)
     }
 }

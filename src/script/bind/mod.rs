@@ -11,6 +11,7 @@ mod data;
 mod execution;
 mod host;
 mod json;
+mod layer_kinds;
 mod layers;
 mod loading;
 mod losses;
@@ -59,6 +60,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     tensor_files::register(engine);
     precision::register(engine);
     random::register(engine);
+    layer_kinds::register(engine);
     layers::register(engine);
     model::register(engine);
     bounds::register(engine);

@@ -1,0 +1,70 @@
+//! What an activation says to bounds: its Lipschitz constant, the box behind a box, what can vary, how an error spreads.
+
+use candle_core::{Result, Tensor};
+use std::fmt::Debug;
+use std::rc::Rc;
+
+/// A function that is not linear, over samples of the shape it was built for. Batches `[B, ...]` in and out.
+pub trait Activation: Debug {
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+    /// `||f(x) - f(y)|| <= L ||x - y||` for all x, y: an upper bound of L, a true one.
+    fn lipschitz(&self) -> f64;
+    /// Does every output grow with every input, or stay? The box behind a box is then that of its ends.
+    fn is_monotone(&self) -> bool;
+    /// Lower and upper end of a box that holds the images of the box from `lower` to `upper`.
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]>;
+    /// How far each output can move when each input moves by at most `each` >= 0, wherever it is.
+    fn spread(&self, each: &Tensor) -> Result<Tensor>;
+    /// Roundings between an input and an output, each of at most half a unit in the last place of the output: 0 where minima, maxima
+    /// and changes of sign are all there is. `None` where nobody can say.
+    fn roundings(&self) -> Option<usize>;
+    /// Its thresholds: numbers that it compares with.
+    fn thresholds(&self) -> Vec<Tensor>;
+    /// Where it is constant beyond a threshold, what bounds make of it.
+    fn clipping(&self) -> Option<&dyn Clipping>;
+    /// The function in a form that fused kernels take, if it has one.
+    fn fused(&self) -> Option<Fused>;
+    /// The same with parameters cut from the graph.
+    fn frozen(&self) -> Rc<dyn Activation>;
+}
+
+/// An activation that is constant beyond a threshold.
+pub trait Clipping {
+    /// Where its mask is read.
+    fn side(&self) -> Side;
+    /// Which outputs can vary over a box that lies on that side: `[B, ...]` of u8. With a NaN in the box nothing is constant.
+    fn varying(&self, lower: &Tensor, upper: &Tensor) -> Result<Tensor>;
+    /// How far a box on that side reaches over the thresholds (Eq. 12).
+    fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess>;
+}
+
+/// On which side of an activation its mask is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From the box before it: the mask bears on the rows of the affine layer before, and on the columns of the next.
+    Before,
+    /// From the box behind it: the mask bears on the columns of the next affine layer only.
+    Behind,
+}
+
+/// How far a box reaches over the thresholds of an activation, element by element, at least 0.
+pub struct Excess {
+    /// Over the lower one, where the value is constant below.
+    pub below: Tensor,
+    /// Under the upper one, where it is constant above.
+    pub above: Option<Tensor>,
+}
+
+/// An activation in the form that fused kernels take.
+#[derive(Clone, Debug)]
+pub enum Fused {
+    /// `max(min(x, threshold), 0)`, without a threshold `max(x, 0)`.
+    Clip { threshold: Option<Tensor> },
+    /// Maxima and minima of the two halves of the channels, cut at these thresholds (max, min).
+    Sort { thresholds: Option<(Tensor, Tensor)> },
+}
+
+/// `not (a > b)` and the like of a mask of u8: with a NaN nothing may be called constant.
+pub(super) fn not(mask: &Tensor) -> Result<Tensor> {
+    mask.eq(0u8)
+}

@@ -1,0 +1,163 @@
+//! `relu_theta(theta)` and `relu6()`: clipped to [0, theta], a threshold for each neuron, learned in ReLU-theta (Eq. 8 of Huang et al.
+//! 2021).
+
+use super::Role;
+use super::activation::{Activation, Clipping, Excess, Fused, Side, not};
+use super::flatten::none_left;
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use crate::compute::elementwise::clip::{between, clip};
+use crate::compute::gpu;
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReluTheta {
+    pub theta: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Relu6;
+
+pub const RELU_THETA: Entry = Entry {
+    name: "relu_theta",
+    arguments: &[Argument { name: "theta", takes: Takes::Number }],
+    options: &[],
+    make: |given| LayerSpec::of(ReluTheta { theta: given.number("theta", 1.0) }),
+    read: read::<ReluTheta>,
+};
+
+pub const RELU6: Entry = Entry {
+    name: "relu6",
+    arguments: &[],
+    options: &[],
+    make: |_| LayerSpec::of(Relu6),
+    read: |settings| none_left(&settings, Relu6),
+};
+
+impl Kind for ReluTheta {
+    fn name(&self) -> &'static str {
+        RELU_THETA.name
+    }
+
+    fn describe(&self) -> String {
+        format!("relu_theta({:?})", self.theta)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        match self.theta {
+            theta if theta >= 0.0 && theta.is_finite() => Ok(input.to_vec()),
+            theta => Err(format!("theta is {theta}, it must be finite and at least 0")),
+        }
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        let threshold = Parameter::new("threshold", &[&[1], input].concat(), Start::Constant(self.theta));
+        vec![Parameter { at_least_zero: true, ..threshold }]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(Clip { threshold: place.parameter("threshold")? })))
+    }
+}
+
+impl Kind for Relu6 {
+    fn name(&self) -> &'static str {
+        RELU6.name
+    }
+
+    fn describe(&self) -> String {
+        "relu6()".into()
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        Ok(input.to_vec())
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        let threshold = Tensor::full(6f64, [&[1], place.input].concat(), place.device)?;
+        Ok(Role::Activation(Rc::new(Clip { threshold: threshold.to_dtype(place.dtype)? })))
+    }
+}
+
+/// `max(min(x, threshold), 0)`, `threshold` `[1, ...]`, at least 0.
+#[derive(Clone, Debug)]
+struct Clip {
+    threshold: Tensor,
+}
+
+impl Activation for Clip {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        clip(x, &self.threshold)
+    }
+
+    fn lipschitz(&self) -> f64 {
+        1.0
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        Ok(each.clone())
+    }
+
+    fn roundings(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![self.threshold.clone()]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        Some(self)
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        Some(Fused::Clip { threshold: Some(self.threshold.clone()) })
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(Self { threshold: self.threshold.detach() })
+    }
+}
+
+impl Clipping for Clip {
+    fn side(&self) -> Side {
+        Side::Before
+    }
+
+    fn varying(&self, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
+        if upper.device().is_cpu() || gpu::has_kernel(upper) {
+            return between(lower, upper, &self.threshold);
+        }
+        let open = not(&upper.le(0.0)?)?;
+        open * not(&lower.broadcast_ge(&self.threshold)?)?
+    }
+
+    fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {
+        let above = self.threshold.broadcast_sub(lower)?.relu()?;
+        Ok(Excess { below: upper.relu()?, above: Some(above) })
+    }
+}

@@ -1,0 +1,114 @@
+//! `groupsort(size)`: each group of `size` channels that follow each other, sorted upward (Anil et al. 2019). A group of 2 holds the
+//! numbers of MaxMin in another order: there it is channel i and channel i + C/2, the larger one first.
+
+use super::Role;
+use super::activation::{Activation, Clipping, Fused};
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSort {
+    pub size: usize,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "groupsort",
+    arguments: &[Argument { name: "size", takes: Takes::Positive("the size of a group") }],
+    options: &[],
+    make: |given| LayerSpec::of(GroupSort { size: given.count("size", 2) }),
+    read: read::<GroupSort>,
+};
+
+impl Kind for GroupSort {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("groupsort({})", self.size)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        match self.size > 0 && input[0].is_multiple_of(self.size) {
+            true => Ok(input.to_vec()),
+            false => Err(format!("it sorts groups of {} channels and cannot split {} into them", self.size, input[0])),
+        }
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, _: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(*self)))
+    }
+}
+
+impl GroupSort {
+    /// `[B, C, ...]` as `[B, C / size, places, size]`.
+    fn grouped(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, channels) = (x.dim(0)?, x.dim(1)?);
+        x.reshape((batch, channels / self.size, self.size, ()))?.transpose(2, 3)?.contiguous()
+    }
+
+    fn ungrouped(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
+        x.transpose(2, 3)?.reshape(like.dims())
+    }
+}
+
+impl Activation for GroupSort {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let groups = self.grouped(x)?;
+        // A permutation: a NaN ends somewhere, and is not lost.
+        let order = groups.detach().arg_sort_last_dim(true)?;
+        self.ungrouped(&groups.gather(&order, 3)?, x)
+    }
+
+    fn lipschitz(&self) -> f64 {
+        1.0
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    /// The n-th smallest moves by at most the most that any of its group does.
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        let groups = self.grouped(each)?;
+        let most = groups.max_keepdim(3)?.broadcast_as(groups.shape())?.contiguous()?;
+        self.ungrouped(&most, each)
+    }
+
+    fn roundings(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        None
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
+    }
+}

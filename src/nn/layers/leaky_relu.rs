@@ -1,0 +1,98 @@
+//! `leaky_relu(slope)`: x where it is above 0, `slope x` below. Constant nowhere, so it masks nothing.
+
+use super::Role;
+use super::activation::{Activation, Clipping, Fused};
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use crate::compute::elementwise::clip::{larger, smaller};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakyRelu {
+    pub slope: f64,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "leaky_relu",
+    arguments: &[Argument { name: "slope", takes: Takes::Number }],
+    options: &[],
+    make: |given| LayerSpec::of(LeakyRelu { slope: given.number("slope", 0.01) }),
+    read: read::<LeakyRelu>,
+};
+
+impl Kind for LeakyRelu {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("leaky_relu({:?})", self.slope)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        match self.slope {
+            slope if slope >= 0.0 && slope.is_finite() => Ok(input.to_vec()),
+            slope => Err(format!("its slope is {slope}, it must be finite and at least 0")),
+        }
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, _: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(*self)))
+    }
+}
+
+impl Activation for LeakyRelu {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let below = (x * self.slope)?;
+        if self.slope <= 1.0 { larger(x, &below) } else { smaller(x, &below) }
+    }
+
+    fn lipschitz(&self) -> f64 {
+        self.slope.max(1.0)
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        each * self.lipschitz()
+    }
+
+    /// The product, and a slope that its number type does not hold.
+    fn roundings(&self) -> Option<usize> {
+        Some(2)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        None
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
+    }
+}

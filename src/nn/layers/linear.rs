@@ -1,0 +1,134 @@
+//! `linear(features, #{ bias })`: a matrix over a vector.
+//!
+//! Start, as published with the method: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+use super::Role;
+use super::affine::{Affine, Dense, Rounding, peak};
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use crate::compute::linear::products::{by_itself, is_by_itself};
+use crate::compute::norms::channels::add_channels;
+use crate::compute::norms::rows::row_norms;
+use crate::compute::precision::{Precision, matmul};
+use candle_core::{DType, Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    pub features: usize,
+    pub bias: bool,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "linear",
+    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    options: &[Argument { name: "bias", takes: Takes::Flag }],
+    make: |given| LayerSpec::of(Linear { features: given.count("features", 1), bias: given.flag("bias", true) }),
+    read: read::<Linear>,
+};
+
+impl Kind for Linear {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        match self.bias {
+            true => format!("linear({})", self.features),
+            false => format!("linear({}, #{{ bias: false }})", self.features),
+        }
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        match input {
+            [_] if self.features > 0 => Ok(vec![self.features]),
+            [_] => Err("it has no output features".into()),
+            _ => Err(format!("it wants a vector, its input has shape {input:?}; put flatten() before it")),
+        }
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        let start = Start::Uniform { bound: 1.0 / (input[0] as f64).sqrt() };
+        let mut list = vec![Parameter::new("weight", &[self.features, input[0]], start)];
+        if self.bias {
+            list.push(Parameter::new("bias", &[self.features], start));
+        }
+        list
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Affine(Rc::new(Matrix { weight: place.parameter("weight")?, bias: place.optional("bias") })))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Matrix {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+/// `x W^T`.
+fn product(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
+    if is_by_itself(x, weight) { by_itself(x, weight) } else { matmul(x, &weight.t()?, precision) }
+}
+
+impl Affine for Matrix {
+    fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        self.add_bias(&self.apply(x, precision)?)
+    }
+
+    fn apply(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        product(x, &self.weight, precision)
+    }
+
+    fn adjoint(&self, y: &Tensor, precision: Precision) -> Result<Tensor> {
+        matmul(y, &self.weight, precision)
+    }
+
+    fn apply_absolute(&self, h: &Tensor, precision: Precision) -> Result<Tensor> {
+        product(h, &self.weight.abs()?, precision)
+    }
+
+    fn row_norms(&self) -> Result<Tensor> {
+        row_norms(&self.weight.flatten_from(1)?)?.unsqueeze(0)
+    }
+
+    fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
+        self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
+    }
+
+    fn weight(&self) -> Option<&Tensor> {
+        Some(&self.weight)
+    }
+
+    fn is_trained(&self) -> bool {
+        self.weight.track_op()
+    }
+
+    fn terms(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    fn rounding(&self) -> Result<Rounding> {
+        Ok(Rounding { steps: self.terms() + 2, largest: peak(&self.weight)?, stretch: 1.0 })
+    }
+
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::Matrix { weight: self.weight.clone(), bias: self.bias.clone() })
+    }
+
+    fn numbers(&self) -> (DType, Device) {
+        (self.weight.dtype(), self.weight.device().clone())
+    }
+
+    fn frozen(&self) -> Rc<dyn Affine> {
+        Rc::new(Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) })
+    }
+}

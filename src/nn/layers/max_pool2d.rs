@@ -1,0 +1,131 @@
+//! `max_pool2d(kernel, #{ stride })`: the largest value of squares of each channel
+//!
+//! ```text
+//! ||f(x) - f(y)||^2 <= sum over windows of max |d_i|^2 <= sum_i n_i d_i^2      d = x - y, n_i the windows that hold pixel i
+//! L = max_i sqrt(n_i) <= ceil(kernel / stride)                                  1 without overlap
+//! ```
+
+use super::Role;
+use super::activation::{Activation, Clipping, Fused};
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use crate::compute::conv::Window;
+use crate::compute::elementwise::clip::larger;
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxPool2d {
+    pub kernel: usize,
+    pub stride: usize,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "max_pool2d",
+    arguments: &[Argument { name: "kernel", takes: Takes::Positive("the kernel size") }],
+    options: &[Argument { name: "stride", takes: Takes::AtLeast(1) }],
+    make: |given| {
+        let kernel = given.count("kernel", 1);
+        LayerSpec::of(MaxPool2d { kernel, stride: given.count("stride", kernel) })
+    },
+    read: read::<MaxPool2d>,
+};
+
+impl Kind for MaxPool2d {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("max_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let Self { kernel, stride } = *self;
+        let [c, h, w] = image(input)?;
+        let window = Window::new(stride, 0);
+        match (window.output(h, kernel), window.output(w, kernel)) {
+            (Some(h), Some(w)) => Ok(vec![c, h, w]),
+            _ => Err(format!("a {kernel}x{kernel} pool with stride {stride} does not fit its {h}x{w} input")),
+        }
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(Pool { spec: *self, size: [place.output[1], place.output[2]] })))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pool {
+    spec: MaxPool2d,
+    /// Height and width of the output.
+    size: [usize; 2],
+}
+
+impl Activation for Pool {
+    /// Along one axis and then the other; the larger of two numbers keeps a NaN.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let MaxPool2d { kernel, stride } = self.spec;
+        let mut x = x.contiguous()?;
+        for (axis, count) in [(2, self.size[0]), (3, self.size[1])] {
+            let at = |offset: usize| -> Result<Tensor> {
+                let places: Vec<u32> = (0..count).map(|i| (i * stride + offset) as u32).collect();
+                x.index_select(&Tensor::new(places, x.device())?, axis)?.contiguous()
+            };
+            let mut most = at(0)?;
+            for offset in 1..kernel {
+                most = larger(&most, &at(offset)?)?;
+            }
+            x = most;
+        }
+        Ok(x)
+    }
+
+    fn lipschitz(&self) -> f64 {
+        self.spec.kernel.div_ceil(self.spec.stride) as f64
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    /// A maximum moves by at most the most that any number of its window does.
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        self.forward(each)
+    }
+
+    fn roundings(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        None
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
+    }
+}

@@ -1,0 +1,234 @@
+//! `maxmin()`: the larger and the smaller of channel i and channel i + C/2 (Anil et al. 2019); `clipped_maxmin(max, min)` cuts them at
+//! learned thresholds, a pair for each pair of neurons (Huang et al. 2021).
+
+use super::Role;
+use super::activation::{Activation, Clipping, Excess, Fused, Side, not};
+use super::flatten::none_left;
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use crate::compute::elementwise::clip::{larger, smaller};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug)]
+pub struct MaxMin;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClippedMaxMin {
+    pub max: f64,
+    pub min: f64,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "maxmin",
+    arguments: &[],
+    options: &[],
+    make: |_| LayerSpec::of(MaxMin),
+    read: |settings| none_left(&settings, MaxMin),
+};
+
+pub const CLIPPED: Entry = Entry {
+    name: "clipped_maxmin",
+    arguments: &[Argument { name: "max", takes: Takes::Number }, Argument { name: "min", takes: Takes::Number }],
+    options: &[],
+    make: |given| LayerSpec::of(ClippedMaxMin { max: given.number("max", 1.0), min: given.number("min", -1.0) }),
+    read: read::<ClippedMaxMin>,
+};
+
+fn paired(input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+    match input[0].is_multiple_of(2) {
+        true => Ok(input.to_vec()),
+        false => Err(format!("it pairs the two halves of the channels and cannot split {} of them", input[0])),
+    }
+}
+
+impl Kind for MaxMin {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        "maxmin()".into()
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        paired(input)
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, _: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(*self)))
+    }
+}
+
+impl Kind for ClippedMaxMin {
+    fn name(&self) -> &'static str {
+        CLIPPED.name
+    }
+
+    fn describe(&self) -> String {
+        format!("clipped_maxmin({:?}, {:?})", self.max, self.min)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let (Self { max, min }, shape) = (self, paired(input)?);
+        match max.is_finite() && min.is_finite() {
+            true => Ok(shape),
+            false => Err(format!("its thresholds are {max} and {min}, they must be finite")),
+        }
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        let mut half = [&[1], input].concat();
+        half[1] /= 2;
+        [("max", self.max), ("min", self.min)].map(|(n, v)| Parameter::new(n, &half, Start::Constant(v))).to_vec()
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(Clipped { max: place.parameter("max")?, min: place.parameter("min")? })))
+    }
+}
+
+/// The first and the second half of the channels.
+fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
+    let half = x.dim(1)? / 2;
+    Ok((x.narrow(1, 0, half)?, x.narrow(1, half, half)?))
+}
+
+fn sorted(x: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (p, q) = halves(x)?;
+    Ok((larger(&p, &q)?, smaller(&p, &q)?))
+}
+
+/// An error is at most the larger one of its pair.
+fn in_pairs(each: &Tensor) -> Result<Tensor> {
+    let (p, q) = halves(each)?;
+    let both = larger(&p, &q)?;
+    Tensor::cat(&[&both, &both], 1)
+}
+
+impl Activation for MaxMin {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (top, bottom) = sorted(x)?;
+        Tensor::cat(&[top, bottom], 1)
+    }
+
+    fn lipschitz(&self) -> f64 {
+        1.0
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        in_pairs(each)
+    }
+
+    fn roundings(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        Some(Fused::Sort { thresholds: None })
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
+    }
+}
+
+/// `min(max(p, q), max)` and `max(min(p, q), min)`, thresholds `[1, C/2, ...]`.
+#[derive(Clone, Debug)]
+struct Clipped {
+    max: Tensor,
+    min: Tensor,
+}
+
+impl Activation for Clipped {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (top, bottom) = sorted(x)?;
+        Tensor::cat(&[smaller(&top, &self.max)?, larger(&bottom, &self.min)?], 1)
+    }
+
+    fn lipschitz(&self) -> f64 {
+        1.0
+    }
+
+    fn is_monotone(&self) -> bool {
+        true
+    }
+
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([self.forward(lower)?, self.forward(upper)?])
+    }
+
+    fn spread(&self, each: &Tensor) -> Result<Tensor> {
+        in_pairs(each)
+    }
+
+    fn roundings(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn thresholds(&self) -> Vec<Tensor> {
+        vec![self.max.clone(), self.min.clone()]
+    }
+
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        Some(self)
+    }
+
+    fn fused(&self) -> Option<Fused> {
+        Some(Fused::Sort { thresholds: Some((self.max.clone(), self.min.clone())) })
+    }
+
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(Self { max: self.max.detach(), min: self.min.detach() })
+    }
+}
+
+impl Clipping for Clipped {
+    fn side(&self) -> Side {
+        Side::Behind
+    }
+
+    fn varying(&self, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
+        let ((top, _), (_, bottom)) = (halves(lower)?, halves(upper)?);
+        let top = not(&top.broadcast_ge(&self.max)?)?;
+        let bottom = not(&bottom.broadcast_le(&self.min)?)?;
+        Tensor::cat(&[top, bottom], 1)
+    }
+
+    fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {
+        let ((top, _), (_, bottom)) = (halves(lower)?, halves(upper)?);
+        let below = bottom.broadcast_sub(&self.min)?.relu()?;
+        Ok(Excess { below, above: Some(self.max.broadcast_sub(&top)?.relu()?) })
+    }
+}

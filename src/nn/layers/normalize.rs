@@ -1,0 +1,136 @@
+//! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images.
+
+use super::Role;
+use super::affine::{Affine, Dense, Rounding};
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use crate::compute::precision::Precision;
+use candle_core::{DType, Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalize {
+    pub mean: Vec<f64>,
+    pub std: Vec<f64>,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "normalize",
+    arguments: &[Argument { name: "mean", takes: Takes::Numbers }, Argument { name: "std", takes: Takes::Numbers }],
+    options: &[],
+    make: |given| LayerSpec::of(Normalize { mean: given.numbers("mean"), std: given.numbers("std") }),
+    read: read::<Normalize>,
+};
+
+impl Kind for Normalize {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("normalize({:?}, {:?})", self.mean, self.std)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let (Self { mean, std }, channels) = (self, input[0]);
+        for (name, values) in [("mean", mean), ("std", std)] {
+            if values.len() != channels {
+                return Err(format!("{name} has {} values for {channels} channels", values.len()));
+            }
+        }
+        match std.iter().chain(mean).all(|v| v.is_finite()) && std.iter().all(|s| *s > 0.0) {
+            true => Ok(input.to_vec()),
+            false => Err(format!("mean {mean:?} and std {std:?} must be finite, std above 0")),
+        }
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        let Self { mean, std } = self;
+        let mut shape = vec![1; place.input.len() + 1];
+        shape[1] = mean.len();
+        let make = |values: Vec<f64>| Tensor::from_vec(values, shape.clone(), place.device)?.to_dtype(place.dtype);
+        Ok(Role::Affine(Rc::new(Scaling {
+            scale: make(std.iter().map(|s| 1.0 / s).collect())?,
+            shift: make(mean.iter().zip(std).map(|(m, s)| -m / s).collect())?,
+        })))
+    }
+}
+
+/// `x scale + shift`: `scale` = 1/std and `shift` = -mean/std, shaped to be broadcast over a batch.
+#[derive(Clone, Debug)]
+struct Scaling {
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl Affine for Scaling {
+    fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        self.add_bias(&self.apply(x, precision)?)
+    }
+
+    fn apply(&self, x: &Tensor, _: Precision) -> Result<Tensor> {
+        x.broadcast_mul(&self.scale)
+    }
+
+    fn adjoint(&self, y: &Tensor, _: Precision) -> Result<Tensor> {
+        y.broadcast_mul(&self.scale)
+    }
+
+    fn apply_absolute(&self, h: &Tensor, _: Precision) -> Result<Tensor> {
+        h.broadcast_mul(&self.scale.abs()?)
+    }
+
+    fn row_norms(&self) -> Result<Tensor> {
+        self.scale.abs()?.reshape((1, ()))
+    }
+
+    fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
+        y.broadcast_add(&self.shift)
+    }
+
+    fn weight(&self) -> Option<&Tensor> {
+        None
+    }
+
+    fn is_trained(&self) -> bool {
+        false
+    }
+
+    fn terms(&self) -> usize {
+        1
+    }
+
+    /// 6 for (x - mean) times 1/std: the roundings of the mean, of the subtraction, of std, of the reciprocal, of the product, and the f64
+    /// of `shift`; x scale + shift and (x - mean)/std have fewer. The difference comes before the product. Nothing is
+    /// flushed on the way where scales are in this range.
+    fn rounding(&self) -> Result<Rounding> {
+        let scales = self.scale.detach().abs()?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let usual = scales.iter().all(|s| (2f64.powi(-100)..=2f64.powi(100)).contains(s));
+        let largest = if usual { scales.iter().copied().fold(0.0, f64::max) } else { f64::NAN };
+        let least = scales.iter().fold(1.0, |m: f64, s| m.min(*s));
+        Ok(Rounding { steps: 6, largest, stretch: 1.0 / least })
+    }
+
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::Diagonal { scale: self.scale.clone() })
+    }
+
+    fn numbers(&self) -> (DType, Device) {
+        (self.scale.dtype(), self.scale.device().clone())
+    }
+
+    fn frozen(&self) -> Rc<dyn Affine> {
+        Rc::new(self.clone())
+    }
+}

@@ -1,0 +1,91 @@
+//! `pixel_unshuffle(factor)`: `[C, H, W]` to `[C factor^2, H / factor, W / factor]`; the numbers stay, in the order channel, row, column
+//! of the square. It permutes boxes and masks as it does values.
+
+use super::Role;
+use super::flatten::Reshape;
+use super::registry::Entry;
+use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PixelUnshuffle {
+    pub factor: usize,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "pixel_unshuffle",
+    arguments: &[Argument { name: "factor", takes: Takes::Positive("the factor") }],
+    options: &[],
+    make: |given| LayerSpec::of(PixelUnshuffle { factor: given.count("factor", 1) }),
+    read: read::<PixelUnshuffle>,
+};
+
+impl Kind for PixelUnshuffle {
+    fn name(&self) -> &'static str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("pixel_unshuffle({})", self.factor)
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let ([c, h, w], k) = (image(input)?, self.factor);
+        match k > 0 && h.is_multiple_of(k) && w.is_multiple_of(k) {
+            true => Ok(vec![c * k * k, h / k, w / k]),
+            false => Err(format!("a factor of {k} does not divide its {h}x{w} input")),
+        }
+    }
+
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        let [c, h, w] = [place.output[0] / (self.factor * self.factor), place.output[1], place.output[2]];
+        Ok(Role::Reshape(Rc::new(Unshuffle { factor: self.factor, channels: c, size: (h, w) })))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unshuffle {
+    factor: usize,
+    /// Of the input.
+    channels: usize,
+    /// Height and width of the output.
+    size: (usize, usize),
+}
+
+impl Reshape for Unshuffle {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (Self { factor: k, channels: c, size: (h, w) }, batch) = (*self, x.dim(0)?);
+        x.reshape(vec![batch, c, h, k, w, k])?.permute(vec![0, 1, 3, 5, 2, 4])?.contiguous()?.reshape((
+            batch,
+            c * k * k,
+            h,
+            w,
+        ))
+    }
+
+    fn inverse(&self, y: &Tensor) -> Result<Tensor> {
+        let (Self { factor: k, channels: c, size: (h, w) }, batch) = (*self, y.dim(0)?);
+        y.reshape(vec![batch, c, k, k, h, w])?.permute(vec![0, 1, 4, 2, 5, 3])?.contiguous()?.reshape((
+            batch,
+            c,
+            h * k,
+            w * k,
+        ))
+    }
+
+    fn keeps_order(&self) -> bool {
+        false
+    }
+}

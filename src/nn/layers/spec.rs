@@ -1,0 +1,219 @@
+//! What a script writes for a layer, before the sizes are known: `conv2d(32, 3, #{ padding: 1 })`.
+//!
+//! A specification knows its output shape given an input shape, and can be written into a weights file, so that the
+//! file alone is enough to build the network again.
+
+use super::Role;
+use candle_core::{DType, Device, Result, Tensor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::rc::Rc;
+
+/// One kind of layer with its settings; sizes that follow from the input are left out.
+pub trait Kind: Any + Debug {
+    /// Its name in scripts and files.
+    fn name(&self) -> &'static str;
+    /// The layer as a script would write it.
+    fn describe(&self) -> String;
+    /// Its settings by name, as [`super::Entry::read`] reads them.
+    fn settings(&self) -> Map<String, Value>;
+    /// The shape of one sample behind this layer, or why an input of shape `input` does not fit.
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String>;
+    /// Its parameters over an input of a shape that fits, in their order.
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter>;
+    /// The layer at its place.
+    fn build(&self, place: &Place) -> Result<Role>;
+}
+
+/// A parameter before it is drawn.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub shape: Vec<usize>,
+    pub start: Start,
+    /// Bounds hold where its numbers are at least 0: optimisers put it back there.
+    pub at_least_zero: bool,
+}
+
+impl Parameter {
+    pub fn new(name: &'static str, shape: &[usize], start: Start) -> Self {
+        Self { name, shape: shape.to_vec(), start, at_least_zero: false }
+    }
+
+    /// Number of its elements; `None` if they cannot even be counted.
+    pub fn count(&self) -> Option<u128> {
+        self.shape.iter().try_fold(1u128, |n, d| n.checked_mul(*d as u128))
+    }
+}
+
+/// Where a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Normal, around 0.
+    Normal {
+        std: f64,
+    },
+    /// Uniform between -bound and bound.
+    Uniform {
+        bound: f64,
+    },
+    Constant(f64),
+}
+
+/// What a layer is built from: shapes of a sample before and behind it, its parameters by their short names.
+#[derive(Debug)]
+pub struct Place<'a> {
+    pub input: &'a [usize],
+    pub output: &'a [usize],
+    pub parameters: &'a [(&'static str, Tensor)],
+    pub dtype: DType,
+    pub device: &'a Device,
+}
+
+impl Place<'_> {
+    /// A parameter that the kind has named.
+    pub fn parameter(&self, name: &str) -> Result<Tensor> {
+        self.optional(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter `{name}` was drawn")))
+    }
+
+    /// One that it may have left out.
+    pub fn optional(&self, name: &str) -> Option<Tensor> {
+        self.parameters.iter().find(|(n, _)| *n == name).map(|(_, t)| t.clone())
+    }
+}
+
+/// A layer of a network as it was written. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct LayerSpec(Rc<dyn Kind>);
+
+impl LayerSpec {
+    pub fn of(kind: impl Kind) -> Self {
+        Self(Rc::new(kind))
+    }
+
+    /// Its settings, if it is of this kind.
+    pub fn get<K: Kind>(&self) -> Option<&K> {
+        let any: &dyn Any = &*self.0;
+        any.downcast_ref()
+    }
+
+    /// Is it of this kind?
+    pub fn is<K: Kind>(&self) -> bool {
+        self.get::<K>().is_some()
+    }
+}
+
+impl std::ops::Deref for LayerSpec {
+    type Target = dyn Kind;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl PartialEq for LayerSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.settings() == other.settings()
+    }
+}
+
+/// Key of a specification's kind in a file.
+const KIND: &str = "kind";
+
+impl Serialize for LayerSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut all = self.settings();
+        all.insert(KIND.into(), self.name().into());
+        all.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LayerSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut all = Map::deserialize(deserializer)?;
+        let kind = match all.remove(KIND) {
+            Some(Value::String(kind)) => kind,
+            Some(other) => return Err(D::Error::custom(format!("a layer's kind is {other}, a name is wanted"))),
+            None => return Err(D::Error::custom("a layer without a kind")),
+        };
+        let entry = super::entry(&kind).map_err(D::Error::custom)?;
+        (entry.read)(all).map_err(|e| D::Error::custom(format!("{kind}: {e}")))
+    }
+}
+
+/// One argument or option of a kind in a script.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    pub name: &'static str,
+    pub takes: Takes,
+}
+
+/// What a script gives for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Takes {
+    /// A whole number of at least 1, with words for it: "the number of channels".
+    Positive(&'static str),
+    /// A whole number of at least this.
+    AtLeast(usize),
+    Number,
+    Numbers,
+    Flag,
+}
+
+/// What a script gave, by the names of the kind's arguments and options. Options that it left out are not here.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    pub counts: BTreeMap<&'static str, usize>,
+    pub numbers: BTreeMap<&'static str, Vec<f64>>,
+    pub flags: BTreeMap<&'static str, bool>,
+}
+
+impl Given {
+    pub fn count(&self, name: &str, default: usize) -> usize {
+        self.counts.get(name).copied().unwrap_or(default)
+    }
+
+    pub fn number(&self, name: &str, default: f64) -> f64 {
+        self.numbers.get(name).and_then(|all| all.first()).copied().unwrap_or(default)
+    }
+
+    pub fn numbers(&self, name: &str) -> Vec<f64> {
+        self.numbers.get(name).cloned().unwrap_or_default()
+    }
+
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        self.flags.get(name).copied().unwrap_or(default)
+    }
+}
+
+/// `[C, H, W]` of an image, or why the input is none.
+pub(super) fn image(input: &[usize]) -> std::result::Result<[usize; 3], String> {
+    match input {
+        [c, h, w] => Ok([*c, *h, *w]),
+        [_] => Err(format!(
+            "it wants an image [C, H, W], its input is a vector of shape {input:?}; images are given as [n, C, H, W], vectors go \
+             through linear layers"
+        )),
+        _ => Err(format!("it wants an image [C, H, W], its input has shape {input:?}")),
+    }
+}
+
+/// A kind's settings, read from a file strictly.
+pub(super) fn read<K: Kind + for<'de> Deserialize<'de>>(
+    settings: Map<String, Value>,
+) -> std::result::Result<LayerSpec, String> {
+    serde_json::from_value::<K>(Value::Object(settings)).map(LayerSpec::of).map_err(|e| e.to_string())
+}
+
+/// The same on the way out.
+pub(super) fn settings<K: Serialize>(kind: &K) -> Map<String, Value> {
+    match serde_json::to_value(kind) {
+        Ok(Value::Object(all)) => all,
+        // A kind without settings is a unit.
+        _ => Map::new(),
+    }
+}
