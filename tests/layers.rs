@@ -2,6 +2,8 @@
 //! against attacks.
 
 mod common;
+#[path = "layers/own.rs"]
+mod own;
 
 use candle_core::{DType, Device, Result, Tensor};
 use common::{Lab, contract, values};
@@ -95,11 +97,14 @@ struct Shrunk {
 }
 
 impl Kind for Shrink {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "shrink"
     }
     fn describe(&self) -> String {
         format!("shrink({:?})", self.by)
+    }
+    fn own(&self) -> Option<String> {
+        None
     }
     fn settings(&self) -> Map<String, Value> {
         Map::from_iter([("by".into(), json!(self.by))])
@@ -120,30 +125,23 @@ impl Activation for Shrunk {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.broadcast_sub(&self.by)?.relu()? - x.neg()?.broadcast_sub(&self.by)?.relu()? + (x * 0.0)?
     }
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-    fn is_monotone(&self) -> bool {
-        true
-    }
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
-    }
+
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         Ok(each.clone())
     }
-    fn roundings(&self) -> Option<usize> {
-        Some(1)
+
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: 1.0, roundings: Some(1), thresholds: vec![self.by.clone()], fused: None }
     }
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![self.by.clone()]
+
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
+
     fn clipping(&self) -> Option<&dyn Clipping> {
         Some(self)
     }
-    fn fused(&self) -> Option<Fused> {
-        None
-    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(Self { by: self.by.detach() })
     }
@@ -173,11 +171,14 @@ struct Difference {
 }
 
 impl Kind for Differences {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "differences"
     }
     fn describe(&self) -> String {
         "differences()".into()
+    }
+    fn own(&self) -> Option<String> {
+        None
     }
     fn settings(&self) -> Map<String, Value> {
         Map::new()

@@ -73,6 +73,7 @@ pub const GUIDE: Files = embedded!(
         "13_sharing",
         "14_speed",
         "15_gpu",
+        "16_own_layer",
     ]
 );
 

@@ -42,7 +42,7 @@ use super::upper::rounding::{UNIT, gamma, raised};
 use super::varying::varying;
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::norms::samples::{per_sample, sample_norms};
-use crate::nn::layers::{self, Side};
+use crate::nn::layers::{self, Facts, Side};
 use crate::nn::{Layer, Role};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
@@ -109,16 +109,17 @@ impl Execution {
             Role::Activation(f) => f,
             Role::Affine(_) => bail!("activation: {} is affine; take execution.affine", layer.title()),
         };
-        if f.roundings() != Some(0) || f.lipschitz() != 1.0 {
+        let Facts { lipschitz, roundings, thresholds, .. } = f.facts();
+        if roundings != Some(0) || lipschitz != 1.0 {
             bail!(
                 "activation: {} rounds its values, and what it adds in f32 is not bounded; certify with arithmetic: \"exact\"",
                 layer.title()
             );
         }
         let known =
-            f.thresholds().iter().try_fold(1.0, |known, t| Ok::<_, candle_core::Error>(known * exact(layer, t)?))?;
+            thresholds.iter().try_fold(1.0, |known, t| Ok::<_, candle_core::Error>(known * exact(layer, t)?))?;
         let each = f.spread(&self.each)?;
-        let each = if f.thresholds().is_empty() { each } else { (each * known)? };
+        let each = if thresholds.is_empty() { each } else { (each * known)? };
         let seen = self.widened(region)?;
         let mask = match layer.mask_side() {
             Some(Side::Before) => varying(layer, &seen)?,

@@ -4,6 +4,7 @@
 //! al., "Training Certifiably Robust Neural Networks with Efficient Local Lipschitz Bounds", NeurIPS 2021) are Rhai:
 //! `stdlib/local_lip.rhai`.
 
+pub mod claims;
 pub mod execution;
 pub mod margin;
 pub mod norm;

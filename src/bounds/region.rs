@@ -32,7 +32,7 @@ use crate::compute::region::gpu::PreActivation;
 use crate::compute::region::weights::Map;
 use crate::nn::Layer;
 use crate::nn::Role;
-use crate::nn::layers::{Activation, Dense, Fused};
+use crate::nn::layers::{Activation, Dense, Facts, Fused, image};
 use candle_core::{Result, Tensor, bail};
 
 /// Ball and box of a batch at one layer. All tensors are differentiable.
@@ -61,6 +61,25 @@ impl Region {
     pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
         let ends = Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?;
         Ok(Self { parts: Parts::Ends(ends), radius, rounding: None })
+    }
+
+    /// A region of a script's own: shapes are checked, that it holds what it should is the script's to know.
+    pub fn of_parts(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: &Tensor) -> Result<Self> {
+        let (batch, rank) = (center.dims().first().copied().unwrap_or(0), center.rank());
+        if rank < 2 || lower.dims() != center.dims() || upper.dims() != center.dims() || radius.dims() != [batch] {
+            bail!(
+                "region: center, lower and upper want one shape [B, ...] and radius [B], got {:?}, {:?}, {:?} and {:?}",
+                center.dims(),
+                lower.dims(),
+                upper.dims(),
+                radius.dims()
+            );
+        }
+        if [lower, upper, radius].iter().any(|t| t.dtype() != center.dtype()) || !center.dtype().is_float() {
+            let types = [center, lower, upper, radius].map(|t| t.dtype());
+            bail!("region: center, lower, upper and radius want one type of floats, got {types:?}");
+        }
+        Self::new(center, lower, upper, radius.clone())
     }
 
     /// Center, lower and upper: `[3, B, ...]`.
@@ -290,7 +309,7 @@ impl Region {
                     Parts::Ends(Tracked::of(&r.forward(&all)?.reshape(shape)?)?)
                 }
             },
-            Role::Activation(f) => match (f.fused(), &self.parts) {
+            Role::Activation(f) => match (f.facts().fused, &self.parts) {
                 (Some(Fused::Clip { threshold }), Parts::PreActivation(pre_activation))
                     if threshold.as_ref().is_none_or(|t| self.fits(t)) =>
                 {
@@ -306,12 +325,12 @@ impl Region {
                     Parts::Ends(clip_tracked(&self.all()?, &threshold)?)
                 }
                 // Each end of the box goes through by itself.
-                _ if f.is_monotone() => {
+                _ if f.boxes().is_none() => {
                     let all = self.all()?.tensor()?.flatten(0, 1)?;
                     Parts::Ends(Tracked::of(&f.forward(&all)?.reshape(shape)?)?)
                 }
                 _ => {
-                    let [lower, upper] = f.image(&self.lower()?, &self.upper()?)?;
+                    let [lower, upper] = image(&**f, &self.lower()?, &self.upper()?)?;
                     Parts::Ends(Tracked::of(&Tensor::stack(&[&f.forward(&self.center()?)?, &lower, &upper], 0)?)?)
                 }
             },
@@ -334,7 +353,7 @@ impl Region {
         };
         let (lower, upper) = (center.broadcast_sub(&reach)?, center.broadcast_add(&reach)?);
         let [lower, upper] = match &layer.role {
-            Role::Activation(f) => f.image(&lower, &upper)?,
+            Role::Activation(f) => image(&**f, &lower, &upper)?,
             Role::Reshape(r) => [r.forward(&lower)?, r.forward(&upper)?],
             Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
         };
@@ -346,17 +365,18 @@ impl Region {
     /// The ball behind an activation, whose center and box are these already: its Lipschitz constant, and in an outward region what it
     /// rounds.
     fn behind(self, f: &dyn Activation, layer: &Layer) -> Result<Self> {
+        let Facts { lipschitz, roundings, .. } = f.facts();
         let Some(rounding) = &self.rounding else {
             // Most are 1-Lipschitz, and no operation is spent on them.
-            let radius = if f.lipschitz() == 1.0 { self.radius.clone() } else { (&self.radius * f.lipschitz())? };
+            let radius = if lipschitz == 1.0 { self.radius.clone() } else { (&self.radius * lipschitz)? };
             return Ok(Self { radius, ..self });
         };
-        match f.roundings() {
-            Some(0) if f.lipschitz() == 1.0 => Ok(self),
+        match roundings {
+            Some(0) if lipschitz == 1.0 => Ok(self),
             Some(roundings) => {
                 let (center, lower, upper) = (self.center()?, self.lower()?, self.upper()?);
                 let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
-                Self::of_outward(outward::activation(here, f.lipschitz(), roundings)?)
+                Self::of_outward(outward::activation(here, lipschitz, roundings)?)
             }
             None => bail!(
                 "activation: {} does not say how its values are rounded, so no outward region goes through it; certify with kind \

@@ -7,20 +7,16 @@ use crate::base::random::Generator;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// These parameters with their first values, by their short names (`weight`, `bias`, ...).
-pub fn draw(
-    parameters: &[Parameter],
-    dtype: DType,
-    device: &Device,
-    random: &Generator,
-) -> Result<Vec<(&'static str, Var)>> {
+pub fn draw(parameters: &[Parameter], dtype: DType, device: &Device, random: &Generator) -> Result<Vec<(String, Var)>> {
     let one = |parameter: &Parameter| {
         let shape = parameter.shape.as_slice();
-        let value = match parameter.start {
-            Start::Normal { std } => random.normal(0.0, std, shape, dtype, device)?,
-            Start::Uniform { bound } => random.uniform(-bound, bound, shape, dtype, device)?,
-            Start::Constant(value) => Tensor::full(value, shape, device)?.to_dtype(dtype)?,
+        let value = match &parameter.start {
+            Start::Normal { std } => random.normal(0.0, *std, shape, dtype, device)?,
+            Start::Uniform { bound } => random.uniform(-bound, *bound, shape, dtype, device)?,
+            Start::Constant(value) => Tensor::full(*value, shape, device)?.to_dtype(dtype)?,
+            Start::By(starting) => starting.draw(shape, random, dtype, device)?,
         };
-        Ok((parameter.name, Var::from_tensor(&value)?))
+        Ok((parameter.name.clone(), Var::from_tensor(&value)?))
     };
     parameters.iter().map(one).collect()
 }

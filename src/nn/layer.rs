@@ -27,18 +27,19 @@ impl Layer {
         index: usize,
         spec: &LayerSpec,
         input: &[usize],
-        parameters: &[(&'static str, Tensor)],
+        parameters: &[(impl AsRef<str>, Tensor)],
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let wrong = |why| candle_core::Error::Msg(format!("layer {index}, {}: {why}", spec.describe()));
         let output = spec.output_shape(input).map_err(wrong)?;
-        let role = spec.build(&Place { input, output: &output, parameters, dtype, device })?;
+        let parameters: Vec<_> = parameters.iter().map(|(name, t)| (name.as_ref().to_string(), t.clone())).collect();
+        let role = spec.build(&Place { input, output: &output, parameters: &parameters, dtype, device })?;
         Ok(Self { index, spec: spec.clone(), role, input: input.to_vec(), output, precision: Chosen::exact() })
     }
 
     /// The layer with these tensors, of one type and on one device, in the places of its parameters, by their short names.
-    pub fn with_parameters(&self, parameters: &[(&'static str, Tensor)]) -> Result<Self> {
+    pub fn with_parameters(&self, parameters: &[(impl AsRef<str>, Tensor)]) -> Result<Self> {
         let Some((_, first)) = parameters.first() else { return Ok(self.clone()) };
         let (dtype, device) = (first.dtype(), first.device().clone());
         let own = Self::new(self.index, &self.spec, &self.input, parameters, dtype, &device)?;
@@ -117,7 +118,7 @@ impl Layer {
     /// An activation in a form that fused kernels take, if it has one.
     pub fn fused(&self) -> Option<Fused> {
         match &self.role {
-            Role::Activation(f) => f.fused(),
+            Role::Activation(f) => f.facts().fused,
             Role::Affine(_) | Role::Reshape(_) => None,
         }
     }
@@ -183,7 +184,7 @@ impl Layer {
     /// A true upper bound of an activation's or a rearrangement's Lipschitz constant; an affine layer's is its norm.
     pub fn lipschitz(&self) -> Option<f64> {
         match &self.role {
-            Role::Activation(f) => Some(f.lipschitz()),
+            Role::Activation(f) => Some(f.facts().lipschitz),
             Role::Reshape(_) => Some(1.0),
             Role::Affine(_) => None,
         }

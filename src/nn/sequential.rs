@@ -55,7 +55,7 @@ impl Sequential {
             }
             let own = init::draw(&wanted, dtype, device, random)?;
             nonnegative.extend(wanted.iter().filter(|p| p.at_least_zero).map(|p| format!("{index}.{}", p.name)));
-            let tensors: Vec<_> = own.iter().map(|(name, var)| (*name, var.as_tensor().clone())).collect();
+            let tensors: Vec<_> = own.iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
             layers.push(Layer::new(index, spec, &shape, &tensors, dtype, device)?);
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
@@ -166,7 +166,7 @@ impl Sequential {
     /// A digest of layers and parameters.
     pub fn digest(&self) -> Result<String> {
         let mut digest = Fingerprint::default();
-        self.layers.iter().for_each(|layer| digest.text(&layer.spec.describe()));
+        self.layers.iter().for_each(|layer| digest.text(&layer.spec.own().unwrap_or_else(|| layer.spec.describe())));
         for (name, var) in &self.parameters {
             digest.text(name);
             digest.tensor(var.as_tensor())?;

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor, Var};
 use nalgebra::DMatrix;
 use workbench::base::random::{Generator, Key};
 use workbench::bounds::{self, Arithmetic, PowerOptions, Region, UpperMethod, UpperOptions};
-use workbench::nn::layers::{Activation, Affine, Reshape, Side};
+use workbench::nn::layers::{Activation, Affine, Reshape, Side, image};
 use workbench::nn::{Layer, Role};
 
 const BATCH: usize = 3;
@@ -104,7 +104,11 @@ fn activation(layer: &Layer, f: &dyn Activation, random: &Generator, what: &str)
     for scale in [1e-3, 0.3, 3.0] {
         let (x, step) = (draw(random, 1, &layer.input), (draw(random, 1, &layer.input) * scale).unwrap());
         let moved = (value(&(&x + &step).unwrap()) - value(&x)).unwrap();
-        assert!(norm(&moved) <= f.lipschitz() * norm(&step) * (1.0 + 1e-9), "{what}: steeper than {}", f.lipschitz());
+        assert!(
+            norm(&moved) <= f.facts().lipschitz * norm(&step) * (1.0 + 1e-9),
+            "{what}: steeper than {}",
+            f.facts().lipschitz
+        );
         let spread = f.spread(&step.abs().unwrap()).unwrap();
         let over = (moved.abs().unwrap() - &spread).unwrap();
         assert!(values(&over).iter().all(|d| *d <= 1e-12 + 1e-9 * scale), "{what}: an output moves further than said");
@@ -114,12 +118,12 @@ fn activation(layer: &Layer, f: &dyn Activation, random: &Generator, what: &str)
     broken[0] = f64::NAN;
     let broken = Tensor::from_vec(broken, [&[1], layer.input.as_slice()].concat(), &candle_core::Device::Cpu).unwrap();
     assert!(values(&value(&broken)).iter().any(|y| y.is_nan()), "{what}: a NaN is lost");
-    let image = f.image(&broken, &broken).unwrap();
+    let image = image(f, &broken, &broken).unwrap();
     assert!(image.iter().all(|end| values(end).iter().any(|y| y.is_nan())), "{what}: a NaN of a box is lost");
-    if let Some(roundings) = f.roundings() {
+    if let Some(roundings) = f.facts().roundings {
         let x = draw(random, 20, &layer.input).to_dtype(DType::F32).unwrap();
-        // Thresholds are numbers of the layer's own type: those that f32 does not hold differ by more than roundings.
-        if f.thresholds().is_empty() {
+        // Parameters are numbers of the layer's own type.
+        if f.facts().thresholds.is_empty() && layer.spec.parameters(&layer.input).is_empty() {
             let (fine, coarse) = (values(&value(&x.to_dtype(DType::F64).unwrap())), values(&value(&x)));
             let unit = roundings as f64 * 2f64.powi(-24) * 1.01;
             let close = |(a, b): (&f64, &f64)| (a - b).abs() <= unit * a.abs();
@@ -132,8 +136,8 @@ fn activation(layer: &Layer, f: &dyn Activation, random: &Generator, what: &str)
 fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, random: &Generator, what: &str) {
     let half = (draw(random, 1, &layer.input).abs().unwrap() * scale).unwrap();
     let (lower, upper) = ((x - &half).unwrap(), (x + &half).unwrap());
-    let [low, high] = f.image(&lower, &upper).unwrap();
-    if f.is_monotone() {
+    let [low, high] = image(f, &lower, &upper).unwrap();
+    if f.boxes().is_none() {
         same(&format!("{what}: monotone"), &low, &layer.forward(&lower).unwrap());
         same(&format!("{what}: monotone"), &high, &layer.forward(&upper).unwrap());
     }
@@ -166,7 +170,7 @@ fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, rand
     }
     let grown = values(&behind.radius)[0];
     assert!(
-        grown >= scale * f.lipschitz() && grown <= scale * f.lipschitz() * (1.0 + 1e-9) + 1e-12,
+        grown >= scale * f.facts().lipschitz && grown <= scale * f.facts().lipschitz * (1.0 + 1e-9) + 1e-12,
         "{what}: the ball"
     );
 }

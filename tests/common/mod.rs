@@ -45,7 +45,7 @@ pub fn device() -> Device {
 
 /// An engine as `workbench run` has it, for scripts given as text.
 pub struct Lab {
-    pub engine: Engine,
+    pub engine: Rc<Engine>,
     pub scope: Scope<'static>,
 }
 
@@ -77,7 +77,7 @@ impl Lab {
         let scope = host.scope();
         loader.set_constants(host.scope());
         let _: &Rc<std::cell::RefCell<Overrides>> = &host.overrides;
-        Self { engine, scope }
+        Self { engine: Rc::new(engine), scope }
     }
 
     pub fn set(&mut self, name: &str, value: Dynamic) -> &mut Self {
@@ -94,6 +94,7 @@ impl Lab {
     }
 
     pub fn run(&mut self, script: &str) -> Dynamic {
+        let _here = workbench::script::language::kept::here(&self.engine);
         match self.engine.eval_with_scope::<Dynamic>(&mut self.scope, script) {
             Ok(value) => value,
             Err(e) => panic!("{e}\nin:\n{script}"),

@@ -30,7 +30,7 @@ fn ball_and_box_through_a_layer() {
             let act = Layer::new(1, &clipped, &own.output, &threshold, dtype, device)?;
             let behind = region.activation(&act, false)?;
             let mask = workbench::bounds::varying(&act, &region)?.unwrap().to_dtype(a[0].dtype())?;
-            let relu = Layer::new(1, &LayerSpec::of(Relu), &own.output, &[], dtype, device)?;
+            let relu = Layer::new(1, &LayerSpec::of(Relu), &own.output, &[] as &[(&str, Tensor)], dtype, device)?;
             let open = workbench::bounds::varying(&relu, &region)?.unwrap().to_dtype(a[0].dtype())?;
             let other = region.activation(&relu, false)?;
             let (below, above) = behind.gaps()?;
@@ -96,7 +96,7 @@ fn regions_through_several_layers() {
             let mut masks = vec![];
             for layer in model.to_dtype(a[0].dtype())?.layers() {
                 let wanted = layer.spec.parameters(&layer.input);
-                let own: Vec<_> = wanted.iter().map(|p| (p.name, rest.next().unwrap())).collect();
+                let own: Vec<_> = wanted.iter().map(|p| (&p.name, rest.next().unwrap())).collect();
                 let layer = layer.with_parameters(&own)?;
                 if layer.is_affine() {
                     let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;

@@ -1,10 +1,8 @@
 //! `abs()`: |x|, which keeps the norm of the gradient. Its box is not that of its ends: one that holds 0 begins there.
 
-use super::Role;
-use super::activation::{Activation, Clipping, Fused};
-use super::flatten::none_left;
-use super::registry::Entry;
-use super::spec::{Kind, LayerSpec, Parameter, Place};
+use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::role::Role;
+use super::spec::{Entry, Kind, LayerSpec, Parameter, Place, any_shape, concat_call, none_left, without_settings};
 use crate::compute::elementwise::clip::{larger, relu};
 use candle_core::{Result, Tensor};
 use serde_json::{Map, Value};
@@ -21,70 +19,36 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Abs),
 };
 
-impl Kind for Abs {
-    fn name(&self) -> &'static str {
-        ENTRY.name
-    }
-
-    fn describe(&self) -> String {
-        "abs()".into()
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        Ok(input.to_vec())
-    }
-
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
-        vec![]
-    }
-
-    fn build(&self, _: &Place) -> Result<Role> {
-        Ok(Role::Activation(Rc::new(*self)))
-    }
-}
+without_settings!(Abs, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Abs))));
 
 impl Activation for Abs {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.abs()
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        false
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([relu(&larger(lower, &upper.neg()?)?)?, larger(&lower.neg()?, upper)?])
-    }
-
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         Ok(each.clone())
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: None }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        Some(self)
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
     }
 
-    fn fused(&self) -> Option<Fused> {
-        None
-    }
-
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
+    }
+}
+
+impl Boxes for Abs {
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+        Ok([relu(&larger(lower, &upper.neg()?)?)?, larger(&lower.neg()?, upper)?])
     }
 }

@@ -7,25 +7,43 @@ use std::rc::Rc;
 /// A function that is not linear, over samples of the shape it was built for. Batches `[B, ...]` in and out.
 pub trait Activation: Debug {
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
-    /// `||f(x) - f(y)|| <= L ||x - y||` for all x, y: an upper bound of L, a true one.
-    fn lipschitz(&self) -> f64;
-    /// Does every output grow with every input, or stay? The box behind a box is then that of its ends.
-    fn is_monotone(&self) -> bool;
-    /// Lower and upper end of a box that holds the images of the box from `lower` to `upper`.
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]>;
     /// How far each output can move when each input moves by at most `each` >= 0, wherever it is.
     fn spread(&self, each: &Tensor) -> Result<Tensor>;
-    /// Roundings between an input and an output, each of at most half a unit in the last place of the output: 0 where minima, maxima
-    /// and changes of sign are all there is. `None` where nobody can say.
-    fn roundings(&self) -> Option<usize>;
-    /// Its thresholds: numbers that it compares with.
-    fn thresholds(&self) -> Vec<Tensor>;
+    fn facts(&self) -> Facts;
+    /// Its boxes, where they are not those of the ends. None of a monotone function: every output grows with every input, or stays.
+    fn boxes(&self) -> Option<&dyn Boxes>;
     /// Where it is constant beyond a threshold, what bounds make of it.
     fn clipping(&self) -> Option<&dyn Clipping>;
-    /// The function in a form that fused kernels take, if it has one.
-    fn fused(&self) -> Option<Fused>;
     /// The same with parameters cut from the graph.
     fn frozen(&self) -> Rc<dyn Activation>;
+}
+
+/// What is known of an activation. Every field is said by every kind.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// `||f(x) - f(y)|| <= lipschitz ||x - y||` for all x, y: a true upper bound.
+    pub lipschitz: f64,
+    /// Roundings between an input and an output, each of at most half a unit in the last place of the output: 0 where minima, maxima
+    /// and changes of sign are all there is. `None` where nobody can say.
+    pub roundings: Option<usize>,
+    /// Its thresholds: numbers that it compares with.
+    pub thresholds: Vec<Tensor>,
+    /// The function in a form that fused kernels take, if it has one.
+    pub fused: Option<Fused>,
+}
+
+/// The boxes of an activation that is not monotone.
+pub trait Boxes {
+    /// Lower and upper end of a box that holds the images of the box from `lower` to `upper`.
+    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]>;
+}
+
+/// The box behind a box.
+pub fn image(f: &dyn Activation, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
+    match f.boxes() {
+        Some(boxes) => boxes.image(lower, upper),
+        None => Ok([f.forward(lower)?, f.forward(upper)?]),
+    }
 }
 
 /// An activation that is constant beyond a threshold.

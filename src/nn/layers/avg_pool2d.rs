@@ -1,9 +1,8 @@
 //! `avg_pool2d(kernel, #{ stride })`: the mean over squares of each channel, a convolution of every channel by itself.
 
-use super::Role;
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
@@ -30,12 +29,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for AvgPool2d {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("avg_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {

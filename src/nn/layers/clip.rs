@@ -1,11 +1,12 @@
 //! `relu_theta(theta)` and `relu6()`: clipped to [0, theta], a threshold for each neuron, learned in ReLU-theta (Eq. 8 of Huang et al.
 //! 2021).
 
-use super::Role;
-use super::activation::{Activation, Clipping, Excess, Fused, Side, not};
-use super::flatten::none_left;
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::role::Role;
+use super::spec::{
+    Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, any_shape, concat_call, none_left, read,
+    settings, without_settings,
+};
 use crate::compute::elementwise::clip::{between, clip};
 use crate::compute::gpu;
 use candle_core::{Result, Tensor};
@@ -39,12 +40,16 @@ pub const RELU6: Entry = Entry {
 };
 
 impl Kind for ReluTheta {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         RELU_THETA.name
     }
 
     fn describe(&self) -> String {
         format!("relu_theta({:?})", self.theta)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -68,32 +73,10 @@ impl Kind for ReluTheta {
     }
 }
 
-impl Kind for Relu6 {
-    fn name(&self) -> &'static str {
-        RELU6.name
-    }
-
-    fn describe(&self) -> String {
-        "relu6()".into()
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        Ok(input.to_vec())
-    }
-
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
-        vec![]
-    }
-
-    fn build(&self, place: &Place) -> Result<Role> {
-        let threshold = Tensor::full(6f64, [&[1], place.input].concat(), place.device)?;
-        Ok(Role::Activation(Rc::new(Clip { threshold: threshold.to_dtype(place.dtype)? })))
-    }
-}
+without_settings!(Relu6, RELU6, any_shape, |place| {
+    let threshold = Tensor::full(6f64, [&[1], place.input].concat(), place.device)?;
+    Ok(Role::Activation(Rc::new(Clip { threshold: threshold.to_dtype(place.dtype)? })))
+});
 
 /// `max(min(x, threshold), 0)`, `threshold` `[1, ...]`, at least 0.
 #[derive(Clone, Debug)]
@@ -106,36 +89,25 @@ impl Activation for Clip {
         clip(x, &self.threshold)
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
-    }
-
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         Ok(each.clone())
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts {
+            lipschitz: 1.0,
+            roundings: Some(0),
+            thresholds: vec![self.threshold.clone()],
+            fused: Some(Fused::Clip { threshold: Some(self.threshold.clone()) }),
+        }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![self.threshold.clone()]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         Some(self)
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        Some(Fused::Clip { threshold: Some(self.threshold.clone()) })
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

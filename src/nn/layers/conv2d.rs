@@ -2,10 +2,9 @@
 //!
 //! Start, as published with the method: weight ~ N(0, sqrt(2 / (k k channels))), bias 0.
 
-use super::Role;
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, image, read, settings};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, image, read, settings};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -49,7 +48,7 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for Conv2d {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
@@ -57,6 +56,10 @@ impl Kind for Conv2d {
         let Self { channels, kernel, stride, padding, bias } = self;
         let bias = if *bias { "" } else { ", bias: false" };
         format!("conv2d({channels}, {kernel}, #{{ stride: {stride}, padding: {padding}{bias} }})")
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -1,10 +1,9 @@
 //! `groupsort(size)`: each group of `size` channels that follow each other, sorted upward (Anil et al. 2019). A group of 2 holds the
 //! numbers of MaxMin in another order: there it is channel i and channel i + C/2, the larger one first.
 
-use super::Role;
-use super::activation::{Activation, Clipping, Fused};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,12 +24,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for GroupSort {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("groupsort({})", self.size)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -73,16 +76,8 @@ impl Activation for GroupSort {
         self.ungrouped(&groups.gather(&order, 3)?, x)
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
     }
 
     /// The n-th smallest moves by at most the most that any of its group does.
@@ -92,23 +87,15 @@ impl Activation for GroupSort {
         self.ungrouped(&most, each)
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: None }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        None
-    }
-
-    fn frozen(&self) -> Rc<dyn Activation> {
-        Rc::new(*self)
     }
 }

@@ -1,9 +1,8 @@
 //! `leaky_relu(slope)`: x where it is above 0, `slope x` below. Constant nowhere, so it masks nothing.
 
-use super::Role;
-use super::activation::{Activation, Clipping, Fused};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -25,12 +24,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for LeakyRelu {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("leaky_relu({:?})", self.slope)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -59,40 +62,24 @@ impl Activation for LeakyRelu {
         if self.slope <= 1.0 { larger(x, &below) } else { smaller(x, &below) }
     }
 
-    fn lipschitz(&self) -> f64 {
-        self.slope.max(1.0)
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(*self)
     }
 
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
-        each * self.lipschitz()
+        each * self.slope.max(1.0)
     }
 
     /// The product, and a slope that its number type does not hold.
-    fn roundings(&self) -> Option<usize> {
-        Some(2)
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: self.slope.max(1.0), roundings: Some(2), thresholds: vec![], fused: None }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        None
-    }
-
-    fn frozen(&self) -> Rc<dyn Activation> {
-        Rc::new(*self)
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! Start, as published with the method: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
-use super::Role;
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
 use crate::compute::linear::products::{by_itself, is_by_itself};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -31,7 +30,7 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for Linear {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
@@ -40,6 +39,10 @@ impl Kind for Linear {
             true => format!("linear({})", self.features),
             false => format!("linear({}, #{{ bias: false }})", self.features),
         }
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -56,7 +59,7 @@ impl Kind for Linear {
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
         let start = Start::Uniform { bound: 1.0 / (input[0] as f64).sqrt() };
-        let mut list = vec![Parameter::new("weight", &[self.features, input[0]], start)];
+        let mut list = vec![Parameter::new("weight", &[self.features, input[0]], start.clone())];
         if self.bias {
             list.push(Parameter::new("bias", &[self.features], start));
         }
@@ -80,6 +83,10 @@ fn product(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> 
 }
 
 impl Affine for Matrix {
+    fn is_trained(&self) -> bool {
+        self.weight.track_op()
+    }
+
     fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
         self.add_bias(&self.apply(x, precision)?)
     }
@@ -100,16 +107,16 @@ impl Affine for Matrix {
         row_norms(&self.weight.flatten_from(1)?)?.unsqueeze(0)
     }
 
+    fn numbers(&self) -> (DType, Device) {
+        (self.weight.dtype(), self.weight.device().clone())
+    }
+
     fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
         self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
     }
 
     fn weight(&self) -> Option<&Tensor> {
         Some(&self.weight)
-    }
-
-    fn is_trained(&self) -> bool {
-        self.weight.track_op()
     }
 
     fn terms(&self) -> usize {
@@ -122,10 +129,6 @@ impl Affine for Matrix {
 
     fn dense(&self) -> Option<Dense> {
         Some(Dense::Matrix { weight: self.weight.clone(), bias: self.bias.clone() })
-    }
-
-    fn numbers(&self) -> (DType, Device) {
-        (self.weight.dtype(), self.weight.device().clone())
     }
 
     fn frozen(&self) -> Rc<dyn Affine> {

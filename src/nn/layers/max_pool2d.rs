@@ -5,10 +5,9 @@
 //! L = max_i sqrt(n_i) <= ceil(kernel / stride)                                  1 without overlap
 //! ```
 
-use super::Role;
-use super::activation::{Activation, Clipping, Fused};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
 use crate::compute::conv::Window;
 use crate::compute::elementwise::clip::larger;
 use candle_core::{Result, Tensor};
@@ -35,12 +34,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for MaxPool2d {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("max_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -92,16 +95,8 @@ impl Activation for Pool {
         Ok(x)
     }
 
-    fn lipschitz(&self) -> f64 {
-        self.spec.kernel.div_ceil(self.spec.stride) as f64
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
     }
 
     /// A maximum moves by at most the most that any number of its window does.
@@ -109,19 +104,16 @@ impl Activation for Pool {
         self.forward(each)
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts {
+            lipschitz: self.spec.kernel.div_ceil(self.spec.stride) as f64,
+            roundings: Some(0),
+            thresholds: vec![],
+            fused: None,
+        }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
-    }
-
-    fn clipping(&self) -> Option<&dyn Clipping> {
-        None
-    }
-
-    fn fused(&self) -> Option<Fused> {
+    fn boxes(&self) -> Option<&dyn Boxes> {
         None
     }
 

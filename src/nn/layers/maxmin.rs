@@ -1,11 +1,12 @@
 //! `maxmin()`: the larger and the smaller of channel i and channel i + C/2 (Anil et al. 2019); `clipped_maxmin(max, min)` cuts them at
 //! learned thresholds, a pair for each pair of neurons (Huang et al. 2021).
 
-use super::Role;
-use super::activation::{Activation, Clipping, Excess, Fused, Side, not};
-use super::flatten::none_left;
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::role::Role;
+use super::spec::{
+    Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, concat_call, none_left, read, settings,
+    without_settings,
+};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -45,39 +46,19 @@ fn paired(input: &[usize]) -> std::result::Result<Vec<usize>, String> {
     }
 }
 
-impl Kind for MaxMin {
-    fn name(&self) -> &'static str {
-        ENTRY.name
-    }
-
-    fn describe(&self) -> String {
-        "maxmin()".into()
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        paired(input)
-    }
-
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
-        vec![]
-    }
-
-    fn build(&self, _: &Place) -> Result<Role> {
-        Ok(Role::Activation(Rc::new(*self)))
-    }
-}
+without_settings!(MaxMin, ENTRY, paired, |_| Ok(Role::Activation(Rc::new(MaxMin))));
 
 impl Kind for ClippedMaxMin {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         CLIPPED.name
     }
 
     fn describe(&self) -> String {
         format!("clipped_maxmin({:?}, {:?})", self.max, self.min)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -127,36 +108,20 @@ impl Activation for MaxMin {
         Tensor::cat(&[top, bottom], 1)
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
-    }
-
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         in_pairs(each)
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: Some(Fused::Sort { thresholds: None }) }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        Some(Fused::Sort { thresholds: None })
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {
@@ -177,36 +142,25 @@ impl Activation for Clipped {
         Tensor::cat(&[smaller(&top, &self.max)?, larger(&bottom, &self.min)?], 1)
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([self.forward(lower)?, self.forward(upper)?])
-    }
-
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         in_pairs(each)
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts {
+            lipschitz: 1.0,
+            roundings: Some(0),
+            thresholds: vec![self.max.clone(), self.min.clone()],
+            fused: Some(Fused::Sort { thresholds: Some((self.max.clone(), self.min.clone())) }),
+        }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![self.max.clone(), self.min.clone()]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         Some(self)
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        Some(Fused::Sort { thresholds: Some((self.max.clone(), self.min.clone())) })
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -22,15 +22,17 @@ mod normalize;
 mod pixel_unshuffle;
 mod registry;
 mod relu;
+mod reshape;
+mod role;
 mod spec;
 
 pub use abs::Abs;
-pub use activation::{Activation, Clipping, Excess, Fused, Side};
+pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, image};
 pub use affine::{Affine, Dense, Rounding};
 pub use avg_pool2d::AvgPool2d;
 pub use clip::{Relu6, ReluTheta};
 pub use conv2d::Conv2d;
-pub use flatten::{Flatten, Reshape};
+pub use flatten::Flatten;
 pub use groupsort::GroupSort;
 pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
@@ -38,19 +40,8 @@ pub use max_pool2d::MaxPool2d;
 pub use maxmin::{ClippedMaxMin, MaxMin};
 pub use normalize::Normalize;
 pub use pixel_unshuffle::PixelUnshuffle;
-pub use registry::{Entry, KINDS, entry};
+pub use registry::{KINDS, entry};
 pub use relu::Relu;
-pub use spec::{Argument, Given, Kind, LayerSpec, Parameter, Place, Start, Takes};
-
-use std::rc::Rc;
-
-/// What a layer is to a bound.
-#[derive(Clone, Debug)]
-pub enum Role {
-    /// A linear map and a bias.
-    Affine(Rc<dyn Affine>),
-    /// A function of its input that is not linear.
-    Activation(Rc<dyn Activation>),
-    /// The same numbers in another arrangement.
-    Reshape(Rc<dyn Reshape>),
-}
+pub use reshape::Reshape;
+pub use role::Role;
+pub use spec::{Argument, Entry, Given, Kind, LayerSpec, Parameter, Place, Start, Starting, Takes};

@@ -1,9 +1,8 @@
 //! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images.
 
-use super::Role;
 use super::affine::{Affine, Dense, Rounding};
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -26,12 +25,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for Normalize {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("normalize({:?}, {:?})", self.mean, self.std)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -1,10 +1,9 @@
 //! `pixel_unshuffle(factor)`: `[C, H, W]` to `[C factor^2, H / factor, W / factor]`; the numbers stay, in the order channel, row, column
 //! of the square. It permutes boxes and masks as it does values.
 
-use super::Role;
-use super::flatten::Reshape;
-use super::registry::Entry;
-use super::spec::{Argument, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::reshape::Reshape;
+use super::role::Role;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,12 +24,16 @@ pub const ENTRY: Entry = Entry {
 };
 
 impl Kind for PixelUnshuffle {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
         format!("pixel_unshuffle({})", self.factor)
+    }
+
+    fn own(&self) -> Option<String> {
+        None
     }
 
     fn settings(&self) -> Map<String, Value> {

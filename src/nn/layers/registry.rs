@@ -1,26 +1,13 @@
-//! All kinds by their names: what a script calls to make one, and how one is read from a file. A line for each kind.
+//! All kinds by their names. A line for each.
 
-use super::spec::{Argument, Given, LayerSpec};
+use super::spec::{Entry, KIND, LayerSpec, OWN};
 use super::{
     abs, avg_pool2d, clip, conv2d, flatten, groupsort, leaky_relu, linear, max_pool2d, maxmin, normalize,
     pixel_unshuffle, relu,
 };
 use crate::base::suggest;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-
-/// One kind: how it is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    pub name: &'static str,
-    /// What a script must give, in this order.
-    pub arguments: &'static [Argument],
-    /// What it may give, by name.
-    pub options: &'static [Argument],
-    /// From what a script gave.
-    pub make: fn(&Given) -> LayerSpec,
-    /// From its settings in a file.
-    pub read: fn(Map<String, Value>) -> Result<LayerSpec, String>,
-}
 
 /// All kinds.
 pub const KINDS: [Entry; 15] = [
@@ -47,4 +34,24 @@ pub fn entry(name: &str) -> Result<&'static Entry, String> {
         let rest = suggest::hint_and_list(name, "kinds", || KINDS.iter().map(|entry| entry.name));
         format!("there is no kind of layer `{name}`{rest}")
     })
+}
+
+impl<'de> Deserialize<'de> for LayerSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut all = Map::deserialize(deserializer)?;
+        let kind = match all.remove(KIND) {
+            Some(Value::String(kind)) => kind,
+            Some(other) => return Err(D::Error::custom(format!("a layer's kind is {other}, a name is wanted"))),
+            None => return Err(D::Error::custom("a layer without a kind")),
+        };
+        if all.contains_key(OWN) {
+            return Err(D::Error::custom(format!(
+                "`{kind}` is a layer of a script's own; build the network with `sequential` and that script's definition, then take \
+                 its weights with model.load(path)"
+            )));
+        }
+        let entry = entry(&kind).map_err(D::Error::custom)?;
+        (entry.read)(all).map_err(|e| D::Error::custom(format!("{kind}: {e}")))
+    }
 }

@@ -1,10 +1,8 @@
 //! `relu()`: `max(x, 0)`.
 
-use super::Role;
-use super::activation::{Activation, Clipping, Excess, Fused, Side, not};
-use super::flatten::none_left;
-use super::registry::Entry;
-use super::spec::{Kind, LayerSpec, Parameter, Place};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::role::Role;
+use super::spec::{Entry, Kind, LayerSpec, Parameter, Place, any_shape, concat_call, none_left, without_settings};
 use crate::compute::elementwise::clip::relu;
 use candle_core::{Result, Tensor};
 use serde_json::{Map, Value};
@@ -21,67 +19,27 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Relu),
 };
 
-impl Kind for Relu {
-    fn name(&self) -> &'static str {
-        ENTRY.name
-    }
-
-    fn describe(&self) -> String {
-        "relu()".into()
-    }
-
-    fn settings(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        Ok(input.to_vec())
-    }
-
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
-        vec![]
-    }
-
-    fn build(&self, _: &Place) -> Result<Role> {
-        Ok(Role::Activation(Rc::new(*self)))
-    }
-}
+without_settings!(Relu, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Relu))));
 
 impl Activation for Relu {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         relu(x)
     }
 
-    fn lipschitz(&self) -> f64 {
-        1.0
-    }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
-
-    fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
-        Ok([relu(lower)?, relu(upper)?])
-    }
-
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         Ok(each.clone())
     }
 
-    fn roundings(&self) -> Option<usize> {
-        Some(0)
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: Some(Fused::Clip { threshold: None }) }
     }
 
-    fn thresholds(&self) -> Vec<Tensor> {
-        vec![]
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        None
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         Some(self)
-    }
-
-    fn fused(&self) -> Option<Fused> {
-        Some(Fused::Clip { threshold: None })
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -3,9 +3,10 @@
 //! A specification knows its output shape given an input shape, and can be written into a weights file, so that the
 //! file alone is enough to build the network again.
 
-use super::Role;
+use super::role::Role;
+use crate::base::random::Generator;
 use candle_core::{DType, Device, Result, Tensor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,9 +16,11 @@ use std::rc::Rc;
 /// One kind of layer with its settings; sizes that follow from the input are left out.
 pub trait Kind: Any + Debug {
     /// Its name in scripts and files.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// The layer as a script would write it.
     fn describe(&self) -> String;
+    /// Of a kind that a script defines, on whose word its bounds rest: what tells it from every other layer, for digests.
+    fn own(&self) -> Option<String>;
     /// Its settings by name, as [`super::Entry::read`] reads them.
     fn settings(&self) -> Map<String, Value>;
     /// The shape of one sample behind this layer, or why an input of shape `input` does not fit.
@@ -31,7 +34,7 @@ pub trait Kind: Any + Debug {
 /// A parameter before it is drawn.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    pub name: &'static str,
+    pub name: String,
     pub shape: Vec<usize>,
     pub start: Start,
     /// Bounds hold where its numbers are at least 0: optimisers put it back there.
@@ -39,8 +42,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    pub fn new(name: &'static str, shape: &[usize], start: Start) -> Self {
-        Self { name, shape: shape.to_vec(), start, at_least_zero: false }
+    pub fn new(name: &str, shape: &[usize], start: Start) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), start, at_least_zero: false }
     }
 
     /// Number of its elements; `None` if they cannot even be counted.
@@ -50,7 +53,7 @@ impl Parameter {
 }
 
 /// Where a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Start {
     /// Normal, around 0.
     Normal {
@@ -61,6 +64,13 @@ pub enum Start {
         bound: f64,
     },
     Constant(f64),
+    /// By a function of its own.
+    By(Rc<dyn Starting>),
+}
+
+/// What draws the first value of a parameter of `shape`.
+pub trait Starting: Debug {
+    fn draw(&self, shape: &[usize], random: &Generator, dtype: DType, device: &Device) -> Result<Tensor>;
 }
 
 /// What a layer is built from: shapes of a sample before and behind it, its parameters by their short names.
@@ -68,7 +78,7 @@ pub enum Start {
 pub struct Place<'a> {
     pub input: &'a [usize],
     pub output: &'a [usize],
-    pub parameters: &'a [(&'static str, Tensor)],
+    pub parameters: &'a [(String, Tensor)],
     pub dtype: DType,
     pub device: &'a Device,
 }
@@ -121,28 +131,33 @@ impl PartialEq for LayerSpec {
 }
 
 /// Key of a specification's kind in a file.
-const KIND: &str = "kind";
+pub(super) const KIND: &str = "kind";
+/// Set where a script has defined the kind.
+pub(super) const OWN: &str = "own";
 
 impl Serialize for LayerSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut all = self.settings();
         all.insert(KIND.into(), self.name().into());
+        if self.own().is_some() {
+            all.insert(OWN.into(), true.into());
+        }
         all.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for LayerSpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        use serde::de::Error;
-        let mut all = Map::deserialize(deserializer)?;
-        let kind = match all.remove(KIND) {
-            Some(Value::String(kind)) => kind,
-            Some(other) => return Err(D::Error::custom(format!("a layer's kind is {other}, a name is wanted"))),
-            None => return Err(D::Error::custom("a layer without a kind")),
-        };
-        let entry = super::entry(&kind).map_err(D::Error::custom)?;
-        (entry.read)(all).map_err(|e| D::Error::custom(format!("{kind}: {e}")))
-    }
+/// One kind: how it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub name: &'static str,
+    /// What a script must give, in this order.
+    pub arguments: &'static [Argument],
+    /// What it may give, by name.
+    pub options: &'static [Argument],
+    /// From what a script gave.
+    pub make: fn(&Given) -> LayerSpec,
+    /// From its settings in a file.
+    pub read: fn(Map<String, Value>) -> std::result::Result<LayerSpec, String>,
 }
 
 /// One argument or option of a kind in a script.
@@ -216,4 +231,60 @@ pub(super) fn settings<K: Serialize>(kind: &K) -> Map<String, Value> {
         // A kind without settings is a unit.
         _ => Map::new(),
     }
+}
+
+/// A kind without settings, from a file.
+pub(super) fn none_left(settings: &Map<String, Value>, kind: impl Kind) -> std::result::Result<LayerSpec, String> {
+    match settings.keys().next() {
+        None => Ok(LayerSpec::of(kind)),
+        Some(key) => Err(format!("unknown field `{key}`, there are none")),
+    }
+}
+
+/// A kind without settings: its name, the shape behind an input, how it is built.
+macro_rules! without_settings {
+    ($kind:ident, $entry:expr, $shape:expr, $build:expr) => {
+        impl Kind for $kind {
+            fn name(&self) -> &str {
+                $entry.name
+            }
+
+            fn describe(&self) -> String {
+                concat_call($entry.name)
+            }
+
+            fn own(&self) -> Option<String> {
+                None
+            }
+
+            fn settings(&self) -> Map<String, Value> {
+                Map::new()
+            }
+
+            fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+                let shape: fn(&[usize]) -> std::result::Result<Vec<usize>, String> = $shape;
+                shape(input)
+            }
+
+            fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+                vec![]
+            }
+
+            fn build(&self, place: &Place) -> Result<Role> {
+                let build: fn(&Place) -> Result<Role> = $build;
+                build(place)
+            }
+        }
+    };
+}
+pub(super) use without_settings;
+
+/// `relu()`.
+pub(super) fn concat_call(name: &str) -> String {
+    format!("{name}()")
+}
+
+/// The shape of the input.
+pub(super) fn any_shape(input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+    Ok(input.to_vec())
 }

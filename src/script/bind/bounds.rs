@@ -102,6 +102,10 @@ mod bound {
         }
         bounds::Region::around(&x.0, &epsilon, images).map(Region).map_err(candle)
     }
+    #[rhai_fn(return_raw)]
+    pub fn region(center: Tensor, lower: Tensor, upper: Tensor, radius: Tensor) -> Res<Region> {
+        bounds::Region::of_parts(&center.0, &lower.0, &upper.0, &radius.0).map(Region).map_err(candle)
+    }
     #[rhai_fn(pure, return_raw)]
     pub fn affine(region: &mut Region, layer: Layer, sigma: Tensor) -> Res<Region> {
         region.0.affine(&layer.0, &sigma.0).map(Region).map_err(candle)

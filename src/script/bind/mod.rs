@@ -19,6 +19,7 @@ mod model;
 mod objects;
 mod operators;
 mod optimizers;
+mod own;
 mod precision;
 mod printing;
 mod random;
@@ -62,6 +63,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     random::register(engine);
     layer_kinds::register(engine);
     layers::register(engine);
+    own::register(engine);
     model::register(engine);
     bounds::register(engine);
     upper::register(engine);

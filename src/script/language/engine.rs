@@ -5,7 +5,7 @@ use super::limits::{Limits, memory_message};
 use super::loader::Loader;
 use super::resolver::Resolver;
 use super::signatures::short_type;
-use super::{arithmetic, collections, habits};
+use super::{arithmetic, collections, habits, kept};
 use crate::base::{interrupt, memory};
 use crate::run::Arithmetic;
 use rhai::{Dynamic, Engine, EvalContext, FLOAT, INT, OptimizationLevel, Position};
@@ -80,6 +80,7 @@ fn install_constants(engine: &mut Engine, loader: Rc<Loader>, watch: impl Fn(&st
     #[expect(deprecated, reason = "Rhai marks the hook as unstable; the version is pinned")]
     engine.on_var(move |name, index, context| {
         watch(name, &context);
+        kept::at_level(context.call_level());
         let local = index > 0 || context.scope().contains(name);
         Ok(if local { None } else { loader.constant(name) })
     });

@@ -36,5 +36,8 @@ pub fn exit(code: i32) -> Box<EvalAltResult> {
 /// candle's error without its backtrace; an interrupted native loop becomes an interrupted script. For `map_err`.
 pub fn candle(error: candle_core::Error) -> Box<EvalAltResult> {
     let message = error::message(&error);
+    if let Some(thrown) = super::thrown::thrown(&message) {
+        return thrown;
+    }
     if message == interrupt::MESSAGE || message.ends_with(": interrupted") { interrupted() } else { fail(message) }
 }

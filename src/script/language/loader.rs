@@ -48,6 +48,7 @@ pub struct Loader {
     std: Modules,
     fetch: RefCell<Option<Fetch>>,
     arithmetic: Cell<Arithmetic>,
+    reading: Cell<u64>,
     state: RefCell<State>,
 }
 
@@ -79,8 +80,19 @@ impl Loader {
             std,
             fetch: RefCell::new(fetch),
             arithmetic: Cell::new(Arithmetic::Fractions),
+            reading: Cell::new(0),
             state: RefCell::new(State { roots: vec![root], ..State::default() }),
         })
+    }
+
+    /// Modules that were made so far are made anew when they are imported next.
+    pub fn forget_modules(&self) {
+        self.reading.set(self.reading.get() + 1);
+    }
+
+    /// How often they were forgotten.
+    pub fn reading(&self) -> u64 {
+        self.reading.get()
     }
 
     /// Which arithmetic the scripts are written for; before an engine is built.

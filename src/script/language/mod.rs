@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod guard;
 pub mod habits;
+pub mod kept;
 pub mod lexical;
 pub mod limits;
 pub mod loader;
@@ -19,6 +20,7 @@ pub mod purity;
 pub mod refused;
 pub mod resolver;
 pub mod signatures;
+mod thrown;
 
 pub use error::{Res, candle, fail};
 pub use options::Options;

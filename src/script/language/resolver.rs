@@ -3,7 +3,7 @@
 use super::error::{Res, fail};
 use super::loader::Loader;
 use rhai::{Engine, EvalAltResult, FnNamespace, Module, ModuleResolver, Position, Scope, Shared};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -11,13 +11,15 @@ use std::rc::Rc;
 pub struct Resolver {
     loader: Rc<Loader>,
     modules: RefCell<HashMap<String, Shared<Module>>>,
+    /// Of which reading of the files these are.
+    reading: Cell<u64>,
     loading: RefCell<Vec<String>>,
 }
 
 impl Resolver {
     /// A resolver that reads through `loader`.
     pub fn new(loader: Rc<Loader>) -> Self {
-        Self { loader, modules: RefCell::default(), loading: RefCell::default() }
+        Self { loader, modules: RefCell::default(), reading: Cell::new(0), loading: RefCell::default() }
     }
 
     fn evaluate(&self, engine: &Engine, shown: &str) -> Res<Module> {
@@ -32,6 +34,9 @@ impl Resolver {
 impl ModuleResolver for Resolver {
     fn resolve(&self, engine: &Engine, source: Option<&str>, path: &str, at: Position) -> Res<Shared<Module>> {
         let shown = self.loader.locate(source, path).map_err(|message| placed(fail(message), at))?;
+        if self.reading.replace(self.loader.reading()) != self.loader.reading() {
+            self.modules.borrow_mut().clear();
+        }
         if let Some(module) = self.modules.borrow().get(&shown) {
             return Ok(module.clone());
         }

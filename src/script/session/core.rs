@@ -15,6 +15,7 @@ use crate::script::explain::report::{Failure, FailureKind, Report};
 use crate::script::language::Res;
 use crate::script::language::engine;
 use crate::script::language::guard::guarded;
+use crate::script::language::kept;
 use crate::script::language::lexical;
 use crate::script::language::limits::Limits;
 use crate::script::language::loader::Loader;
@@ -52,7 +53,7 @@ pub struct Config {
 
 /// One run of a script, or one sitting at the prompt.
 pub struct Session {
-    pub(super) engine: Engine,
+    pub(super) engine: Rc<Engine>,
     pub(super) loader: Rc<Loader>,
     pub(super) host: Rc<Host>,
     overrides: Rc<RefCell<Overrides>>,
@@ -107,7 +108,7 @@ impl Session {
         loader.set_constants(host.scope());
         let (scope, library) = (Scope::new(), AST::empty());
         Self {
-            engine,
+            engine: Rc::new(engine),
             loader,
             host,
             overrides,
@@ -216,6 +217,7 @@ impl Session {
 
     fn run(&mut self, main: &str) -> Res<()> {
         let ast = self.loader.parse(&self.engine, main)?;
+        let _here = kept::here(&self.engine);
         self.engine.run_ast_with_scope(&mut Scope::new(), &ast)
     }
 

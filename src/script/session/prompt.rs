@@ -9,10 +9,10 @@ use crate::script::bind::type_names;
 use crate::script::docs::{Page, parse};
 use crate::script::explain::report::{Failure, Report};
 use crate::script::language::guard::guarded;
+use crate::script::language::kept;
 use crate::script::language::lexical;
 use crate::script::language::origin::PROMPT;
 use crate::script::language::origin::is_std;
-use crate::script::language::resolver::Resolver;
 use crate::script::language::signatures::{Native, natives};
 use crate::script::language::{Res, fail};
 use crate::script::present;
@@ -92,7 +92,10 @@ impl Session {
         all.set_source(PROMPT);
         // The functions stay even when a statement fails; imports only when they worked.
         let functions = all.clone_functions_only();
-        let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all);
+        let result = {
+            let _here = kept::here(&self.engine);
+            self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all)
+        };
         // The constants stand in it once more.
         self.scope = self.scope.clone_visible();
         let imports: Vec<Stmt> = match &result {
@@ -175,7 +178,7 @@ impl Session {
             }
         };
         let library = self.library.clone();
-        self.engine.set_module_resolver(Resolver::new(self.loader.clone()));
+        self.loader.forget_modules();
         let result = guarded(|| {
             for script in self.scripts.clone() {
                 if let Some(ast) = self.loader.ast(&script).filter(|_| changed.contains(&script)) {
@@ -191,7 +194,7 @@ impl Session {
             note(&mut failure, "everything is as it was before");
             self.loader.restore(before);
             self.library = library;
-            self.engine.set_module_resolver(Resolver::new(self.loader.clone()));
+            self.loader.forget_modules();
             return Err(failure);
         }
         Ok(changed)

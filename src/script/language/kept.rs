@@ -1,0 +1,158 @@
+//! A closure of a script that native code keeps and calls later: what a layer of a script's own is made of
+//!
+//! Kept are the pointer, its captured values, and the functions and imports that were in force where it was handed over: so it
+//! means the same in later inputs of the prompt, in bounds and attacks of native code, and after `:reload`. Captured values are cells that
+//! a closure shares with the script; from here on they are its own, or a variable that changes later would change a layer that has
+//! been certified.
+//!
+//! What a closure throws passes through native code as a number in candle's error, and is put back, with its place and its stack,
+//! where that error becomes the script's ([`super::thrown`]).
+
+use super::error::{Res, fail};
+use super::thrown;
+use rhai::{Array, Dynamic, Engine, FnPtr, GlobalRuntimeState, Map, NativeCallContext, Position};
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+/// Closures of layers that call layers with closures, and so on: this deep and no deeper.
+const DEEPEST: usize = 12;
+
+thread_local! {
+    /// The engines of the sessions that evaluate something on this thread, the innermost last; weak, for an engine's tag leads to
+    /// the session, which may lead to the layers.
+    static ENGINES: RefCell<Vec<Weak<Engine>>> = const { RefCell::new(vec![]) };
+    /// How deep the script's own calls are nested now, and calls of closures from native code.
+    static LEVEL: Cell<usize> = const { Cell::new(0) };
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Closures are called on this engine until the guard goes.
+#[must_use]
+pub struct Here;
+
+/// An evaluation begins.
+pub fn here(engine: &Rc<Engine>) -> Here {
+    ENGINES.with_borrow_mut(|engines| engines.push(Rc::downgrade(engine)));
+    Here
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        ENGINES.with_borrow_mut(|engines| drop(engines.pop()));
+    }
+}
+
+/// The level of calls at which the script reads a variable: a native function that is called next stands no deeper.
+pub fn at_level(level: usize) {
+    LEVEL.set(level);
+}
+
+/// One closure, with all that it needs to run later.
+#[derive(Clone)]
+pub struct Kept {
+    pointer: FnPtr,
+    global: GlobalRuntimeState,
+    /// For messages: "activation leaky: `forward`".
+    what: String,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Kept {
+    pub fn new(context: &NativeCallContext, pointer: FnPtr, what: String) -> Self {
+        let mut pointer = pointer;
+        pointer.iter_curry_mut().for_each(|value| *value = frozen(std::mem::take(value)));
+        let mut global = context.global_runtime_state().clone();
+        // The engine's tag leads to the session: put in again for each call.
+        global.tag = Dynamic::UNIT;
+        Self { pointer, global, what }
+    }
+
+    /// The values that it has captured.
+    pub fn captured(&self) -> &[Dynamic] {
+        self.pointer.curry()
+    }
+
+    /// Call it, from a native function of a script that runs now.
+    pub fn call(&self, arguments: Vec<Dynamic>) -> candle_core::Result<Dynamic> {
+        let engine = ENGINES.with_borrow(|engines| engines.last().and_then(Weak::upgrade));
+        let Some(engine) = engine else { candle_core::bail!("{}: no script runs on this thread", self.what) };
+        if DEPTH.get() >= DEEPEST {
+            candle_core::bail!("{}: layers call each other {DEEPEST} deep; does one lead to itself?", self.what);
+        }
+        let mut global = self.global.clone();
+        global.tag = engine.default_tag().clone();
+        let _inside = Inside::new();
+        global.level = LEVEL.get() + 1;
+        let context = NativeCallContext::new_with_all_fields(&engine, &self.what, None, &global, Position::NONE);
+        self.pointer.call_raw(&context, None, arguments).map_err(thrown::carried)
+    }
+
+    /// For messages.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+}
+
+/// A closure runs; the levels are those of before when it goes, by a panic too.
+struct Inside(usize);
+
+impl Inside {
+    fn new() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self(LEVEL.get())
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        LEVEL.set(self.0);
+    }
+}
+
+/// The closure `pointer` takes this many arguments beside what it has captured, as far as that is known: of natives nothing is.
+pub fn arity(context: &NativeCallContext, pointer: &FnPtr) -> Option<usize> {
+    let state = context.global_runtime_state();
+    let modules = state.lib.iter().map(|module| &**module).chain(state.iter_imports().map(|(_, module)| module));
+    let named = |module: &rhai::Module| {
+        module.iter_script_fn_info().find(|(_, _, name, ..)| *name == pointer.fn_name()).map(|(.., count, _)| count)
+    };
+    modules.filter_map(named).next().map(|count| count.saturating_sub(pointer.curry().len()))
+}
+
+/// A value as it is now, sharing nothing with variables of the script.
+fn frozen(value: Dynamic) -> Dynamic {
+    let mut value = value.flatten();
+    if value.is_fnptr() {
+        let mut pointer = value.cast::<FnPtr>();
+        pointer.iter_curry_mut().for_each(|captured| *captured = frozen(std::mem::take(captured)));
+        return pointer.into();
+    }
+    if let Some(mut items) = value.write_lock::<Array>() {
+        items.iter_mut().for_each(|item| *item = frozen(std::mem::take(item)));
+    }
+    if let Some(mut map) = value.write_lock::<Map>() {
+        map.values_mut().for_each(|item| *item = frozen(std::mem::take(item)));
+    }
+    value
+}
+
+/// The closure under `key` of a definition `of`, which takes `wanted` arguments.
+pub fn closure(context: &NativeCallContext, of: &str, key: &str, value: Dynamic, wanted: usize) -> Res<Kept> {
+    let kind = super::signatures::a_value_of(value.type_name());
+    let Some(pointer) = value.try_cast::<FnPtr>() else {
+        return Err(fail(format!("{of}: `{key}` is {kind}, a closure is wanted")));
+    };
+    match arity(context, &pointer) {
+        Some(found) if found != wanted => {
+            let arguments = |n| if n == 1 { "1 argument".to_string() } else { format!("{n} arguments") };
+            Err(fail(format!("{of}: the closure `{key}` takes {}, {} are wanted", arguments(found), wanted)))
+        }
+        _ => Ok(Kept::new(context, pointer, format!("{of}: `{key}`"))),
+    }
+}
