@@ -73,6 +73,15 @@ fn every_kind_is_written_as_it_is_shown() {
     }
 }
 
+/// `()` for an option is an option that was not given.
+#[test]
+fn an_option_of_unit_is_none() {
+    let mut lab = Lab::on(Device::Cpu);
+    let shown = lab.run("[avg_pool2d(2, #{ stride: () }).to_string(), conv2d(3, 3, #{ padding: () }).to_string()]");
+    let shown: Vec<String> = shown.into_typed_array().unwrap();
+    assert_eq!(shown, ["avg_pool2d(2, #{ stride: 2 })", "conv2d(3, 3, #{ stride: 1, padding: 0 })"]);
+}
+
 #[test]
 fn a_file_with_an_unknown_kind_or_setting_is_refused() {
     let read = |text: &str| serde_json::from_str::<LayerSpec>(text).unwrap_err().to_string();

@@ -110,9 +110,10 @@ impl Execution {
             Role::Affine(_) => bail!("activation: {} is affine; take execution.affine", layer.title()),
         };
         let Facts { lipschitz, roundings, thresholds, .. } = f.facts();
-        if roundings != Some(0) || lipschitz != 1.0 {
+        // An own activation may compare with numbers that f32 does not hold.
+        if roundings != Some(0) || lipschitz != 1.0 || layer.spec.own().is_some() {
             bail!(
-                "activation: {} rounds its values, and what it adds in f32 is not bounded; certify with arithmetic: \"exact\"",
+                "activation: what {} adds in f32 is not bounded: it rounds, enlarges, or is a script's own; certify with arithmetic: \"exact\"",
                 layer.title()
             );
         }

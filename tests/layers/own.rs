@@ -81,6 +81,21 @@ fn closures_mean_the_same_wherever_they_are_called() {
     );
     let found: Vec<f64> = found.into_typed_array().unwrap();
     assert!(found[0] == 0.0 && found[1] > 0.29 && found[2] == 7.0, "{found:?}");
+    // A parameter or a network that is captured is the one of that moment.
+    let moved = lab.run(
+        r#"
+        let inner = sequential([6], [linear(6)], #{ dtype: "f64" });
+        let weight = inner.param("0.weight");
+        let taken = activation("taken", #{
+            forward: |x| inner.forward(x) + x @ weight, lipschitz: 9.0, varying: (), lines: (), box: |l, u| [l * 0.0 - 99.0, u * 0.0 + 99.0] });
+        let own = sequential([6], [taken], #{ dtype: "f64" });
+        let at = ones([1, 6]).to_dtype("f64");
+        let before = own.forward(at);
+        inner.set_param("0.weight", inner.param("0.weight") * 3.0);
+        (own.forward(at) - before).abs().max().item()
+        "#,
+    );
+    assert_eq!(moved.as_float().unwrap(), 0.0);
     // Another function of the name in a later input changes no layer that is there.
     drop(lab.run("fn twice(x) { throw \"the later one\" } net.forward(x)"));
 }
@@ -178,6 +193,10 @@ fn false_claims_are_refuted() {
         ("box", "|lower, upper| [lower.maximum(0.0), upper.maximum(0.0)]", "its box does not hold"),
         ("varying", "|lower, upper| upper > 0.0", "its mask does not hold"),
         ("forward", "|x| 3.0 * x", "its Lipschitz constant"),
+        // Steep on one side alone, which all numbers at once hide.
+        ("forward", "|x| 1.3 * x.maximum(0.0)", "its Lipschitz constant"),
+        // Small values, far outside of a box of width 0.
+        ("box", "|lower, upper| [1e-7 * lower, 1e-7 * upper]", "its box does not hold"),
     ];
     for (key, text, message) in false_ones {
         let options: Vec<String> =
@@ -208,17 +227,41 @@ fn false_claims_are_refuted() {
         let options: Vec<String> =
             good.iter().map(|(k, v)| format!("{k}: {}", if *k == key { text } else { v })).collect();
         let script = format!(
-            "check_claims(sequential([6], [linear_map(\"false\", #{{ parameters: #{{ scale: [6] }}, start: |s, r| r.uniform(1.0, 2.0, s), {} }}), \
+            "check_claims(sequential([6], [linear_map(\"false\", #{{ parameters: #{{ scale: [6] }}, start: |s, r| r.uniform(1.0, 2.0, s), terms: 1, {} }}), \
              linear(2)]))",
             options.join(", ")
         );
         let error = refused(&mut lab, &script);
         assert!(error.contains(message), "{key}: {error}");
     }
+    // |W| of a large map, too small by a factor that random signs hide.
+    let error = refused(
+        &mut lab,
+        r#"
+        check_claims(sequential([300], [linear_map("wide", #{
+            parameters: #{ w: [4, 300] }, start: |s, r| r.normal(1.0, s), shape: |input| [4], terms: 300,
+            apply: |p, x| x @ p.w.t(), adjoint: |p, y| y @ p.w, apply_absolute: |p, h| 0.3 * (h @ p.w.abs().t()),
+            row_norms: |p| p.w.norm(1),
+        })], #{ dtype: "f64" }))
+        "#,
+    );
+    assert!(error.contains("its apply_absolute is too small"), "{error}");
+    // A mask of outputs that hang on each other's inputs would take the wrong rows away.
+    let error = refused(
+        &mut lab,
+        r#"
+        let swapped = |t| t.index_select(1, tensor([1, 0]).to_dtype("u32"));
+        check_claims(sequential([2], [linear(2), activation("swap", #{
+            forward: |x| swapped.call(x).maximum(0.0), lipschitz: 1.0, lines: (), varying: |l, u| swapped.call(u) > 0.0,
+            box: |l, u| [swapped.call(l).maximum(0.0), swapped.call(u).maximum(0.0)],
+        })]))
+        "#,
+    );
+    assert!(error.contains("its mask is not element by element"), "{error}");
     // An affine map that is none: the bias belongs to `bias`.
     let error = refused(
         &mut lab,
-        "check_claims(sequential([6], [linear_map(\"false\", #{ apply: |p, x| x.abs(), adjoint: |p, y| y, apply_absolute: |p, h| h, row_norms: |p| ones([6]) }), linear(2)]))",
+        "check_claims(sequential([6], [linear_map(\"false\", #{ apply: |p, x| x.abs(), adjoint: |p, y| y, apply_absolute: |p, h| h, row_norms: |p| ones([6]), terms: 1 }), linear(2)]))",
     );
     assert!(error.contains("adjoint") || error.contains("not linear"), "{error}");
 }
@@ -272,6 +315,18 @@ fn definitions_that_lack_something_are_refused() {
                 "sequential([6], [activation(\"a\", #{{ forward: |x| {{ throw \"stop here\" }}, {rest} }})]).forward(randn([2, 6]))"
             ),
             "stop here",
+        ),
+        (
+            "activation(\"a\", #{ forward: |x| x, lipschitz: (), box: |l, u| [l, u], varying: (), lines: () })",
+            "activation a: `lipschitz` is missing",
+        ),
+        (
+            "let d = dataset(\"digits\"); activation(\"a\", #{ forward: |x| x + d.classes, lipschitz: 1.0, box: |l, u| [l, u], varying: (), lines: () })",
+            "`forward` captures a Dataset, which can change after the layer is defined",
+        ),
+        (
+            "linear_map(\"m\", #{ apply: |p, x| x, adjoint: |p, y| y, apply_absolute: |p, h| h, row_norms: |p| ones([6]) })",
+            "linear_map m: `terms` is missing",
         ),
         ("linear_map(\"m\", #{ apply: |p, x| x })", "linear_map m: `adjoint` is missing"),
         (

@@ -71,9 +71,11 @@ impl GroupSort {
 impl Activation for GroupSort {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let groups = self.grouped(x)?;
-        // A permutation: a NaN ends somewhere, and is not lost.
-        let order = groups.detach().arg_sort_last_dim(true)?;
-        self.ungrouped(&groups.gather(&order, 3)?, x)
+        // A NaN has no place in an order: it makes its whole group one.
+        let values = groups.detach();
+        let order = values.eq(&values)?.where_cond(&values, &values.zeros_like()?)?.arg_sort_last_dim(true)?;
+        let broken = (values.sum_keepdim(3)? * 0.0)?;
+        self.ungrouped(&groups.gather(&order, 3)?.broadcast_add(&broken)?, x)
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -43,7 +43,10 @@ impl Kind for PixelUnshuffle {
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
         let ([c, h, w], k) = (image(input)?, self.factor);
         match k > 0 && h.is_multiple_of(k) && w.is_multiple_of(k) {
-            true => Ok(vec![c * k * k, h / k, w / k]),
+            true => match k.checked_mul(k).and_then(|square| c.checked_mul(square)) {
+                Some(channels) => Ok(vec![channels, h / k, w / k]),
+                None => Err(format!("a factor of {k} makes more channels of {c} than can be counted")),
+            },
             false => Err(format!("a factor of {k} does not divide its {h}x{w} input")),
         }
     }

@@ -80,7 +80,7 @@ fn read_argument(op: &str, Argument { name, takes }: Argument, value: Dynamic, g
 }
 
 fn read_option(options: &mut Options, Argument { name, takes }: Argument, given: &mut Given) -> Res<()> {
-    if !options.has(name) {
+    if !options.is_given(name) {
         return Ok(());
     }
     match takes {

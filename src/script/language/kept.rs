@@ -2,8 +2,8 @@
 //!
 //! Kept are the pointer, its captured values, and the functions and imports that were in force where it was handed over: so it
 //! means the same in later inputs of the prompt, in bounds and attacks of native code, and after `:reload`. Captured values are cells that
-//! a closure shares with the script; from here on they are its own, or a variable that changes later would change a layer that has
-//! been certified.
+//! a closure shares with the script, and handles of things that change in place; from here on they are its own ([`Freeze`]), or what
+//! changes later would change a layer that has been certified.
 //!
 //! What a closure throws passes through native code as a number in candle's error, and is put back, with its place and its stack,
 //! where that error becomes the script's ([`super::thrown`]).
@@ -62,14 +62,16 @@ impl std::fmt::Debug for Kept {
     }
 }
 
+/// Makes of a captured value of the host's own types one that nobody else changes, or says why it cannot be kept.
+pub type Freeze = fn(Dynamic) -> Result<Dynamic, String>;
+
 impl Kept {
-    pub fn new(context: &NativeCallContext, pointer: FnPtr, what: String) -> Self {
-        let mut pointer = pointer;
-        pointer.iter_curry_mut().for_each(|value| *value = frozen(std::mem::take(value)));
+    fn new(context: &NativeCallContext, pointer: FnPtr, what: String, freeze: Freeze) -> Result<Self, String> {
+        let pointer = frozen(pointer.into(), freeze)?.cast::<FnPtr>();
         let mut global = context.global_runtime_state().clone();
         // The engine's tag leads to the session: put in again for each call.
         global.tag = Dynamic::UNIT;
-        Self { pointer, global, what }
+        Ok(Self { pointer, global, what })
     }
 
     /// The values that it has captured.
@@ -115,44 +117,57 @@ impl Drop for Inside {
     }
 }
 
-/// The closure `pointer` takes this many arguments beside what it has captured, as far as that is known: of natives nothing is.
-pub fn arity(context: &NativeCallContext, pointer: &FnPtr) -> Option<usize> {
+/// Does the closure take this many arguments beside what it has captured, as far as that is known? Of natives nothing is.
+fn arities(context: &NativeCallContext, pointer: &FnPtr) -> Vec<usize> {
     let state = context.global_runtime_state();
     let modules = state.lib.iter().map(|module| &**module).chain(state.iter_imports().map(|(_, module)| module));
-    let named = |module: &rhai::Module| {
-        module.iter_script_fn_info().find(|(_, _, name, ..)| *name == pointer.fn_name()).map(|(.., count, _)| count)
-    };
-    modules.filter_map(named).next().map(|count| count.saturating_sub(pointer.curry().len()))
+    let mut found = vec![];
+    for module in modules {
+        let named = module.iter_script_fn_info().filter(|(_, _, name, ..)| *name == pointer.fn_name());
+        found.extend(named.map(|(.., count, _)| count.saturating_sub(pointer.curry().len())));
+    }
+    found
 }
 
 /// A value as it is now, sharing nothing with variables of the script.
-fn frozen(value: Dynamic) -> Dynamic {
-    let mut value = value.flatten();
+fn frozen(value: Dynamic, freeze: Freeze) -> Result<Dynamic, String> {
+    let value = value.flatten();
     if value.is_fnptr() {
         let mut pointer = value.cast::<FnPtr>();
-        pointer.iter_curry_mut().for_each(|captured| *captured = frozen(std::mem::take(captured)));
-        return pointer.into();
+        for captured in pointer.iter_curry_mut() {
+            *captured = frozen(std::mem::take(captured), freeze)?;
+        }
+        return Ok(pointer.into());
     }
-    if let Some(mut items) = value.write_lock::<Array>() {
-        items.iter_mut().for_each(|item| *item = frozen(std::mem::take(item)));
+    if value.is_array() {
+        let items = value.cast::<Array>().into_iter().map(|item| frozen(item, freeze));
+        return Ok(items.collect::<Result<Array, String>>()?.into());
     }
-    if let Some(mut map) = value.write_lock::<Map>() {
-        map.values_mut().for_each(|item| *item = frozen(std::mem::take(item)));
+    if value.is_map() {
+        let items = value.cast::<Map>().into_iter().map(|(key, item)| Ok((key, frozen(item, freeze)?)));
+        return Ok(items.collect::<Result<Map, String>>()?.into());
     }
-    value
+    freeze(value)
 }
 
 /// The closure under `key` of a definition `of`, which takes `wanted` arguments.
-pub fn closure(context: &NativeCallContext, of: &str, key: &str, value: Dynamic, wanted: usize) -> Res<Kept> {
+pub fn closure(
+    context: &NativeCallContext,
+    of: &str,
+    key: &str,
+    value: Dynamic,
+    wanted: usize,
+    freeze: Freeze,
+) -> Res<Kept> {
     let kind = super::signatures::a_value_of(value.type_name());
     let Some(pointer) = value.try_cast::<FnPtr>() else {
         return Err(fail(format!("{of}: `{key}` is {kind}, a closure is wanted")));
     };
-    match arity(context, &pointer) {
-        Some(found) if found != wanted => {
-            let arguments = |n| if n == 1 { "1 argument".to_string() } else { format!("{n} arguments") };
-            Err(fail(format!("{of}: the closure `{key}` takes {}, {} are wanted", arguments(found), wanted)))
-        }
-        _ => Ok(Kept::new(context, pointer, format!("{of}: `{key}`"))),
+    let found = arities(context, &pointer);
+    if let Some(other) = found.first().filter(|_| !found.contains(&wanted)) {
+        let arguments = |n: usize| if n == 1 { "1 argument".to_string() } else { format!("{n} arguments") };
+        return Err(fail(format!("{of}: the closure `{key}` takes {}, {wanted} are wanted", arguments(*other))));
     }
+    let what = format!("{of}: `{key}`");
+    Kept::new(context, pointer, what.clone(), freeze).map_err(|why| fail(format!("{what} {why}")))
 }

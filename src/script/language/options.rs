@@ -36,6 +36,14 @@ impl Options {
         self.map.contains_key(key)
     }
 
+    /// Was a value given for `key`? `()` counts as none. Makes it a known option.
+    pub fn is_given(&mut self, key: &'static str) -> bool {
+        if self.map.get(key).is_some_and(Dynamic::is_unit) {
+            self.map.remove(key);
+        }
+        self.has(key)
+    }
+
     /// The raw value of `key`; `()` counts as not given.
     pub fn dynamic(&mut self, key: &'static str) -> Option<Dynamic> {
         self.has(key);

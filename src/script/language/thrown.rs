@@ -21,7 +21,8 @@ pub fn carried(error: Box<EvalAltResult>) -> candle_core::Error {
 /// What a closure threw, if `message` is of an error that carries it.
 pub fn thrown(message: &str) -> Option<Box<EvalAltResult>> {
     let (_, number) = message.rsplit_once(MARK)?;
-    let number: u64 = number.parse().ok()?;
+    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+    let number: u64 = digits.parse().ok()?;
     let (kept, mut error) = THROWN.take()?;
     if kept != number {
         return None;

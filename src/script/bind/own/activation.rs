@@ -1,6 +1,6 @@
 //! `activation(name, #{ forward, lipschitz, box, varying, lines, ... })`: an activation of a script's own.
 
-use super::definition::{Definition, Values, map_of, tensor};
+use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::Role;
 use crate::nn::layers::{Activation, Boxes, Clipping, Excess, Facts, Kind, Parameter, Place, Side};
@@ -31,7 +31,7 @@ pub fn define(context: &NativeCallContext, name: &str, options: Map) -> Res<Laye
     let definition = Definition::read(context, "activation", name, &mut options)?;
     // Parameters, where there are any, come before all else.
     let before = usize::from(definition.has_parameters());
-    let lipschitz = match options.has("lipschitz") {
+    let lipschitz = match options.is_given("lipschitz") {
         true => options.float_in("lipschitz", 1.0, 0.0..=f64::MAX)?,
         false => return Err(definition.missing("lipschitz")),
     };
@@ -39,7 +39,7 @@ pub fn define(context: &NativeCallContext, name: &str, options: Map) -> Res<Laye
         true => options.dynamic("varying"),
         false => return Err(definition.missing("varying")),
     };
-    let varying = varying.map(|f| closure(context, &definition.title, "varying", f, before + 2)).transpose()?;
+    let varying = varying.map(|f| closure(context, &definition.title, "varying", f, before + 2, freeze)).transpose()?;
     if !options.has("lines") {
         return Err(definition.missing("lines"));
     }
@@ -81,7 +81,14 @@ impl Kind for OwnActivation {
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        self.definition.output_shape(input)
+        let output = self.definition.output_shape(input)?;
+        // A mask takes rows out of the layer before: only element by element is a constant output one whose input does not matter.
+        if self.varying.is_some() && output != input {
+            return Err(format!(
+                "`varying` is for an activation element by element, and this one makes {output:?} of {input:?}; write `varying: ()`"
+            ));
+        }
+        Ok(output)
     }
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
@@ -153,7 +160,12 @@ impl Boxes for Placed {
             .try_cast::<Array>()
             .and_then(|ends| ends.into_iter().map(|end| end.try_cast::<Tensor>().map(|t| t.0)).collect());
         match ends.as_deref() {
-            Some([lower, upper]) if lower.dims() == want && upper.dims() == want => Ok([lower.clone(), upper.clone()]),
+            Some([low, high]) if low.dims() == want && high.dims() == want => {
+                // A NaN of the box before is one behind it, whatever minima and maxima make of it.
+                let all = (lower.flatten_from(1)?.sum(1)? + upper.flatten_from(1)?.sum(1)?)?;
+                let none = per_sample(&(all * 0.0)?, low)?;
+                Ok([low.broadcast_add(&none)?, high.broadcast_add(&none)?])
+            }
             Some([lower, upper]) => {
                 bail!("{} gave {:?} and {:?}; both want {want:?}", kept.what(), lower.dims(), upper.dims())
             }
@@ -181,9 +193,6 @@ impl Clipping for Placed {
         };
         if mask.dims() != want || mask.dtype() != DType::U8 {
             bail!("{} gave {:?} of {:?}; a mask of u8 of {want:?} is wanted", kept.what(), mask.dims(), mask.dtype());
-        }
-        if lower.dims() != want {
-            return Ok(mask);
         }
         // With a NaN in its box a neuron is not constant, whatever a comparison says.
         let broken = (lower.ne(lower)? + upper.ne(upper)?)?;

@@ -8,9 +8,9 @@ use crate::base::text::tokens::{Token, code};
 use crate::nn::layers::{KINDS, Parameter, Start, Starting};
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
-use crate::script::language::origin::PROMPT;
+use crate::script::language::origin::{PROMPT, is_std};
 use crate::script::language::{Res, fail};
-use crate::script::values::{Tensor, int};
+use crate::script::values::{LayerSpec, Model, Tensor, int};
 use candle_core::{DType, Device, Result, bail};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub struct Definition {
     pub name: String,
     /// "activation leaky", for messages.
     pub title: String,
-    /// The text of the definition and what its closures have captured.
+    /// The text of the definition, and a digest of all that the script has loaded.
     identity: String,
     parameters: Vec<(String, Vec<usize>)>,
     start: Option<Rc<Kept>>,
@@ -50,14 +50,20 @@ impl Definition {
             };
             parameters.push((name.to_string(), args::new_shape(&title, &shape)?));
         }
-        let start = options.dynamic("start").map(|f| closure(context, &title, "start", f, 2)).transpose()?;
+        let start = options.dynamic("start").map(|f| closure(context, &title, "start", f, 2, freeze)).transpose()?;
         if parameters.is_empty() != start.is_none() {
             return Err(fail(format!(
                 "{title}: `parameters` and `start` go together: #{{ parameters: #{{ scale: [8] }}, start: |shape, random| random.ones(shape) }}"
             )));
         }
-        let shape = options.dynamic("shape").map(|f| closure(context, &title, "shape", f, 1)).transpose()?;
-        let identity = definition_text(context).unwrap_or_default();
+        let shape = options.dynamic("shape").map(|f| closure(context, &title, "shape", f, 1, freeze)).transpose()?;
+        // What a closure does hangs on functions anywhere in the script and its modules: any change of them makes another layer.
+        let mut texts = Fingerprint::default();
+        for (name, text) in host(context).loader.sources().iter().filter(|(name, _)| !is_std(name)) {
+            texts.text(name);
+            texts.text(text);
+        }
+        let identity = format!("{} {}", definition_text(context).unwrap_or_default(), texts.finish());
         let (start, shape) = (start.map(Rc::new), shape.map(Rc::new));
         Ok(Self { name: name.into(), title, identity, parameters, start, shape })
     }
@@ -71,7 +77,7 @@ impl Definition {
         wanted: usize,
     ) -> Res<Rc<Kept>> {
         let value = options.dynamic(key).ok_or_else(|| self.missing(key))?;
-        closure(context, &self.title, key, value, wanted).map(Rc::new)
+        closure(context, &self.title, key, value, wanted, freeze).map(Rc::new)
     }
 
     pub fn missing(&self, key: &str) -> Box<rhai::EvalAltResult> {
@@ -116,11 +122,15 @@ impl Definition {
 
 /// Tensors by their numbers, others as they print.
 fn captured(digest: &mut Fingerprint, value: &Dynamic) {
+    // What cannot be read differs from every other.
     if let Some(tensor) = value.read_lock::<Tensor>() {
-        // A tensor that cannot be read differs from every other.
         if let Err(why) = digest.tensor(&tensor.0) {
             digest.text(&why.to_string());
         }
+    } else if let Some(model) = value.read_lock::<Model>() {
+        digest.text(&model.0.digest().unwrap_or_else(|why| why.to_string()));
+    } else if let Some(layer) = value.read_lock::<LayerSpec>() {
+        digest.text(&layer.0.own().unwrap_or_else(|| layer.0.describe()));
     } else if let Some(items) = value.read_lock::<Array>() {
         items.iter().for_each(|item| captured(digest, item));
     } else if let Some(items) = value.read_lock::<Map>() {
@@ -131,6 +141,26 @@ fn captured(digest: &mut Fingerprint, value: &Dynamic) {
     } else {
         digest.text(&format!("{value:?}"));
     }
+}
+
+/// A captured value as the layer's own: tensors and networks are copied, and take no gradient; what else may change in place is refused.
+pub fn freeze(value: Dynamic) -> std::result::Result<Dynamic, String> {
+    let plain = value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_char();
+    if plain || value.is_string() || value.is::<LayerSpec>() || value.is::<rhai::Blob>() {
+        return Ok(value);
+    }
+    let failed = |e: candle_core::Error| format!("captures what cannot be copied: {}", crate::base::error::message(&e));
+    if let Some(Tensor(t)) = value.read_lock::<Tensor>().map(|t| t.clone()) {
+        return t.detach().copy().map(|t| Dynamic::from(Tensor(t))).map_err(failed);
+    }
+    if let Some(Model(model)) = value.read_lock::<Model>().map(|m| m.clone()) {
+        let own = model.to_dtype(model.dtype()).map_err(failed)?;
+        return Ok(Dynamic::from(Model(Rc::new(own.frozen()))));
+    }
+    Err(format!(
+        "captures {}, which can change after the layer is defined; capture numbers, texts, tensors or networks",
+        crate::script::language::signatures::a_value_of(value.type_name())
+    ))
 }
 
 /// The text of the call that runs now, from its name to its closing bracket.

@@ -1,6 +1,6 @@
 //! `linear_map(name, #{ apply, adjoint, apply_absolute, row_norms, ... })`: an affine layer of a script's own.
 
-use super::definition::{Definition, Values, map_of, tensor};
+use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::precision::Precision;
 use crate::nn::Role;
 use crate::nn::layers::{Affine, Dense, Kind, Parameter, Place, Rounding};
@@ -22,20 +22,27 @@ struct OwnMap {
     apply_absolute: Rc<Kept>,
     row_norms: Rc<Kept>,
     bias: Option<Rc<Kept>>,
-    /// How many products are added up for one output; none given, as many as inputs.
-    terms: Option<usize>,
+    /// How many products, of weights that are computed too, are added up for one output at most.
+    terms: usize,
 }
 
 pub fn define(context: &NativeCallContext, name: &str, options: Map) -> Res<LayerSpec> {
     let mut options = Options::new("linear_map", options);
     let definition = Definition::read(context, "linear_map", name, &mut options)?;
-    let bias = options.dynamic("bias").map(|f| closure(context, &definition.title, "bias", f, 1)).transpose()?;
-    let terms = if options.has("terms") { Some(options.usize("terms", 1, 1..)?) } else { None };
+    let bias =
+        options.dynamic("bias").map(|f| closure(context, &definition.title, "bias", f, 1, freeze)).transpose()?;
+    let mut claim = |key, wanted| definition.claim(context, &mut options, key, wanted);
+    let (apply, adjoint) = (claim("apply", 2)?, claim("adjoint", 2)?);
+    let (apply_absolute, row_norms) = (claim("apply_absolute", 2)?, claim("row_norms", 1)?);
+    let terms = match options.is_given("terms") {
+        true => options.usize("terms", 1, 1..)?,
+        false => return Err(definition.missing("terms")),
+    };
     let own = OwnMap {
-        apply: definition.claim(context, &mut options, "apply", 2)?,
-        adjoint: definition.claim(context, &mut options, "adjoint", 2)?,
-        apply_absolute: definition.claim(context, &mut options, "apply_absolute", 2)?,
-        row_norms: definition.claim(context, &mut options, "row_norms", 1)?,
+        apply,
+        adjoint,
+        apply_absolute,
+        row_norms,
         bias: bias.map(Rc::new),
         terms,
         definition: Rc::new(definition),
@@ -60,7 +67,7 @@ impl Kind for OwnMap {
     fn own(&self) -> Option<String> {
         let closures = [&self.apply, &self.adjoint, &self.apply_absolute, &self.row_norms];
         let closures: Vec<&Kept> = closures.into_iter().chain(&self.bias).map(|kept| &**kept).collect();
-        Some(format!("{} {:?}", self.definition.identity(&closures), self.terms))
+        Some(format!("{} {}", self.definition.identity(&closures), self.terms))
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
@@ -157,7 +164,7 @@ impl Affine for Placed {
     }
 
     fn terms(&self) -> usize {
-        self.own.terms.unwrap_or_else(|| self.input.iter().product())
+        self.own.terms
     }
 
     fn rounding(&self) -> Result<Rounding> {
