@@ -18,9 +18,11 @@ type Choices = BTreeMap<String, usize>;
 
 static CHOICES: LazyLock<Mutex<Choices>> = LazyLock::new(|| Mutex::new(file().map(|f| read(&f)).unwrap_or_default()));
 
-/// Is an engine worth measuring at all?
+/// Is an engine worth measuring at all? Asked of the environment once.
 pub fn wanted() -> bool {
-    !std::env::var("WORKBENCH_CUDNN").is_ok_and(|choice| choice == "first")
+    static WANTED: LazyLock<bool> =
+        LazyLock::new(|| !std::env::var("WORKBENCH_CUDNN").is_ok_and(|choice| choice == "first"));
+    *WANTED
 }
 
 fn file() -> Option<PathBuf> {
