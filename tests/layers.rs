@@ -4,6 +4,8 @@
 mod common;
 #[path = "layers/own.rs"]
 mod own;
+#[path = "layers/resnets.rs"]
+mod resnets;
 
 use candle_core::{DType, Device, Result, Tensor};
 use common::{Lab, contract, values};
@@ -38,6 +40,43 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 2 }), vec![1, 7, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 1 }), vec![1, 4, 5]),
         (LayerSpec::of(PixelUnshuffle { factor: 2 }), vec![3, 4, 6]),
+        (LayerSpec::of(Residual { layers: vec![LayerSpec::of(conv(3, 3, 1, 1, true))] }), vec![3, 5, 4]),
+        (LayerSpec::of(Residual { layers: vec![LayerSpec::of(Linear { features: 6, bias: true })] }), vec![6]),
+        // No kernel of one convolution: two in a row, three summands, a kernel that is wider behind than before.
+        (
+            LayerSpec::of(Residual {
+                layers: vec![LayerSpec::of(conv(4, 3, 1, 1, true)), LayerSpec::of(conv(2, 3, 1, 1, false))],
+            }),
+            vec![2, 4, 5],
+        ),
+        (
+            LayerSpec::of(Sum {
+                branches: vec![
+                    Branch::One(LayerSpec::of(AvgPool2d { kernel: 2, stride: 2 })),
+                    Branch::One(LayerSpec::of(conv(3, 4, 2, 1, true))),
+                ],
+            }),
+            vec![3, 6, 8],
+        ),
+        (
+            LayerSpec::of(Sum {
+                branches: vec![
+                    Branch::One(LayerSpec::of(conv(2, 1, 1, 0, true))),
+                    Branch::List(vec![
+                        LayerSpec::of(PixelUnshuffle { factor: 1 }),
+                        LayerSpec::of(conv(2, 3, 1, 1, true)),
+                    ]),
+                    Branch::List(vec![LayerSpec::of(conv(3, 3, 1, 1, false)), LayerSpec::of(conv(2, 1, 1, 0, true))]),
+                ],
+            }),
+            vec![2, 4, 3],
+        ),
+        (
+            LayerSpec::of(Residual {
+                layers: vec![LayerSpec::of(Residual { layers: vec![LayerSpec::of(conv(2, 3, 1, 1, true))] })],
+            }),
+            vec![2, 4, 4],
+        ),
     ]
 }
 
@@ -247,6 +286,10 @@ impl Affine for Difference {
         let largest = values(&self.weight).into_iter().fold(1.0, |m: f64, w| m.max(w.abs()));
         Ok(Rounding { steps: 4, largest, stretch: 1.0 })
     }
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         None
     }

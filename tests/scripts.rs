@@ -48,6 +48,22 @@ fn quickstart_certifies_what_plain_training_cannot() {
     assert!(output.contains("power iteration to 1e-3 (an estimate)"), "{output}");
 }
 
+/// Blocks, the script's own among them, train and are certified; every row says by what, and the own one on whose word.
+#[test]
+fn residual_networks_are_certified() {
+    let folder = Folder::new(&[("residual_digits.rhai", &script("residual_digits.rhai"))]);
+    let output =
+        folder.run(&["run", "residual_digits.rhai", "--set", "epochs=4", "--set", "ramp=3", "--set", "test_limit=60"]);
+    ended_well(&output);
+    let rows = table(&output);
+    assert_eq!(rows.len(), 3, "{output}");
+    for row in &rows {
+        let [clean, pgd, certified] = [1, 2, 3].map(|i| row[i].parse::<f64>().unwrap_or_else(|_| panic!("{row:?}")));
+        assert!(certified <= pgd && pgd <= clean && clean > 50.0 && certified > 0.0, "{row:?}");
+        assert_eq!(row.join(" ").ends_with("rests on the script's own bounds: crossed"), row[0] == "own", "{row:?}");
+    }
+}
+
 /// Other widths, one more layer, MaxMin, and a loss written in the script: no rebuilding.
 #[test]
 fn a_variant_of_quickstart_runs_without_rebuilding() {

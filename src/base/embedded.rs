@@ -46,6 +46,7 @@ pub const SCRIPTS: Files = embedded!(
         "probe_bounds",
         "quickstart",
         "recheck",
+        "residual_digits",
         "table1_vectors",
         "table2_digits",
         "tiny_imagenet_7c1f",

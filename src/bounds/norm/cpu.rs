@@ -31,9 +31,10 @@ pub fn iterate(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<Iterated> {
-    let Some(weight) = layer.weight() else {
-        bail!("spectral_norm: layer {} has no weight", layer.index);
+    let Some(Dense::Convolution { weight, .. } | Dense::Matrix { weight, .. }) = layer.dense() else {
+        bail!("spectral_norm: {} is neither a convolution nor linear", layer.title());
     };
+    let weight = &weight;
     match weight.dtype() {
         DType::F32 => typed::<f32>(layer, weight, u, columns, rows, options),
         DType::F64 => typed::<f64>(layer, weight, u, columns, rows, options),

@@ -24,7 +24,7 @@ pub fn iterate(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<Iterated> {
-    let dtype = layer.weight().map_or(u.dtype(), Tensor::dtype);
+    let dtype = layer.numbers().map_or(u.dtype(), |(dtype, _)| dtype);
     let state = Iterates::new(&u.to_dtype(dtype)?, columns, &layer.output)?;
     for iteration in 0..options.iterations {
         interrupt::check()?;

@@ -29,7 +29,7 @@ pub fn iterate(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<Iterated> {
-    let dtype = layer.weight().map_or(start.u.dtype(), Tensor::dtype);
+    let dtype = layer.numbers().map_or(start.u.dtype(), |(dtype, _)| dtype);
     let layout = layout_of(layer);
     let map = match layer.dense() {
         Some(Dense::Convolution { weight, window, .. }) => Some((Map::Conv(window, layout), weight)),

@@ -41,7 +41,7 @@ pub fn iterate(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<Iterated> {
-    let dtype = layer.weight().map_or(u.dtype(), Tensor::dtype);
+    let dtype = layer.numbers().map_or(u.dtype(), |(dtype, _)| dtype);
     let float = |m: Option<&Tensor>| m.map(|m| m.to_dtype(dtype)).transpose();
     let n = u.dim(0)?;
     let mut batch =

@@ -66,7 +66,13 @@ impl Map {
             Some(Dense::Diagonal { scale }) => (Kind::Diagonal(0.0), numbers(&scale)?),
             None => return Self::by_columns(layer),
         };
-        Ok(Self::scaled(kind, weight))
+        let mut map = Self::scaled(kind, weight);
+        // Weights that were computed lie within a few roundings of the exact ones, each relative to itself.
+        let roundings = layer.affine("norm_bound")?.weight_roundings();
+        if let (Some(map), true) = (&mut map, roundings > 0) {
+            map.apart = raised(gamma(roundings) * map.holder.sqrt(), 8) + f64::MIN_POSITIVE;
+        }
+        Ok(map)
     }
 
     fn scaled(kind: Kind, weight: Vec<f64>) -> Option<Self> {

@@ -27,6 +27,8 @@ pub trait Affine: Debug {
     fn is_trained(&self) -> bool;
     /// How many products are added up for one output, at most.
     fn terms(&self) -> usize;
+    /// Roundings in the numbers of the dense view, each relative to itself: 0 where they are the parameters.
+    fn weight_roundings(&self) -> usize;
     /// How the map rounds when it runs in f32 ([`crate::bounds::execution`]); the numbers are read in f64.
     fn rounding(&self) -> Result<Rounding>;
     /// The map in a form that fast kernels take, if it has one.

@@ -132,6 +132,10 @@ impl Affine for Pool {
         Ok(Rounding { steps: self.terms() + 3, largest: peak(&self.weight)?, stretch: self.terms() as f64 })
     }
 
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::EachChannel { weight: self.weight.clone(), window: self.window })
     }

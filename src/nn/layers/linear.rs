@@ -127,6 +127,10 @@ impl Affine for Matrix {
         Ok(Rounding { steps: self.terms() + 2, largest: peak(&self.weight)?, stretch: 1.0 })
     }
 
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::Matrix { weight: self.weight.clone(), bias: self.bias.clone() })
     }

@@ -8,8 +8,10 @@
 
 mod abs;
 mod activation;
+mod added;
 mod affine;
 mod avg_pool2d;
+mod branches;
 mod clip;
 mod conv2d;
 mod flatten;
@@ -30,6 +32,7 @@ pub use abs::Abs;
 pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, image};
 pub use affine::{Affine, Dense, Rounding};
 pub use avg_pool2d::AvgPool2d;
+pub use branches::{Residual, Sum};
 pub use clip::{Relu6, ReluTheta};
 pub use conv2d::Conv2d;
 pub use flatten::Flatten;
@@ -44,4 +47,4 @@ pub use registry::{KINDS, entry};
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use role::Role;
-pub use spec::{Argument, Entry, Given, Kind, LayerSpec, Parameter, Place, Start, Starting, Takes};
+pub use spec::{Argument, Branch, Entry, Given, Kind, LayerSpec, Parameter, Place, Start, Starting, Takes};

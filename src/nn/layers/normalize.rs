@@ -125,6 +125,10 @@ impl Affine for Scaling {
         Ok(Rounding { steps: 6, largest, stretch: 1.0 / least })
     }
 
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::Diagonal { scale: self.scale.clone() })
     }

@@ -2,7 +2,7 @@
 
 use super::spec::{Entry, KIND, LayerSpec, OWN};
 use super::{
-    abs, avg_pool2d, clip, conv2d, flatten, groupsort, leaky_relu, linear, max_pool2d, maxmin, normalize,
+    abs, avg_pool2d, branches, clip, conv2d, flatten, groupsort, leaky_relu, linear, max_pool2d, maxmin, normalize,
     pixel_unshuffle, relu,
 };
 use crate::base::suggest;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 15] = [
+pub const KINDS: [Entry; 17] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
@@ -26,6 +26,8 @@ pub const KINDS: [Entry; 15] = [
     abs::ENTRY,
     max_pool2d::ENTRY,
     pixel_unshuffle::ENTRY,
+    branches::RESIDUAL,
+    branches::SUM,
 ];
 
 /// The kind of this name, or what there is.

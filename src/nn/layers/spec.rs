@@ -160,6 +160,14 @@ pub struct Entry {
     pub read: fn(Map<String, Value>) -> std::result::Result<LayerSpec, String>,
 }
 
+/// A branch of a sum.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Branch {
+    One(LayerSpec),
+    List(Vec<LayerSpec>),
+}
+
 /// One argument or option of a kind in a script.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument {
@@ -177,6 +185,10 @@ pub enum Takes {
     Number,
     Numbers,
     Flag,
+    /// An array of layers.
+    Layers,
+    /// An array of branches, each a layer or an array of layers.
+    Branches,
 }
 
 /// What a script gave, by the names of the kind's arguments and options. Options that it left out are not here.
@@ -185,6 +197,7 @@ pub struct Given {
     pub counts: BTreeMap<&'static str, usize>,
     pub numbers: BTreeMap<&'static str, Vec<f64>>,
     pub flags: BTreeMap<&'static str, bool>,
+    pub branches: BTreeMap<&'static str, Vec<Branch>>,
 }
 
 impl Given {
@@ -198,6 +211,19 @@ impl Given {
 
     pub fn numbers(&self, name: &str) -> Vec<f64> {
         self.numbers.get(name).cloned().unwrap_or_default()
+    }
+
+    pub fn branches(&self, name: &str) -> Vec<Branch> {
+        self.branches.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The layers of one list.
+    pub fn layers(&self, name: &str) -> Vec<LayerSpec> {
+        let one = |branch| match branch {
+            Branch::One(layer) => vec![layer],
+            Branch::List(layers) => layers,
+        };
+        self.branches(name).into_iter().flat_map(one).collect()
     }
 
     pub fn flag(&self, name: &str, default: bool) -> bool {

@@ -1,8 +1,9 @@
 //! Layers as scripts write them, `conv2d(32, 3, #{ padding: 1 })`: a function for each kind of the registry.
 
 use super::args;
-use crate::nn::layers::{Argument, Entry, Given, KINDS, Takes};
+use crate::nn::layers::{Argument, Branch, Entry, Given, KINDS, Takes};
 use crate::script::language::options::Options;
+use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, fail};
 use crate::script::values::LayerSpec;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, INT, Map, Module, RhaiFunc, Shared};
@@ -43,7 +44,7 @@ fn argument_type(takes: Takes) -> (TypeId, &'static str) {
     match takes {
         Takes::Positive(_) | Takes::AtLeast(_) => (TypeId::of::<INT>(), "i64"),
         Takes::Number => (TypeId::of::<Dynamic>(), "Dynamic"),
-        Takes::Numbers => (TypeId::of::<Array>(), "Array"),
+        Takes::Numbers | Takes::Layers | Takes::Branches => (TypeId::of::<Array>(), "Array"),
         Takes::Flag => (TypeId::of::<bool>(), "bool"),
     }
 }
@@ -75,8 +76,30 @@ fn read_argument(op: &str, Argument { name, takes }: Argument, value: Dynamic, g
             given.numbers.insert(name, args::numbers(op, &values)?);
         }
         Takes::Flag => drop(given.flags.insert(name, value.as_bool().unwrap_or_default())),
+        Takes::Layers | Takes::Branches => {
+            let values = value.into_array().unwrap_or_default().into_iter().enumerate();
+            let branches = values.map(|(i, value)| branch(op, i, value, takes == Takes::Branches));
+            given.branches.insert(name, branches.collect::<Res<Vec<_>>>()?);
+        }
     }
     Ok(())
+}
+
+/// A layer of a list, or a branch of a sum.
+fn branch(op: &str, i: usize, value: Dynamic, may_be_list: bool) -> Res<Branch> {
+    let kind = a_value_of(value.type_name());
+    if may_be_list && value.is_array() {
+        let layers = value.into_array().unwrap_or_default().into_iter().enumerate();
+        let layers = layers.map(|(j, value)| match branch(op, j, value, false)? {
+            Branch::One(layer) => Ok(layer),
+            Branch::List(_) => Err(fail(format!("{op}: branch {i} holds a list in its list"))),
+        });
+        return Ok(Branch::List(layers.collect::<Res<Vec<_>>>()?));
+    }
+    let layer = value.try_cast::<LayerSpec>();
+    layer
+        .map(|layer| Branch::One(layer.0))
+        .ok_or_else(|| fail(format!("{op}: element {i} of the list is {kind}, not a layer")))
 }
 
 fn read_option(options: &mut Options, Argument { name, takes }: Argument, given: &mut Given) -> Res<()> {
@@ -93,6 +116,8 @@ fn read_option(options: &mut Options, Argument { name, takes }: Argument, given:
             given.numbers.insert(name, args::numbers(name, &values)?);
         }
         Takes::Flag => drop(given.flags.insert(name, options.bool(name, true)?)),
+        // No kind takes layers as an option.
+        Takes::Layers | Takes::Branches => {}
     }
     Ok(())
 }

@@ -174,6 +174,10 @@ impl Affine for Placed {
         )
     }
 
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         None
     }
