@@ -5,7 +5,7 @@ use rhai::Token as Rhai;
 use workbench::base::text::tokens::{Kind, Token, code, tokens};
 use workbench::script::explain::report::end_before;
 use workbench::script::language::lexical;
-use workbench::show::highlight::painted;
+use workbench::show::highlight::parts;
 
 /// The first letter of its kind and the text of each token, an open one with `...`.
 fn shown(text: &str) -> Vec<String> {
@@ -237,7 +237,7 @@ proptest! {
         prop_assert_eq!(&lexical::without_functions(&text, |_, _| false), &text);
         prop_assert!(lexical::without_functions(&text, |_, _| true).len() <= text.len());
         prop_assert_eq!(lexical::lines(&text).len(), text.lines().count());
-        prop_assert_eq!(&painted(&text, |_| false, |_, part| part.to_string()), &text);
+        prop_assert_eq!(parts(&text, |_| false).into_iter().map(|(_, part)| part).collect::<String>(), text.as_str());
         let words = [lexical::declared(&text), lexical::map_keys(&text)].concat();
         prop_assert!(words.iter().all(|word| text.contains(word)));
         prop_assert!(lexical::definitions(&text).iter().all(|found| text.contains(found.name)));

@@ -6,7 +6,7 @@ use super::together::{self, Bundle};
 use crate::run::StoredRun;
 use crate::run::archive::{Line, compare};
 use crate::run::names::best;
-use crate::show::escaped;
+use maud::html;
 
 /// The page about `runs`.
 pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
@@ -29,22 +29,25 @@ pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
         cells
     };
     let results = match results.as_slice() {
-        [] => "<p>No results and no epochs to compare.</p>\n".into(),
-        results => format!(
-            "{}<p class=\"note\">Marked is the best of a line: the lowest of losses, errors, bounds and times, the highest of \
-             anything else; of learning rates and the like, none.</p>\n",
-            cells(&head("result"), &results.iter().map(marked).collect::<Vec<_>>(), "numbers")
-        ),
+        [] => html! { p { "No results and no epochs to compare." } },
+        results => html! {
+            (cells(&head("result"), &results.iter().map(marked).collect::<Vec<_>>(), Some("numbers")))
+            p.note {
+                "Marked is the best of a line: the lowest of losses, errors, bounds and times, the highest of anything else; of \
+                 learning rates and the like, none."
+            }
+        },
     };
     let bundles: Vec<Bundle> =
         runs.iter().map(|run| Bundle { name: run.name.clone(), runs: vec![&run.epochs] }).collect();
     let curves = together::curves(&bundles);
     let sections = [
-        ("What differs", cells(&head("setting"), &differ, "")),
+        ("What differs", cells(&head("setting"), &differ, None)),
         ("Results", results),
         ("Learning curves", figures(curves.iter().map(|(_, plot)| plot))?),
     ];
     let title = format!("{} runs compared", runs.len());
-    let names: Vec<String> = runs.iter().map(|run| escaped(&run.name)).collect();
-    Ok(document(&title, &title, &names.join(", "), &sections, "from the folders or packs of the runs"))
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    let lead = html! { p.lead { (names.join(", ")) } };
+    Ok(document(&title, &title, &lead, &sections, "from the folders or packs of the runs"))
 }

@@ -1,7 +1,7 @@
 //! Drawings that a script made with `plot`, in the page itself: as images, in which nothing runs and which fetch nothing.
 
 use crate::run::Record;
-use crate::show::escaped;
+use maud::{Markup, html};
 use std::fmt::Write;
 use std::path::{Component, Path};
 
@@ -9,19 +9,18 @@ use std::path::{Component, Path};
 const LARGEST: u64 = 4 << 20;
 
 /// The drawings of the run in `folder`, and where the records of its evaluations are.
-pub fn drawings(folder: &Path, record: &Record) -> String {
-    let mut text = String::new();
-    for name in &record.drawings {
-        let shown = escaped(name);
-        text += &match image(folder, name) {
-            Some(source) => format!("<figure class=\"wide\"><img alt=\"{shown}\" src=\"{source}\"></figure>\n"),
-            None => format!("<p>Drawing: <code>{shown}</code>.</p>\n"),
-        };
+pub fn drawings(folder: &Path, record: &Record) -> Markup {
+    html! {
+        @for name in &record.drawings {
+            @match image(folder, name) {
+                Some(source) => figure.wide { img alt=(name) src=(source); },
+                None => p { "Drawing: " code { (name) } "." },
+            }
+        }
+        @for name in &record.records {
+            p { "A record for each image: " code { (name) } "." }
+        }
     }
-    for name in &record.records {
-        text += &format!("<p>A record for each image: <code>{}</code>.</p>\n", escaped(name));
-    }
-    text
 }
 
 /// The drawing as an address that holds it, if it is a file in the folder itself.
@@ -62,7 +61,7 @@ mod tests {
             records: vec!["records".into()],
             ..Record::default()
         };
-        let text = drawings(&folder, &record);
+        let text = drawings(&folder, &record).into_string();
         assert_eq!(text.matches("<img").count(), 1, "{text}");
         assert!(text.contains("src=\"data:image/svg+xml,%3Csvg a=%221%22%3E%C3%A9%3C/svg%3E\""), "{text}");
         for named in ["../other.svg", "gone.svg", "x&quot;y.txt", "<code>records</code>"] {

@@ -1,7 +1,7 @@
 //! What all pages have in common: one file without a network or a script, the style, sections, figures.
 
-use crate::show::escaped;
 use crate::show::plot::{Format, Plot};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::Path;
 
 const STYLE: &str = include_str!("style.css");
@@ -9,31 +9,47 @@ const STYLE: &str = include_str!("style.css");
 /// The page's name in the folder of the run or the sweep.
 pub const FILE: &str = "report.html";
 
-/// A whole page. `title`, `head` and `footer` are text, `lead` and the sections are HTML; sections without a text are left out.
-pub fn document(title: &str, head: &str, lead: &str, sections: &[(&str, String)], footer: &str) -> String {
-    let section = |(head, text): &(&str, String)| format!("<section>\n<h2>{head}</h2>\n{text}</section>\n");
-    let body: String = sections.iter().filter(|(_, text)| !text.is_empty()).map(section).collect();
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{}</h1>\n<p class=\"lead\">{lead}</p>\n{body}\
-         <footer>Made by workbench {} {}.</footer>\n</main>\n</body>\n</html>\n",
-        escaped(title),
-        escaped(head),
-        env!("CARGO_PKG_VERSION"),
-        escaped(footer),
-    )
+/// A whole page: `lead` stands below the head. Sections without a text are left out.
+pub fn document(title: &str, head: &str, lead: &Markup, sections: &[(&str, Markup)], footer: &str) -> String {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                link rel="icon" href="data:,";
+                title { (title) }
+                // Our own file; inside `style` nothing is escaped.
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { (head) }
+                    (lead)
+                    @for (head, text) in sections.iter().filter(|(_, text)| !text.0.is_empty()) {
+                        section { h2 { (head) } (text) }
+                    }
+                    footer { "Made by workbench " (env!("CARGO_PKG_VERSION")) " " (footer) "." }
+                }
+            }
+        }
+    };
+    page.into_string()
 }
 
 /// Plots side by side where there is room.
-pub fn figures<'a>(plots: impl IntoIterator<Item = &'a Plot>) -> Result<String, String> {
-    let mut text = String::new();
-    for plot in plots {
-        text += &format!("<figure class=\"wide\">{}</figure>\n", String::from_utf8_lossy(&drawn(plot)?));
-    }
-    Ok(if text.is_empty() { text } else { format!("<div class=\"plots\">\n{text}</div>\n") })
+pub fn figures<'a>(plots: impl IntoIterator<Item = &'a Plot>) -> Result<Markup, String> {
+    let plots: Vec<Vec<u8>> = plots.into_iter().map(drawn).collect::<Result<_, _>>()?;
+    Ok(html! {
+        @if !plots.is_empty() {
+            div.plots {
+                // SVG is markup. plotters writes it from our numbers and escapes the names of curves and axes in it.
+                @for svg in &plots { figure.wide { (PreEscaped(String::from_utf8_lossy(svg))) } }
+            }
+        }
+    })
 }
 
 /// The folder's own name, also where it is given as `.`.

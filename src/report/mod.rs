@@ -3,7 +3,7 @@
 //!
 //! Everything is made from the files in the folder of the run or the sweep, so it can be made again at any time, of a run that
 //! is under way or was killed too. A page shows nothing else, no file outside of the folder either, and every text in it is
-//! escaped.
+//! escaped: the HTML is written with `maud`, in which a text is escaped by its type.
 
 mod comparison;
 mod curves;

@@ -6,7 +6,7 @@ use super::frame::{document, figures, name};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
 use crate::run::{Record, Status, duration, epochs, is_under_way};
-use crate::show::escaped;
+use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn page(folder: &Path) -> Result<String, String> {
     let rows = epochs(folder);
     let drawn = curves::plots(&rows);
     let sections = [
-        ("Results", format!("{}{}", results(&record), drawings(folder, &record))),
+        ("Results", html! { (results(&record)) (drawings(folder, &record)) }),
         ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
         ("The last epochs", last_epochs(&rows)),
         ("Settings", settings(&record)),
@@ -32,7 +32,7 @@ pub fn page(folder: &Path) -> Result<String, String> {
 }
 
 /// How the run stands, in a sentence or two.
-fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> String {
+fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> Markup {
     let last = rows.last().and_then(|row| row.get("seconds")).and_then(Value::as_f64).unwrap_or(0.0);
     let (class, words, seconds) = match record.status {
         Status::Finished => ("good", "finished", record.seconds),
@@ -41,10 +41,6 @@ fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> String {
         Status::Running if is_under_way(folder) => ("open", "under way", last),
         Status::Running => ("bad", "ended without a word", last),
     };
-    let mut text = format!("<span class=\"status {class}\">{words}</span>");
-    if seconds > 0.0 {
-        text += &format!(" after {}", duration(Duration::from_secs_f64(seconds)));
-    }
     let epochs = match rows.len() {
         0 => String::new(),
         1 => ", 1 epoch".into(),
@@ -54,11 +50,17 @@ fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> String {
         0 | 1 => String::new(),
         n => format!(", in {n} sittings"),
     };
-    let bad = |(kind, text): (&str, &String)| {
-        format!("</p>\n<p class=\"lead\"><span class=\"status bad\">{kind}</span> {}", escaped(text))
-    };
     let warnings = record.warnings.iter().map(|warning| ("warning", warning));
-    let told: String = record.error.iter().map(|error| ("error", error)).chain(warnings).map(bad).collect();
-    let began = record.sittings.first().map_or(String::new(), |s| format!(". Begun {}", escaped(&s.began)));
-    format!("{text}{epochs}{sittings}{began}.{told}")
+    html! {
+        p.lead {
+            span class={ "status " (class) } { (words) }
+            @if seconds > 0.0 { " after " (duration(Duration::from_secs_f64(seconds))) }
+            (epochs) (sittings)
+            @if let Some(first) = record.sittings.first() { ". Begun " (first.began) }
+            "."
+        }
+        @for (kind, text) in record.error.iter().map(|error| ("error", error)).chain(warnings) {
+            p.lead { span.status.bad { (kind) } " " (text) }
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The sections of the page: tables of what `run.json` and the metrics say.
 
-use super::tables::{list, table};
-use super::words::{definitions, value};
+use super::tables::{list, meaning, table};
+use super::words::value;
 use crate::run::{RESERVED, Record, Setting, Sitting, commands, duration};
-use crate::show::escaped;
+use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LAST: usize = 5;
 const ORDER: [&str; 8] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "certified"];
 
 /// What the script stated, and the best weights by validation.
-pub fn results(record: &Record) -> String {
+pub fn results(record: &Record) -> Markup {
     let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
     let mut names: Vec<&str> = vec![];
     // Which network and how first, then its numbers, then what else the script has stated.
@@ -24,37 +24,30 @@ pub fn results(record: &Record) -> String {
             names.push(name);
         }
     }
-    let mut text = String::new();
-    if !stated.is_empty() {
-        let cell = |result: &Map<String, Value>, name: &str| result.get(name).map_or("–".into(), |v| value(name, v));
-        let rows: Vec<Vec<String>> =
-            stated.iter().map(|result| names.iter().map(|name| cell(result, name)).collect()).collect();
-        text += &table(&names, &rows, true);
-        let meaning: Vec<(String, String)> =
-            definitions(&names).into_iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-        if !meaning.is_empty() {
-            text += &format!("<div class=\"meaning\">{}</div>\n", list(&meaning));
+    let cell = |result: &Map<String, Value>, name: &str| result.get(name).map_or("–".into(), |v| value(name, v));
+    let rows: Vec<Vec<String>> =
+        stated.iter().map(|result| names.iter().map(|name| cell(result, name)).collect()).collect();
+    html! {
+        @if !rows.is_empty() {
+            (table(&names, &rows, true))
+            (meaning(&names))
+        }
+        @if let Some(weights) = &record.weights {
+            p { "Weights of the last epoch: " code { (weights) } "." }
+        }
+        @for best in &record.best {
+            p {
+                "Best by images set apart for validation: epoch " (best.epoch)
+                @if !best.label.is_empty() { " of " code { (best.label) } }
+                ", score " (value("", &best.score.into())) ", " code { (best.file) }
+                ". The results above are the last epoch's."
+            }
         }
     }
-    if let Some(weights) = &record.weights {
-        text += &format!("<p>Weights of the last epoch: <code>{}</code>.</p>\n", escaped(weights));
-    }
-    for best in &record.best {
-        let name =
-            if best.label.is_empty() { String::new() } else { format!(" of <code>{}</code>", escaped(&best.label)) };
-        text += &format!(
-            "<p>Best by images set apart for validation: epoch {}{name}, score {}, <code>{}</code>. The results above are \
-             the last epoch's.</p>\n",
-            best.epoch,
-            value("", &best.score.into()),
-            escaped(&best.file)
-        );
-    }
-    text
 }
 
 /// The last epochs of each loop in numbers.
-pub fn last_epochs(rows: &[Map<String, Value>]) -> String {
+pub fn last_epochs(rows: &[Map<String, Value>]) -> Markup {
     let label = |row: &Map<String, Value>| row.get("loop").and_then(Value::as_str).unwrap_or("").to_string();
     let mut loops: Vec<String> = vec![];
     for row in rows {
@@ -62,48 +55,55 @@ pub fn last_epochs(rows: &[Map<String, Value>]) -> String {
             loops.push(label(row));
         }
     }
-    let mut text = String::new();
-    for name in &loops {
-        let own: Vec<_> = rows.iter().filter(|row| label(row) == *name).collect();
-        let shown = &own[own.len().saturating_sub(LAST)..];
-        let mut names: Vec<&str> = vec!["epoch"];
-        for key in shown.iter().flat_map(|row| row.keys()) {
-            if !RESERVED.contains(&key.as_str()) && !names.contains(&key.as_str()) {
-                names.push(key);
-            }
+    html! {
+        @for name in &loops {
+            @if !name.is_empty() { h3 { (name) } }
+            (last_of_a_loop(&rows.iter().filter(|row| label(row) == *name).collect::<Vec<_>>()))
         }
-        if !name.is_empty() {
-            text += &format!("<h3>{}</h3>\n", escaped(name));
-        }
-        // A column for each epoch: there are more metrics than epochs here.
-        let cell = |row: &Map<String, Value>, name: &str| row.get(name).map_or(String::new(), |v| value(name, v));
-        let line = |metric: &&str| {
-            let cells = shown.iter().map(|row| cell(row, metric));
-            std::iter::once(metric.to_string()).chain(cells).collect::<Vec<_>>()
-        };
-        let lines: Vec<Vec<String>> = names.iter().map(line).collect();
-        let head: Vec<&str> = lines[0].iter().map(String::as_str).collect();
-        text += &table(&head, &lines[1..], true);
     }
-    text
+}
+
+fn last_of_a_loop(rows: &[&Map<String, Value>]) -> Markup {
+    let shown = &rows[rows.len().saturating_sub(LAST)..];
+    let mut names: Vec<&str> = vec!["epoch"];
+    for key in shown.iter().flat_map(|row| row.keys()) {
+        if !RESERVED.contains(&key.as_str()) && !names.contains(&key.as_str()) {
+            names.push(key);
+        }
+    }
+    // A column for each epoch: there are more metrics than epochs here.
+    let cell = |row: &Map<String, Value>, name: &str| row.get(name).map_or(String::new(), |v| value(name, v));
+    let line = |metric: &&str| {
+        let cells = shown.iter().map(|row| cell(row, metric));
+        std::iter::once(metric.to_string()).chain(cells).collect::<Vec<_>>()
+    };
+    let lines: Vec<Vec<String>> = names.iter().map(line).collect();
+    let head: Vec<&str> = lines[0].iter().map(String::as_str).collect();
+    table(&head, &lines[1..], true)
 }
 
 /// Settings, with those marked that the command line gave.
-pub fn settings(record: &Record) -> String {
-    if record.settings.is_empty() {
-        return String::new();
+pub fn settings(record: &Record) -> Markup {
+    html! {
+        @if !record.settings.is_empty() {
+            div.wide {
+                table {
+                    tr { th { "setting" } th { "value" } th {} }
+                    @for Setting { key, value, given, .. } in &record.settings {
+                        tr {
+                            td { (key) }
+                            td { @if *given { mark { (value) } } @else { (value) } }
+                            td { @if *given { "set by --set" } }
+                        }
+                    }
+                }
+            }
+        }
     }
-    let line = |s: &Setting| {
-        let (open, close, note) = if s.given { ("<mark>", "</mark>", "set by --set") } else { ("", "", "") };
-        let value = escaped(&s.value);
-        format!("<tr><td>{}</td><td>{open}{value}{close}</td><td>{note}</td></tr>\n", escaped(&s.key))
-    };
-    let lines: String = record.settings.iter().map(line).collect();
-    format!("<div class=\"wide\"><table>\n<tr><th>setting</th><th>value</th><th></th></tr>\n{lines}</table></div>\n")
 }
 
 /// Seed, device, versions, revision, sittings, and what recording cost.
-pub fn environment(record: &Record) -> String {
+pub fn environment(record: &Record) -> Markup {
     let mut pairs = vec![
         ("script".to_string(), record.script.clone()),
         ("seed".into(), record.seed.to_string()),
@@ -125,17 +125,16 @@ pub fn environment(record: &Record) -> String {
         let time = duration(Duration::from_secs_f64(record.seconds));
         pairs.push(("time".into(), format!("{time}, of which recording took {share:.1} % (without this page)")));
     }
-    let mut text = list(&pairs);
-    if !record.sittings.is_empty() {
-        let row = |s: &Sitting| vec![s.began.clone(), s.from.clone(), s.threads.to_string()];
-        let rows: Vec<_> = record.sittings.iter().map(row).collect();
-        text += &table(&["begun", "from", "threads"], &rows, false);
+    let row = |s: &Sitting| vec![s.began.clone(), s.from.clone(), s.threads.to_string()];
+    let rows: Vec<_> = record.sittings.iter().map(row).collect();
+    html! {
+        (list(&pairs))
+        @if !rows.is_empty() { (table(&["begun", "from", "threads"], &rows, false)) }
     }
-    text
 }
 
 /// The data sets by their checksums.
-pub fn data(record: &Record) -> String {
+pub fn data(record: &Record) -> Markup {
     let mut rows = vec![];
     for data in &record.data {
         for (split, (images, sum)) in &data.splits {
@@ -143,17 +142,19 @@ pub fn data(record: &Record) -> String {
         }
     }
     if rows.is_empty() {
-        return String::new();
+        return Markup::default();
     }
     table(&["data set", "split", "images", "SHA-256 of images and labels", "from"], &rows, false)
 }
 
 /// The command line.
-pub fn reproduce(record: &Record) -> String {
-    format!(
-        "<pre><code>{}</code></pre>\n<p>with the script and modules below, which lie in the run's folder as they were \
-         (<code>source/</code>, <code>stdlib/</code>), and the data with the checksums above. On the CPU the same version \
-         with the same number of threads and the same kind of processor gives the same numbers.</p>\n",
-        escaped(&commands::again(record))
-    )
+pub fn reproduce(record: &Record) -> Markup {
+    html! {
+        pre { code { (commands::again(record)) } }
+        p {
+            "with the script and modules below, which lie in the run's folder as they were (" code { "source/" } ", "
+            code { "stdlib/" } "), and the data with the checksums above. On the CPU the same version with the same number of \
+            threads and the same kind of processor gives the same numbers."
+        }
+    }
 }

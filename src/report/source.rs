@@ -3,8 +3,8 @@
 use crate::base::hex::hex;
 use crate::base::text::plain;
 use crate::run::Record;
-use crate::show::escaped;
-use crate::show::highlight::{Part, painted};
+use crate::show::highlight::{Part, parts};
+use maud::{Markup, html};
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path};
 
@@ -12,25 +12,25 @@ use std::path::{Component, Path};
 const LONGEST: u64 = 1 << 20;
 
 /// All sources, the script first.
-pub fn sources(folder: &Path, record: &Record) -> String {
+pub fn sources(folder: &Path, record: &Record) -> Markup {
     let main = format!("source/{}", record.main);
     let mut names: Vec<&String> = record.files.keys().collect();
     names.sort_by_key(|name| (**name != main, name.starts_with("stdlib/"), *name));
-    names.into_iter().map(|name| one(folder, name, &record.files[name])).collect()
+    html! { @for name in names { (one(folder, name, &record.files[name])) } }
 }
 
-fn one(folder: &Path, name: &str, sum: &str) -> String {
+fn one(folder: &Path, name: &str, sum: &str) -> Markup {
     let (note, text) = match read(folder, name) {
         Err(why) => (format!(" – {why}"), String::new()),
         Ok(text) if hex(&Sha256::digest(&text)) != sum => (" – changed since the run".into(), text),
         Ok(text) => (String::new(), text),
     };
-    format!(
-        "<details><summary><code>{}</code>{}</summary>\n<pre><code>{}</code></pre>\n</details>\n",
-        escaped(name),
-        escaped(&note),
-        coloured(plain(&text))
-    )
+    html! {
+        details {
+            summary { code { (name) } (note) }
+            pre { code { (coloured(plain(&text))) } }
+        }
+    }
 }
 
 /// A file below the folder. The names are from a file that somebody else may have written.
@@ -50,11 +50,15 @@ fn read(folder: &Path, name: &str) -> Result<String, String> {
     }
 }
 
-fn coloured(text: &str) -> String {
-    let paint = |part: Part, text: &str| match part {
-        Part::Keyword => format!("<b>{}</b>", escaped(text)),
-        Part::Comment => format!("<i>{}</i>", escaped(text)),
-        _ => escaped(text),
-    };
-    painted(&text.lines().collect::<Vec<_>>().join("\n"), |_| false, paint)
+fn coloured(text: &str) -> Markup {
+    let text = text.lines().collect::<Vec<_>>().join("\n");
+    html! {
+        @for (part, text) in parts(&text, |_| false) {
+            @match part {
+                Part::Keyword => b { (text) },
+                Part::Comment => i { (text) },
+                _ => (text),
+            }
+        }
+    }
 }

@@ -3,16 +3,15 @@
 use super::dependence::{self, described, told_apart};
 use super::frame::{FILE, document, figures, name};
 use super::groups::named;
-use super::tables::{Cell, cells, list};
+use super::tables::{Cell, cells, joined, list, meaning};
 use super::together::{self, Bundle};
-use super::words::definitions;
 use crate::base::files::quoted;
 use crate::run::archive::outcome::{Outcome, Spread, result_names, spreads};
 use crate::run::names::{best, is_share, number, per_cent};
 use crate::run::sweep::{Set, Sweep};
 use crate::run::{StoredRun, commands, duration};
-use crate::show::escaped;
 use crate::show::plot::{Plot, TOLD_APART};
+use maud::{Markup, html};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +41,7 @@ pub fn page(sweep: &Sweep, outcomes: &[Outcome], folder: &Path, links: bool) -> 
 }
 
 /// How the sweep stands, in a sentence or two.
-fn lead(outcomes: &[Outcome]) -> String {
+fn lead(outcomes: &[Outcome]) -> Markup {
     let mut counts: Vec<(&str, usize)> = vec![];
     for outcome in outcomes {
         match counts.iter_mut().find(|(status, _)| *status == outcome.status) {
@@ -50,16 +49,19 @@ fn lead(outcomes: &[Outcome]) -> String {
             None => counts.push((&outcome.status, 1)),
         }
     }
-    let count = |(status, count): &(&str, usize)| {
-        format!("<span class=\"status {}\">{count} {}</span>", class(status), escaped(status))
+    let count = |(status, count): (&str, usize)| {
+        html! { span class={ "status " (class(status)) } { (count) " " (status) } }
     };
-    let counts = counts.iter().map(count).collect::<Vec<_>>().join(", ");
     let runs = || outcomes.iter().filter_map(|outcome| outcome.run.as_ref());
     let seconds: f64 = runs().map(|run| run.record.seconds.max(0.0)).sum();
     let time = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let began = runs().map(StoredRun::began).filter(|began| !began.is_empty()).min();
-    let began = began.map_or(String::new(), |began| format!(" Begun {}.", escaped(began)));
-    format!("{} points: {counts}. The runs took {time} in all.{began}", outcomes.len())
+    html! {
+        p.lead {
+            (outcomes.len()) " points: " (joined(counts.into_iter().map(count))) ". The runs took " (time) " in all."
+            @if let Some(began) = began { " Begun " (began) "." }
+        }
+    }
 }
 
 fn class(status: &str) -> &'static str {
@@ -71,7 +73,7 @@ fn class(status: &str) -> &'static str {
 }
 
 /// What is run.
-fn plan(sweep: &Sweep, outcomes: &[Outcome]) -> String {
+fn plan(sweep: &Sweep, outcomes: &[Outcome]) -> Markup {
     let mut pairs = vec![("script".to_string(), sweep.script.clone())];
     pairs.extend(sweep.settings.iter().map(|(key, values)| (key.clone(), values.join(", "))));
     let seeds: Vec<String> = sweep.seeds.iter().map(u64::to_string).collect();
@@ -92,11 +94,11 @@ fn plan(sweep: &Sweep, outcomes: &[Outcome]) -> String {
 }
 
 /// A row for each combination with mean and spread of every result.
-fn means(sweep: &Sweep, outcomes: &[Outcome]) -> String {
+fn means(sweep: &Sweep, outcomes: &[Outcome]) -> Markup {
     let found = spreads(outcomes);
     let names = result_names(outcomes);
     if names.is_empty() {
-        return "<p>No point has come to a result.</p>\n".into();
+        return html! { p { "No point has come to a result." } };
     }
     let varying = sweep.varying();
     // The seeds of a combination follow each other.
@@ -121,15 +123,14 @@ fn means(sweep: &Sweep, outcomes: &[Outcome]) -> String {
         values.chain([seeds(set).into()]).chain(columns.iter().map(|column| column[i].clone())).collect()
     };
     let rows: Vec<Vec<Cell>> = sets.iter().enumerate().map(row).collect();
-    let meaning: Vec<(String, String)> =
-        definitions(&names).into_iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-    let meaning =
-        if meaning.is_empty() { String::new() } else { format!("<div class=\"meaning\">{}</div>\n", list(&meaning)) };
-    format!(
-        "{}<p class=\"note\">Mean ± standard deviation over the seeds of the points that are finished. Marked is the best mean of \
-         a result: the lowest of losses, errors, bounds and times, the highest of anything else; of learning rates and the like, none.</p>\n{meaning}",
-        cells(&head, &rows, "numbers results")
-    )
+    html! {
+        (cells(&head, &rows, Some("numbers results")))
+        p.note {
+            "Mean ± standard deviation over the seeds of the points that are finished. Marked is the best mean of a result: the \
+             lowest of losses, errors, bounds and times, the highest of anything else; of learning rates and the like, none."
+        }
+        (meaning(&names))
+    }
 }
 
 fn mean(spread: &Spread) -> String {
@@ -155,18 +156,18 @@ fn curves(sweep: &Sweep, outcomes: &[Outcome]) -> Vec<(String, Plot)> {
 }
 
 /// The plots, the later ones folded up.
-fn folded(plots: Vec<(String, Plot)>) -> Result<String, String> {
+fn folded(plots: Vec<(String, Plot)>) -> Result<Markup, String> {
     let shown = figures(plots.iter().take(SHOWN).map(|(_, plot)| plot))?;
     let more = plots.len().saturating_sub(SHOWN);
     if more == 0 {
         return Ok(shown);
     }
     let rest = figures(plots.iter().skip(SHOWN).map(|(_, plot)| plot))?;
-    Ok(format!("{shown}<details><summary>{more} more</summary>\n{rest}</details>\n"))
+    Ok(html! { (shown) details { summary { (more) " more" } (rest) } })
 }
 
 /// A row for each point.
-fn points(sweep: &Sweep, outcomes: &[Outcome], folder: &Path, links: bool) -> String {
+fn points(sweep: &Sweep, outcomes: &[Outcome], folder: &Path, links: bool) -> Markup {
     let varying = sweep.varying();
     let names = result_names(outcomes);
     let shares: Vec<bool> = names
@@ -197,12 +198,12 @@ fn points(sweep: &Sweep, outcomes: &[Outcome], folder: &Path, links: bool) -> St
     let head: Vec<String> = head.collect();
     let rows: Vec<Vec<Cell>> = outcomes.iter().map(row).collect();
     let note = "The same rows are in sweep.csv, means and spreads in summary.csv, both with shares from 0 to 1.";
-    format!("{}<p class=\"note\">{note}</p>\n{}", cells(&head, &rows, "numbers results"), said(outcomes, &link))
+    html! { (cells(&head, &rows, Some("numbers results"))) p.note { (note) } (said(outcomes, &link)) }
 }
 
 /// What points have told that failed, each message once.
-fn said(outcomes: &[Outcome], link: &dyn Fn(String) -> Option<String>) -> String {
-    let mut messages: Vec<(&str, Vec<String>)> = vec![];
+fn said(outcomes: &[Outcome], link: &dyn Fn(String) -> Option<String>) -> Markup {
+    let mut messages: Vec<(&str, Vec<Markup>)> = vec![];
     for (outcome, text) in outcomes.iter().filter_map(|outcome| Some((outcome, outcome.said.as_deref()?))) {
         let point = Cell { link: link(format!("{}.txt", outcome.point.name)), ..outcome.point.name.as_str().into() };
         match messages.iter_mut().find(|(known, _)| *known == text) {
@@ -210,14 +211,13 @@ fn said(outcomes: &[Outcome], link: &dyn Fn(String) -> Option<String>) -> String
             None => messages.push((text, vec![point.inner()])),
         }
     }
-    let line = |(text, points): &(&str, Vec<String>)| {
-        format!("<p><code>{}</code><br>{}</p>\n", escaped(text), points.join(", "))
-    };
-    let lines: String = messages.iter().map(line).collect();
-    if lines.is_empty() { lines } else { format!("<h3>What failed points said</h3>\n{lines}") }
+    html! {
+        @if !messages.is_empty() { h3 { "What failed points said" } }
+        @for (text, points) in messages { p { code { (text) } br; (joined(points)) } }
+    }
 }
 
 /// The command line.
-fn again(sweep: &Sweep) -> String {
-    format!("<pre><code>{}</code></pre>\n", escaped(&commands::sweep_again(sweep)))
+fn again(sweep: &Sweep) -> Markup {
+    html! { pre { code { (commands::sweep_again(sweep)) } } }
 }

@@ -1,6 +1,7 @@
-//! Tables and lists in HTML. All text is escaped here.
+//! Tables and lists in HTML.
 
-use crate::show::escaped;
+use super::words::definitions;
+use maud::{Markup, Render, html};
 
 /// A cell of a table.
 #[derive(Clone, Debug, Default)]
@@ -28,45 +29,67 @@ impl From<&str> for Cell {
 
 impl Cell {
     /// What stands in the cell.
-    pub fn inner(&self) -> String {
-        let mut text = escaped(&self.text);
-        if let Some(link) = &self.link {
-            text = format!("<a href=\"{}\">{text}</a>", escaped(link));
+    pub fn inner(&self) -> Markup {
+        let text = match &self.link {
+            Some(link) => html! { a href=(link) { (self.text) } },
+            None => html! { (self.text) },
+        };
+        if self.best {
+            html! { mark { (text) } }
+        } else {
+            text
         }
-        if self.best { format!("<mark>{text}</mark>") } else { text }
     }
 
-    fn html(&self) -> String {
-        let text = self.inner();
-        let class = match self.class {
+    fn class(&self) -> Option<&'static str> {
+        match self.class {
             // Checksums and addresses may be broken anywhere, short words may not.
-            "" if self.text.chars().count() > 40 => "long",
-            class => class,
-        };
-        if class.is_empty() { format!("<td>{text}</td>") } else { format!("<td class=\"{class}\">{text}</td>") }
+            "" => (self.text.chars().count() > 40).then_some("long"),
+            class => Some(class),
+        }
     }
 }
 
 /// A table of cells; `class` says how the columns stand: `numbers`, or nothing for text.
-pub fn cells(head: &[String], rows: &[Vec<Cell>], class: &str) -> String {
-    let head: String = head.iter().map(|name| format!("<th>{}</th>", escaped(name))).collect();
-    let row = |row: &Vec<Cell>| format!("<tr>{}</tr>\n", row.iter().map(Cell::html).collect::<String>());
-    let body: String = rows.iter().map(row).collect();
-    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-    format!("<div class=\"wide\"><table{class}>\n<tr>{head}</tr>\n{body}</table></div>\n")
+pub fn cells(head: &[String], rows: &[Vec<Cell>], class: Option<&str>) -> Markup {
+    html! {
+        div.wide {
+            table class=[class] {
+                tr { @for name in head { th { (name) } } }
+                @for row in rows {
+                    tr { @for cell in row { td class=[cell.class()] { (cell.inner()) } } }
+                }
+            }
+        }
+    }
 }
 
 /// A table of texts. The first column is text, the others are numbers if `numbers`.
-pub fn table(head: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
+pub fn table(head: &[&str], rows: &[Vec<String>], numbers: bool) -> Markup {
     let head: Vec<String> = head.iter().map(|name| name.to_string()).collect();
     let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(|text| text.as_str().into()).collect()).collect();
-    cells(&head, &rows, if numbers { "numbers" } else { "" })
+    cells(&head, &rows, numbers.then_some("numbers"))
 }
 
 /// Names and values, one under the other.
-pub fn list(pairs: &[(String, String)]) -> String {
-    let line = |(name, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
-    format!("<dl>\n{}</dl>\n", pairs.iter().map(line).collect::<String>())
+pub fn list<T: Render>(pairs: &[(T, T)]) -> Markup {
+    html! { dl { @for (name, value) in pairs { dt { (name) } dd { (value) } } } }
+}
+
+/// What the columns of a table of results mean, below it.
+pub fn meaning(names: &[&str]) -> Markup {
+    let known = definitions(names);
+    html! { @if !known.is_empty() { div.meaning { (list(&known)) } } }
+}
+
+/// Parts with commas between them.
+pub fn joined(parts: impl IntoIterator<Item = Markup>) -> Markup {
+    html! {
+        @for (i, part) in parts.into_iter().enumerate() {
+            @if i > 0 { ", " }
+            (part)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +99,7 @@ mod tests {
     #[test]
     fn text_and_links_are_escaped() {
         let cell = Cell { text: "<b>".into(), link: Some("\"><i>".into()), class: "good", best: true };
-        let text = cells(&["<u>".into()], &[vec![cell]], "numbers");
+        let text = cells(&["<u>".into()], &[vec![cell]], Some("numbers")).into_string();
         let row = "<tr><td class=\"good\"><mark><a href=\"&quot;&gt;&lt;i&gt;\">&lt;b&gt;</a></mark></td></tr>";
         assert!(text.contains(row) && text.contains("<th>&lt;u&gt;</th>"), "{text}");
     }

@@ -21,7 +21,7 @@ pub enum Part {
 
 /// What is typed, with ANSI colours; `known` tells whether a word is the name of a function.
 pub fn highlight(code: &str, known: impl Fn(&str) -> bool) -> String {
-    painted(code, known, |part, text| match part {
+    let paint = |(part, text): (Part, &str)| match part {
         Part::Comment => format!("\x1b[2m{text}\x1b[0m"),
         Part::Text => format!("\x1b[32m{text}\x1b[0m"),
         Part::Number => format!("\x1b[33m{text}\x1b[0m"),
@@ -29,17 +29,18 @@ pub fn highlight(code: &str, known: impl Fn(&str) -> bool) -> String {
         Part::Function => format!("\x1b[36m{text}\x1b[0m"),
         Part::Command => format!("\x1b[1m{text}\x1b[0m"),
         Part::Other => text.to_string(),
-    })
+    };
+    parts(code, known).into_iter().map(paint).collect()
 }
 
-/// The code with every part as `paint` has it.
-pub fn painted(code: &str, known: impl Fn(&str) -> bool, paint: impl Fn(Part, &str) -> String) -> String {
-    let mut out = String::new();
+/// The code in parts, one behind the other; nothing of it is left out.
+pub fn parts(code: &str, known: impl Fn(&str) -> bool) -> Vec<(Part, &str)> {
+    let mut found = vec![];
     let mut done = 0;
     // A command of the prompt is no Rhai.
     if code.starts_with([':', '?']) {
         done = code.find(char::is_whitespace).unwrap_or(code.len());
-        out += &paint(Part::Command, &code[..done]);
+        found.push((Part::Command, &code[..done]));
     }
     let rest = &code[done..];
     let mut end = 0;
@@ -52,17 +53,12 @@ pub fn painted(code: &str, known: impl Fn(&str) -> bool, paint: impl Fn(Part, &s
             Kind::Word if rest[token.end()..].starts_with('(') && known(token.text) => Part::Function,
             Kind::Word | Kind::Sign => Part::Other,
         };
-        for (part, text) in [(Part::Other, &rest[end..token.start]), (part, token.text)] {
-            if !text.is_empty() {
-                out += &paint(part, text);
-            }
-        }
+        found.extend([(Part::Other, &rest[end..token.start]), (part, token.text)]);
         end = token.end();
     }
-    if end < rest.len() {
-        out += &paint(Part::Other, &rest[end..]);
-    }
-    out
+    found.push((Part::Other, &rest[end..]));
+    found.retain(|(_, text)| !text.is_empty());
+    found
 }
 
 #[cfg(test)]
@@ -91,10 +87,10 @@ mod tests {
         codes.iter().fold(painted.to_string(), |text, code| text.replace(code, ""))
     }
 
-    /// The parts of a kind.
-    fn parts(code: &str, wanted: Part) -> String {
-        let paint = |part: Part, text: &str| if part == wanted { format!("{text}\n") } else { String::new() };
-        painted(code, |word| word == "f", paint).trim_end().to_string()
+    /// The parts of a kind, a line for each.
+    fn only(code: &str, wanted: Part) -> String {
+        let own = parts(code, |word| word == "f").into_iter().filter(|(part, _)| *part == wanted);
+        own.map(|(_, text)| text).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -108,19 +104,19 @@ mod tests {
             ("f(`a\n let", "`a\n let"),
             (":time f(\"a\")", "\"a\""),
         ] {
-            assert_eq!(parts(code, Part::Text), text);
+            assert_eq!(only(code, Part::Text), text);
             assert_eq!(plain(&highlight(code, |word| word == "f")), code);
         }
         assert_eq!(
-            parts("a /* let /* \" */ 1 */ + 1\n/// x\n//! y", Part::Comment),
+            only("a /* let /* \" */ 1 */ + 1\n/// x\n//! y", Part::Comment),
             "/* let /* \" */ 1 */\n/// x\n//! y"
         );
-        assert_eq!(parts("a /* let\n b", Part::Comment), "/* let\n b");
-        assert_eq!(parts("1_000 + 0xff - 1..=2 + a1 + 2.max(3)", Part::Number), "1_000\n0xff\n1\n2\n2\n3");
-        assert_eq!(parts("f(1) + `${f(2)}` + \"f(\" + f // f(", Part::Function), "f\nf");
-        assert_eq!(parts("let a = `let ${if b { 1 }}`;", Part::Keyword), "let\nif");
+        assert_eq!(only("a /* let\n b", Part::Comment), "/* let\n b");
+        assert_eq!(only("1_000 + 0xff - 1..=2 + a1 + 2.max(3)", Part::Number), "1_000\n0xff\n1\n2\n2\n3");
+        assert_eq!(only("f(1) + `${f(2)}` + \"f(\" + f // f(", Part::Function), "f\nf");
+        assert_eq!(only("let a = `let ${if b { 1 }}`;", Part::Keyword), "let\nif");
         assert_eq!(
-            [parts(":load a.rhai", Part::Command), parts("?f", Part::Command), parts("a ? b", Part::Command)],
+            [only(":load a.rhai", Part::Command), only("?f", Part::Command), only("a ? b", Part::Command)],
             [":load", "?f", ""]
         );
     }

@@ -5,7 +5,6 @@ mod axis;
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
-mod html;
 pub mod picture;
 pub mod plot;
 pub mod screen;
@@ -13,6 +12,5 @@ mod shapes;
 pub mod table;
 
 pub use curve::{Series, curve};
-pub use html::escaped;
 pub use screen::{Screen, short};
 pub use table::{clipped, table};
