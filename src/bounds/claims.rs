@@ -9,6 +9,8 @@
 //!
 //! A trial, no proof: what passes may still be wrong elsewhere.
 
+#![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN refutes a claim")]
+
 use crate::base::random::Generator;
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::layers::{Activation, Affine, Side, image};

@@ -152,11 +152,14 @@ impl Kind for Residual {
 
 impl Sum {
     fn branches(&self) -> Vec<Named<'_>> {
-        let named = |(b, branch)| match branch {
-            &Branch::One(ref layer) => vec![(format!("{b}."), layer)],
-            Branch::List(layers) => numbered(&format!("{b}."), layers),
-        };
-        self.branches.iter().enumerate().map(named).collect()
+        let mut all = vec![];
+        for (b, branch) in self.branches.iter().enumerate() {
+            all.push(match branch {
+                Branch::One(layer) => vec![(format!("{b}."), layer)],
+                Branch::List(layers) => numbered(&format!("{b}."), layers),
+            });
+        }
+        all
     }
 }
 
