@@ -151,8 +151,8 @@ impl Kind for Shrink {
     fn describe(&self) -> String {
         format!("shrink({:?})", self.by)
     }
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
     fn settings(&self) -> Map<String, Value> {
         Map::from_iter([("by".into(), json!(self.by))])
@@ -225,8 +225,8 @@ impl Kind for Differences {
     fn describe(&self) -> String {
         "differences()".into()
     }
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
     fn settings(&self) -> Map<String, Value> {
         Map::new()

@@ -111,7 +111,7 @@ impl Execution {
         };
         let Facts { lipschitz, roundings, thresholds, .. } = f.facts();
         // An own activation may compare with numbers that f32 does not hold.
-        if roundings != Some(0) || lipschitz != 1.0 || layer.spec.own().is_some() {
+        if roundings != Some(0) || lipschitz != 1.0 || !layer.spec.own().is_empty() {
             bail!(
                 "activation: what {} adds in f32 is not bounded: it rounds, enlarges, or is a script's own; certify with arithmetic: \"exact\"",
                 layer.title()

@@ -166,7 +166,10 @@ impl Sequential {
     /// A digest of layers and parameters.
     pub fn digest(&self) -> Result<String> {
         let mut digest = Fingerprint::default();
-        self.layers.iter().for_each(|layer| digest.text(&layer.spec.own().unwrap_or_else(|| layer.spec.describe())));
+        self.layers.iter().for_each(|layer| {
+            digest.text(&layer.spec.describe());
+            layer.spec.own().iter().for_each(|own| digest.text(&own.identity));
+        });
         for (name, var) in &self.parameters {
             digest.text(name);
             digest.tensor(var.as_tensor())?;

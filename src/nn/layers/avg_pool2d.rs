@@ -2,7 +2,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
@@ -37,8 +37,8 @@ impl Kind for AvgPool2d {
         format!("avg_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

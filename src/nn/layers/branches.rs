@@ -6,7 +6,7 @@
 
 use super::added::{Added, Branch as Steps, Step};
 use super::role::Role;
-use super::spec::{Argument, Branch, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::spec::{Argument, Branch, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -100,11 +100,9 @@ fn build(name: &str, branches: &[Named], place: &Place) -> Result<Role> {
     })))
 }
 
-/// What a script has defined in the branches, if anything.
-fn own(branches: &[Named], described: String) -> Option<String> {
-    let mut found = branches.iter().flatten().filter_map(|(_, layer)| layer.own()).peekable();
-    found.peek()?;
-    Some(format!("{described} {}", found.collect::<Vec<_>>().join(" ")))
+/// What a script has defined in the branches.
+fn own(branches: &[Named]) -> Vec<Own> {
+    branches.iter().flatten().flat_map(|(_, layer)| layer.own()).collect()
 }
 
 impl Residual {
@@ -123,8 +121,8 @@ impl Kind for Residual {
         format!("residual([{}])", listed(&self.layers))
     }
 
-    fn own(&self) -> Option<String> {
-        own(&[self.branch()], self.describe())
+    fn own(&self) -> Vec<Own> {
+        own(&[self.branch()])
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -176,8 +174,8 @@ impl Kind for Sum {
         format!("sum([{}])", self.branches.iter().map(one).collect::<Vec<_>>().join(", "))
     }
 
-    fn own(&self) -> Option<String> {
-        own(&self.branches(), self.describe())
+    fn own(&self) -> Vec<Own> {
+        own(&self.branches())
     }
 
     fn settings(&self) -> Map<String, Value> {

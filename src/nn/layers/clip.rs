@@ -4,7 +4,7 @@
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
 use super::role::Role;
 use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, any_shape, concat_call, none_left, read,
+    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, any_shape, concat_call, none_left, read,
     settings, without_settings,
 };
 use crate::compute::elementwise::clip::{between, clip};
@@ -48,8 +48,8 @@ impl Kind for ReluTheta {
         format!("relu_theta({:?})", self.theta)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

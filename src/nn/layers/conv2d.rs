@@ -4,7 +4,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, image, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, image, read, settings};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -58,8 +58,8 @@ impl Kind for Conv2d {
         format!("conv2d({channels}, {kernel}, #{{ stride: {stride}, padding: {padding}{bias} }})")
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -2,7 +2,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ impl Kind for LeakyRelu {
         format!("leaky_relu({:?})", self.slope)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -4,7 +4,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, read, settings};
 use crate::compute::linear::products::{by_itself, is_by_itself};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -41,8 +41,8 @@ impl Kind for Linear {
         }
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

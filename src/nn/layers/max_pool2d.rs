@@ -7,7 +7,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
 use crate::compute::conv::Window;
 use crate::compute::elementwise::clip::larger;
 use candle_core::{Result, Tensor};
@@ -42,8 +42,8 @@ impl Kind for MaxPool2d {
         format!("max_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -4,7 +4,7 @@
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
 use super::role::Role;
 use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Parameter, Place, Start, Takes, concat_call, none_left, read, settings,
+    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, concat_call, none_left, read, settings,
     without_settings,
 };
 use crate::compute::elementwise::clip::{larger, smaller};
@@ -57,8 +57,8 @@ impl Kind for ClippedMaxMin {
         format!("clipped_maxmin({:?}, {:?})", self.max, self.min)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

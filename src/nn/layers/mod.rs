@@ -47,4 +47,4 @@ pub use registry::{KINDS, entry};
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use role::Role;
-pub use spec::{Argument, Branch, Entry, Given, Kind, LayerSpec, Parameter, Place, Start, Starting, Takes};
+pub use spec::{Argument, Branch, Entry, Given, Kind, LayerSpec, Own, Parameter, Place, Start, Starting, Takes};

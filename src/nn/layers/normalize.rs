@@ -2,7 +2,7 @@
 
 use super::affine::{Affine, Dense, Rounding};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ impl Kind for Normalize {
         format!("normalize({:?}, {:?})", self.mean, self.std)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -3,7 +3,7 @@
 
 use super::reshape::Reshape;
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Parameter, Place, Takes, image, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,8 +32,8 @@ impl Kind for PixelUnshuffle {
         format!("pixel_unshuffle({})", self.factor)
     }
 
-    fn own(&self) -> Option<String> {
-        None
+    fn own(&self) -> Vec<Own> {
+        vec![]
     }
 
     fn settings(&self) -> Map<String, Value> {

@@ -19,8 +19,8 @@ pub trait Kind: Any + Debug {
     fn name(&self) -> &str;
     /// The layer as a script would write it.
     fn describe(&self) -> String;
-    /// Of a kind that a script defines, on whose word its bounds rest: what tells it from every other layer, for digests.
-    fn own(&self) -> Option<String>;
+    /// What of it a script defines, on whose word its bounds rest: of a block what its layers say.
+    fn own(&self) -> Vec<Own>;
     /// Its settings by name, as [`super::Entry::read`] reads them.
     fn settings(&self) -> Map<String, Value>;
     /// The shape of one sample behind this layer, or why an input of shape `input` does not fit.
@@ -29,6 +29,14 @@ pub trait Kind: Any + Debug {
     fn parameters(&self, input: &[usize]) -> Vec<Parameter>;
     /// The layer at its place.
     fn build(&self, place: &Place) -> Result<Role>;
+}
+
+/// A layer that a script defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub name: String,
+    /// What tells it from every other one, for digests.
+    pub identity: String,
 }
 
 /// A parameter before it is drawn.
@@ -139,7 +147,7 @@ impl Serialize for LayerSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut all = self.settings();
         all.insert(KIND.into(), self.name().into());
-        if self.own().is_some() {
+        if !self.own().is_empty() {
             all.insert(OWN.into(), true.into());
         }
         all.serialize(serializer)
@@ -279,8 +287,8 @@ macro_rules! without_settings {
                 concat_call($entry.name)
             }
 
-            fn own(&self) -> Option<String> {
-                None
+            fn own(&self) -> Vec<Own> {
+                vec![]
             }
 
             fn settings(&self) -> Map<String, Value> {

@@ -130,7 +130,8 @@ fn captured(digest: &mut Fingerprint, value: &Dynamic) {
     } else if let Some(model) = value.read_lock::<Model>() {
         digest.text(&model.0.digest().unwrap_or_else(|why| why.to_string()));
     } else if let Some(layer) = value.read_lock::<LayerSpec>() {
-        digest.text(&layer.0.own().unwrap_or_else(|| layer.0.describe()));
+        digest.text(&layer.0.describe());
+        layer.0.own().iter().for_each(|own| digest.text(&own.identity));
     } else if let Some(items) = value.read_lock::<Array>() {
         items.iter().for_each(|item| captured(digest, item));
     } else if let Some(items) = value.read_lock::<Map>() {

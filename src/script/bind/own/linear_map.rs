@@ -3,7 +3,7 @@
 use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::precision::Precision;
 use crate::nn::Role;
-use crate::nn::layers::{Affine, Dense, Kind, Parameter, Place, Rounding};
+use crate::nn::layers::{Affine, Dense, Kind, Own, Parameter, Place, Rounding};
 use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
@@ -64,10 +64,11 @@ impl Kind for OwnMap {
         format!("linear_map({:?})", self.definition.name)
     }
 
-    fn own(&self) -> Option<String> {
+    fn own(&self) -> Vec<Own> {
         let closures = [&self.apply, &self.adjoint, &self.apply_absolute, &self.row_norms];
         let closures: Vec<&Kept> = closures.into_iter().chain(&self.bias).map(|kept| &**kept).collect();
-        Some(format!("{} {}", self.definition.identity(&closures), self.terms))
+        let identity = format!("{} {}", self.definition.identity(&closures), self.terms);
+        vec![Own { name: self.definition.name.clone(), identity }]
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {

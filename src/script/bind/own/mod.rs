@@ -28,24 +28,19 @@ mod own {
     pub fn linear_map(context: NativeCallContext, name: &str, options: Map) -> Res<LayerSpec> {
         super::linear_map::define(&context, name, options)
     }
-    #[rhai_fn(get = "is_own", pure)]
-    pub fn is_own(layer: &mut Layer) -> bool {
-        layer.0.spec.own().is_some()
+    #[rhai_fn(get = "own", pure)]
+    pub fn names_of_own(layer: &mut Layer) -> Array {
+        layer.0.spec.own().into_iter().map(|own| Dynamic::from(own.name)).collect()
     }
-    /// The names of a model's own layers, once each; an error for a claim that sampling refutes.
+    /// An error for a claim of a model's own layers that sampling refutes.
     #[rhai_fn(return_raw)]
-    pub fn check_claims(model: Model) -> Res<Array> {
-        let mut names: Vec<String> = vec![];
-        for layer in model.0.layers().iter().filter(|layer| layer.spec.own().is_some()) {
+    pub fn check_claims(model: Model) -> Res<()> {
+        for layer in model.0.layers().iter().filter(|layer| !layer.spec.own().is_empty()) {
             if let Some(why) = claims::refuted(layer, model.0.dtype(), model.0.device()).map_err(candle)? {
                 return Err(fail(format!("check_claims: {}: {why}", layer.title())));
             }
-            let name = layer.spec.name().to_string();
-            if !names.contains(&name) {
-                names.push(name);
-            }
         }
-        Ok(names.into_iter().map(Dynamic::from).collect())
+        Ok(())
     }
     #[rhai_fn(pure, return_raw)]
     pub fn ones(draws: &mut Draws, shape: Array) -> Res<Tensor> {
