@@ -53,7 +53,7 @@ fn quickstart_certifies_what_plain_training_cannot() {
 fn residual_networks_are_certified() {
     let folder = Folder::new(&[("residual_digits.rhai", &script("residual_digits.rhai"))]);
     let output =
-        folder.run(&["run", "residual_digits.rhai", "--set", "epochs=4", "--set", "ramp=3", "--set", "test_limit=60"]);
+        folder.run(&["run", "residual_digits.rhai", "--set", "epochs=4", "--set", "ramp=3", "--set", "test_limit=20"]);
     ended_well(&output);
     let rows = table(&output);
     assert_eq!(rows.len(), 3, "{output}");
@@ -147,7 +147,7 @@ fn a_saved_network_is_evaluated_and_probed() {
         .expect("where it was saved");
     let model = format!("model={saved}");
     let evaluated =
-        folder.run(&["run", "evaluate.rhai", "--set", &model, "--set", "eps=[0.05]", "--set", "test_limit=60"]);
+        folder.run(&["run", "evaluate.rhai", "--set", &model, "--set", "eps=[0.05]", "--set", "test_limit=20"]);
     ended_well(&evaluated);
     assert_eq!(table(&evaluated).len(), 2, "one row for each procedure:\n{evaluated}");
     let probed = folder.run(&["run", "probe_bounds.rhai", "--set", &model, "--set", "image=3"]);
