@@ -150,9 +150,7 @@ impl Execution {
     /// last layer, linear; `region` and `radius` are of the exact network before it.
     pub fn margin_losses(&self, last: &Layer, region: &Region, radius: &Tensor, labels: &[u32]) -> Result<Vec<f64>> {
         let last = last.frozen();
-        let Some(weight) = last.weight() else {
-            bail!("margin_losses: layer {} ({}) is not linear", last.index, last.spec.describe())
-        };
+        let Some(weight) = last.weight() else { bail!("margin_losses: {} is not linear", last.title()) };
         let classes = weight.dim(0)?;
         let (weight, each) = (weight.to_vec2::<f64>()?, self.each.to_vec2::<f64>()?);
         let mut added = self.added(&last, region, radius)?.to_vec2::<f64>()?;
@@ -187,9 +185,8 @@ impl Execution {
         let rounding = Rounding::of(layer)?;
         if self.each.dims() != region.dims() || self.each.dims()[1..] != layer.input {
             bail!(
-                "affine: layer {} ({}) wants a batch of {:?}; the region has shape {:?}, the execution {:?}",
-                layer.index,
-                layer.spec.describe(),
+                "affine: {} wants a batch of {:?}; the region has shape {:?}, the execution {:?}",
+                layer.title(),
                 layer.input,
                 region.dims(),
                 self.each.dims()
@@ -272,9 +269,8 @@ fn exact(layer: &Layer, threshold: &Tensor) -> Result<f64> {
             known = f64::NAN;
         } else if f64::from(t as f32) != t {
             bail!(
-                "activation: layer {} ({}) has the threshold {t}, which is no f32; round the network first, with model.to_dtype(\"f32\")",
-                layer.index,
-                layer.spec.describe()
+                "activation: {} has the threshold {t}, which is no f32; round the network first, with model.to_dtype(\"f32\")",
+                layer.title()
             );
         }
     }

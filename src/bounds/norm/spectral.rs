@@ -142,7 +142,7 @@ fn check(
     rows: Option<&Tensor>,
     options: PowerOptions,
 ) -> Result<usize> {
-    let name = || format!("spectral_norm: layer {} ({})", layer.index, layer.spec.describe());
+    let name = || format!("spectral_norm: {}", layer.title());
     if !layer.is_affine() {
         bail!("{} is not affine, it has no norm of its own", name());
     }

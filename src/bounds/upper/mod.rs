@@ -223,9 +223,8 @@ fn check_masks(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, b
         let Some(mask) = mask else { continue };
         if mask.dims() != want || mask.dtype() != DType::U8 {
             bail!(
-                "norm_bound: layer {} ({}): the {what} mask wants {want:?} of U8, got {:?} of {:?}",
-                layer.index,
-                layer.spec.describe(),
+                "norm_bound: {}: the {what} mask wants {want:?} of U8, got {:?} of {:?}",
+                layer.title(),
                 mask.dims(),
                 mask.dtype()
             );

@@ -39,21 +39,42 @@ pub struct Added {
 impl Added {
     /// `[B, ...]` through each branch by `step`, and the sum.
     fn sum(&self, x: &Tensor, step: impl Fn(&dyn Affine, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        for branch in &self.branches {
-            let mut y = x.clone();
-            for (part, _) in branch {
-                y = match part {
-                    Step::Affine(map) => step(&**map, &y)?,
-                    Step::Reshape(r) => r.forward(&y)?,
-                };
+        self.over_branches(|branch| {
+            branch.iter().try_fold(x.clone(), |x, (part, _)| match part {
+                Step::Affine(map) => step(&**map, &x),
+                Step::Reshape(r) => r.forward(&x),
+            })
+        })
+    }
+
+    /// What each branch gives, added up.
+    fn over_branches(&self, one: impl Fn(&Branch) -> Result<Tensor>) -> Result<Tensor> {
+        let Some((first, others)) = self.branches.split_first() else { bail!("a sum of no branches") };
+        others.iter().try_fold(one(first)?, |sum, branch| sum + one(branch)?)
+    }
+
+    /// `W x` by the merged form, or by the branches' products.
+    fn product(&self, whole: Option<&Dense>, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        match whole {
+            Some(Dense::Convolution { weight, window, .. }) => conv2d(x, weight, window.computed_in(precision)),
+            Some(Dense::Matrix { weight, .. }) => matmul(x, &weight.t()?, precision),
+            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => {
+                self.sum(x, |map, x| map.apply(x, precision))
             }
-            sum = Some(match sum {
-                Some(sum) => (sum + y)?,
-                None => y,
-            });
         }
-        sum.ok_or_else(|| candle_core::Error::Msg("a sum of no branches".into()))
+    }
+
+    fn with_bias(&self, whole: Option<&Dense>, y: &Tensor) -> Result<Tensor> {
+        match whole {
+            Some(Dense::Convolution { bias, .. } | Dense::Matrix { bias, .. }) => {
+                bias.as_ref().map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
+            }
+            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => {
+                let (dtype, device) = &self.numbers;
+                let zero = Tensor::zeros([&[1], self.input.as_slice()].concat(), *dtype, device)?;
+                y.broadcast_add(&self.sum(&zero, |map, x| map.forward(x, Precision::F32))?)
+            }
+        }
     }
 
     /// The kernel or matrix of the whole, where two summands have one.
@@ -144,38 +165,25 @@ fn both(a: &Option<Tensor>, b: &Option<Tensor>) -> Result<Option<Tensor>> {
 
 impl Affine for Added {
     fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
-        self.add_bias(&self.apply(x, precision)?)
+        // Merged once for both.
+        let whole = self.whole();
+        self.with_bias(whole.as_ref(), &self.product(whole.as_ref(), x, precision)?)
     }
 
     fn apply(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
-        match self.whole() {
-            Some(Dense::Convolution { weight, window, .. }) => conv2d(x, &weight, window.computed_in(precision)),
-            Some(Dense::Matrix { weight, .. }) => matmul(x, &weight.t()?, precision),
-            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => {
-                self.sum(x, |map, x| map.apply(x, precision))
-            }
-        }
+        self.product(self.whole().as_ref(), x, precision)
     }
 
     fn adjoint(&self, y: &Tensor, precision: Precision) -> Result<Tensor> {
         if let Some(Dense::Convolution { weight, window, .. }) = self.whole() {
             return conv2d_input(y, &weight, window.computed_in(precision), (self.input[1], self.input[2]));
         }
-        let mut sum: Option<Tensor> = None;
-        for branch in &self.branches {
-            let mut x = y.clone();
-            for (part, _) in branch.iter().rev() {
-                x = match part {
-                    Step::Affine(map) => map.adjoint(&x, precision)?,
-                    Step::Reshape(r) => r.inverse(&x)?,
-                };
-            }
-            sum = Some(match sum {
-                Some(sum) => (sum + x)?,
-                None => x,
-            });
-        }
-        sum.ok_or_else(|| candle_core::Error::Msg("a sum of no branches".into()))
+        self.over_branches(|branch| {
+            branch.iter().rev().try_fold(y.clone(), |y, (part, _)| match part {
+                Step::Affine(map) => map.adjoint(&y, precision),
+                Step::Reshape(r) => r.inverse(&y),
+            })
+        })
     }
 
     fn apply_absolute(&self, h: &Tensor, precision: Precision) -> Result<Tensor> {
@@ -221,16 +229,7 @@ impl Affine for Added {
     }
 
     fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
-        match self.whole() {
-            Some(Dense::Convolution { bias, .. } | Dense::Matrix { bias, .. }) => {
-                bias.map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
-            }
-            Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => {
-                let (dtype, device) = &self.numbers;
-                let zero = Tensor::zeros([&[1], self.input.as_slice()].concat(), *dtype, device)?;
-                y.broadcast_add(&self.sum(&zero, |map, x| map.forward(x, Precision::F32))?)
-            }
-        }
+        self.with_bias(self.whole().as_ref(), y)
     }
 
     fn weight(&self) -> Option<&Tensor> {

@@ -2,7 +2,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, pooled, read, settings};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
@@ -46,13 +46,7 @@ impl Kind for AvgPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        let Self { kernel, stride } = self;
-        let [c, h, w] = image(input)?;
-        let window = Window::new(*stride, 0);
-        match (window.output(h, *kernel), window.output(w, *kernel)) {
-            (Some(h), Some(w)) => Ok(vec![c, h, w]),
-            _ => Err(format!("a {kernel}x{kernel} pool with stride {stride} does not fit its {h}x{w} input")),
-        }
+        pooled(input, self.kernel, self.stride)
     }
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {

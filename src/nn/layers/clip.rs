@@ -4,8 +4,8 @@
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
 use super::role::Role;
 use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, any_shape, concat_call, none_left, read,
-    settings, without_settings,
+    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, any_shape, none_left, read, settings,
+    without_settings,
 };
 use crate::compute::elementwise::clip::{between, clip};
 use crate::compute::gpu;

@@ -2,9 +2,8 @@
 
 use super::reshape::Reshape;
 use super::role::Role;
-use super::spec::{Entry, Kind, LayerSpec, Own, Parameter, Place, concat_call, none_left, without_settings};
+use super::spec::{Entry, LayerSpec, none_left, without_settings};
 use candle_core::{Result, Tensor};
-use serde_json::{Map, Value};
 use std::rc::Rc;
 
 #[derive(Clone, Debug)]

@@ -7,8 +7,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
 use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
-use crate::compute::conv::Window;
+use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, pooled, read, settings};
 use crate::compute::elementwise::clip::larger;
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -38,12 +37,12 @@ impl Kind for MaxPool2d {
         ENTRY.name
     }
 
-    fn describe(&self) -> String {
-        format!("max_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
+    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+        vec![]
     }
 
-    fn own(&self) -> Vec<Own> {
-        vec![]
+    fn describe(&self) -> String {
+        format!("max_pool2d({}, #{{ stride: {} }})", self.kernel, self.stride)
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -51,16 +50,10 @@ impl Kind for MaxPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        let Self { kernel, stride } = *self;
-        let [c, h, w] = image(input)?;
-        let window = Window::new(stride, 0);
-        match (window.output(h, kernel), window.output(w, kernel)) {
-            (Some(h), Some(w)) => Ok(vec![c, h, w]),
-            _ => Err(format!("a {kernel}x{kernel} pool with stride {stride} does not fit its {h}x{w} input")),
-        }
+        pooled(input, self.kernel, self.stride)
     }
 
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+    fn own(&self) -> Vec<Own> {
         vec![]
     }
 

@@ -4,8 +4,7 @@
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
 use super::role::Role;
 use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, concat_call, none_left, read, settings,
-    without_settings,
+    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, none_left, read, settings, without_settings,
 };
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};

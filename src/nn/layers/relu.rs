@@ -2,10 +2,9 @@
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
 use super::role::Role;
-use super::spec::{Entry, Kind, LayerSpec, Own, Parameter, Place, any_shape, concat_call, none_left, without_settings};
+use super::spec::{Entry, LayerSpec, any_shape, none_left, without_settings};
 use crate::compute::elementwise::clip::relu;
 use candle_core::{Result, Tensor};
-use serde_json::{Map, Value};
 use std::rc::Rc;
 
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 
 use super::role::Role;
 use crate::base::random::Generator;
+use crate::compute::conv::Window;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -251,6 +252,16 @@ pub(super) fn image(input: &[usize]) -> std::result::Result<[usize; 3], String> 
     }
 }
 
+/// The shape behind a pool of each channel, or why it does not fit.
+pub(super) fn pooled(input: &[usize], kernel: usize, stride: usize) -> std::result::Result<Vec<usize>, String> {
+    let [c, h, w] = image(input)?;
+    let window = Window::new(stride, 0);
+    match (window.output(h, kernel), window.output(w, kernel)) {
+        (Some(h), Some(w)) => Ok(vec![c, h, w]),
+        _ => Err(format!("a {kernel}x{kernel} pool with stride {stride} does not fit its {h}x{w} input")),
+    }
+}
+
 /// A kind's settings, read from a file strictly.
 pub(super) fn read<K: Kind + for<'de> Deserialize<'de>>(
     settings: Map<String, Value>,
@@ -278,21 +289,21 @@ pub(super) fn none_left(settings: &Map<String, Value>, kind: impl Kind) -> std::
 /// A kind without settings: its name, the shape behind an input, how it is built.
 macro_rules! without_settings {
     ($kind:ident, $entry:expr, $shape:expr, $build:expr) => {
-        impl Kind for $kind {
+        impl $crate::nn::layers::spec::Kind for $kind {
             fn name(&self) -> &str {
                 $entry.name
             }
 
             fn describe(&self) -> String {
-                concat_call($entry.name)
+                format!("{}()", $entry.name)
             }
 
-            fn own(&self) -> Vec<Own> {
+            fn own(&self) -> Vec<$crate::nn::layers::spec::Own> {
                 vec![]
             }
 
-            fn settings(&self) -> Map<String, Value> {
-                Map::new()
+            fn settings(&self) -> serde_json::Map<String, serde_json::Value> {
+                serde_json::Map::new()
             }
 
             fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
@@ -300,23 +311,22 @@ macro_rules! without_settings {
                 shape(input)
             }
 
-            fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
+            fn parameters(&self, _: &[usize]) -> Vec<$crate::nn::layers::spec::Parameter> {
                 vec![]
             }
 
-            fn build(&self, place: &Place) -> Result<Role> {
-                let build: fn(&Place) -> Result<Role> = $build;
+            fn build(
+                &self,
+                place: &$crate::nn::layers::spec::Place,
+            ) -> candle_core::Result<$crate::nn::layers::role::Role> {
+                let build: fn(&$crate::nn::layers::spec::Place) -> candle_core::Result<$crate::nn::layers::role::Role> =
+                    $build;
                 build(place)
             }
         }
     };
 }
 pub(super) use without_settings;
-
-/// `relu()`.
-pub(super) fn concat_call(name: &str) -> String {
-    format!("{name}()")
-}
 
 /// The shape of the input.
 pub(super) fn any_shape(input: &[usize]) -> std::result::Result<Vec<usize>, String> {

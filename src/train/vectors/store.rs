@@ -253,7 +253,7 @@ fn numbers(layer: &Layer) -> Result<(DType, candle_core::Device)> {
     match layer.numbers() {
         Some(numbers) => Ok(numbers),
         None => {
-            bail!("vectors: layer {} ({}) is not affine, it has no norm of its own", layer.index, layer.spec.describe())
+            bail!("vectors: {} is not affine, it has no norm of its own", layer.title())
         }
     }
 }
