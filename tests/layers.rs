@@ -2,10 +2,16 @@
 //! against attacks.
 
 mod common;
+#[path = "layers/derived.rs"]
+mod derived;
+#[path = "layers/frontier.rs"]
+mod frontier;
 #[path = "layers/own.rs"]
 mod own;
 #[path = "layers/resnets.rs"]
 mod resnets;
+#[path = "layers/trees.rs"]
+mod trees;
 
 use candle_core::{DType, Device, Result, Tensor};
 use common::{Lab, contract, values};
@@ -36,6 +42,13 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(LeakyRelu { slope: 0.1 }), vec![2, 3, 3]),
         (LayerSpec::of(LeakyRelu { slope: 1.7 }), vec![8]),
         (LayerSpec::of(Abs), vec![2, 3, 3]),
+        (LayerSpec::of(Gelu), vec![2, 3, 3]),
+        (LayerSpec::of(Softplus { beta: 1.0 }), vec![7]),
+        (LayerSpec::of(Softplus { beta: 20.0 }), vec![2, 3, 3]),
+        (LayerSpec::of(Householder), vec![4, 3, 2]),
+        (LayerSpec::of(Householder), vec![6]),
+        (LayerSpec::of(ScaleShift), vec![3, 2, 4]),
+        (LayerSpec::of(ScaleShift), vec![5]),
         (LayerSpec::of(MaxPool2d { kernel: 2, stride: 2 }), vec![2, 5, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 2 }), vec![1, 7, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 1 }), vec![1, 4, 5]),
@@ -76,6 +89,59 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
                 layers: vec![LayerSpec::of(Residual { layers: vec![LayerSpec::of(conv(2, 3, 1, 1, true))] })],
             }),
             vec![2, 4, 4],
+        ),
+        // One kernel for branches side by side, one of them the identity; a matrix; none where strides differ.
+        (
+            LayerSpec::of(Parallel {
+                branches: vec![
+                    Branch::List(vec![]),
+                    Branch::One(LayerSpec::of(conv(3, 3, 1, 1, true))),
+                    Branch::One(LayerSpec::of(conv(1, 1, 1, 0, false))),
+                ],
+            }),
+            vec![2, 4, 5],
+        ),
+        (
+            LayerSpec::of(Parallel {
+                branches: vec![
+                    Branch::One(LayerSpec::of(Linear { features: 3, bias: false })),
+                    Branch::One(LayerSpec::of(Linear { features: 2, bias: true })),
+                ],
+            }),
+            vec![5],
+        ),
+        (
+            LayerSpec::of(Parallel {
+                branches: vec![
+                    Branch::One(LayerSpec::of(PixelUnshuffle { factor: 2 })),
+                    Branch::List(vec![
+                        LayerSpec::of(conv(3, 3, 1, 1, true)),
+                        LayerSpec::of(AvgPool2d { kernel: 2, stride: 2 }),
+                    ]),
+                ],
+            }),
+            vec![2, 4, 6],
+        ),
+        // A block of affine layers is their product.
+        (
+            LayerSpec::of(Block {
+                layers: vec![
+                    LayerSpec::of(conv(3, 3, 1, 1, true)),
+                    LayerSpec::of(Flatten),
+                    LayerSpec::of(Linear { features: 4, bias: true }),
+                ],
+            }),
+            vec![2, 4, 3],
+        ),
+        (
+            LayerSpec::of(Residual {
+                layers: vec![
+                    LayerSpec::of(Linear { features: 5, bias: true }),
+                    LayerSpec::of(Relu),
+                    LayerSpec::of(Linear { features: 6, bias: true }),
+                ],
+            }),
+            vec![6],
         ),
     ]
 }
@@ -179,7 +245,7 @@ impl Activation for Shrunk {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: 1.0, roundings: Some(1), thresholds: vec![self.by.clone()], fused: None }
+        Facts { lipschitz: 1.0, roundings: Some(1), thresholds: vec![self.by.clone()], cancels: false, fused: None }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {
@@ -202,6 +268,9 @@ impl Clipping for Shrunk {
     fn varying(&self, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
         let inside = (upper.broadcast_le(&self.by)? * lower.broadcast_ge(&self.by.neg()?)?)?;
         inside.eq(0u8)
+    }
+    fn unclipped(&self, _: &Tensor, _: &Tensor) -> Option<Result<Tensor>> {
+        None
     }
     fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {
         let reach = |end: &Tensor| end.abs()?.broadcast_sub(&self.by)?.relu();
@@ -299,6 +368,10 @@ impl Affine for Difference {
     fn frozen(&self) -> Rc<dyn Affine> {
         Rc::new(Self { weight: self.weight.detach() })
     }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
+    }
 }
 
 #[test]
@@ -345,6 +418,8 @@ fn whole_networks_of_all_kinds_are_bounded() {
         "[pixel_unshuffle(2), conv2d(6, 2), relu_theta(0.7), flatten(), linear(6), leaky_relu(0.2), linear(3)]",
         "[conv2d(4, 3), pixel_unshuffle(2), relu(), max_pool2d(2, #{ stride: 1 }), flatten(), linear(6), leaky_relu(1.5), linear(3)]",
         "[conv2d(4, 3), flatten(), relu(), linear(6), maxmin(), linear(3)]",
+        "[conv2d(4, 3), scale_shift(), gelu(), flatten(), linear(6), softplus(2.0), linear(3)]",
+        "[conv2d(4, 3, #{ weight: |w| w * 0.5 }), householder(), flatten(), linear(6), gelu(), residual([scale_shift(), gelu(), linear(6)]), linear(3)]",
     ];
     for (seed, layers) in shapes.iter().enumerate() {
         let found = lab.run(&format!(

@@ -36,6 +36,8 @@ pub fn refuted(layer: &Layer, dtype: DType, device: &Device) -> Result<Option<St
                 Role::Affine(map) => trial.affine(&**map, size)?,
                 Role::Activation(f) => trial.activation(&**f, size)?,
                 Role::Reshape(_) => trial.reshape(size)?,
+                // Its layers are tried one by one.
+                Role::Branches(_) => None,
             };
             if found.is_some() {
                 return Ok(found);

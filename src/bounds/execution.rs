@@ -108,6 +108,10 @@ impl Execution {
             }
             Role::Activation(f) => f,
             Role::Affine(_) => bail!("activation: {} is affine; take execution.affine", layer.title()),
+            Role::Branches(_) => bail!(
+                "activation: what {} loses in f32 is not bounded so far; certify with arithmetic: \"exact\"",
+                layer.title()
+            ),
         };
         let Facts { lipschitz, roundings, thresholds, .. } = f.facts();
         // An own activation may compare with numbers that f32 does not hold.
@@ -234,7 +238,7 @@ impl Rounding {
         }
         let layers::Rounding { steps, largest, stretch } = match &layer.role {
             Role::Affine(map) => map.rounding()?,
-            Role::Activation(_) | Role::Reshape(_) => {
+            Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => {
                 bail!("affine: {} is not affine; take execution.activation", layer.title())
             }
         };

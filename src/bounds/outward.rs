@@ -87,10 +87,11 @@ fn norms_above(slack: &Tensor) -> Result<Tensor> {
 }
 
 /// What an activation of this Lipschitz constant has made of center and box, with its roundings: the ball of `region` is the one
-/// before it.
-pub fn activation(region: Outward, lipschitz: f64, roundings: usize) -> Result<Outward> {
+/// before it. `spread`: sizes that the roundings are relative to, where they are not those of the outputs.
+pub fn activation(region: Outward, lipschitz: f64, roundings: usize, spread: Option<Tensor>) -> Result<Outward> {
     let Outward { center, lower, upper, radius, rounding } = region;
     let size = larger(&larger(&lower.abs()?, &upper.abs()?)?, &center.abs()?)?;
+    let size = spread.map_or(Ok(size.clone()), |spread| larger(&size, &(spread * (1.0 + 16.0 * UNIT))?))?;
     // Nothing else is rounded where nothing is computed.
     let slack = match roundings {
         0 => size.zeros_like()?,
@@ -105,6 +106,39 @@ pub fn activation(region: Outward, lipschitz: f64, roundings: usize) -> Result<O
         radius: through(&radius)?,
         rounding: through(&rounding)?,
         center,
+    })
+}
+
+/// Branches on one input added up: boxes and balls add up. Each number of the sum goes through as many roundings as there are branches, at
+/// most; the box is cut with the ball's.
+pub fn added(parts: &[Outward]) -> Result<Outward> {
+    let Some((first, others)) = parts.split_first() else { bail!("branches: there are none") };
+    let sum =
+        |part: fn(&Outward) -> Result<Tensor>| others.iter().try_fold(part(first)?, |sum, other| sum + part(other)?);
+    let sizes = sum(|p| larger(&larger(&p.lower.abs()?, &p.upper.abs()?)?, &p.center.abs()?))?;
+    let n = parts.len();
+    let slack = ((sizes * raised(gamma(n + 4), 2 * n + 4))? + f64::MIN_POSITIVE)?;
+    let error = norms_above(&slack)?;
+    let ball = |r: Tensor| -> Result<Tensor> { (r + &error)? * (1.0 + (2.0 * n as f64 + 8.0) * UNIT) };
+    let (radius, rounding) = (ball(sum(|p| Ok(p.radius.clone()))?)?, ball(sum(|p| Ok(p.rounding.clone()))?)?);
+    let center = sum(|p| Ok(p.center.clone()))?;
+    let reach = reach(&center, &radius)?;
+    let lower = larger(&(sum(|p| Ok(p.lower.clone()))? - &slack)?, &center.broadcast_sub(&reach)?)?;
+    let upper = smaller(&(sum(|p| Ok(p.upper.clone()))? + &slack)?, &center.broadcast_add(&reach)?)?;
+    Ok(Outward { center, lower, upper, radius, rounding })
+}
+
+/// Branches on one input, one behind the other: no number changes.
+pub fn side_by_side(parts: &[Outward]) -> Result<Outward> {
+    let cat = |part: fn(&Outward) -> &Tensor| Tensor::cat(&parts.iter().map(part).collect::<Vec<_>>(), 1);
+    let ball =
+        |part: fn(&Outward) -> &Tensor| norms_above(&Tensor::stack(&parts.iter().map(part).collect::<Vec<_>>(), 1)?);
+    Ok(Outward {
+        center: cat(|p| &p.center)?,
+        lower: cat(|p| &p.lower)?,
+        upper: cat(|p| &p.upper)?,
+        radius: ball(|p| &p.radius)?,
+        rounding: ball(|p| &p.rounding)?,
     })
 }
 
@@ -138,6 +172,6 @@ pub(super) fn terms(layer: &Layer) -> usize {
     match &layer.role {
         Role::Affine(map) => map.terms(),
         // What is no sum rounds nothing: the layer before refuses these.
-        Role::Activation(_) | Role::Reshape(_) => 0,
+        Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => 0,
     }
 }

@@ -145,7 +145,7 @@ impl Region {
         Self::of_outward(outward::around(x, epsilon, images)?)
     }
 
-    fn of_outward(found: Outward) -> Result<Self> {
+    pub(super) fn of_outward(found: Outward) -> Result<Self> {
         let region = Self::new(&found.center, &found.lower, &found.upper, found.radius)?;
         Ok(Self { rounding: Some(found.rounding), ..region })
     }
@@ -335,12 +335,13 @@ impl Region {
                 }
             },
             Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
+            Role::Branches(_) => bail!("activation: {} has branches; take layer.meet", layer.title()),
         };
         let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };
         let next = if cut { self.cut(next, layer)? } else { next };
         match &layer.role {
-            Role::Activation(f) => next.behind(&**f, layer),
-            Role::Reshape(_) | Role::Affine(_) => Ok(next),
+            Role::Activation(f) => next.behind(self, &**f, layer),
+            Role::Reshape(_) | Role::Affine(_) | Role::Branches(_) => Ok(next),
         }
     }
 
@@ -356,6 +357,7 @@ impl Region {
             Role::Activation(f) => image(&**f, &lower, &upper)?,
             Role::Reshape(r) => [r.forward(&lower)?, r.forward(&upper)?],
             Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
+            Role::Branches(_) => bail!("activation: {} has branches; take layer.meet", layer.title()),
         };
         let (lower, upper) = (larger(&next.lower()?, &lower)?, smaller(&next.upper()?, &upper)?);
         let cut = Self::new(&next.center()?, &lower, &upper, self.radius.clone())?;
@@ -364,8 +366,8 @@ impl Region {
 
     /// The ball behind an activation, whose center and box are these already: its Lipschitz constant, and in an outward region what it
     /// rounds.
-    fn behind(self, f: &dyn Activation, layer: &Layer) -> Result<Self> {
-        let Facts { lipschitz, roundings, .. } = f.facts();
+    fn behind(self, before: &Self, f: &dyn Activation, layer: &Layer) -> Result<Self> {
+        let Facts { lipschitz, roundings, cancels, .. } = f.facts();
         let Some(rounding) = &self.rounding else {
             // Most are 1-Lipschitz, and no operation is spent on them.
             let radius = if lipschitz == 1.0 { self.radius.clone() } else { (&self.radius * lipschitz)? };
@@ -376,7 +378,8 @@ impl Region {
             Some(roundings) => {
                 let (center, lower, upper) = (self.center()?, self.lower()?, self.upper()?);
                 let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
-                Self::of_outward(outward::activation(here, lipschitz, roundings)?)
+                let sizes = if cancels { Some(f.spread(&before.sizes()?)?) } else { None };
+                Self::of_outward(outward::activation(here, lipschitz, roundings, sizes)?)
             }
             None => bail!(
                 "activation: {} does not say how its values are rounded, so no outward region goes through it; certify with kind \
@@ -384,6 +387,11 @@ impl Region {
                 layer.title()
             ),
         }
+    }
+
+    /// How large a value can be, in the box and at the center.
+    fn sizes(&self) -> Result<Tensor> {
+        larger(&larger(&self.lower()?.abs()?, &self.upper()?.abs()?)?, &self.center()?.abs()?)
     }
 
     /// Mean width of the box of each sample, `[B]`, no gradient.

@@ -29,6 +29,14 @@ pub fn varying_box(region: &Region) -> Result<Tensor> {
     not(&upper.le(&lower)?)
 }
 
+/// Where `activation` is its input and a constant all over the box of `region`, which lies before it: `[B, ...]` of u8. `None` for one that
+/// does not go element by element with slopes from 0 to 1, or of which nobody knows.
+pub fn unclipped(activation: &Layer, region: &Region) -> Result<Option<Tensor>> {
+    let Some(clipping) = activation.activation("unclipped")?.clipping() else { return Ok(None) };
+    let (lower, upper) = region.ends()?;
+    clipping.unclipped(&lower, &upper).transpose()
+}
+
 /// Share of the outputs of each sample that vary, `[B]` in f32; all of them without a mask.
 pub fn share_varying(mask: Option<&Tensor>, batch: usize, device: &candle_core::Device) -> Result<Tensor> {
     match mask {

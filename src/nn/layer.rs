@@ -1,22 +1,28 @@
 //! One layer at its place in a network: its role with its parameters, its input and output shape.
 
 use super::layers::{
-    Activation, Affine, ClippedMaxMin, Clipping, Dense, Fused, LayerSpec, MaxMin, Place, Reshape, Role, Side,
+    Activation, Affine, ClippedMaxMin, Clipping, Dense, Fused, LayerSpec, MaxMin, Meeting, Place, Reshape, Role, Side,
+    Underived,
 };
 use crate::compute::precision::Chosen;
 use candle_core::{DType, Device, Result, Tensor, bail};
+use std::rc::Rc;
 
 /// A layer of a [`super::Sequential`]. Cloning shares the parameters.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Position in the list of layers; parameters are called `{index}.weight` and so on.
+    /// Its number among all layers of the network, those of branches behind their block: in a network without branches its place in the list.
     pub index: usize,
+    /// Where it stands in the lists, "3.0.1"; parameters are called `{path}.weight` and so on.
+    pub path: String,
     pub spec: LayerSpec,
     pub role: Role,
     /// Shape of one sample before the layer, without the batch.
     pub input: Vec<usize>,
     /// Shape of one sample behind it.
     pub output: Vec<usize>,
+    /// The lists of a block with activations inside; of other layers none.
+    pub branches: Vec<Vec<Layer>>,
     /// What a GPU multiplies in.
     pub precision: Chosen,
 }
@@ -31,11 +37,47 @@ impl Layer {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let wrong = |why| candle_core::Error::Msg(format!("layer {index}, {}: {why}", spec.describe()));
-        let output = spec.output_shape(input).map_err(wrong)?;
         let parameters: Vec<_> = parameters.iter().map(|(name, t)| (name.as_ref().to_string(), t.clone())).collect();
-        let role = spec.build(&Place { input, output: &output, parameters: &parameters, dtype, device })?;
-        Ok(Self { index, spec: spec.clone(), role, input: input.to_vec(), output, precision: Chosen::exact() })
+        let mut found = Self::opened(&index.to_string(), &mut { index }, spec, input, (&parameters, dtype, device))?;
+        match (found.pop(), found.is_empty()) {
+            (Some(layer), true) => Ok(layer),
+            _ => bail!("layer {index}, {}: a block of several layers stands in a network as these", spec.describe()),
+        }
+    }
+
+    /// The layer at `path`; of a block that is one list, its layers.
+    pub(super) fn opened(
+        path: &str,
+        next: &mut usize,
+        spec: &LayerSpec,
+        input: &[usize],
+        (parameters, dtype, device): (&[(String, Tensor)], DType, &Device),
+    ) -> Result<Vec<Self>> {
+        let wrong = |why| candle_core::Error::Msg(format!("layer {path}, {}: {why}", spec.describe()));
+        let output = spec.output_shape(input).map_err(wrong)?;
+        let place = Place { input, output: &output, parameters, dtype, device };
+        let role = spec.build(&place)?;
+        let lists = match &role {
+            Role::Branches(inside) => inside.lists.as_slice(),
+            Role::Affine(_) | Role::Activation(_) | Role::Reshape(_) => &[],
+        };
+        let index = *next;
+        *next += usize::from(lists.len() != 1);
+        let mut branches = vec![];
+        for list in lists {
+            let (mut layers, mut shape): (Vec<Self>, _) = (vec![], input.to_vec());
+            for (before, inner) in list {
+                let path = format!("{path}.{}", before.trim_end_matches('.'));
+                layers.extend(Self::opened(&path, next, inner, &shape, (&place.inside(before), dtype, device))?);
+                shape = inner.output_shape(&shape).map_err(wrong)?;
+            }
+            branches.push(layers);
+        }
+        if let [_] = branches.as_slice() {
+            return Ok(branches.remove(0));
+        }
+        let (path, spec, precision) = (path.to_string(), spec.clone(), Chosen::exact());
+        Ok(vec![Self { index, path, spec, role, input: input.to_vec(), output, branches, precision }])
     }
 
     /// The layer with these tensors, of one type and on one device, in the places of its parameters, by their short names.
@@ -43,12 +85,38 @@ impl Layer {
         let Some((_, first)) = parameters.first() else { return Ok(self.clone()) };
         let (dtype, device) = (first.dtype(), first.device().clone());
         let own = Self::new(self.index, &self.spec, &self.input, parameters, dtype, &device)?;
-        Ok(Self { precision: self.precision.clone(), ..own })
+        Ok(Self { path: self.path.clone(), ..own }.computed_in(&self.precision))
+    }
+
+    /// The layer as a place for a map whose weight is to be made, where a weight in it is a function of a parameter.
+    pub(super) fn underived(mut self) -> Self {
+        if !self.spec.is_derived() {
+            return self;
+        }
+        let lists = std::mem::take(&mut self.branches).into_iter();
+        self.branches = lists.map(|list| list.into_iter().map(Self::underived).collect()).collect();
+        if let Role::Affine(map) = &self.role {
+            let (title, terms, numbers) = (self.title(), map.terms(), map.numbers());
+            self.role = Role::Affine(Rc::new(Underived { title, terms, numbers }));
+        }
+        self
+    }
+
+    /// The same, and all inside, with products on a GPU in the precision that is `chosen`.
+    pub(super) fn computed_in(mut self, chosen: &Chosen) -> Self {
+        let lists = std::mem::take(&mut self.branches).into_iter();
+        let inside = |list: Vec<Self>| list.into_iter().map(|layer| layer.computed_in(chosen)).collect();
+        Self { precision: chosen.clone(), branches: lists.map(inside).collect(), ..self }
     }
 
     /// "layer 3 (relu())", for messages.
     pub fn title(&self) -> String {
-        format!("layer {} ({})", self.index, self.spec.describe())
+        format!("layer {} ({})", self.path, self.spec.describe())
+    }
+
+    /// The layer and all inside it, a block before its branches.
+    pub fn all(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(self.branches.iter().flatten().flat_map(Self::all)).collect()
     }
 
     /// The layer's value on a batch `[B, input...]`.
@@ -60,6 +128,10 @@ impl Layer {
             }
             Role::Activation(f) => f.forward(x),
             Role::Reshape(r) => r.forward(x),
+            Role::Branches(inside) => {
+                let through = |list: &Vec<Self>| list.iter().try_fold(x.clone(), |x, layer| layer.forward(&x));
+                inside.meeting.of(&self.branches.iter().map(through).collect::<Result<Vec<_>>>()?)
+            }
         }
     }
 
@@ -96,7 +168,7 @@ impl Layer {
     pub fn weight(&self) -> Option<&Tensor> {
         match &self.role {
             Role::Affine(map) => map.weight(),
-            Role::Activation(_) | Role::Reshape(_) => None,
+            Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => None,
         }
     }
 
@@ -119,7 +191,7 @@ impl Layer {
     pub fn fused(&self) -> Option<Fused> {
         match &self.role {
             Role::Activation(f) => f.facts().fused,
-            Role::Affine(_) | Role::Reshape(_) => None,
+            Role::Affine(_) | Role::Reshape(_) | Role::Branches(_) => None,
         }
     }
 
@@ -127,7 +199,7 @@ impl Layer {
     pub fn affine(&self, op: &str) -> Result<&dyn Affine> {
         match &self.role {
             Role::Affine(map) => Ok(&**map),
-            Role::Activation(_) | Role::Reshape(_) => bail!("{op}: {} is not affine", self.title()),
+            Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => bail!("{op}: {} is not affine", self.title()),
         }
     }
 
@@ -135,7 +207,7 @@ impl Layer {
     pub fn activation(&self, op: &str) -> Result<&dyn Activation> {
         match &self.role {
             Role::Activation(f) => Ok(&**f),
-            Role::Affine(_) | Role::Reshape(_) => bail!("{op}: {} is no activation", self.title()),
+            Role::Affine(_) | Role::Reshape(_) | Role::Branches(_) => bail!("{op}: {} is no activation", self.title()),
         }
     }
 
@@ -143,7 +215,7 @@ impl Layer {
     pub fn reshape(&self, op: &str) -> Result<&dyn Reshape> {
         match &self.role {
             Role::Reshape(r) => Ok(&**r),
-            Role::Affine(_) | Role::Activation(_) => {
+            Role::Affine(_) | Role::Activation(_) | Role::Branches(_) => {
                 bail!("{op}: {} does more than rearrange its input", self.title())
             }
         }
@@ -154,7 +226,24 @@ impl Layer {
         matches!(self.role, Role::Affine(_))
     }
 
-    /// Everything that is neither affine nor a rearrangement.
+    /// How the branches of a block with activations inside meet; none of other layers.
+    pub fn meeting(&self) -> Option<Meeting> {
+        match &self.role {
+            Role::Branches(inside) => Some(inside.meeting),
+            Role::Affine(_) | Role::Activation(_) | Role::Reshape(_) => None,
+        }
+    }
+
+    /// What of `[B, output...]` behind a block is each branch's: all of a sum, of branches side by side their channels.
+    pub fn apart(&self, y: &Tensor) -> Result<Vec<Tensor>> {
+        let Some(meeting) = self.meeting() else { bail!("apart: {} has no branches", self.title()) };
+        self.check("apart", y, &self.output)?;
+        let channels: Vec<_> =
+            self.branches.iter().map(|list| list.last().map_or(self.input[0], |l| l.output[0])).collect();
+        meeting.apart(y, &channels)
+    }
+
+    /// A function that is not linear in one piece.
     pub fn is_activation(&self) -> bool {
         matches!(self.role, Role::Activation(_))
     }
@@ -162,7 +251,7 @@ impl Layer {
     fn clipping(&self) -> Option<&dyn Clipping> {
         match &self.role {
             Role::Activation(f) => f.clipping(),
-            Role::Affine(_) | Role::Reshape(_) => None,
+            Role::Affine(_) | Role::Reshape(_) | Role::Branches(_) => None,
         }
     }
 
@@ -181,12 +270,13 @@ impl Layer {
         self.spec.is::<MaxMin>() || self.spec.is::<ClippedMaxMin>()
     }
 
-    /// A true upper bound of an activation's or a rearrangement's Lipschitz constant; an affine layer's is its norm.
+    /// A true upper bound of an activation's or a rearrangement's Lipschitz constant; an affine layer's is its norm, a block's what its
+    /// branches come to.
     pub fn lipschitz(&self) -> Option<f64> {
         match &self.role {
             Role::Activation(f) => Some(f.facts().lipschitz),
             Role::Reshape(_) => Some(1.0),
-            Role::Affine(_) => None,
+            Role::Affine(_) | Role::Branches(_) => None,
         }
     }
 
@@ -205,7 +295,7 @@ impl Layer {
     pub fn numbers(&self) -> Option<(DType, Device)> {
         match &self.role {
             Role::Affine(map) => Some(map.numbers()),
-            Role::Activation(_) | Role::Reshape(_) => None,
+            Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => None,
         }
     }
 
@@ -215,8 +305,10 @@ impl Layer {
             Role::Affine(map) => Role::Affine(map.frozen()),
             Role::Activation(f) => Role::Activation(f.frozen()),
             Role::Reshape(r) => Role::Reshape(r.clone()),
+            Role::Branches(inside) => Role::Branches(inside.clone()),
         };
-        Self { role, ..self.clone() }
+        let branches = self.branches.iter().map(|list| list.iter().map(Self::frozen).collect()).collect();
+        Self { role, branches, ..self.clone() }
     }
 
     fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Networks: layers, their parameters by name, initialisation, weights in and out.
 //!
-//! A network is a list of layers over one input shape. Its affine layers (convolution, linear, pooling, normalisation)
+//! A network is a list of layers over one input shape, some of them blocks that hold lists again. Its affine layers (convolution, linear, pooling, normalisation)
 //! give away their linear map, its adjoint and its absolute value, which is all that the bounds need. Since
 //! normalisation, pooling and flatten are layers like any other linear map, epsilon keeps the units of the images.
 //!
@@ -9,6 +9,7 @@
 mod init;
 mod layer;
 pub mod layers;
+mod linearized;
 pub mod pretrained;
 mod pytorch;
 mod sequential;
@@ -16,5 +17,6 @@ mod weights;
 
 pub use layer::Layer;
 pub use layers::{LayerSpec, Role};
+pub use linearized::OneActivation;
 pub use sequential::Sequential;
 pub use weights::{Rounded, load_model, model_of};

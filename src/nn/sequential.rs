@@ -1,19 +1,26 @@
-//! A network as a list of layers, built from an input shape; a shape that does not fit is found here and names the layer.
+//! A network as a list of layers, some of them blocks of further lists, built from an input shape; a shape that does not fit is found
+//! here and names the layer.
 
 use super::layers::{Linear, Parameter};
 use super::{Layer, LayerSpec, init};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::memory::available_memory;
 use crate::base::random::Generator;
+use crate::compute::element::Host;
 use crate::compute::gpu;
 use crate::compute::gpu::{Source, launch_over};
 use crate::compute::precision::Chosen;
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::{DType, Device, Result, Tensor, Var, WithDType, bail};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// A feed-forward network. Cloning shares the parameters.
 #[derive(Clone, Debug)]
 pub struct Sequential {
     input: Vec<usize>,
+    specs: Vec<LayerSpec>,
+    /// As bounds walk over them: the layers of a block that is one list stand here.
     layers: Vec<Layer>,
     parameters: Vec<(String, Var)>,
     /// Names of those that stay at 0 or above.
@@ -22,6 +29,14 @@ pub struct Sequential {
     device: Device,
     frozen: bool,
     precision: Chosen,
+    /// Layers with the weights that functions make of parameters, for the values that these had.
+    made: Rc<RefCell<Option<Made>>>,
+}
+
+#[derive(Debug)]
+struct Made {
+    of: Vec<Tensor>,
+    layers: Vec<Layer>,
 }
 
 impl Sequential {
@@ -41,6 +56,7 @@ impl Sequential {
         }
         let memory = u128::from(available_memory());
         let (mut layers, mut parameters, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
+        let mut next = 0;
         for (index, spec) in specs.iter().enumerate() {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
@@ -55,13 +71,15 @@ impl Sequential {
             }
             let own = init::draw(&wanted, dtype, device, random)?;
             nonnegative.extend(wanted.iter().filter(|p| p.at_least_zero).map(|p| format!("{index}.{}", p.name)));
-            let tensors: Vec<_> = own.iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
-            layers.push(Layer::new(index, spec, &shape, &tensors, dtype, device)?);
+            let tensors: Vec<_> = own.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+            layers.extend(Layer::opened(&index.to_string(), &mut next, spec, &shape, (&tensors, dtype, device))?);
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
         }
-        let (input, device, precision) = (input.to_vec(), device.clone(), Chosen::exact());
-        Ok(Self { input, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
+        let (input, specs, device, precision) = (input.to_vec(), specs.to_vec(), device.clone(), Chosen::exact());
+        let layers = layers.into_iter().map(Layer::underived).collect();
+        let made = Rc::default();
+        Ok(Self { made, input, specs, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -72,7 +90,40 @@ impl Sequential {
         if x.dtype() != self.dtype {
             bail!("forward: the network is {:?}, the input {:?}; convert one with to_dtype", self.dtype, x.dtype());
         }
-        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
+        self.current()?.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
+    }
+
+    /// The network whose weights that are functions of parameters are those of the parameters as they are now; itself where there are none.
+    /// They are made when parameters have changed: in training on a GPU, where looking would wait for it, whenever they are asked for.
+    pub fn current(&self) -> Result<Cow<'_, Self>> {
+        if !self.specs.iter().any(LayerSpec::is_derived) {
+            return Ok(Cow::Borrowed(self));
+        }
+        let now: Vec<_> = self.parameters.iter().map(|(_, var)| var.as_tensor()).collect();
+        if let Some(made) = self.made.borrow().as_ref()
+            && (self.device.is_cpu() || self.frozen)
+        {
+            let mut same = made.of.iter().zip(&now).map(|(then, now)| equal(then, now));
+            if same.try_fold(true, |all, one| Ok::<_, candle_core::Error>(all && one?))? {
+                return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
+            }
+        }
+        let (mut layers, mut shape, mut next) = (vec![], self.input.clone(), 0);
+        for (index, spec) in self.specs.iter().enumerate() {
+            let before = format!("{index}.");
+            let own = self.parameters.iter().filter_map(|(name, var)| {
+                let t = if self.frozen { var.as_tensor().detach() } else { var.as_tensor().clone() };
+                Some((name.strip_prefix(&before)?.to_string(), t))
+            });
+            let (own, place) = (own.collect::<Vec<_>>(), index.to_string());
+            layers.extend(Layer::opened(&place, &mut next, spec, &shape, (&own, self.dtype, &self.device))?);
+            shape = spec.output_shape(&shape).map_err(candle_core::Error::Msg)?;
+        }
+        let layers = layers.into_iter().map(|layer| layer.computed_in(&self.precision));
+        let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
+        let of = now.iter().map(|t| t.detach().copy()).collect::<Result<_>>()?;
+        self.made.replace(Some(Made { of, layers: layers.clone() }));
+        Ok(Cow::Owned(Self { layers, ..self.clone() }))
     }
 
     /// Shape of one input sample.
@@ -87,6 +138,11 @@ impl Sequential {
 
     pub fn layers(&self) -> &[Layer] {
         &self.layers
+    }
+
+    /// All layers, a block before those of its branches, by their numbers.
+    pub fn all_layers(&self) -> Vec<&Layer> {
+        self.layers.iter().flat_map(Layer::all).collect()
     }
 
     /// All parameters with their names, in the order of the layers.
@@ -114,20 +170,23 @@ impl Sequential {
 
     /// The layers as they were specified.
     pub fn specs(&self) -> Vec<LayerSpec> {
-        self.layers.iter().map(|l| l.spec.clone()).collect()
+        self.specs.clone()
     }
 
     /// A view whose parameters take no gradient, for attacks and evaluation: it computes in f32, or f64, whatever is chosen for
     /// the training.
     pub fn frozen(&self) -> Self {
         let layers = self.layers.iter().map(Layer::frozen).collect();
-        Self { layers, frozen: true, ..self.clone() }.computed_in(&Chosen::exact())
+        let view = Self { layers, frozen: true, ..self.clone() }.computed_in(&Chosen::exact());
+        // What was made with gradients is not what a frozen view has.
+        if self.frozen { Self { made: self.made.clone(), ..view } } else { view }
     }
 
     /// The same network, whose products on a GPU are in the precision that is `chosen`.
     pub fn computed_in(mut self, chosen: &Chosen) -> Self {
-        self.layers.iter_mut().for_each(|layer| layer.precision = chosen.clone());
+        self.layers = self.layers.into_iter().map(|layer| layer.computed_in(chosen)).collect();
         self.precision = chosen.clone();
+        self.made = Rc::default();
         self
     }
 
@@ -147,7 +206,7 @@ impl Sequential {
         if self.output() != [1] {
             return Ok(Some(self.clone()));
         }
-        let (mut specs, last) = (self.specs(), self.layers.len() - 1);
+        let (mut specs, last) = (self.specs(), self.specs.len() - 1);
         let Some(&Linear { bias, .. }) = specs[last].get() else { return Ok(None) };
         specs[last] = LayerSpec::of(Linear { features: 2, bias });
         let two = Self::new(&self.input, &specs, self.dtype, &self.device, &Generator::new(0))?;
@@ -166,9 +225,9 @@ impl Sequential {
     /// A digest of layers and parameters.
     pub fn digest(&self) -> Result<String> {
         let mut digest = Fingerprint::default();
-        self.layers.iter().for_each(|layer| {
-            digest.text(&layer.spec.describe());
-            layer.spec.own().iter().for_each(|own| digest.text(&own.identity));
+        self.specs.iter().for_each(|spec| {
+            digest.text(&spec.describe());
+            spec.own().iter().for_each(|own| digest.text(&own.identity));
         });
         for (name, var) in &self.parameters {
             digest.text(name);
@@ -189,28 +248,38 @@ impl Sequential {
         Ok(())
     }
 
+    /// Numbers in the parameters of a layer, without those of the layers of its branches, which stand by themselves.
+    pub fn count_of(&self, layer: &Layer) -> usize {
+        let of = |path: &str| {
+            let before = format!("{path}.");
+            self.parameters
+                .iter()
+                .filter(|(name, _)| name.starts_with(&before))
+                .map(|(_, var)| var.elem_count())
+                .sum::<usize>()
+        };
+        of(&layer.path) - layer.branches.iter().flatten().map(|inner| of(&inner.path)).sum::<usize>()
+    }
+
     /// One line per layer: position, layer, output shape, number of parameters.
     pub fn describe(&self) -> String {
         let rows: Vec<_> = self
-            .layers
+            .all_layers()
             .iter()
-            .map(|l| {
-                let prefix = format!("{}.", l.index);
-                let own = self.parameters.iter().filter(|(n, _)| n.starts_with(&prefix));
-                (l.spec.describe(), format!("{:?}", l.output), own.map(|(_, v)| v.elem_count()).sum::<usize>())
-            })
+            .map(|l| (l.path.clone(), l.spec.describe(), format!("{:?}", l.output), self.count_of(l)))
             .collect();
-        let width = |f: &dyn Fn(&(String, String, usize)) -> usize| rows.iter().map(f).max().unwrap_or(0);
-        let (a, b) = (width(&|r| r.0.len()), width(&|r| r.1.len()));
+        let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+        let p = width(&mut rows.iter().map(|r| r.0.len())).max(3);
+        let (a, b) = (width(&mut rows.iter().map(|r| r.1.len())), width(&mut rows.iter().map(|r| r.2.len())));
         let mut text = format!(
             "sequential over {:?}, {:?} on {}\n",
             self.input,
             self.dtype,
             crate::compute::device::name(&self.device)
         );
-        for (i, (layer, shape, count)) in rows.iter().enumerate() {
+        for (path, layer, shape, count) in &rows {
             text += format!(
-                "{i:>3}  {layer:<a$}  {shape:<b$}  {}",
+                "{path:>p$}  {layer:<a$}  {shape:<b$}  {}",
                 if *count > 0 { count.to_string() } else { String::new() }
             )
             .trim_end();
@@ -218,5 +287,21 @@ impl Sequential {
         }
         let total: usize = self.parameters.iter().map(|(_, v)| v.elem_count()).sum();
         format!("{text}     {total} parameters")
+    }
+}
+
+/// Are the numbers of two tensors the same, bit for bit on the CPU?
+fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    if !a.device().is_cpu() {
+        return Ok(a.ne(b)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0);
+    }
+    let (a, b, dtype) = (a.contiguous()?, b.contiguous()?, a.dtype());
+    let (a, b) = (Host::of(&a), Host::of(&b));
+    fn same<T: WithDType, B: PartialEq>(a: &Host, b: &Host, bits: impl Fn(&T) -> B) -> Result<bool> {
+        Ok(a.slice::<T>()?.iter().map(&bits).eq(b.slice::<T>()?.iter().map(&bits)))
+    }
+    match dtype {
+        DType::F64 => same(&a, &b, |x: &f64| x.to_bits()),
+        _ => same(&a, &b, |x: &f32| x.to_bits()),
     }
 }

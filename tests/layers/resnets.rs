@@ -1,5 +1,5 @@
-//! Networks of linear residual blocks against float64 values made by dense matrices and their SVD (`WORKBENCH_GOLDEN`, `frontier/`): boxes,
-//! masks, norms, Lipschitz bounds, worst logits; and what a file and a script make of them.
+//! Residual networks, their blocks linear or with an activation inside, against float64 values made by dense matrices and their SVD
+//! (`WORKBENCH_GOLDEN`, `frontier/`): boxes, masks, norms, Lipschitz bounds, worst logits, gradients; and what a file makes of them.
 
 use super::common::{Lab, close, entry};
 use candle_core::{DType, Device, Tensor};
@@ -10,9 +10,9 @@ use workbench::base::random::Generator;
 use workbench::nn::layers::*;
 use workbench::nn::{LayerSpec, Sequential};
 
-type Golden = HashMap<String, Tensor>;
+pub type Golden = HashMap<String, Tensor>;
 
-fn golden(name: &str) -> Option<Golden> {
+pub fn golden(name: &str) -> Option<Golden> {
     let Some(folder) = std::env::var_os("WORKBENCH_GOLDEN") else {
         println!("skipped: WORKBENCH_GOLDEN does not say where the values of {name} are");
         return None;
@@ -25,13 +25,36 @@ fn conv(channels: usize) -> LayerSpec {
     LayerSpec::of(Conv2d { channels, kernel: 3, stride: 1, padding: 1, bias: true })
 }
 
+fn residual(layers: &[LayerSpec]) -> LayerSpec {
+    LayerSpec::of(Residual { layers: layers.to_vec() })
+}
+
 /// `resnet_relux` and `resnet_clmaxmin`: three linear residual blocks.
-fn network(values: &Golden, activation: &LayerSpec) -> Rc<Sequential> {
-    let block = || LayerSpec::of(Residual { layers: vec![conv(6)] });
+fn linear_blocks(activation: &LayerSpec) -> Vec<LayerSpec> {
     let mut specs = vec![conv(6), activation.clone()];
     for _ in 0..3 {
-        specs.extend([block(), activation.clone()]);
+        specs.extend([residual(&[conv(6)]), activation.clone()]);
     }
+    specs
+}
+
+/// `resnet_mixed`: a block with an activation inside, a sum, two blocks whose identity goes past their activation.
+fn mixed_blocks(activation: &LayerSpec) -> Vec<LayerSpec> {
+    let strided = LayerSpec::of(Conv2d { channels: 4, kernel: 4, stride: 2, padding: 1, bias: true });
+    let pool = LayerSpec::of(AvgPool2d { kernel: 2, stride: 2 });
+    let before = residual(&[activation.clone(), conv(4)]);
+    vec![
+        conv(4),
+        activation.clone(),
+        residual(&[conv(4), activation.clone(), conv(4)]),
+        activation.clone(),
+        LayerSpec::of(Sum { branches: vec![Branch::One(pool), Branch::One(strided)] }),
+        before.clone(),
+        before,
+    ]
+}
+
+fn network(values: &Golden, mut specs: Vec<LayerSpec>, activation: &LayerSpec) -> Rc<Sequential> {
     let linear = |features| LayerSpec::of(Linear { features, bias: true });
     specs.extend([LayerSpec::of(Flatten), linear(12), activation.clone(), linear(5)]);
     let net = Sequential::new(&[3, 6, 6], &specs, DType::F64, &Device::Cpu, &Generator::new(0)).unwrap();
@@ -52,37 +75,65 @@ const WALK: &str = r#"
     for (note, i) in found.layers {
         all[`mu/${i}`] = note.region.center; all[`lb/${i}`] = note.region.lower; all[`ub/${i}`] = note.region.upper;
         all[`r_ball/${i}`] = note.region.radius;
-        let behind = if i + 1 < found.layers.len() { found.layers[i + 1].columns } else { found.columns };
-        if behind != () { all[`columns/${i}`] = behind; }
+        if note.behind != () { all[`columns/${i}`] = note.behind; }
         if note.rows != () { all[`rows/${i}`] = note.rows; }
-        if note.layer.is_affine { all[`sigma_local/${i}`] = note.local.sigma; all[`sigma_global/${i}`] = note.global.sigma; }
+        if note.local != () { all[`sigma_local/${i}`] = note.local.sigma; }
+        if note.layer.is_affine { all[`sigma_global/${i}`] = note.global.sigma; }
+        if note.layer.meeting == "sum" {
+            all[`sigma_global/${i}`] = lip::global_product([note], ones([1], "f64"));
+            all[`sigma_local_triangle/${i}`] = note.local.apart; all[`sigma_local_centred/${i}`] = note.local.centred;
+            let inside = lip::before_activation(note.parts);
+            let f      = note.layer.one_activation.activation;
+            all[`branch_lb/${i}`] = inside.lower; all[`branch_ub/${i}`] = inside.upper;
+            all[`branch_mask/${i}`] = varying(f, inside); all[`branch_certain/${i}`] = unclipped(f, inside);
+        }
+    }
+    let gradients = all.lip_local.sum().backward();
+    for name in net.parameters.keys() {
+        let own = gradients.of(net.param(name));
+        if own != () { all[`grad_lip_local/${name}`] = own; }
     }
     all
 "#;
 
 #[test]
-fn linear_residual_networks_meet_the_truth() {
+fn residual_networks_meet_the_truth() {
+    let (clip, sort) = (LayerSpec::of(ReluTheta { theta: 1.0 }), LayerSpec::of(ClippedMaxMin { max: 1.0, min: -1.0 }));
     let kinds = [
-        ("resnet_relux", LayerSpec::of(ReluTheta { theta: 1.0 }), 0.04),
-        ("resnet_clmaxmin", LayerSpec::of(ClippedMaxMin { max: 1.0, min: -1.0 }), 0.05),
+        ("resnet_relux", linear_blocks(&clip), clip.clone(), 0.04),
+        ("resnet_clmaxmin", linear_blocks(&sort), sort.clone(), 0.05),
+        ("resnet_mixed", mixed_blocks(&clip), clip.clone(), 0.03),
     ];
-    for (name, activation, eps) in kinds {
+    for (name, specs, activation, eps) in kinds {
         let Some(values) = golden(name) else { return };
-        let net = network(&values, &activation);
+        let norms = if name == "resnet_mixed" { 6 } else { 5 };
+        let net = network(&values, specs, &activation);
         let mut lab = Lab::on(Device::Cpu);
         lab.model("net", &net).tensor("x", &values["x"]).set("eps", eps.into());
         lab.tensor("y", &values["y"].to_dtype(DType::U32).unwrap());
         let found = lab.run(WALK);
         let keys: Vec<String> = found.clone().cast::<rhai::Map>().keys().map(|key| key.to_string()).collect();
-        assert!(keys.iter().filter(|key| key.starts_with("sigma_local/")).count() == 5);
+        assert!(keys.iter().filter(|key| key.starts_with("sigma_local/")).count() == norms);
         for key in keys {
             let truth = &values[match key.as_str() {
                 "worst_local" => "worst_logits_local",
                 key => key,
             }];
             let got = entry(&found, &key);
-            let tolerance = if key.starts_with("rows") || key.starts_with("columns") { 0.0 } else { 1e-10 };
-            close(&format!("{name} {key}"), &got, &truth.broadcast_as(got.shape()).unwrap(), tolerance);
+            let is_mask = ["rows", "columns", "branch_mask", "branch_certain"].iter().any(|mask| key.starts_with(mask));
+            let tolerance = if is_mask {
+                0.0
+            } else if key.starts_with("grad") {
+                1e-8
+            } else {
+                1e-10
+            };
+            let truth = if truth.elem_count() == got.elem_count() {
+                truth.reshape(got.shape())
+            } else {
+                truth.broadcast_as(got.shape())
+            };
+            close(&format!("{name} {key}"), &got, &truth.unwrap(), tolerance);
         }
     }
 }

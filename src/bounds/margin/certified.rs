@@ -35,11 +35,17 @@ pub fn certified_margins(
 ) -> Result<Tensor> {
     let Some(Dense::Matrix { weight, bias }) = last.dense() else {
         bail!(
-            "certified_margins: the last layer must be linear, layer {} is {}; end the network with linear(classes)",
-            last.index,
-            last.spec.describe()
+            "certified_margins: the last layer must be linear, it is {}; end the network with linear(classes)",
+            last.title()
         )
     };
+    // A difference of weights that are themselves rounded sums is not rounded relatively to itself.
+    if last.affine("certified_margins")?.weight_roundings() > 0 {
+        bail!(
+            "certified_margins: the weights of the last layer, {}, are sums that were rounded; end the network with linear(classes)",
+            last.title()
+        );
+    }
     if region.rounding.is_none() {
         bail!(
             "certified_margins: the region was not rounded outward; begin with ball_and_box(x, eps, #{{ outward: true }})"

@@ -38,7 +38,10 @@ pub enum WorstMethod {
 /// weight and bias, in the region and in the radius.
 pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, method: WorstMethod) -> Result<Tensor> {
     let Some(Dense::Matrix { weight, .. }) = last.dense() else {
-        bail!("worst_logits: the last layer must be linear, layer {} is {}", last.index, last.spec.describe())
+        bail!(
+            "worst_logits: the last layer must be linear, it is {}; end the network with linear(classes)",
+            last.title()
+        )
     };
     let weight = &weight;
     let (classes, features) = weight.dims2()?;

@@ -54,6 +54,10 @@ pub fn spectral_norm_from(
 ) -> Result<SingularPair> {
     let planes = layout::planes(start.u.dims(), start.layout);
     let batch = check(layer, &planes, columns, rows, options)?;
+    // A map for each sample: where samples leave as they converge, each goes by itself.
+    if let (Some(_), Some(each)) = (options.tolerance, layer.each_sample()?) {
+        return one_by_one(&each, &start, columns, rows, options);
+    }
     if let Some(Dense::Diagonal { scale }) = layer.dense() {
         return diagonal(layer, &scale, &start.u, batch);
     }
@@ -97,6 +101,37 @@ pub fn spectral_norm_from(
     Ok(SingularPair { sigma, u: found.u, v: found.v, iterations: found.iterations, converged: found.converged })
 }
 
+/// Each sample by its own map.
+fn one_by_one(
+    each: &[Layer],
+    start: &Start,
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: PowerOptions,
+) -> Result<SingularPair> {
+    let u = layout::turned(&start.u, start.layout, Layout::Nchw)?;
+    let narrowed = |t: Option<&Tensor>, b| t.map(|t| t.narrow(0, b, 1)?.contiguous()).transpose();
+    let one = |b: usize| {
+        let layer = &each[b.min(each.len() - 1)];
+        let start = Start::of(&u.narrow(0, b, 1)?.contiguous()?);
+        spectral_norm_from(layer, start, narrowed(columns, b)?.as_ref(), narrowed(rows, b)?.as_ref(), options)
+    };
+    // One map of a batch of another size is an error that the product would not name.
+    if each.len() > 1 && each.len() != u.dim(0)? {
+        bail!("spectral_norm: {} has maps for {} samples, got {} vectors", each[0].title(), each.len(), u.dim(0)?);
+    }
+    let each = (0..u.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
+    let all =
+        |of: fn(&SingularPair) -> Result<Tensor>| Tensor::cat(&each.iter().map(of).collect::<Result<Vec<_>>>()?, 0);
+    Ok(SingularPair {
+        sigma: all(|pair| Ok(pair.sigma.clone()))?,
+        u: SingularVectors::of(all(|pair| pair.u.unit())?),
+        v: SingularVectors::of(all(|pair| pair.v.unit())?),
+        iterations: each.iter().flat_map(|pair| pair.iterations.clone()).collect(),
+        converged: each.iter().flat_map(|pair| pair.converged.clone()).collect(),
+    })
+}
+
 /// The gradient of `sum_b g_b v_b . W u_b` in W.
 fn envelope(map: &Dense, precision: Precision, u: &SingularVectors, v: &SingularVectors, g: &Tensor) -> Result<Tensor> {
     let layout = v.layout;
@@ -123,9 +158,9 @@ fn envelope(map: &Dense, precision: Precision, u: &SingularVectors, v: &Singular
     }
 }
 
-/// Division by the standard deviation: the largest entry of the diagonal, exactly; masks could only lower it.
+/// The largest size of an entry of the diagonal, exactly; masks could only lower it.
 fn diagonal(layer: &Layer, scale: &Tensor, u: &Tensor, batch: usize) -> Result<SingularPair> {
-    let largest = scale.max_all()?.reshape(1)?.broadcast_as(batch)?.contiguous()?;
+    let largest = scale.abs()?.max_all()?.reshape(1)?.broadcast_as(batch)?.contiguous()?;
     Ok(SingularPair {
         sigma: largest,
         u: SingularVectors::of(u.detach()),

@@ -101,6 +101,15 @@ pub fn norm_bound(
 ) -> Result<NormBound> {
     let batch = options.index.len();
     check(layer, columns, rows, batch, options)?;
+    if let Some(each) = layer.each_sample()? {
+        return one_by_one(&each, columns, rows, options);
+    }
+    shared(layer, columns, rows, options)
+}
+
+/// Of a layer that has one map for all samples.
+fn shared(layer: &Layer, columns: Option<&Tensor>, rows: Option<&Tensor>, options: &UpperOptions) -> Result<NormBound> {
+    let batch = options.index.len();
     let (index, name) = (layer.index, layer.spec.describe());
     let masked = columns.is_some() || rows.is_some();
     let pooled = is_bounded_whole(layer);
@@ -135,6 +144,32 @@ pub fn norm_bound(
         })
         .collect();
     assemble(&found?, map.unit, map.apart)
+}
+
+/// Each sample by its own map.
+fn one_by_one(
+    each: &[Layer],
+    columns: Option<&Tensor>,
+    rows: Option<&Tensor>,
+    options: &UpperOptions,
+) -> Result<NormBound> {
+    let batch = options.index.len();
+    if each.len() > 1 && each.len() != batch {
+        bail!("norm_bound: {} has maps for {} samples, {batch} are asked for", each[0].title(), each.len());
+    }
+    let narrowed = |t: Option<&Tensor>, b| t.map(|t| t.narrow(0, b, 1)?.contiguous()).transpose();
+    let (mut upper, mut lower, mut steps) = (vec![], vec![], vec![]);
+    for b in 0..batch {
+        let (columns, rows) = (narrowed(columns, b)?, narrowed(rows, b)?);
+        let own = UpperOptions { index: vec![options.index[b]], ..options.clone() };
+        let layer = &each[b.min(each.len() - 1)];
+        // A map of one sample is one for all of its batch.
+        let found = shared(layer, columns.as_ref(), rows.as_ref(), &own)?;
+        upper.push(found.upper);
+        lower.push(found.lower);
+        steps.extend(found.steps);
+    }
+    Ok(NormBound { upper: Tensor::cat(&upper, 0)?, lower: Tensor::cat(&lower, 0)?, steps })
 }
 
 /// Is the layer bounded without masks, whatever they are?

@@ -29,6 +29,18 @@ pub fn normalize_samples(x: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((unit.reshape(x.shape())?.to_dtype(x.dtype())?, norms))
 }
 
+/// `sqrt(sum_k t_k^2)` of tensors `[B]`, their numbers at least 0. Its gradient is 0 where all of them are.
+pub fn joint_norm(parts: &[Tensor]) -> Result<Tensor> {
+    let stacked = Tensor::stack(parts, 1)?;
+    let norm = sample_norms(&stacked)?.to_dtype(stacked.dtype())?;
+    let safe = one_where_zero(&norm)?;
+    // A NaN among them is one of the whole, whatever a maximum makes of it; and the slopes t_k / norm, as constants.
+    parts.iter().try_fold(norm, |sum, t| {
+        let own = t.detach();
+        (sum + (&own * 0.0)?)? + ((t - &own)? * (own / &safe)?)?
+    })
+}
+
 /// `values` reshaped to `[B, 1, 1, ...]` so that it multiplies each sample of `like`.
 pub fn per_sample(values: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![values.elem_count()];

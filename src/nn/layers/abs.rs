@@ -1,8 +1,8 @@
 //! `abs()`: |x|, which keeps the norm of the gradient. Its box is not that of its ends: one that holds 0 begins there.
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
-use super::role::Role;
-use super::spec::{Entry, LayerSpec, any_shape, none_left, without_settings};
+use super::entry::{Entry, any_shape, none_left, without_settings};
+use super::spec::{LayerSpec, Role};
 use crate::compute::elementwise::clip::{larger, relu};
 use candle_core::{Result, Tensor};
 use std::rc::Rc;
@@ -30,7 +30,7 @@ impl Activation for Abs {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: None }
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], cancels: false, fused: None }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {

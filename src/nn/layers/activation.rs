@@ -26,6 +26,8 @@ pub struct Facts {
     /// Roundings between an input and an output, each of at most half a unit in the last place of the output: 0 where minima, maxima
     /// and changes of sign are all there is. `None` where nobody can say.
     pub roundings: Option<usize>,
+    /// Are roundings relative to the sizes that inputs spread to, since sums of them may cancel?
+    pub cancels: bool,
     /// Its thresholds: numbers that it compares with.
     pub thresholds: Vec<Tensor>,
     /// The function in a form that fused kernels take, if it has one.
@@ -52,6 +54,9 @@ pub trait Clipping {
     fn side(&self) -> Side;
     /// Which outputs can vary over a box that lies on that side: `[B, ...]` of u8. With a NaN in the box nothing is constant.
     fn varying(&self, lower: &Tensor, upper: &Tensor) -> Result<Tensor>;
+    /// Where the function is its input and a constant all over a box before it, `[B, ...]` of u8, if it goes element by element with
+    /// slopes from 0 to 1; none of a function of which that is not known.
+    fn unclipped(&self, lower: &Tensor, upper: &Tensor) -> Option<Result<Tensor>>;
     /// How far a box on that side reaches over the thresholds (Eq. 12).
     fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess>;
 }

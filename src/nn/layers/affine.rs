@@ -37,6 +37,8 @@ pub trait Affine: Debug {
     fn numbers(&self) -> (DType, Device);
     /// The same with parameters cut from the graph.
     fn frozen(&self) -> Rc<dyn Affine>;
+    /// The maps of the samples of a batch, where each has its own; none of a map that is one for all.
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>>;
 }
 
 /// A map in the form that fast kernels take. Tensors, so it may go to other threads.

@@ -1,8 +1,8 @@
 //! `avg_pool2d(kernel, #{ stride })`: the mean over squares of each channel, a convolution of every channel by itself.
 
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, pooled, read, settings};
+use super::entry::{Argument, Entry, Takes, pooled, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
@@ -140,5 +140,9 @@ impl Affine for Pool {
 
     fn frozen(&self) -> Rc<dyn Affine> {
         Rc::new(self.clone())
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
     }
 }

@@ -2,11 +2,8 @@
 //! 2021).
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
-use super::role::Role;
-use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, any_shape, none_left, read, settings,
-    without_settings,
-};
+use super::entry::{Argument, Entry, Takes, any_shape, none_left, read, settings, without_settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{between, clip};
 use crate::compute::gpu;
 use candle_core::{Result, Tensor};
@@ -98,6 +95,7 @@ impl Activation for Clip {
             lipschitz: 1.0,
             roundings: Some(0),
             thresholds: vec![self.threshold.clone()],
+            cancels: false,
             fused: Some(Fused::Clip { threshold: Some(self.threshold.clone()) }),
         }
     }
@@ -126,6 +124,11 @@ impl Clipping for Clip {
         }
         let open = not(&upper.le(0.0)?)?;
         open * not(&lower.broadcast_ge(&self.threshold)?)?
+    }
+
+    fn unclipped(&self, lower: &Tensor, upper: &Tensor) -> Option<Result<Tensor>> {
+        let inside = || lower.gt(0.0)? * upper.broadcast_lt(&self.threshold)?;
+        Some(inside())
     }
 
     fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {

@@ -3,8 +3,8 @@
 //! Start, as published with the method: weight ~ N(0, sqrt(2 / (k k channels))), bias 0.
 
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, image, read, settings};
+use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -34,15 +34,16 @@ pub const ENTRY: Entry = Entry {
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "padding", takes: Takes::AtLeast(0) },
         Argument { name: "bias", takes: Takes::Flag },
+        Argument { name: "weight", takes: Takes::Weight },
     ],
     make: |given| {
-        LayerSpec::of(Conv2d {
+        given.weighted(LayerSpec::of(Conv2d {
             channels: given.count("channels", 1),
             kernel: given.count("kernel", 1),
             stride: given.count("stride", 1),
             padding: given.count("padding", 0),
             bias: given.flag("bias", true),
-        })
+        }))
     },
     read: read::<Conv2d>,
 };
@@ -169,5 +170,9 @@ impl Affine for Convolution {
     fn frozen(&self) -> Rc<dyn Affine> {
         let bias = self.bias.as_ref().map(Tensor::detach);
         Rc::new(Self { weight: self.weight.detach(), bias, ..self.clone() })
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
     }
 }

@@ -1,8 +1,8 @@
 //! `flatten()`: an image as a vector; the numbers and their order stay.
 
+use super::entry::{Entry, none_left, without_settings};
 use super::reshape::Reshape;
-use super::role::Role;
-use super::spec::{Entry, LayerSpec, none_left, without_settings};
+use super::spec::{LayerSpec, Role};
 use candle_core::{Result, Tensor};
 use std::rc::Rc;
 

@@ -2,8 +2,8 @@
 //! numbers of MaxMin in another order: there it is channel i and channel i + C/2, the larger one first.
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
+use super::entry::{Argument, Entry, Takes, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -90,7 +90,7 @@ impl Activation for GroupSort {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: None }
+        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], cancels: false, fused: None }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {

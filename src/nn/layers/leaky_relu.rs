@@ -1,8 +1,8 @@
 //! `leaky_relu(slope)`: x where it is above 0, `slope x` below. Constant nowhere, so it masks nothing.
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
+use super::entry::{Argument, Entry, Takes, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Activation for LeakyRelu {
 
     /// The product, and a slope that its number type does not hold.
     fn facts(&self) -> Facts {
-        Facts { lipschitz: self.slope.max(1.0), roundings: Some(2), thresholds: vec![], fused: None }
+        Facts { lipschitz: self.slope.max(1.0), roundings: Some(2), thresholds: vec![], cancels: false, fused: None }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {

@@ -3,8 +3,8 @@
 //! Start, as published with the method: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
 use super::affine::{Affine, Dense, Rounding, peak};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, read, settings};
+use super::entry::{Argument, Entry, Takes, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::linear::products::{by_itself, is_by_itself};
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::rows::row_norms;
@@ -24,8 +24,11 @@ pub struct Linear {
 pub const ENTRY: Entry = Entry {
     name: "linear",
     arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
-    options: &[Argument { name: "bias", takes: Takes::Flag }],
-    make: |given| LayerSpec::of(Linear { features: given.count("features", 1), bias: given.flag("bias", true) }),
+    options: &[Argument { name: "bias", takes: Takes::Flag }, Argument { name: "weight", takes: Takes::Weight }],
+    make: |given| {
+        let (features, bias) = (given.count("features", 1), given.flag("bias", true));
+        given.weighted(LayerSpec::of(Linear { features, bias }))
+    },
     read: read::<Linear>,
 };
 
@@ -137,5 +140,9 @@ impl Affine for Matrix {
 
     fn frozen(&self) -> Rc<dyn Affine> {
         Rc::new(Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) })
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
     }
 }

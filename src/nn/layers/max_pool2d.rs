@@ -6,8 +6,8 @@
 //! ```
 
 use super::activation::{Activation, Boxes, Clipping, Facts};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, pooled, read, settings};
+use super::entry::{Argument, Entry, Takes, pooled, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::larger;
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,7 @@ impl Activation for Pool {
             lipschitz: self.spec.kernel.div_ceil(self.spec.stride) as f64,
             roundings: Some(0),
             thresholds: vec![],
+            cancels: false,
             fused: None,
         }
     }

@@ -2,10 +2,8 @@
 //! learned thresholds, a pair for each pair of neurons (Huang et al. 2021).
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
-use super::role::Role;
-use super::spec::{
-    Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Start, Takes, none_left, read, settings, without_settings,
-};
+use super::entry::{Argument, Entry, Takes, none_left, read, settings, without_settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -38,7 +36,7 @@ pub const CLIPPED: Entry = Entry {
     read: read::<ClippedMaxMin>,
 };
 
-fn paired(input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+pub(super) fn paired(input: &[usize]) -> std::result::Result<Vec<usize>, String> {
     match input[0].is_multiple_of(2) {
         true => Ok(input.to_vec()),
         false => Err(format!("it pairs the two halves of the channels and cannot split {} of them", input[0])),
@@ -84,7 +82,7 @@ impl Kind for ClippedMaxMin {
 }
 
 /// The first and the second half of the channels.
-fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(super) fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
     let half = x.dim(1)? / 2;
     Ok((x.narrow(1, 0, half)?, x.narrow(1, half, half)?))
 }
@@ -112,7 +110,13 @@ impl Activation for MaxMin {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: Some(Fused::Sort { thresholds: None }) }
+        Facts {
+            lipschitz: 1.0,
+            roundings: Some(0),
+            thresholds: vec![],
+            cancels: false,
+            fused: Some(Fused::Sort { thresholds: None }),
+        }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {
@@ -150,6 +154,7 @@ impl Activation for Clipped {
             lipschitz: 1.0,
             roundings: Some(0),
             thresholds: vec![self.max.clone(), self.min.clone()],
+            cancels: false,
             fused: Some(Fused::Sort { thresholds: Some((self.max.clone(), self.min.clone())) }),
         }
     }
@@ -177,6 +182,11 @@ impl Clipping for Clipped {
         let top = not(&top.broadcast_ge(&self.max)?)?;
         let bottom = not(&bottom.broadcast_le(&self.min)?)?;
         Tensor::cat(&[top, bottom], 1)
+    }
+
+    /// Pairs of values, not element by element.
+    fn unclipped(&self, _: &Tensor, _: &Tensor) -> Option<Result<Tensor>> {
+        None
     }
 
     fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {

@@ -1,6 +1,6 @@
 //! The kinds of layers, a file each: what a script writes, shapes, parameters and their start, the value, and what bounds ask of it.
 //!
-//! A kind implements [`Kind`]: what is known before the sizes are. Built for an input it takes one of three roles ([`Role`]), behind
+//! A kind implements [`Kind`]: what is known before the sizes are. Built for an input it takes one of four roles ([`Role`]), behind
 //! a trait that says what a bound may ask. No method that a certificate rests on has a default: a kind that forgets one does not
 //! compile. Nobody outside this folder matches on kinds; fast kernels ask for [`Dense`] and [`Fused`], which name forms, not kinds.
 //!
@@ -8,43 +8,65 @@
 
 mod abs;
 mod activation;
-mod added;
 mod affine;
 mod avg_pool2d;
-mod branches;
+mod block;
 mod clip;
+mod combined;
 mod conv2d;
+mod derived;
+mod entry;
 mod flatten;
+mod gelu;
 mod groupsort;
+mod householder;
 mod leaky_relu;
 mod linear;
 mod max_pool2d;
 mod maxmin;
+mod merged;
 mod normalize;
+mod parallel;
 mod pixel_unshuffle;
 mod registry;
 mod relu;
 mod reshape;
-mod role;
+mod residual;
+mod scale_shift;
+mod scaled;
+mod softplus;
 mod spec;
+mod sum;
+mod tree;
 
 pub use abs::Abs;
 pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, image};
 pub use affine::{Affine, Dense, Rounding};
 pub use avg_pool2d::AvgPool2d;
-pub use branches::{Residual, Sum};
+pub use block::Block;
 pub use clip::{Relu6, ReluTheta};
+pub(super) use combined::{Combined, Step};
 pub use conv2d::Conv2d;
+pub use derived::Derived;
+pub(super) use derived::Underived;
+pub use entry::{Argument, Branch, Entry, Given, Takes};
 pub use flatten::Flatten;
+pub use gelu::Gelu;
 pub use groupsort::GroupSort;
+pub use householder::Householder;
 pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
 pub use maxmin::{ClippedMaxMin, MaxMin};
 pub use normalize::Normalize;
+pub use parallel::Parallel;
 pub use pixel_unshuffle::PixelUnshuffle;
 pub use registry::{KINDS, entry};
 pub use relu::Relu;
 pub use reshape::Reshape;
-pub use role::Role;
-pub use spec::{Argument, Branch, Entry, Given, Kind, LayerSpec, Own, Parameter, Place, Start, Starting, Takes};
+pub use residual::Residual;
+pub use scale_shift::ScaleShift;
+pub(super) use scaled::Scaled;
+pub use softplus::Softplus;
+pub use spec::{Branches, Deriving, Kind, LayerSpec, Meeting, Own, Parameter, Place, Role, Start, Starting};
+pub use sum::Sum;

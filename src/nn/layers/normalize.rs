@@ -1,8 +1,8 @@
 //! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images.
 
 use super::affine::{Affine, Dense, Rounding};
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, read, settings};
+use super::entry::{Argument, Entry, Takes, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -70,11 +70,11 @@ impl Kind for Normalize {
     }
 }
 
-/// `x scale + shift`: `scale` = 1/std and `shift` = -mean/std, shaped to be broadcast over a batch.
+/// `x scale + shift`: of a normalisation `scale` = 1/std and `shift` = -mean/std; shaped to be broadcast over a batch.
 #[derive(Clone, Debug)]
-struct Scaling {
-    scale: Tensor,
-    shift: Tensor,
+pub(super) struct Scaling {
+    pub scale: Tensor,
+    pub shift: Tensor,
 }
 
 impl Affine for Scaling {
@@ -107,7 +107,7 @@ impl Affine for Scaling {
     }
 
     fn is_trained(&self) -> bool {
-        false
+        self.scale.track_op()
     }
 
     fn terms(&self) -> usize {
@@ -138,6 +138,10 @@ impl Affine for Scaling {
     }
 
     fn frozen(&self) -> Rc<dyn Affine> {
-        Rc::new(self.clone())
+        Rc::new(Self { scale: self.scale.detach(), shift: self.shift.detach() })
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
     }
 }

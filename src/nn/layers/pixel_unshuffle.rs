@@ -1,9 +1,9 @@
 //! `pixel_unshuffle(factor)`: `[C, H, W]` to `[C factor^2, H / factor, W / factor]`; the numbers stay, in the order channel, row, column
 //! of the square. It permutes boxes and masks as it does values.
 
+use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::reshape::Reshape;
-use super::role::Role;
-use super::spec::{Argument, Entry, Kind, LayerSpec, Own, Parameter, Place, Takes, image, read, settings};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,16 +1,17 @@
 //! All kinds by their names. A line for each.
 
-use super::spec::{Entry, KIND, LayerSpec, OWN};
+use super::entry::Entry;
+use super::spec::{KIND, LayerSpec, OWN};
 use super::{
-    abs, avg_pool2d, branches, clip, conv2d, flatten, groupsort, leaky_relu, linear, max_pool2d, maxmin, normalize,
-    pixel_unshuffle, relu,
+    abs, avg_pool2d, block, clip, conv2d, flatten, gelu, groupsort, householder, leaky_relu, linear, max_pool2d,
+    maxmin, normalize, parallel, pixel_unshuffle, relu, residual, scale_shift, softplus, sum,
 };
 use crate::base::suggest;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 17] = [
+pub const KINDS: [Entry; 23] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
@@ -26,8 +27,14 @@ pub const KINDS: [Entry; 17] = [
     abs::ENTRY,
     max_pool2d::ENTRY,
     pixel_unshuffle::ENTRY,
-    branches::RESIDUAL,
-    branches::SUM,
+    gelu::ENTRY,
+    softplus::ENTRY,
+    householder::ENTRY,
+    scale_shift::ENTRY,
+    residual::ENTRY,
+    sum::ENTRY,
+    parallel::ENTRY,
+    block::ENTRY,
 ];
 
 /// The kind of this name, or what there is.

@@ -1,8 +1,8 @@
 //! `relu()`: `max(x, 0)`.
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
-use super::role::Role;
-use super::spec::{Entry, LayerSpec, any_shape, none_left, without_settings};
+use super::entry::{Entry, any_shape, none_left, without_settings};
+use super::spec::{LayerSpec, Role};
 use crate::compute::elementwise::clip::relu;
 use candle_core::{Result, Tensor};
 use std::rc::Rc;
@@ -30,7 +30,13 @@ impl Activation for Relu {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: 1.0, roundings: Some(0), thresholds: vec![], fused: Some(Fused::Clip { threshold: None }) }
+        Facts {
+            lipschitz: 1.0,
+            roundings: Some(0),
+            thresholds: vec![],
+            cancels: false,
+            fused: Some(Fused::Clip { threshold: None }),
+        }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {
@@ -53,6 +59,10 @@ impl Clipping for Relu {
 
     fn varying(&self, _: &Tensor, upper: &Tensor) -> Result<Tensor> {
         not(&upper.le(0.0)?)
+    }
+
+    fn unclipped(&self, lower: &Tensor, _: &Tensor) -> Option<Result<Tensor>> {
+        Some(lower.gt(0.0))
     }
 
     fn excess(&self, _: &Tensor, upper: &Tensor) -> Result<Excess> {

@@ -79,9 +79,23 @@ fn worst(model: &Model, bounds: &Map, y: &Tensor, options: Map) -> Res<Tensor> {
             "worst_logits: the bounds must hold `region` (a Region before the last layer) and `radius` (a Tensor [B])",
         ));
     };
-    let last = model.0.layers().last().ok_or_else(|| fail("worst_logits: the model has no layers"))?;
+    let now = model.0.current().map_err(candle)?;
+    let last = now.layers().last().ok_or_else(|| fail("worst_logits: the model has no layers"))?;
     let method = method("worst_logits", options)?;
     bounds::worst_logits(last, &region.0, &radius.0, &y.0, method).map(Tensor).map_err(candle)
+}
+
+/// The region behind the branches of a layer.
+fn met(layer: &Layer, regions: Array, options: Map) -> Res<Region> {
+    let mut options = Options::new("meet", options);
+    let box_alone = options.bool("box", false)?;
+    options.finish()?;
+    let all = regions.into_iter().enumerate().map(|(i, region)| {
+        let kind = a_value_of(region.type_name());
+        let region = region.try_cast::<Region>().map(|region| region.0);
+        region.ok_or_else(|| fail(format!("meet: element {i} of the regions is {kind}, not a region")))
+    });
+    bounds::meet(&layer.0, &all.collect::<Res<Vec<_>>>()?, box_alone).map(Region).map_err(candle)
 }
 
 #[export_module]
@@ -153,6 +167,24 @@ mod bound {
     #[rhai_fn(name = "varying", return_raw)]
     pub fn varying_region(region: Region) -> Res<Tensor> {
         varying_box(&region.0).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn unclipped(activation: Layer, region: Region) -> Res<Dynamic> {
+        let mask = bounds::unclipped(&activation.0, &region.0).map_err(candle)?;
+        Ok(mask.map_or(Dynamic::UNIT, |m| Dynamic::from(Tensor(m))))
+    }
+    #[rhai_fn(return_raw)]
+    pub fn meet(layer: Layer, regions: Array) -> Res<Region> {
+        met(&layer, regions, Map::new())
+    }
+    #[rhai_fn(name = "meet", return_raw)]
+    pub fn meet_options(layer: Layer, regions: Array, options: Map) -> Res<Region> {
+        met(&layer, regions, options)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn joint_norm(parts: Array) -> Res<Tensor> {
+        let parts = args::tensors("joint_norm", parts)?;
+        crate::compute::norms::samples::joint_norm(&parts).map(Tensor).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn spectral_norm(

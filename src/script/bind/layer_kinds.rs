@@ -6,7 +6,7 @@ use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, fail};
 use crate::script::values::LayerSpec;
-use rhai::{Array, Dynamic, Engine, FuncRegistration, INT, Map, Module, RhaiFunc, Shared};
+use rhai::{Array, Dynamic, Engine, FnPtr, FuncRegistration, INT, Map, Module, NativeCallContext, RhaiFunc, Shared};
 use std::any::TypeId;
 
 pub fn register(engine: &mut Engine) {
@@ -30,12 +30,13 @@ fn add(module: &mut Module, entry: &'static Entry, with_options: bool) {
         .chain(options)
         .unzip();
     described.push("LayerSpec".into());
-    let func = move |_: Option<rhai::NativeCallContext>, given: &mut [&mut Dynamic]| {
+    let func = move |context: Option<NativeCallContext>, given: &mut [&mut Dynamic]| {
         let mut values: Vec<Dynamic> = given.iter_mut().map(|value| std::mem::take(*value)).collect();
         let options = if with_options { values.pop() } else { None };
-        made(entry, values, options.and_then(Dynamic::try_cast::<Map>).unwrap_or_default()).map(Dynamic::from)
+        let options = options.and_then(Dynamic::try_cast::<Map>).unwrap_or_default();
+        made(context.as_ref(), entry, values, options).map(Dynamic::from)
     };
-    let func = RhaiFunc::Pure { func: Shared::new(func), has_context: false, is_pure: true, is_volatile: false };
+    let func = RhaiFunc::Pure { func: Shared::new(func), has_context: true, is_pure: true, is_volatile: false };
     FuncRegistration::new(entry.name).with_params_info(described).set_into_module_raw(module, types, func);
 }
 
@@ -46,17 +47,30 @@ fn argument_type(takes: Takes) -> (TypeId, &'static str) {
         Takes::Number => (TypeId::of::<Dynamic>(), "Dynamic"),
         Takes::Numbers | Takes::Layers | Takes::Branches => (TypeId::of::<Array>(), "Array"),
         Takes::Flag => (TypeId::of::<bool>(), "bool"),
+        Takes::Weight => (TypeId::of::<FnPtr>(), "Fn"),
     }
 }
 
-fn made(entry: &'static Entry, values: Vec<Dynamic>, options: Map) -> Res<LayerSpec> {
+fn made(
+    context: Option<&NativeCallContext>,
+    entry: &'static Entry,
+    values: Vec<Dynamic>,
+    options: Map,
+) -> Res<LayerSpec> {
     let mut given = Given::default();
     for (argument, value) in entry.arguments.iter().zip(values) {
         read_argument(entry.name, *argument, value, &mut given)?;
     }
     let mut options = Options::new(entry.name, options);
     for option in entry.options {
-        read_option(&mut options, *option, &mut given)?;
+        match (option.takes, context) {
+            (Takes::Weight, Some(context)) => {
+                let closure = options.dynamic(option.name);
+                given.weight =
+                    closure.map(|value| super::own::weight::define(context, entry.name, value)).transpose()?;
+            }
+            _ => read_option(&mut options, *option, &mut given)?,
+        }
     }
     options.finish()?;
     Ok(LayerSpec((entry.make)(&given)))
@@ -76,6 +90,8 @@ fn read_argument(op: &str, Argument { name, takes }: Argument, value: Dynamic, g
             given.numbers.insert(name, args::numbers(op, &values)?);
         }
         Takes::Flag => drop(given.flags.insert(name, value.as_bool().unwrap_or_default())),
+        // No kind takes one as an argument.
+        Takes::Weight => {}
         Takes::Layers | Takes::Branches => {
             let values = value.into_array().unwrap_or_default().into_iter().enumerate();
             let branches = values.map(|(i, value)| branch(op, i, value, takes == Takes::Branches));
@@ -116,8 +132,8 @@ fn read_option(options: &mut Options, Argument { name, takes }: Argument, given:
             given.numbers.insert(name, args::numbers(name, &values)?);
         }
         Takes::Flag => drop(given.flags.insert(name, options.bool(name, true)?)),
-        // No kind takes layers as an option.
-        Takes::Layers | Takes::Branches => {}
+        // No kind takes layers as an option; a closure is read where it is called from.
+        Takes::Layers | Takes::Branches | Takes::Weight => {}
     }
     Ok(())
 }

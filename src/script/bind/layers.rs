@@ -1,10 +1,10 @@
 //! What a layer of a model tells about itself, and its linear map.
 
-use crate::nn::layers::Side;
+use crate::nn::layers::{Meeting, Side};
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Layer, Tensor, int};
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT};
+use rhai::{Array, Dynamic, Engine, INT, Map};
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(layers).into());
@@ -87,6 +87,48 @@ mod layers {
     #[rhai_fn(pure, return_raw)]
     pub fn inverse(layer: &mut Layer, y: Tensor) -> Res<Tensor> {
         layer.0.inverse(&y.0).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(get = "path", pure)]
+    pub fn path(layer: &mut Layer) -> String {
+        layer.0.path.clone()
+    }
+    #[rhai_fn(get = "is_derived", pure)]
+    pub fn is_derived(layer: &mut Layer) -> bool {
+        layer.0.spec.is_derived()
+    }
+    #[rhai_fn(get = "meeting", pure)]
+    pub fn meeting(layer: &mut Layer) -> Dynamic {
+        match layer.0.meeting() {
+            Some(Meeting::Sum) => "sum".into(),
+            Some(Meeting::Concatenation) => "concatenation".into(),
+            None => Dynamic::UNIT,
+        }
+    }
+    #[rhai_fn(get = "branches", pure)]
+    pub fn branches(layer: &mut Layer) -> Array {
+        let list = |list: &Vec<_>| Dynamic::from_array(list.iter().cloned().map(|l| Dynamic::from(Layer(l))).collect());
+        layer.0.branches.iter().map(list).collect()
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn apart(layer: &mut Layer, y: Tensor) -> Res<Array> {
+        let parts = layer.0.apart(&y.0).map_err(candle)?;
+        Ok(parts.into_iter().map(|part| Dynamic::from(Tensor(part))).collect())
+    }
+    #[rhai_fn(get = "one_activation", pure)]
+    pub fn one_activation(layer: &mut Layer) -> Dynamic {
+        let Some(parts) = layer.0.one_activation() else { return Dynamic::UNIT };
+        let own = |layer: Option<&crate::nn::Layer>| layer.map_or(Dynamic::UNIT, |l| Dynamic::from(Layer(l.clone())));
+        let map: Map = [
+            ("first".into(), own(parts.first)),
+            ("activation".into(), own(Some(parts.activation))),
+            ("second".into(), own(parts.second)),
+        ]
+        .into();
+        map.into()
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn linearized(layer: &mut Layer, slopes: Tensor) -> Res<Layer> {
+        layer.0.linearized(&slopes.0).map(Layer).map_err(candle)
     }
     #[rhai_fn(get = "weight", pure, return_raw)]
     pub fn weight(layer: &mut Layer) -> Res<Tensor> {

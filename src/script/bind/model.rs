@@ -133,9 +133,15 @@ mod model {
     pub fn forward(model: &mut Model, x: Tensor) -> Res<Tensor> {
         model.0.forward(&x.0).map(Tensor).map_err(candle)
     }
-    #[rhai_fn(get = "layers", pure)]
-    pub fn layers(model: &mut Model) -> Array {
-        model.0.layers().iter().map(|l| Dynamic::from(Layer(l.clone()))).collect()
+    #[rhai_fn(get = "layers", pure, return_raw)]
+    pub fn layers(model: &mut Model) -> Res<Array> {
+        let now = model.0.current().map_err(candle)?;
+        Ok(now.layers().iter().map(|l| Dynamic::from(Layer(l.clone()))).collect())
+    }
+    #[rhai_fn(get = "all_layers", pure, return_raw)]
+    pub fn all_layers(model: &mut Model) -> Res<Array> {
+        let now = model.0.current().map_err(candle)?;
+        Ok(now.all_layers().into_iter().map(|l| Dynamic::from(Layer(l.clone()))).collect())
     }
     #[rhai_fn(get = "input", pure)]
     pub fn input_shape(model: &mut Model) -> Array {

@@ -141,7 +141,8 @@ mod upper {
                 "certified_margins: the bounds must hold `region` (an outward Region before the last layer) and `radius` (a Tensor [B])",
             ));
         };
-        let last = model.0.layers().last().ok_or_else(|| fail("certified_margins: the model has no layers"))?;
+        let now = model.0.current().map_err(candle)?;
+        let last = now.layers().last().ok_or_else(|| fail("certified_margins: the model has no layers"))?;
         let execution = part("execution").try_cast::<Execution>();
         let execution = execution.as_ref().map(|e| &e.0);
         bounds::certified_margins(last, &region.0, &radius.0, &y.0, execution).map(Tensor).map_err(candle)

@@ -90,6 +90,10 @@ mod vectors {
         let index = args::count("set_global", "the layer", index)?;
         vectors.0.set_global(index, &value.0).map_err(candle)
     }
+    #[rhai_fn(get = "uncertain", pure)]
+    pub fn uncertain(vectors: &mut BatchVectors) -> BatchVectors {
+        BatchVectors(vectors.0.uncertain())
+    }
     #[rhai_fn(name = "len", pure)]
     pub fn vectors_len(vectors: &mut BatchVectors) -> INT {
         int(vectors.0.len())

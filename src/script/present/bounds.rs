@@ -5,7 +5,7 @@ use super::brief::mean;
 use crate::script::language::{Res, candle};
 use crate::script::values::{Layer, Region, SpectralNorm, Tensor, values};
 use crate::show::{Screen, short, table};
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 
 fn part<T: Clone + 'static>(map: &Map, key: &str) -> Option<T> {
     map.get(key).cloned().and_then(|value| value.try_cast::<T>())
@@ -26,7 +26,8 @@ pub fn walked(map: &Map, screen: Screen) -> Res<Option<String>> {
     let mut rows = vec![];
     let mut product = 1.0;
     for note in &notes {
-        rows.push(row(note, &mut product)?);
+        rows.push(row(note, Some(&mut product))?);
+        inside(note, &mut rows)?;
     }
     let radius = match part::<Tensor>(map, "radius") {
         Some(radius) => format!(", radius {}", short(mean(&radius.0)?)),
@@ -41,9 +42,19 @@ pub fn walked(map: &Map, screen: Screen) -> Res<Option<String>> {
     Ok(Some(lines.join("\n")))
 }
 
-fn row(note: &Map, product: &mut f64) -> Res<Vec<String>> {
-    let layer =
-        part::<Layer>(note, "layer").map_or(String::new(), |l| format!("{} {}", l.0.index, l.0.spec.describe()));
+/// The rows of what is in a block; the bound of the whole is the block's.
+fn inside(note: &Map, rows: &mut Vec<Vec<String>>) -> Res<()> {
+    let parts = part::<Array>(note, "parts").unwrap_or_default();
+    let notes = parts.into_iter().flat_map(|list| list.into_array().unwrap_or_default());
+    for note in notes.filter_map(Dynamic::try_cast::<Map>) {
+        rows.push(row(&note, None)?);
+        inside(&note, rows)?;
+    }
+    Ok(())
+}
+
+fn row(note: &Map, product: Option<&mut f64>) -> Res<Vec<String>> {
+    let layer = part::<Layer>(note, "layer").map_or(String::new(), |l| format!("{} {}", l.0.path, l.0.spec.describe()));
     let width = match part::<Region>(note, "region") {
         Some(region) => short(mean(&region.0.mean_width().map_err(candle)?)?),
         None => String::new(),
@@ -52,7 +63,12 @@ fn row(note: &Map, product: &mut f64) -> Res<Vec<String>> {
         Some(mask) => format!("{:.1}", 100.0 * mean(&mask.0)?),
         None => String::new(),
     };
-    let norm = |key: &str| part::<SpectralNorm>(note, key).map(|norm| mean(&norm.0.sigma)).transpose();
+    let norm = |key: &str| {
+        // A block's local bound is a map with its `sigma`.
+        let of_block = || part::<Map>(note, key).and_then(|bound| part::<Tensor>(&bound, "sigma")).map(|t| t.0);
+        let sigma = part::<SpectralNorm>(note, key).map(|norm| norm.0.sigma.clone()).or_else(of_block);
+        sigma.map(|sigma| mean(&sigma)).transpose()
+    };
     let (global, local) = (norm("global")?, norm("local")?);
     let shown = |x: Option<f64>| x.map_or(String::new(), short);
     let kept = match (global, local) {
@@ -60,8 +76,11 @@ fn row(note: &Map, product: &mut f64) -> Res<Vec<String>> {
         _ => String::new(),
     };
     let own = local.or(global);
-    *product *= own.unwrap_or(1.0);
-    Ok(vec![layer, width, varying, shown(global), shown(local), kept, shown(own.map(|_| *product))])
+    let product = product.map(|product| {
+        *product *= own.unwrap_or(1.0);
+        *product
+    });
+    Ok(vec![layer, width, varying, shown(global), shown(local), kept, shown(own.and(product))])
 }
 
 /// Ball and box: their sizes.

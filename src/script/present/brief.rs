@@ -18,7 +18,7 @@ pub fn brief(value: &Dynamic, width: usize, text: &dyn Fn(&Dynamic) -> String) -
         );
     }
     if let Some(layer) = value.clone().try_cast::<Layer>() {
-        return clipped(&format!("{} {}", layer.0.index, layer.0.spec.describe()), width);
+        return clipped(&format!("{} {}", layer.0.path, layer.0.spec.describe()), width);
     }
     if let Ok(string) = value.as_immutable_string_ref()
         && string.contains('\n')

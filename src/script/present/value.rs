@@ -83,12 +83,12 @@ fn model(model: &Model, screen: Screen) -> String {
     )];
     let head = ["layer", "input", "output", "parameters"].map(String::from);
     let rows: Vec<Vec<String>> = net
-        .layers()
-        .iter()
+        .all_layers()
+        .into_iter()
         .map(|layer| {
-            let count = parameters(model, &format!("{}.", layer.index));
+            let count = net.count_of(layer);
             vec![
-                format!("{:>2} {}", layer.index, layer.spec.describe()),
+                format!("{:>2} {}", layer.path, layer.spec.describe()),
                 format!("{:?}", layer.input),
                 format!("{:?}", layer.output),
                 if count > 0 { grouped(count) } else { String::new() },

@@ -89,7 +89,7 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Batch>("Batch");
     shown(engine, |s: &LayerSpec| s.0.describe());
     shown(engine, |l: &Layer| {
-        format!("layer {}: {}, {:?} -> {:?}", l.0.index, l.0.spec.describe(), l.0.input, l.0.output)
+        format!("layer {}: {}, {:?} -> {:?}", l.0.path, l.0.spec.describe(), l.0.input, l.0.output)
     });
     shown(engine, |m: &Model| m.0.describe());
     shown(engine, |r: &Region| format!("Region over {:?}: center, lower, upper, radius", r.0.dims()));

@@ -1,7 +1,8 @@
 //! Fresh start vectors that belong to images: an image's are the same whoever shares its batch, and whenever it is asked.
 
-use super::store::{BatchVectors, Vectors, VectorsOptions};
+use super::store::{BatchVectors, Vectors, VectorsOptions, slots};
 use crate::base::random::Generator;
+use crate::bounds::SingularVectors;
 use crate::nn::Sequential;
 use candle_core::Result;
 
@@ -9,12 +10,14 @@ use candle_core::Result;
 pub fn fresh_vectors(model: &Sequential, seed: u64, places: &[u64]) -> Result<BatchVectors> {
     let options = VectorsOptions { dtype: model.dtype(), layers: None, fresh: false, memory: None };
     let store = Vectors::new(model, places.len(), &options, &Generator::new(seed).fork("fresh vectors"))?;
-    let layers = model.layers();
-    for layer in layers[..layers.len().saturating_sub(1)].iter().filter(|l| l.is_affine()) {
-        let name = format!("fresh vectors {}", layer.index);
+    let all: Vec<u32> = (0..places.len() as u32).collect();
+    for (layer, uncertain) in slots(model) {
+        let name = format!("fresh vectors {}{}", layer.index, if uncertain { " uncertain" } else { "" });
         let streams: Vec<_> = places.iter().map(|place| Generator::stream(seed, *place).name().fork(&name)).collect();
         let rows = Generator::normal_rows(&streams, layer.input_len(), model.dtype(), model.device())?;
-        store.set_local(layer.index, &rows.reshape([&[places.len()], layer.input.as_slice()].concat())?)?;
+        let rows = SingularVectors::of(rows.reshape([&[places.len()], layer.input.as_slice()].concat())?);
+        let own = store.of(&all)?;
+        if uncertain { own.uncertain() } else { own }.put_local(layer.index, &rows)?;
     }
-    store.of(&(0..places.len() as u32).collect::<Vec<_>>())
+    store.of(&all)
 }

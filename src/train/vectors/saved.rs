@@ -50,7 +50,7 @@ impl Vectors {
         let mut parts = vec![];
         for layer in &store.layers {
             let mut add = |kind: &str, dtype, shape| {
-                parts.push(Part { name: format!("{}/{kind}", layer.index), dtype, shape });
+                parts.push(Part { name: format!("{}/{kind}", layer.name()), dtype, shape });
             };
             if let Some(buffer) = layer.local.as_ref().filter(|_| layer.touched.contains(&true)) {
                 add(LOCAL, buffer.dtype(), vec![store.count, layer.shape.iter().product()]);
@@ -66,10 +66,8 @@ impl Vectors {
     /// The numbers of a part, little-endian.
     pub fn write_part(&self, name: &str, out: &mut dyn Write) -> io::Result<()> {
         let store = self.0.borrow();
-        let found = name.split_once('/').and_then(|(index, kind)| {
-            let index: usize = index.parse().ok()?;
-            Some((store.layers.iter().find(|l| l.index == index)?, kind))
-        });
+        let found =
+            name.split_once('/').and_then(|(own, kind)| Some((store.layers.iter().find(|l| l.name() == own)?, kind)));
         match found {
             Some((layer, LOCAL)) => layer.local.as_ref().map_or(Ok(()), |buffer| buffer.write(out)),
             Some((layer, TOUCHED)) => {
@@ -85,8 +83,8 @@ impl Vectors {
     /// Put back a part. `global` is the tensor of one that is called so.
     pub fn read_part(&self, name: &str, bytes: &[u8], global: impl FnOnce() -> Result<Tensor>) -> Result<()> {
         let mut store = self.0.borrow_mut();
-        let found = name.split_once('/').and_then(|(index, kind)| Some((index.parse::<usize>().ok()?, kind)));
-        let layer = found.and_then(|(index, _)| store.layers.iter_mut().find(|l| l.index == index));
+        let found = name.split_once('/');
+        let layer = found.and_then(|(own, _)| store.layers.iter_mut().find(|l| l.name() == own));
         let (Some(layer), Some((_, kind))) = (layer, found) else { bail!("the store of vectors has no part `{name}`") };
         match kind {
             LOCAL => match &mut layer.local {

@@ -1,6 +1,8 @@
 //! The vectors of the power iterations, kept from one visit of a training image to the next (Algorithm 1: warm starts)
 //!
-//! For each affine layer but the last, one vector per image for the local norm, and one for the global norm. They start
+//! For each affine layer but the last, one vector per image for the local norm, and one for the global norm. A block with one activation
+//! has one too, for the map that it is with its slopes fixed, and the affine layers around that activation a second one, for their norms
+//! where the slopes are uncertain ([`crate::nn::OneActivation`]). They start
 //! as standard normal numbers, drawn when first needed, so that a store for 50,000 images costs no time at the start:
 //! vector (layer, image) is a stream of its own, so it does not depend on the order of visits. Kept in the number type
 //! that is asked for; f16 halves the memory of f32.
@@ -44,6 +46,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub index: usize,
+    /// Is it a layer's second vector?
+    pub uncertain: bool,
     pub shape: Vec<usize>,
     pub local: Option<Buffer>,
     pub touched: Vec<bool>,
@@ -55,12 +59,41 @@ pub(super) struct Kept {
 pub struct BatchVectors {
     store: Vectors,
     places: Places,
+    uncertain: bool,
 }
 
-/// The affine layers before the last layer: those that have vectors.
+/// The affine layers before the last layer: those that have a norm of their own.
 fn hidden(model: &Sequential) -> impl Iterator<Item = &Layer> {
+    before_the_last(model).filter(|l| l.is_affine())
+}
+
+fn before_the_last(model: &Sequential) -> impl Iterator<Item = &Layer> {
     let layers = model.layers();
-    layers[..layers.len() - 1].iter().filter(|l| l.is_affine())
+    layers[..layers.len() - 1].iter().flat_map(Layer::all)
+}
+
+/// What has vectors: layers, and whether it is their second one.
+pub(super) fn slots(model: &Sequential) -> Vec<(&Layer, bool)> {
+    let mut all: Vec<_> = hidden(model).map(|layer| (layer, false)).collect();
+    for block in before_the_last(model) {
+        let Some(parts) = block.one_activation() else { continue };
+        all.push((block, false));
+        all.extend([parts.first, parts.second].into_iter().flatten().map(|layer| (layer, true)));
+    }
+    all
+}
+
+impl Kept {
+    /// What it is called in a checkpoint.
+    pub fn name(&self) -> String {
+        format!("{}{}", self.index, if self.uncertain { "u" } else { "" })
+    }
+}
+
+impl VectorsOptions {
+    fn keeps(&self, layer: &Layer) -> bool {
+        !self.fresh && self.layers.as_ref().is_none_or(|kept| kept.contains(&layer.index))
+    }
 }
 
 impl Vectors {
@@ -81,13 +114,13 @@ impl Vectors {
                 if options.dtype == DType::F16 { "" } else { "#{ dtype: \"f16\" }, " }
             );
         }
-        let keeps = |l: &Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
-        let layers = hidden(model)
-            .map(|l| {
+        let layers = slots(model)
+            .into_iter()
+            .map(|(l, uncertain)| {
                 let zeros = || Buffer::zeros(options.dtype, count, l, model.device());
-                let local = keeps(l).then(zeros).transpose()?;
+                let local = options.keeps(l).then(zeros).transpose()?;
                 let touched = vec![false; if local.is_some() { count } else { 0 }];
-                Ok(Kept { index: l.index, shape: l.input.clone(), local, touched, global: None })
+                Ok(Kept { index: l.index, uncertain, shape: l.input.clone(), local, touched, global: None })
             })
             .collect::<Result<_>>()?;
         let random = random.fork("singular vectors");
@@ -100,8 +133,8 @@ impl Vectors {
             bail!("singular_vectors: dtype {:?} cannot be kept; use f16, f32 or f64", options.dtype);
         }
         let size = options.dtype.size_in_bytes() as u64;
-        let keeps = |l: &&Layer| !options.fresh && options.layers.as_ref().is_none_or(|k| k.contains(&l.index));
-        let per_image = hidden(model).filter(keeps).map(|l| l.input_len() as u64).sum::<u64>();
+        let kept = slots(model).into_iter().filter(|(l, _)| options.keeps(l));
+        let per_image = kept.map(|(l, _)| l.input_len() as u64).sum::<u64>();
         Ok(per_image.saturating_mul(count as u64).saturating_mul(size))
     }
 
@@ -111,14 +144,14 @@ impl Vectors {
         if let Some(image) = images.iter().find(|i| **i as usize >= count) {
             bail!("vectors: image {image} is out of range, the store was made for {count} images");
         }
-        Ok(BatchVectors { store: self.clone(), places: Places::new(images.to_vec()) })
+        Ok(BatchVectors { store: self.clone(), places: Places::new(images.to_vec()), uncertain: false })
     }
 
     /// One line: what is kept and what it takes.
     pub fn describe(&self) -> String {
         let store = self.0.borrow();
         let bytes: usize = store.layers.iter().filter_map(|l| l.local.as_ref()).map(Buffer::bytes).sum();
-        let kept: Vec<_> = store.layers.iter().filter(|l| l.local.is_some()).map(|l| l.index).collect();
+        let kept: Vec<_> = store.layers.iter().filter(|l| l.local.is_some() && !l.uncertain).map(|l| l.index).collect();
         if kept.is_empty() {
             return "singular vectors: none kept per image; one per layer for its global norm".into();
         }
@@ -134,7 +167,7 @@ impl Vectors {
     /// Put in the start vector `[1, ...]` of the global norm of the layer at `index`.
     pub fn set_global(&self, index: usize, value: &Tensor) -> Result<()> {
         let mut store = self.0.borrow_mut();
-        let kept = store.layer(index)?;
+        let kept = store.layer(index, false)?;
         if value.dims() != [&[1], kept.shape.as_slice()].concat() {
             bail!("vectors: layer {index} wants a vector of shape [1, {:?}], got {:?}", kept.shape, value.dims());
         }
@@ -144,6 +177,11 @@ impl Vectors {
 }
 
 impl BatchVectors {
+    /// The second vectors of layers around the activation of a block.
+    pub fn uncertain(&self) -> Self {
+        Self { uncertain: true, ..self.clone() }
+    }
+
     /// The masked norms of `layer`, one per image: power iteration from the kept vectors, which are replaced. See
     /// [`spectral_norm`].
     pub fn local_norm(
@@ -177,7 +215,8 @@ impl BatchVectors {
         let mut store = self.store.0.borrow_mut();
         store.draws += 1;
         let (visit, seed) = (store.draws, store.random.fork(&format!("layer {}", layer.index)));
-        let kept = store.layer(layer.index)?;
+        let seed = if self.uncertain { seed.fork("uncertain") } else { seed };
+        let kept = store.layer(layer.index, self.uncertain)?;
         let n: usize = kept.shape.iter().product();
         let shape = [&[self.places.len()], kept.shape.as_slice()].concat();
         let Some(buffer) = &mut kept.local else {
@@ -204,7 +243,7 @@ impl BatchVectors {
     /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
     pub fn put_local(&self, index: usize, u: &SingularVectors) -> Result<()> {
         let mut store = self.store.0.borrow_mut();
-        let kept = store.layer(index)?;
+        let kept = store.layer(index, self.uncertain)?;
         let n: usize = kept.shape.iter().product();
         let dims = u.dims();
         if dims != [&[self.places.len()], kept.shape.as_slice()].concat() {
@@ -222,7 +261,7 @@ impl BatchVectors {
         let (dtype, device) = numbers(layer)?;
         let mut store = self.store.0.borrow_mut();
         let seed = store.random.fork(&format!("global {}", layer.index));
-        let kept = store.layer(layer.index)?;
+        let kept = store.layer(layer.index, false)?;
         let shape = [&[1], kept.shape.as_slice()].concat();
         match &kept.global {
             Some(u) => u.to_dtype(dtype)?.to_device(&device),
@@ -241,9 +280,12 @@ impl BatchVectors {
 }
 
 impl Store {
-    fn layer(&mut self, index: usize) -> Result<&mut Kept> {
-        match self.layers.iter_mut().find(|l| l.index == index) {
+    fn layer(&mut self, index: usize, uncertain: bool) -> Result<&mut Kept> {
+        match self.layers.iter_mut().find(|l| l.index == index && l.uncertain == uncertain) {
             Some(kept) => Ok(kept),
+            None if uncertain => {
+                bail!("vectors: layer {index} has no second one; layers around the only activation of a block have")
+            }
             None => bail!("vectors: layer {index} has none; only affine layers before the last have"),
         }
     }

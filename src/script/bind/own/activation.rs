@@ -74,7 +74,7 @@ impl Kind for OwnActivation {
         let closures = [Some(&*self.forward), Some(&*self.boxed), self.varying.as_deref()];
         let identity = self.definition.identity(&closures.into_iter().flatten().collect::<Vec<_>>());
         let identity = format!("{identity} {:?} {}", self.lipschitz, self.ulps);
-        vec![Own { name: self.definition.name.clone(), identity }]
+        vec![Own { name: self.definition.name.clone(), identity, is_weight: false }]
     }
 
     fn settings(&self) -> serde_json::Map<String, Value> {
@@ -135,7 +135,13 @@ impl Activation for Placed {
     }
 
     fn facts(&self) -> Facts {
-        Facts { lipschitz: self.own.lipschitz, roundings: Some(2 * self.own.ulps), thresholds: vec![], fused: None }
+        Facts {
+            lipschitz: self.own.lipschitz,
+            roundings: Some(2 * self.own.ulps),
+            thresholds: vec![],
+            cancels: false,
+            fused: None,
+        }
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {
@@ -198,6 +204,11 @@ impl Clipping for Placed {
         // With a NaN in its box a neuron is not constant, whatever a comparison says.
         let broken = (lower.ne(lower)? + upper.ne(upper)?)?;
         (mask + broken)?.gt(0u8)
+    }
+
+    /// A script says where an output is constant, not what slope it has elsewhere.
+    fn unclipped(&self, _: &candle_core::Tensor, _: &candle_core::Tensor) -> Option<Result<candle_core::Tensor>> {
+        None
     }
 
     fn excess(&self, _: &candle_core::Tensor, _: &candle_core::Tensor) -> Result<Excess> {

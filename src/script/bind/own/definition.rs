@@ -57,13 +57,7 @@ impl Definition {
             )));
         }
         let shape = options.dynamic("shape").map(|f| closure(context, &title, "shape", f, 1, freeze)).transpose()?;
-        // What a closure does hangs on functions anywhere in the script and its modules: any change of them makes another layer.
-        let mut texts = Fingerprint::default();
-        for (name, text) in host(context).loader.sources().iter().filter(|(name, _)| !is_std(name)) {
-            texts.text(name);
-            texts.text(text);
-        }
-        let identity = format!("{} {}", definition_text(context).unwrap_or_default(), texts.finish());
+        let identity = script_identity(context);
         let (start, shape) = (start.map(Rc::new), shape.map(Rc::new));
         Ok(Self { name: name.into(), title, identity, parameters, start, shape })
     }
@@ -111,13 +105,29 @@ impl Definition {
 
     /// The definition and all that these closures captured.
     pub fn identity(&self, closures: &[&Kept]) -> String {
-        let mut digest = Fingerprint::default();
-        digest.text(&self.identity);
-        for closure in closures.iter().copied().chain(self.shape.as_deref()) {
-            closure.captured().iter().for_each(|value| captured(&mut digest, value));
-        }
-        format!("{} {}", self.title, digest.finish())
+        digest_of(&self.title, &self.identity, closures.iter().copied().chain(self.shape.as_deref()))
     }
+}
+
+/// The text of the definition that runs now, and a digest of all that the script has loaded: what a closure does hangs on functions anywhere
+/// in the script and its modules, and any change of them makes another layer.
+pub fn script_identity(context: &NativeCallContext) -> String {
+    let mut texts = Fingerprint::default();
+    for (name, text) in host(context).loader.sources().iter().filter(|(name, _)| !is_std(name)) {
+        texts.text(name);
+        texts.text(text);
+    }
+    format!("{} {}", definition_text(context).unwrap_or_default(), texts.finish())
+}
+
+/// What tells a definition from every other: its text, and what its closures have captured.
+pub fn digest_of<'a>(title: &str, identity: &str, closures: impl IntoIterator<Item = &'a Kept>) -> String {
+    let mut digest = Fingerprint::default();
+    digest.text(identity);
+    for closure in closures {
+        closure.captured().iter().for_each(|value| captured(&mut digest, value));
+    }
+    format!("{title} {}", digest.finish())
 }
 
 /// Tensors by their numbers, others as they print.

@@ -68,7 +68,7 @@ impl Kind for OwnMap {
         let closures = [&self.apply, &self.adjoint, &self.apply_absolute, &self.row_norms];
         let closures: Vec<&Kept> = closures.into_iter().chain(&self.bias).map(|kept| &**kept).collect();
         let identity = format!("{} {}", self.definition.identity(&closures), self.terms);
-        vec![Own { name: self.definition.name.clone(), identity }]
+        vec![Own { name: self.definition.name.clone(), identity, is_weight: false }]
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
@@ -190,5 +190,9 @@ impl Affine for Placed {
     fn frozen(&self) -> Rc<dyn Affine> {
         let values = self.values.iter().map(|(name, t)| (name.clone(), t.detach())).collect();
         Rc::new(Self { values, ..self.clone() })
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
     }
 }

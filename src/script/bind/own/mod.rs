@@ -4,6 +4,7 @@
 mod activation;
 mod definition;
 mod linear_map;
+pub mod weight;
 
 use super::args;
 use crate::bounds::claims;
@@ -12,6 +13,7 @@ use crate::script::values::{Layer, LayerSpec, Model, Tensor};
 use definition::Draws;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FLOAT, Map, NativeCallContext};
+use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Draws>("Draws");
@@ -30,12 +32,15 @@ mod own {
     }
     #[rhai_fn(get = "own", pure)]
     pub fn names_of_own(layer: &mut Layer) -> Array {
-        layer.0.spec.own().into_iter().map(|own| Dynamic::from(own.name)).collect()
+        let bounded = layer.0.spec.own().into_iter().filter(|own| !own.is_weight);
+        bounded.map(|own| Dynamic::from(own.name)).collect()
     }
     /// An error for a claim of a model's own layers that sampling refutes.
     #[rhai_fn(return_raw)]
     pub fn check_claims(model: Model) -> Res<()> {
-        for layer in model.0.layers().iter().filter(|layer| !layer.spec.own().is_empty()) {
+        let model = Model(Rc::new(model.0.current().map_err(candle)?.into_owned()));
+        let claimed = |layer: &&crate::nn::Layer| layer.spec.own().iter().any(|own| !own.is_weight);
+        for layer in model.0.all_layers().into_iter().filter(claimed) {
             if let Some(why) = claims::refuted(layer, model.0.dtype(), model.0.device()).map_err(candle)? {
                 return Err(fail(format!("check_claims: {}: {why}", layer.title())));
             }

@@ -1,0 +1,131 @@
+//! `conv2d(..., #{ weight: |w| ... })`, `linear(..., #{ weight: |w| ... })`: a layer whose weight is a differentiable function of its parameter
+//! (a rescaling, a normalisation, a mask that stays). Bounds see the weight that the function gives.
+//!
+//! A network makes these weights anew when its parameters have changed ([`crate::nn::Sequential::current`]); until then its layers hold
+//! their places ([`Underived`]), and whoever asks one for its map is told so.
+
+use super::affine::{Affine, Dense, Rounding};
+use super::spec::{Deriving, Kind, LayerSpec, Own, Parameter, Place, Role};
+use crate::compute::precision::Precision;
+use candle_core::{DType, Device, Result, Tensor, bail};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+/// The parameter that the function is of.
+const WEIGHT: &str = "weight";
+
+/// A layer and the function of its weight.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    pub layer: LayerSpec,
+    pub by: Rc<dyn Deriving>,
+}
+
+impl Kind for Derived {
+    fn name(&self) -> &str {
+        self.layer.name()
+    }
+
+    fn describe(&self) -> String {
+        let text = self.layer.describe();
+        let open = text.strip_suffix(" })").map(|text| format!("{text}, weight: |w| ... }})"));
+        open.unwrap_or_else(|| format!("{}, #{{ weight: |w| ... }})", text.trim_end_matches(')')))
+    }
+
+    fn own(&self) -> Vec<Own> {
+        vec![Own { name: self.layer.name().into(), identity: self.by.identity(), is_weight: true }]
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        self.layer.settings()
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        self.layer.output_shape(input)
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        self.layer.parameters(input)
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        let own = place.parameter(WEIGHT)?;
+        let weight = self.by.derive(&own)?;
+        if weight.dims() != own.dims() || weight.dtype() != own.dtype() {
+            bail!(
+                "{}: `weight` makes {:?} of {:?} of {:?} of {:?}; the weight keeps its shape and type",
+                self.layer.describe(),
+                weight.dims(),
+                weight.dtype(),
+                own.dims(),
+                own.dtype()
+            );
+        }
+        let put =
+            |(name, t): &(String, Tensor)| (name.clone(), if name == WEIGHT { weight.clone() } else { t.clone() });
+        let parameters: Vec<_> = place.parameters.iter().map(put).collect();
+        self.layer.build(&Place { parameters: &parameters, ..*place })
+    }
+}
+
+/// In the place of a map whose weight has to be made: what it is made of, no products.
+#[derive(Clone, Debug)]
+pub struct Underived {
+    pub title: String,
+    pub terms: usize,
+    pub numbers: (DType, Device),
+}
+
+impl Underived {
+    fn none<T>(&self) -> Result<T> {
+        bail!("{}: its weight is a function of a parameter and has to be made first; take model.current()", self.title)
+    }
+}
+
+impl Affine for Underived {
+    fn forward(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none()
+    }
+    fn apply(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none()
+    }
+    fn adjoint(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none()
+    }
+    fn apply_absolute(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none()
+    }
+    fn row_norms(&self) -> Result<Tensor> {
+        self.none()
+    }
+    fn add_bias(&self, _: &Tensor) -> Result<Tensor> {
+        self.none()
+    }
+    fn rounding(&self) -> Result<Rounding> {
+        self.none()
+    }
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        self.none()
+    }
+    fn weight(&self) -> Option<&Tensor> {
+        None
+    }
+    fn dense(&self) -> Option<Dense> {
+        None
+    }
+    fn is_trained(&self) -> bool {
+        true
+    }
+    fn terms(&self) -> usize {
+        self.terms
+    }
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+    fn numbers(&self) -> (DType, Device) {
+        self.numbers.clone()
+    }
+    fn frozen(&self) -> Rc<dyn Affine> {
+        Rc::new(self.clone())
+    }
+}
