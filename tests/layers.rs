@@ -1,6 +1,8 @@
 //! Every kind of layer under one contract (`common/contract.rs`), kinds from outside the crate with them; whole networks of all kinds
 //! against attacks.
 
+#[path = "layers/batch_norm.rs"]
+mod batch_norm;
 mod common;
 #[path = "layers/derived.rs"]
 mod derived;
@@ -49,6 +51,7 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(Householder), vec![6]),
         (LayerSpec::of(ScaleShift), vec![3, 2, 4]),
         (LayerSpec::of(ScaleShift), vec![5]),
+        (LayerSpec::of(BatchNorm2d { eps: 1e-5, momentum: 0.1 }), vec![3, 4, 2]),
         (LayerSpec::of(MaxPool2d { kernel: 2, stride: 2 }), vec![2, 5, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 2 }), vec![1, 7, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 1 }), vec![1, 4, 5]),
@@ -149,7 +152,9 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
 /// Alone in a network, whose parameters are drawn.
 fn placed(spec: &LayerSpec, input: &[usize]) -> Layer {
     let net = Sequential::new(input, std::slice::from_ref(spec), DType::F64, &Device::Cpu, &Generator::new(5)).unwrap();
-    net.layers()[0].clone()
+    // What is made of parameters is so when it is asked for; what a batch says, by the running statistics.
+    let net = if spec.is_derived() { net.frozen() } else { net };
+    net.current().unwrap().layers()[0].clone()
 }
 
 #[test]
@@ -370,6 +375,10 @@ impl Affine for Difference {
     }
 
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
+    }
+
+    fn seen(&self, _: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
         Ok(None)
     }
 }

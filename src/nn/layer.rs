@@ -102,6 +102,43 @@ impl Layer {
         self
     }
 
+    /// The layer for a batch of its inputs: of one whose numbers are statistics of a batch, in training, the map that these give; itself else;
+    /// of a block all that is in it.
+    pub fn seen(&self, x: &Tensor) -> Result<Self> {
+        self.check("seen", x, &self.input)?;
+        match &self.role {
+            Role::Affine(map) => Ok(match map.seen(x)? {
+                Some(map) => Self { role: Role::Affine(map), ..self.clone() },
+                None => self.clone(),
+            }),
+            Role::Branches(_) => {
+                let mut branches = vec![];
+                for list in &self.branches {
+                    let (mut at, mut layers) = (x.clone(), vec![]);
+                    for layer in list {
+                        let own = layer.seen(&at)?;
+                        at = own.forward(&at)?;
+                        layers.push(own);
+                    }
+                    branches.push(layers);
+                }
+                Ok(Self { branches, ..self.clone() })
+            }
+            Role::Activation(_) | Role::Reshape(_) => Ok(self.clone()),
+        }
+    }
+
+    /// The results of the branches of a block, `[B, ...]` each, together.
+    pub fn joined(&self, parts: &[Tensor]) -> Result<Tensor> {
+        match self.meeting() {
+            Some(meeting) if parts.len() == self.branches.len() => meeting.of(parts),
+            Some(_) => {
+                bail!("joined: {} has {} branches, got {} results", self.title(), self.branches.len(), parts.len())
+            }
+            None => bail!("joined: {} has no branches", self.title()),
+        }
+    }
+
     /// The same, and all inside, with products on a GPU in the precision that is `chosen`.
     pub(super) fn computed_in(mut self, chosen: &Chosen) -> Self {
         let lists = std::mem::take(&mut self.branches).into_iter();

@@ -66,6 +66,7 @@ impl Layer {
         let map = Combined {
             branches: vec![other, list],
             meeting: Meeting::Sum,
+            asks_a_batch: false,
             input: self.input.clone(),
             output: self.output.clone(),
             numbers,

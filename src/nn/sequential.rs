@@ -23,6 +23,8 @@ pub struct Sequential {
     /// As bounds walk over them: the layers of a block that is one list stand here.
     layers: Vec<Layer>,
     parameters: Vec<(String, Var)>,
+    /// Names of those that take no gradient.
+    kept: Vec<String>,
     /// Names of those that stay at 0 or above.
     nonnegative: Vec<String>,
     dtype: DType,
@@ -56,7 +58,7 @@ impl Sequential {
         }
         let memory = u128::from(available_memory());
         let (mut layers, mut parameters, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
-        let mut next = 0;
+        let (mut next, mut kept) = (0, vec![]);
         for (index, spec) in specs.iter().enumerate() {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
@@ -70,6 +72,7 @@ impl Sequential {
                 bail!("sequential: layer {index}, {}: its parameters do not fit in memory", spec.describe());
             }
             let own = init::draw(&wanted, dtype, device, random)?;
+            kept.extend(wanted.iter().filter(|p| !p.is_trained).map(|p| format!("{index}.{}", p.name)));
             nonnegative.extend(wanted.iter().filter(|p| p.at_least_zero).map(|p| format!("{index}.{}", p.name)));
             let tensors: Vec<_> = own.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
             layers.extend(Layer::opened(&index.to_string(), &mut next, spec, &shape, (&tensors, dtype, device))?);
@@ -79,7 +82,7 @@ impl Sequential {
         let (input, specs, device, precision) = (input.to_vec(), specs.to_vec(), device.clone(), Chosen::exact());
         let layers = layers.into_iter().map(Layer::underived).collect();
         let made = Rc::default();
-        Ok(Self { made, input, specs, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
+        Ok(Self { made, kept, input, specs, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -148,6 +151,11 @@ impl Sequential {
     /// All parameters with their names, in the order of the layers.
     pub fn parameters(&self) -> &[(String, Var)] {
         &self.parameters
+    }
+
+    /// Those that take gradients.
+    pub fn trained(&self) -> Vec<(String, Var)> {
+        self.parameters.iter().filter(|(name, _)| !self.kept.contains(name)).cloned().collect()
     }
 
     pub fn parameter(&self, name: &str) -> Option<&Var> {

@@ -85,7 +85,9 @@ impl Sequential {
                 Some(_) => {}
             }
         }
-        let mut extra: Vec<_> = found.into_keys().filter(|n| self.parameter(n).is_none()).collect();
+        // PyTorch counts the batches that a normalisation has seen; nothing here hangs on it.
+        let counter = |name: &str| name.ends_with(".num_batches_tracked");
+        let mut extra: Vec<_> = found.into_keys().filter(|n| self.parameter(n).is_none() && !counter(n)).collect();
         extra.sort();
         faults.extend(extra.into_iter().map(|n| format!("`{n}` belongs to no layer of the network")));
         if faults.is_empty() {

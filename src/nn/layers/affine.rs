@@ -39,6 +39,8 @@ pub trait Affine: Debug {
     fn frozen(&self) -> Rc<dyn Affine>;
     /// The maps of the samples of a batch, where each has its own; none of a map that is one for all.
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>>;
+    /// The map that it is for a batch of inputs, where its numbers are statistics of the batch; none of a map that asks no batch.
+    fn seen(&self, x: &Tensor) -> Result<Option<Rc<dyn Affine>>>;
 }
 
 /// A map in the form that fast kernels take. Tensors, so it may go to other threads.

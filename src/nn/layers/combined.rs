@@ -29,6 +29,8 @@ pub type Steps = Vec<(Step, Vec<usize>)>;
 pub struct Combined {
     pub branches: Vec<Steps>,
     pub meeting: Meeting,
+    /// Is there a map whose numbers are statistics of a batch?
+    pub asks_a_batch: bool,
     pub input: Vec<usize>,
     pub output: Vec<usize>,
     pub numbers: (DType, Device),
@@ -134,6 +136,9 @@ impl Combined {
 
 impl Affine for Combined {
     fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        if let Some(own) = self.seen(x)? {
+            return own.forward(x, precision);
+        }
         // Merged once for both.
         let whole = self.whole();
         self.with_bias(whole.as_ref(), &self.product(whole.as_ref(), x, precision)?)
@@ -214,7 +219,7 @@ impl Affine for Combined {
     }
 
     fn frozen(&self) -> Rc<dyn Affine> {
-        self.with_maps(|map| map.frozen())
+        Self { asks_a_batch: false, ..self.clone() }.with_maps(|map| map.frozen())
     }
 
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
@@ -228,6 +233,31 @@ impl Affine for Combined {
             })
         };
         Ok(Some((0..batch).map(of).collect()))
+    }
+
+    /// What in it asks a batch gets what the steps before make of it.
+    fn seen(&self, x: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
+        if !self.asks_a_batch {
+            return Ok(None);
+        }
+        let mut branches = vec![];
+        for branch in &self.branches {
+            let (mut at, mut steps) = (x.clone(), vec![]);
+            for (part, shape) in branch {
+                let (part, next) = match part {
+                    Step::Affine(map) => {
+                        let own = map.seen(&at)?.unwrap_or_else(|| map.clone());
+                        let next = own.forward(&at, Precision::F32)?;
+                        (Step::Affine(own), next)
+                    }
+                    Step::Reshape(r) => (Step::Reshape(r.clone()), r.forward(&at)?),
+                };
+                steps.push((part, shape.clone()));
+                at = next;
+            }
+            branches.push(steps);
+        }
+        Ok(Some(Rc::new(Self { branches, asks_a_batch: false, ..self.clone() })))
     }
 }
 

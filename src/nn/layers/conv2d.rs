@@ -175,4 +175,8 @@ impl Affine for Convolution {
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
         Ok(None)
     }
+
+    fn seen(&self, _: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
+        Ok(None)
+    }
 }

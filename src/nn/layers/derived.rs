@@ -5,7 +5,7 @@
 //! their places ([`Underived`]), and whoever asks one for its map is told so.
 
 use super::affine::{Affine, Dense, Rounding};
-use super::spec::{Deriving, Kind, LayerSpec, Own, Parameter, Place, Role};
+use super::spec::{Deriving, Kind, LayerSpec, Own, Parameter, Place, Role, Word};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde_json::{Map, Value};
@@ -33,7 +33,7 @@ impl Kind for Derived {
     }
 
     fn own(&self) -> Vec<Own> {
-        vec![Own { name: self.layer.name().into(), identity: self.by.identity(), is_weight: true }]
+        vec![Own { name: self.layer.name().into(), identity: self.by.identity(), word: Word::Weight }]
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -105,6 +105,9 @@ impl Affine for Underived {
         self.none()
     }
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        self.none()
+    }
+    fn seen(&self, _: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
         self.none()
     }
     fn weight(&self) -> Option<&Tensor> {

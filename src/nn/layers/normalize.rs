@@ -144,4 +144,8 @@ impl Affine for Scaling {
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
         Ok(None)
     }
+
+    fn seen(&self, _: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
+        Ok(None)
+    }
 }

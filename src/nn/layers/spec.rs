@@ -61,14 +61,24 @@ pub enum Meeting {
     Concatenation,
 }
 
-/// What a script defines of a layer.
+/// What a layer is beside its kind and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
     pub name: String,
-    /// Is it the function of a weight, which bounds see the result of? Else they rest on the script's word.
-    pub is_weight: bool,
+    pub word: Word,
     /// What tells it from every other one, for digests.
     pub identity: String,
+}
+
+/// What of a layer is not in its kind and its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A script defines it, and bounds rest on the script's word.
+    Bounds,
+    /// A script's function of a weight; bounds see the result.
+    Weight,
+    /// Statistics of a batch, in training.
+    Statistics,
 }
 
 /// A parameter before it is drawn.
@@ -79,11 +89,13 @@ pub struct Parameter {
     pub start: Start,
     /// Bounds hold where its numbers are at least 0: optimisers put it back there.
     pub at_least_zero: bool,
+    /// Does it take gradients? Running statistics do not.
+    pub is_trained: bool,
 }
 
 impl Parameter {
     pub fn new(name: &str, shape: &[usize], start: Start) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), start, at_least_zero: false }
+        Self { name: name.into(), shape: shape.to_vec(), start, at_least_zero: false, is_trained: true }
     }
 
     /// Number of its elements; `None` if they cannot even be counted.
@@ -163,9 +175,12 @@ impl LayerSpec {
         any.downcast_ref()
     }
 
-    /// Is a weight in it a function of a script?
+    /// Are numbers of its map made of parameters, by a function or by statistics, so that they change with these?
     pub fn is_derived(&self) -> bool {
-        self.own().iter().any(|own| own.is_weight)
+        self.own().iter().any(|own| match own.word {
+            Word::Weight | Word::Statistics => true,
+            Word::Bounds => false,
+        })
     }
 
     /// Is it of this kind?
@@ -197,7 +212,7 @@ impl Serialize for LayerSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut all = self.settings();
         all.insert(KIND.into(), self.name().into());
-        if !self.own().is_empty() {
+        if self.own().iter().any(|own| own.word != Word::Statistics) {
             all.insert(OWN.into(), true.into());
         }
         all.serialize(serializer)

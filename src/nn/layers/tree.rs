@@ -8,7 +8,7 @@
 
 use super::combined::{Combined, Step, Steps};
 use super::entry::{Branch, settings};
-use super::spec::{Branches, Kind, LayerSpec, Meeting, Own, Parameter, Place, Role};
+use super::spec::{Branches, Kind, LayerSpec, Meeting, Own, Parameter, Place, Role, Word};
 use candle_core::Result;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -144,6 +144,7 @@ impl<T: Tree> Kind for T {
         Ok(Role::Affine(Rc::new(Combined {
             branches,
             meeting: T::MEETING,
+            asks_a_batch: self.own().iter().any(|own| own.word == Word::Statistics),
             input: place.input.to_vec(),
             output: place.output.to_vec(),
             numbers: (place.dtype, place.device.clone()),

@@ -92,6 +92,15 @@ mod layers {
     pub fn path(layer: &mut Layer) -> String {
         layer.0.path.clone()
     }
+    #[rhai_fn(pure, return_raw)]
+    pub fn seen(layer: &mut Layer, x: Tensor) -> Res<Layer> {
+        layer.0.seen(&x.0).map(Layer).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn joined(layer: &mut Layer, parts: Array) -> Res<Tensor> {
+        let parts = crate::script::bind::args::tensors("joined", parts)?;
+        layer.0.joined(&parts).map(Tensor).map_err(candle)
+    }
     #[rhai_fn(get = "is_derived", pure)]
     pub fn is_derived(layer: &mut Layer) -> bool {
         layer.0.spec.is_derived()

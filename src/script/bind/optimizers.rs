@@ -30,7 +30,7 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
                 "{op}: the model is frozen, its parameters take no gradient; give the model itself or a copy()"
             )));
         }
-        return Ok((model.0.parameters().to_vec(), Some(model.0)));
+        return Ok((model.0.trained(), Some(model.0)));
     }
     let kind = a_value_of(target.type_name());
     let Some(array) = target.try_cast::<Array>() else {

@@ -3,7 +3,7 @@
 use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::Role;
-use crate::nn::layers::{Activation, Boxes, Clipping, Excess, Facts, Kind, Own, Parameter, Place, Side};
+use crate::nn::layers::{Activation, Boxes, Clipping, Excess, Facts, Kind, Own, Parameter, Place, Side, Word};
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
@@ -74,7 +74,7 @@ impl Kind for OwnActivation {
         let closures = [Some(&*self.forward), Some(&*self.boxed), self.varying.as_deref()];
         let identity = self.definition.identity(&closures.into_iter().flatten().collect::<Vec<_>>());
         let identity = format!("{identity} {:?} {}", self.lipschitz, self.ulps);
-        vec![Own { name: self.definition.name.clone(), identity, is_weight: false }]
+        vec![Own { name: self.definition.name.clone(), identity, word: Word::Bounds }]
     }
 
     fn settings(&self) -> serde_json::Map<String, Value> {

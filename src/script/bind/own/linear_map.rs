@@ -3,7 +3,7 @@
 use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::precision::Precision;
 use crate::nn::Role;
-use crate::nn::layers::{Affine, Dense, Kind, Own, Parameter, Place, Rounding};
+use crate::nn::layers::{Affine, Dense, Kind, Own, Parameter, Place, Rounding, Word};
 use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
@@ -68,7 +68,7 @@ impl Kind for OwnMap {
         let closures = [&self.apply, &self.adjoint, &self.apply_absolute, &self.row_norms];
         let closures: Vec<&Kept> = closures.into_iter().chain(&self.bias).map(|kept| &**kept).collect();
         let identity = format!("{} {}", self.definition.identity(&closures), self.terms);
-        vec![Own { name: self.definition.name.clone(), identity, is_weight: false }]
+        vec![Own { name: self.definition.name.clone(), identity, word: Word::Bounds }]
     }
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
@@ -193,6 +193,10 @@ impl Affine for Placed {
     }
 
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
+    }
+
+    fn seen(&self, _: &candle_core::Tensor) -> Result<Option<Rc<dyn Affine>>> {
         Ok(None)
     }
 }

@@ -8,6 +8,7 @@ pub mod weight;
 
 use super::args;
 use crate::bounds::claims;
+use crate::nn::layers::Word;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Layer, LayerSpec, Model, Tensor};
 use definition::Draws;
@@ -32,14 +33,14 @@ mod own {
     }
     #[rhai_fn(get = "own", pure)]
     pub fn names_of_own(layer: &mut Layer) -> Array {
-        let bounded = layer.0.spec.own().into_iter().filter(|own| !own.is_weight);
+        let bounded = layer.0.spec.own().into_iter().filter(|own| own.word == Word::Bounds);
         bounded.map(|own| Dynamic::from(own.name)).collect()
     }
     /// An error for a claim of a model's own layers that sampling refutes.
     #[rhai_fn(return_raw)]
     pub fn check_claims(model: Model) -> Res<()> {
         let model = Model(Rc::new(model.0.current().map_err(candle)?.into_owned()));
-        let claimed = |layer: &&crate::nn::Layer| layer.spec.own().iter().any(|own| !own.is_weight);
+        let claimed = |layer: &&crate::nn::Layer| layer.spec.own().iter().any(|own| own.word == Word::Bounds);
         for layer in model.0.all_layers().into_iter().filter(claimed) {
             if let Some(why) = claims::refuted(layer, model.0.dtype(), model.0.device()).map_err(candle)? {
                 return Err(fail(format!("check_claims: {}: {why}", layer.title())));

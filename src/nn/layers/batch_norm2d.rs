@@ -1,0 +1,199 @@
+//! `batch_norm2d(#{ eps, momentum })`: each channel of images less its mean, over its standard deviation, times a learned `weight`, plus a
+//! learned `bias` (Ioffe & Szegedy 2015)
+//!
+//! ```text
+//! frozen      (x - running_mean) / sqrt(running_var + eps) weight + bias: a scale and a shift, one affine map for all
+//! training    the mean and variance of the batch of centers, and running' = (1 - momentum) running + momentum of the batch
+//! ```
+//!
+//! What is bounded in training is the map of the batch's statistics, as they are for its clean images: it says nothing of another batch.
+//! Evaluations, attacks and certificates take a frozen network.
+
+use super::affine::{Affine, Dense, Rounding};
+use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::normalize::Scaling;
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
+use crate::compute::precision::Precision;
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNorm2d {
+    pub eps: f64,
+    pub momentum: f64,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "batch_norm2d",
+    arguments: &[],
+    options: &[Argument { name: "eps", takes: Takes::Number }, Argument { name: "momentum", takes: Takes::Number }],
+    make: |given| {
+        LayerSpec::of(BatchNorm2d { eps: given.number("eps", 1e-5), momentum: given.number("momentum", 0.1) })
+    },
+    read: read::<BatchNorm2d>,
+};
+
+impl Kind for BatchNorm2d {
+    fn name(&self) -> &str {
+        ENTRY.name
+    }
+
+    fn describe(&self) -> String {
+        format!("batch_norm2d(#{{ eps: {:?}, momentum: {:?} }})", self.eps, self.momentum)
+    }
+
+    fn own(&self) -> Vec<Own> {
+        vec![Own { name: ENTRY.name.into(), identity: String::new(), word: Word::Statistics }]
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(self)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let Self { eps, momentum } = *self;
+        if !(eps > 0.0 && eps.is_finite() && (0.0..=1.0).contains(&momentum)) {
+            return Err(format!("eps is {eps} and momentum {momentum}; eps is above 0, momentum from 0 to 1"));
+        }
+        image(input).map(|shape| shape.to_vec())
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        let start = |name, value| Parameter::new(name, &input[..1], Start::Constant(value));
+        let kept = |name, value| Parameter { is_trained: false, ..start(name, value) };
+        let variance = Parameter { at_least_zero: true, ..kept("running_var", 1.0) };
+        vec![start("weight", 1.0), start("bias", 0.0), kept("running_mean", 0.0), variance]
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Affine(Rc::new(Normalised {
+            weight: place.parameter("weight")?,
+            bias: place.parameter("bias")?,
+            mean: place.parameter("running_mean")?,
+            variance: place.parameter("running_var")?,
+            settings: *self,
+        })))
+    }
+}
+
+/// The layer in training.
+#[derive(Clone, Debug)]
+struct Normalised {
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    settings: BatchNorm2d,
+}
+
+impl Normalised {
+    /// With this mean and variance, `[C]`.
+    fn by(&self, mean: &Tensor, variance: &Tensor) -> Result<Scaling> {
+        let scale = (&self.weight / (variance + self.settings.eps)?.sqrt()?)?;
+        let shift = (&self.bias - (mean * &scale)?)?;
+        Ok(Scaling { scale: scale.reshape((1, (), 1, 1))?, shift: shift.reshape((1, (), 1, 1))? })
+    }
+
+    /// With the statistics of a batch, which enter the running ones.
+    fn of_batch(&self, x: &Tensor) -> Result<Scaling> {
+        let (batch, channels, h, w) = x.dims4()?;
+        let n = batch * h * w;
+        if n < 2 {
+            bail!(
+                "batch_norm2d: a batch of {batch} with {h} x {w} pixels has no variance; take a frozen network, or more images"
+            );
+        }
+        let flat = x.transpose(0, 1)?.reshape((channels, n))?;
+        let mean = flat.mean(1)?;
+        let variance = flat.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.mean(1)?;
+        // Of a network in training only.
+        if self.mean.is_variable() {
+            let moved = |running: &Tensor, now: &Tensor, factor: f64| {
+                let kept = (running.detach() * (1.0 - self.settings.momentum))?;
+                Var::from_tensor(running)?.set(&(kept + (now.detach() * (self.settings.momentum * factor))?)?)
+            };
+            moved(&self.mean, &mean, 1.0)?;
+            moved(&self.variance, &variance, n as f64 / (n - 1) as f64)?;
+        }
+        self.by(&mean, &variance)
+    }
+
+    fn none<T>(&self, op: &str) -> Result<T> {
+        bail!(
+            "{op}: a batch_norm2d in training has the statistics of a batch; take layer.seen(x), or model.frozen() for the running ones"
+        )
+    }
+}
+
+impl Affine for Normalised {
+    fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        self.of_batch(x)?.forward(x, precision)
+    }
+
+    fn apply(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none("apply")
+    }
+
+    fn adjoint(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none("adjoint")
+    }
+
+    fn apply_absolute(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
+        self.none("apply_absolute")
+    }
+
+    fn row_norms(&self) -> Result<Tensor> {
+        self.none("row_norms")
+    }
+
+    fn add_bias(&self, _: &Tensor) -> Result<Tensor> {
+        self.none("add_bias")
+    }
+
+    fn rounding(&self) -> Result<Rounding> {
+        self.none("affine")
+    }
+
+    fn weight(&self) -> Option<&Tensor> {
+        None
+    }
+
+    fn is_trained(&self) -> bool {
+        self.weight.track_op()
+    }
+
+    fn weight_roundings(&self) -> usize {
+        0
+    }
+
+    fn terms(&self) -> usize {
+        1
+    }
+
+    fn numbers(&self) -> (DType, Device) {
+        (self.weight.dtype(), self.weight.device().clone())
+    }
+
+    fn dense(&self) -> Option<Dense> {
+        None
+    }
+
+    /// By the running statistics. Where these cannot be taken the layer stays what it is, and says so when it is asked.
+    fn frozen(&self) -> Rc<dyn Affine> {
+        match self.by(&self.mean.detach(), &self.variance.detach()) {
+            Ok(scaling) => scaling.frozen(),
+            Err(_) => Rc::new(self.clone()),
+        }
+    }
+
+    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
+        Ok(None)
+    }
+
+    fn seen(&self, x: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
+        Ok(Some(Rc::new(self.of_batch(x)?)))
+    }
+}
