@@ -261,6 +261,10 @@ impl Activation for Shrunk {
         Some(self)
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(Self { by: self.by.detach() })
     }

@@ -71,7 +71,35 @@ impl Trial<'_> {
                 return Ok(Some(why));
             }
         }
+        if let Some(why) = self.lines(f, &x, &y, &half)? {
+            return Ok(Some(why));
+        }
         self.box_and_mask(f, &x, &y, &half)
+    }
+
+    /// Its lines over the box around `x` at two points of it.
+    fn lines(&self, f: &dyn Activation, x: &Tensor, y: &Tensor, half: &Tensor) -> Result<Option<String>> {
+        let Some(lines) = f.lines() else { return Ok(None) };
+        let found = lines.over(&(x - half)?, &(x + half)?)?;
+        for point in [x, y] {
+            let at = |slope: &Tensor, offset: &Tensor| rows(&((slope * point)? + offset)?);
+            let (low, high) =
+                (at(&found.lower_slope, &found.lower_offset)?, at(&found.upper_slope, &found.upper_offset)?);
+            for (b, values) in rows(&f.forward(point)?)?.into_iter().enumerate() {
+                for (i, value) in values.into_iter().enumerate() {
+                    let room = self.slack * (value.abs() + low[b][i].abs() + high[b][i].abs());
+                    if !(low[b][i] - room <= value && value <= high[b][i] + room) {
+                        return Ok(Some(format!(
+                            "its lines do not hold: output {i} is said to lie between {} and {} at x = {}, it is {value}",
+                            low[b][i],
+                            high[b][i],
+                            shown(point, b)?
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// `x` with one number of each sample moved by its half-width.

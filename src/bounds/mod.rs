@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod execution;
+mod lines;
 pub mod margin;
 mod meeting;
 pub mod norm;
@@ -15,6 +16,7 @@ pub mod upper;
 pub mod varying;
 
 pub use execution::Execution;
+pub use lines::lines;
 pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one_hot, worst_logits};
 pub use meeting::meet;
 pub use norm::{

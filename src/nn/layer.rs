@@ -84,8 +84,10 @@ impl Layer {
     pub fn with_parameters(&self, parameters: &[(impl AsRef<str>, Tensor)]) -> Result<Self> {
         let Some((_, first)) = parameters.first() else { return Ok(self.clone()) };
         let (dtype, device) = (first.dtype(), first.device().clone());
-        let own = Self::new(self.index, &self.spec, &self.input, parameters, dtype, &device)?;
-        Ok(Self { path: self.path.clone(), ..own }.computed_in(&self.precision))
+        let parameters: Vec<_> = parameters.iter().map(|(name, t)| (name.as_ref().to_string(), t.clone())).collect();
+        let place = (parameters.as_slice(), dtype, &device);
+        let mut own = Self::opened(&self.path, &mut { self.index }, &self.spec, &self.input, place)?;
+        Ok(own.swap_remove(0).computed_in(&self.precision))
     }
 
     /// The layer as a place for a map whose weight is to be made, where a weight in it is a function of a parameter.

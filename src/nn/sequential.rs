@@ -56,6 +56,12 @@ impl Sequential {
         if specs.is_empty() {
             bail!("sequential: the list of layers is empty");
         }
+        for (index, spec) in specs.iter().enumerate() {
+            let nested = depth(&spec.describe());
+            if nested > DEEPEST {
+                bail!("sequential: layer {index} holds lists in lists, {nested} deep; at most {DEEPEST} are taken");
+            }
+        }
         let memory = u128::from(available_memory());
         let (mut layers, mut parameters, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
         let (mut next, mut kept) = (0, vec![]);
@@ -296,6 +302,22 @@ impl Sequential {
         let total: usize = self.parameters.iter().map(|(_, v)| v.elem_count()).sum();
         format!("{text}     {total} parameters")
     }
+}
+
+/// Lists in lists of layers: a file holds no deeper ones, and each level is gone through for those above it.
+const DEEPEST: usize = 40;
+
+/// How deep brackets are nested in a text.
+fn depth(text: &str) -> usize {
+    let mut open = 0_usize;
+    text.bytes().fold(0, |most, byte| {
+        match byte {
+            b'[' => open += 1,
+            b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most.max(open)
+    })
 }
 
 /// Are the numbers of two tensors the same, bit for bit on the CPU?

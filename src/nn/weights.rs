@@ -42,7 +42,11 @@ impl Sequential {
     pub fn load(&self, path: &Path) -> Result<Option<Rounded>> {
         let (source, bytes) = (path.display().to_string(), read_bytes(path)?);
         if !pytorch::is_pytorch(path, &bytes) {
-            return self.set_weights(&source, &parse_safetensors(path, &bytes, self.device())?.0);
+            let (tensors, metadata) = parse_safetensors(path, &bytes, self.device())?;
+            if let Some(network) = metadata.get(NETWORK) {
+                self.check_own(&source, network)?;
+            }
+            return self.set_weights(&source, &tensors);
         }
         let archive = Archive::open(&source, &bytes)?;
         let described = archive.tensors.iter().map(|(name, stored)| {
@@ -51,6 +55,19 @@ impl Sequential {
         });
         self.check_fit(&source, described.collect())?;
         self.set_weights(&source, &archive.read(self.device())?)
+    }
+
+    /// Has a script defined as much of the file's network as of this one? A file does not hold definitions, and the same parameters mean
+    /// something else without.
+    fn check_own(&self, source: &str, network: &str) -> Result<()> {
+        let own = serde_json::to_string(&self.specs()).map_err(|e| Error::Msg(format!("load: {e}")))?;
+        let (theirs, ours) = (defined(network), defined(&own));
+        if theirs == ours {
+            return Ok(());
+        }
+        Err(Error::Msg(format!(
+            "load: in {source} a script has defined {theirs} layers or weights, in this network {ours}; build it with the same definitions,              or take the tensors one by one, with load_tensors and set_param"
+        )))
     }
 
     /// Replace all parameters by `found`, whatever their number type; `source` is named in errors. Says what was rounded.
@@ -97,6 +114,11 @@ impl Sequential {
         faults.truncate(5);
         Err(Error::Msg(format!("load: {source} does not fit the network: {}{more}", faults.join("; "))))
     }
+}
+
+/// How many layers of a network in JSON a script has defined, or their weights.
+fn defined(network: &str) -> usize {
+    network.matches("\"own\":true").count()
 }
 
 /// Numbers of a file that the network's number type does not hold.

@@ -152,6 +152,7 @@ fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, rand
         let (lower, upper) = if clipping.side() == Side::Before { (&lower, &upper) } else { (&low, &high) };
         values(&clipping.varying(lower, upper).unwrap())
     });
+    let lines = f.lines().map(|lines| lines.over(&lower, &upper).unwrap());
     let radius = Tensor::new(&[scale], x.device()).unwrap();
     let outward = Region::around_outward(x, &radius, false).unwrap();
     let behind = outward.activation(layer, false).unwrap();
@@ -161,7 +162,16 @@ fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, rand
     for _ in 0..60 {
         // Corners too, where extremes lie.
         let t = (draw(random, 1, &layer.input) * 0.8).unwrap().clamp(-1.0, 1.0).unwrap();
-        let y = values(&layer.forward(&(x + (&half * &t).unwrap()).unwrap()).unwrap());
+        let point = (x + (&half * &t).unwrap()).unwrap();
+        let y = values(&layer.forward(&point).unwrap());
+        if let Some(lines) = &lines {
+            let line = |slope: &Tensor, offset: &Tensor| values(&((slope * &point).unwrap() + offset).unwrap());
+            let (below, above) =
+                (line(&lines.lower_slope, &lines.lower_offset), line(&lines.upper_slope, &lines.upper_offset));
+            for (y, (below, above)) in y.iter().zip(below.iter().zip(&above)) {
+                assert!(below - 1e-12 <= *y && *y <= above + 1e-12, "{what}: {y} lies outside of its lines");
+            }
+        }
         for (i, y) in y.iter().enumerate() {
             assert!(low[i] - 1e-12 <= *y && *y <= high[i] + 1e-12, "{what}: {y} lies outside of its box");
             let constant = mask.as_ref().is_some_and(|mask| mask[i] == 0.0);

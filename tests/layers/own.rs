@@ -197,6 +197,7 @@ fn false_claims_are_refuted() {
         ("forward", "|x| 1.3 * x.maximum(0.0)", "its Lipschitz constant"),
         // Small values, far outside of a box of width 0.
         ("box", "|lower, upper| [1e-7 * lower, 1e-7 * upper]", "its box does not hold"),
+        ("lines", "|l, u| { let one = 1.0 + 0.0 * l; [one, 0.0 * l, one, 0.0 * l] }", "its lines do not hold"),
     ];
     for (key, text, message) in false_ones {
         let options: Vec<String> =
@@ -264,6 +265,30 @@ fn false_claims_are_refuted() {
         "check_claims(sequential([6], [linear_map(\"false\", #{ apply: |p, x| x.abs(), adjoint: |p, y| y, apply_absolute: |p, h| h, row_norms: |p| ones([6]), terms: 1 }), linear(2)]))",
     );
     assert!(error.contains("adjoint") || error.contains("not linear"), "{error}");
+}
+
+/// Lines of a script's own are taken like those of the program; who has none is refused by name.
+#[test]
+fn lines_over_a_box_are_asked_for_by_name() {
+    let mut lab = lab();
+    let found = lab.run(
+        r#"
+        let capped = activation("halved", #{ forward: |x| x.maximum(0.5 * x), lipschitz: 1.0, varying: (),
+            box: |l, u| [l.maximum(0.5 * l), u.maximum(0.5 * u)],
+            lines: |l, u| { let s = (u.maximum(0.5 * u) - l.maximum(0.5 * l)) / (u - l); [0.5 + 0.0 * l, 0.0 * l, s, l.maximum(0.5 * l) - s * l] } });
+        let net = sequential([5], [capped, leaky_relu(0.5), linear(2)], #{ dtype: "f64" });
+        check_claims(net);
+        let before = ball_and_box(randn([4, 5]).to_dtype("f64"), 0.7);
+        let own = lines(net.layers[0], before);
+        let theirs = lines(net.layers[1], before);
+        [(own.upper_slope - theirs.upper_slope).abs().max().item(), (own.upper_offset - theirs.upper_offset).abs().max().item()]
+        "#,
+    );
+    let found: Vec<f64> = found.into_typed_array().unwrap();
+    assert!(found.iter().all(|gap| *gap < 1e-12), "{found:?}");
+    let error =
+        refused(&mut lab, "lines(sequential([4], [maxmin(), linear(2)]).layers[0], ball_and_box(zeros([1, 4]), 0.1))");
+    assert!(error.contains("layer 0 (maxmin()) has no linear lines over a box"), "{error}");
 }
 
 #[test]

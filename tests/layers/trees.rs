@@ -233,3 +233,80 @@ fn random_trees_are_never_bounded_below_what_they_do() {
     );
     assert!(tight[tight.len() / 2] > 0.02, "a bound that says nothing");
 }
+
+/// All that goes over a network goes over a tree: every method's step with its curves, attacks, evaluations, probes, certified evaluation.
+#[test]
+fn trees_are_trained_evaluated_probed_and_certified_like_lists() {
+    let mut lab = Lab::on(Device::Cpu);
+    let found = lab.run(
+        r#"
+        import "std/methods" as methods; import "std/evaluate" as evaluate; import "std/probe" as probe; import "std/certify" as certify;
+        import "std/local_lip" as lip;
+        let data = dataset("digits");
+        let net = sequential(data.shape, [
+            conv2d(4, 3, #{ padding: 1 }), relu_theta(1.0), parallel([[], [relu()], [conv2d(2, 1), relu_theta(0.5)]]),
+            residual([conv2d(10, 3, #{ padding: 1 }), relu_theta(0.8), conv2d(10, 1)]), leaky_relu(1.5), avg_pool2d(2), flatten(),
+            block([linear(16), relu_theta(1.0)]), linear(data.classes),
+        ]);
+        let optimizer = adam(net);
+        let cfg = #{ iterations: 2, sparsity: 0.01 };
+        let keys = [];
+        for method in methods::names() {
+            let vectors = methods::vector_store(method, net, data.train.len(), cfg);
+            for batch in data.train.batches(16) {
+                let step = methods::training_step(method, net, batch, 0.1, 0.5, vectors, cfg);
+                optimizer.step(step.loss);
+                if method == "local_lip_b" { keys = step.log.keys().filter(|key| key.starts_with("varying")); }
+                break;
+            }
+        }
+        let some  = data.test.take(20);
+        let kinds = ["local", "global", "ball", "lmt", "box"];
+        let shares = kinds.map(|bound| evaluate::accuracies(net, some, 0.05, #{ bound: bound, steps: 3 }).certified);
+        let x = data.test.images([0]); let y = data.test.labels([0]);
+        let lost = probe::where_lost(net, x, y, 0.05);
+        let rows = [probe::layers(net, x, 0.05).len(), probe::constant_neurons(net, x, 0.05).len(), probe::convergence(net, x, 0.05).len(), lost.len()];
+        let two = data.test.images([0, 1]); let labels = data.test.labels([0, 1]);
+        let margins = ["estimate", "probabilistic", "rigorous", "audit"].map(|kind|
+            certify::margins_within(certify::prepare(net, kind), two, labels, 0.02, [0, 1], 0, true).margins.min().item());
+        let bounds = lip::bounds(net.frozen(), two, 0.02, fresh_vectors(net, 2), 20);
+        #{ keys: keys, shares: shares, rows: rows, margins: margins, bounds: bounds, ball: lip::ball(net.frozen(), two, 0.02, fresh_vectors(net, 1), 50),
+           proved: certify::upper_bounds(certify::prepare(net, "rigorous"), two, 0.02, [0, 1], 0, true) }
+        "#,
+    );
+    let mut found = found.cast::<rhai::Map>();
+    let keys: Vec<String> = found.remove("keys").unwrap().into_typed_array().unwrap();
+    for key in ["varying/layer 0", "varying/layer 2.1.0", "varying/layer 3.1", "varying/layer 3", "varying/all"] {
+        assert!(keys.iter().any(|k| k == key), "{key}: {keys:?}");
+    }
+    let rows: Vec<i64> = found.remove("rows").unwrap().into_typed_array().unwrap();
+    assert!(rows[0] > 0 && rows[1] == 5 && rows[2] == 6 && rows[3] == 9, "{rows:?}");
+    let margins: Vec<f64> = found.remove("margins").unwrap().into_typed_array().unwrap();
+    assert!(margins[1..].iter().all(|m| (m - margins[0]).abs() < 1e-2 && *m <= margins[0] + 1e-5), "{margins:?}");
+}
+
+/// What ends by memory or not at all is refused, or goes another way.
+#[test]
+fn deep_and_wide_trees_are_taken_or_refused() {
+    let mut lab = Lab::on(Device::Cpu);
+    let found = lab.run(
+        r#"
+        import "std/certify" as certify;
+        let list = [relu()];
+        for i in 0..1500 { list = [residual(list + [relu()])]; }
+        let why = ""; try { sequential([4], list + [linear(2)]); } catch (e) { why = e.to_string(); }
+        let deep = [linear(4)];
+        for i in 0..30 { deep = [residual(deep + [relu()])]; }
+        let deep = sequential([4], deep + [linear(2)]);
+        // A block's matrix is too large: a norm for each branch is left.
+        let wide = sequential([12000], [residual([linear(2), relu(), linear(12000)]), relu(), linear(2)]);
+        let x = zeros([1, 12000]);
+        let margins = certify::margins_within(certify::prepare(wide, "rigorous", #{ tolerance: 0.1 }), x, wide.forward(x).argmax(1), 0.0, [0], 0, true);
+        #{ why: why, layers: deep.all_layers.len(), margin: margins.margins.item(), y: deep.forward(zeros([1, 4])).shape }
+        "#,
+    );
+    let found = found.cast::<rhai::Map>();
+    let why = found["why"].clone().into_string().unwrap();
+    assert!(why.contains("deep; at most 40"), "{why}");
+    assert!(found["layers"].as_int().unwrap() > 60 && found["margin"].as_float().unwrap() >= 0.0);
+}

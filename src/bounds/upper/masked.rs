@@ -5,6 +5,7 @@
 //! deviation is a diagonal, whose norm needs no method.
 
 use super::rounding::{gamma, raised, scale};
+use crate::base::interrupt;
 use crate::compute::conv::Geometry;
 use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
 use crate::compute::linear::products::{columns, rows};
@@ -27,6 +28,9 @@ pub struct Map {
 
 /// The most entries of a matrix that is made for a bound, a GiB.
 const MOST_ENTRIES: usize = 1 << 27;
+
+/// So many columns are found at a time.
+const UNITS: usize = 32;
 
 /// What kind of map it is.
 pub enum Kind {
@@ -106,11 +110,23 @@ impl Map {
                 layer.title()
             );
         }
-        let unit =
-            Tensor::eye(inputs, DType::F64, &Device::Cpu)?.reshape([&[inputs], layer.input.as_slice()].concat())?;
         let layer = layer.frozen();
-        let matrix = |columns: Tensor| columns.flatten_from(1)?.t()?.contiguous()?.flatten_all()?.to_vec1::<f64>();
-        let (weight, sizes) = (matrix(layer.apply(&unit)?)?, matrix(layer.apply_absolute(&unit)?)?);
+        // A few unit vectors at a time: what lies between the parts of the map may be wider than its ends.
+        let matrix = |product: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Vec<f64>> {
+            let mut weight = vec![0.0; outputs * inputs];
+            for from in (0..inputs).step_by(UNITS) {
+                interrupt::check()?;
+                let count = UNITS.min(inputs - from);
+                let mut unit = vec![0.0; count * inputs];
+                (0..count).for_each(|i| unit[i * inputs + from + i] = 1.0);
+                let unit = Tensor::from_vec(unit, [&[count], layer.input.as_slice()].concat(), &Device::Cpu)?;
+                for (i, column) in product(&unit)?.flatten_from(1)?.to_vec2::<f64>()?.into_iter().enumerate() {
+                    column.into_iter().enumerate().for_each(|(o, w)| weight[o * inputs + from + i] = w);
+                }
+            }
+            Ok(weight)
+        };
+        let (weight, sizes) = (matrix(&|x| layer.apply(x))?, matrix(&|x| layer.apply_absolute(x))?);
         let kind = || Kind::Linear { outputs, inputs };
         let (Some(mut own), Some(sizes)) = (Self::scaled(kind(), weight), Self::scaled(kind(), sizes)) else {
             return Ok(None);

@@ -1,7 +1,8 @@
 //! `abs()`: |x|, which keeps the norm of the gradient. Its box is not that of its ends: one that holds 0 begins there.
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Entry, any_shape, none_left, without_settings};
+use super::lines::bent;
 use super::spec::{LayerSpec, Role};
 use crate::compute::elementwise::clip::{larger, relu};
 use candle_core::{Result, Tensor};
@@ -41,6 +42,10 @@ impl Activation for Abs {
         None
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
     }
@@ -49,5 +54,11 @@ impl Activation for Abs {
 impl Boxes for Abs {
     fn image(&self, lower: &Tensor, upper: &Tensor) -> Result<[Tensor; 2]> {
         Ok([relu(&larger(lower, &upper.neg()?)?)?, larger(&lower.neg()?, upper)?])
+    }
+}
+
+impl Lines for Abs {
+    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
+        bent(lower, upper, -1.0, 1.0)
     }
 }

@@ -14,8 +14,25 @@ pub trait Activation: Debug {
     fn boxes(&self) -> Option<&dyn Boxes>;
     /// Where it is constant beyond a threshold, what bounds make of it.
     fn clipping(&self) -> Option<&dyn Clipping>;
+    /// Linear lines over a box, where they are known, element by element.
+    fn lines(&self) -> Option<&dyn Lines>;
     /// The same with parameters cut from the graph.
     fn frozen(&self) -> Rc<dyn Activation>;
+}
+
+/// An activation that goes element by element and has linear lines over a box.
+pub trait Lines {
+    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation>;
+}
+
+/// Lines that the function keeps between all over a box: `lower_slope x + lower_offset <= f(x) <= upper_slope x + upper_offset`,
+/// `[B, ...]` each.
+#[derive(Clone, Debug)]
+pub struct Relaxation {
+    pub lower_slope: Tensor,
+    pub lower_offset: Tensor,
+    pub upper_slope: Tensor,
+    pub upper_offset: Tensor,
 }
 
 /// What is known of an activation. Every field is said by every kind.

@@ -1,7 +1,7 @@
 //! `relu_theta(theta)` and `relu6()`: clipped to [0, theta], a threshold for each neuron, learned in ReLU-theta (Eq. 8 of Huang et al.
 //! 2021).
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
 use super::entry::{Argument, Entry, Takes, any_shape, none_left, read, settings, without_settings};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{between, clip};
@@ -88,6 +88,10 @@ impl Activation for Clip {
 
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
         Ok(each.clone())
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
     }
 
     fn facts(&self) -> Facts {

@@ -1,7 +1,7 @@
 //! `gelu()`: x Phi(x), Phi the normal distribution. It falls to its least value at x0 and rises from there; its steepest slope is that at
 //! sqrt(2), Phi(sqrt 2) + sqrt(2) phi(sqrt 2).
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Entry, any_shape, none_left, without_settings};
 use super::spec::{LayerSpec, Role};
 use crate::compute::elementwise::clip::{larger, smaller};
@@ -40,6 +40,10 @@ impl Activation for Gelu {
         }
         let share = |x: f64| 0.5 * libm::erfc(-x / SQRT_2);
         pointwise("gelu", x, move |x| x * share(x), move |x| share(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt())
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -1,7 +1,7 @@
 //! `groupsort(size)`: each group of `size` channels that follow each other, sorted upward (Anil et al. 2019). A group of 2 holds the
 //! numbers of MaxMin in another order: there it is channel i and channel i + C/2, the larger one first.
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use candle_core::{Result, Tensor};
@@ -76,6 +76,10 @@ impl Activation for GroupSort {
         let order = values.eq(&values)?.where_cond(&values, &values.zeros_like()?)?.arg_sort_last_dim(true)?;
         let broken = (values.sum_keepdim(3)? * 0.0)?;
         self.ungrouped(&groups.gather(&order, 3)?.broadcast_add(&broken)?, x)
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -7,7 +7,7 @@
 //!
 //! Two isometries that agree where s = 0: 1-Lipschitz. At t = pi/2 it is (min, max) of the pair.
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Entry, none_left};
 use super::maxmin::{halves, paired};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
@@ -124,6 +124,10 @@ impl Activation for Reflected {
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
         None
     }
 

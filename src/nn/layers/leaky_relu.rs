@@ -1,7 +1,8 @@
 //! `leaky_relu(slope)`: x where it is above 0, `slope x` below. Constant nowhere, so it masks nothing.
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Argument, Entry, Takes, read, settings};
+use super::lines::bent;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
@@ -62,6 +63,10 @@ impl Activation for LeakyRelu {
         if self.slope <= 1.0 { larger(x, &below) } else { smaller(x, &below) }
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
     }
@@ -81,5 +86,11 @@ impl Activation for LeakyRelu {
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
+    }
+}
+
+impl Lines for LeakyRelu {
+    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
+        bent(lower, upper, self.slope, 1.0)
     }
 }

@@ -5,7 +5,7 @@
 //! L = max_i sqrt(n_i) <= ceil(kernel / stride)                                  1 without overlap
 //! ```
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, pooled, read, settings};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::larger;
@@ -108,6 +108,10 @@ impl Activation for Pool {
     }
 
     fn boxes(&self) -> Option<&dyn Boxes> {
+        None
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! `maxmin()`: the larger and the smaller of channel i and channel i + C/2 (Anil et al. 2019); `clipped_maxmin(max, min)` cuts them at
 //! learned thresholds, a pair for each pair of neurons (Huang et al. 2021).
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
 use super::entry::{Argument, Entry, Takes, none_left, read, settings, without_settings};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{larger, smaller};
@@ -127,6 +127,10 @@ impl Activation for MaxMin {
         None
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
     }
@@ -165,6 +169,10 @@ impl Activation for Clipped {
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         Some(self)
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

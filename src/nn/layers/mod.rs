@@ -23,6 +23,7 @@ mod groupsort;
 mod householder;
 mod leaky_relu;
 mod linear;
+mod lines;
 mod max_pool2d;
 mod maxmin;
 mod merged;
@@ -41,7 +42,7 @@ mod sum;
 mod tree;
 
 pub use abs::Abs;
-pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, image};
+pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, image};
 pub use affine::{Affine, Dense, Rounding};
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm2d::BatchNorm2d;

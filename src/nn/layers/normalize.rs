@@ -116,12 +116,12 @@ impl Affine for Scaling {
 
     /// 6 for (x - mean) times 1/std: the roundings of the mean, of the subtraction, of std, of the reciprocal, of the product, and the f64
     /// of `shift`; x scale + shift and (x - mean)/std have fewer. The difference comes before the product. Nothing is
-    /// flushed on the way where scales are in this range.
+    /// flushed on the way where scales are in this range, or 0.
     fn rounding(&self) -> Result<Rounding> {
         let scales = self.scale.detach().abs()?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let usual = scales.iter().all(|s| (2f64.powi(-100)..=2f64.powi(100)).contains(s));
+        let usual = scales.iter().all(|s| *s == 0.0 || (2f64.powi(-100)..=2f64.powi(100)).contains(s));
         let largest = if usual { scales.iter().copied().fold(0.0, f64::max) } else { f64::NAN };
-        let least = scales.iter().fold(1.0, |m: f64, s| m.min(*s));
+        let least = scales.iter().filter(|s| **s > 0.0).fold(1.0, |m: f64, s| m.min(*s));
         Ok(Rounding { steps: 6, largest, stretch: 1.0 / least })
     }
 

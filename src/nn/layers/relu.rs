@@ -1,7 +1,8 @@
 //! `relu()`: `max(x, 0)`.
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Side, not};
+use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, not};
 use super::entry::{Entry, any_shape, none_left, without_settings};
+use super::lines::bent;
 use super::spec::{LayerSpec, Role};
 use crate::compute::elementwise::clip::relu;
 use candle_core::{Result, Tensor};
@@ -47,6 +48,10 @@ impl Activation for Relu {
         Some(self)
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
     }
@@ -67,5 +72,11 @@ impl Clipping for Relu {
 
     fn excess(&self, _: &Tensor, upper: &Tensor) -> Result<Excess> {
         Ok(Excess { below: upper.relu()?, above: None })
+    }
+}
+
+impl Lines for Relu {
+    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
+        bent(lower, upper, 0.0, 1.0)
     }
 }

@@ -1,6 +1,6 @@
 //! `softplus(beta)`: log(1 + exp(beta x)) / beta, a smooth ReLU. Monotone, its slopes between 0 and 1; constant nowhere.
 
-use super::activation::{Activation, Boxes, Clipping, Facts};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::smooth::pointwise;
@@ -69,6 +69,10 @@ impl Activation for Softplus {
         // A NaN comes out of the second term, whatever the maximum makes of it.
         let value = move |x: f64| x.max(0.0) + libm::log1p(libm::exp(-beta * x.abs())) / beta;
         pointwise("softplus", x, value, move |x| 1.0 / (1.0 + libm::exp(-beta * x)))
+    }
+
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
     }
 
     fn spread(&self, each: &Tensor) -> Result<Tensor> {

@@ -199,7 +199,7 @@ impl std::ops::Deref for LayerSpec {
 
 impl PartialEq for LayerSpec {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.settings() == other.settings()
+        self.name() == other.name() && self.settings() == other.settings() && self.own() == other.own()
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn two_classes(op: &str, model: &Model) -> Res<Model> {
     two.map(|two| Model(Rc::new(two))).ok_or_else(|| {
         fail(format!(
             "{op}: the network has one logit, which is two classes by its sign where a linear layer gives it; here the last layer is {}: \
-             end the network with linear(1), or linear(2)",
+             end the list of layers with linear(1), by itself and without a `weight` of its own, or with linear(2)",
             model.0.layers().last().map_or(String::new(), |layer| layer.spec.describe())
         ))
     })

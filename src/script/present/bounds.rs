@@ -2,8 +2,9 @@
 //! global and local norm, and what the local ones have come to. Of several images the means.
 
 use super::brief::mean;
+use crate::nn::layers::Meeting;
 use crate::script::language::{Res, candle};
-use crate::script::values::{Layer, Region, SpectralNorm, Tensor, values};
+use crate::script::values::{Layer, NormBound, Region, SpectralNorm, Tensor, values};
 use crate::show::{Screen, short, table};
 use rhai::{Array, Dynamic, Map};
 
@@ -42,6 +43,39 @@ pub fn walked(map: &Map, screen: Screen) -> Res<Option<String>> {
     Ok(Some(lines.join("\n")))
 }
 
+/// A norm of a note: an estimate, a proved bound, or a block's bound, a map with its `sigma` or `lipschitz`.
+fn norm_of(note: &Map, key: &str) -> Res<Option<f64>> {
+    let estimate = || part::<SpectralNorm>(note, key).map(|norm| norm.0.sigma.clone());
+    let proved = || part::<NormBound>(note, key).map(|bound| bound.0.upper.clone());
+    let of_block = || {
+        let bound = part::<Map>(note, key)?;
+        part::<Tensor>(&bound, "sigma").or_else(|| part::<Tensor>(&bound, "lipschitz")).map(|t| t.0)
+    };
+    estimate().or_else(proved).or_else(of_block).map(|sigma| mean(&sigma)).transpose()
+}
+
+/// What the global norms of a block's branches come to.
+fn of_branches(note: &Map) -> Res<Option<f64>> {
+    let mut each = vec![];
+    for list in part::<Array>(note, "parts").unwrap_or_default() {
+        let mut product = 1.0;
+        for inner in list.into_array().unwrap_or_default().into_iter().filter_map(Dynamic::try_cast::<Map>) {
+            let layer = part::<Layer>(&inner, "layer").map(|l| l.0);
+            let own = match layer.as_ref().and_then(|l| l.meeting()) {
+                Some(_) => of_branches(&inner)?,
+                None => norm_of(&inner, "global")?.or_else(|| layer.and_then(|l| l.lipschitz())),
+            };
+            let Some(own) = own else { return Ok(None) };
+            product *= own;
+        }
+        each.push(product);
+    }
+    Ok(Some(match part::<Layer>(note, "layer").and_then(|l| l.0.meeting()) {
+        Some(Meeting::Concatenation) => each.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        Some(Meeting::Sum) | None => each.iter().sum(),
+    }))
+}
+
 /// The rows of what is in a block; the bound of the whole is the block's.
 fn inside(note: &Map, rows: &mut Vec<Vec<String>>) -> Res<()> {
     let parts = part::<Array>(note, "parts").unwrap_or_default();
@@ -63,13 +97,12 @@ fn row(note: &Map, product: Option<&mut f64>) -> Res<Vec<String>> {
         Some(mask) => format!("{:.1}", 100.0 * mean(&mask.0)?),
         None => String::new(),
     };
-    let norm = |key: &str| {
-        // A block's local bound is a map with its `sigma`.
-        let of_block = || part::<Map>(note, key).and_then(|bound| part::<Tensor>(&bound, "sigma")).map(|t| t.0);
-        let sigma = part::<SpectralNorm>(note, key).map(|norm| norm.0.sigma.clone()).or_else(of_block);
-        sigma.map(|sigma| mean(&sigma)).transpose()
+    let layer_of = part::<Layer>(note, "layer").map(|l| l.0);
+    let (global, local) = (norm_of(note, "global")?, norm_of(note, "local")?);
+    let global = match (global, layer_of.as_ref().and_then(|l| l.meeting())) {
+        (None, Some(_)) => of_branches(note)?,
+        (global, _) => global,
     };
-    let (global, local) = (norm("global")?, norm("local")?);
     let shown = |x: Option<f64>| x.map_or(String::new(), short);
     let kept = match (global, local) {
         (Some(global), Some(local)) if global > 0.0 => format!("{:.1}", 100.0 * local / global),
@@ -77,7 +110,7 @@ fn row(note: &Map, product: Option<&mut f64>) -> Res<Vec<String>> {
     };
     let own = local.or(global);
     let product = product.map(|product| {
-        *product *= own.unwrap_or(1.0);
+        *product *= own.or_else(|| layer_of.and_then(|l| l.lipschitz())).unwrap_or(1.0);
         *product
     });
     Ok(vec![layer, width, varying, shown(global), shown(local), kept, shown(own.and(product))])

@@ -3,11 +3,13 @@
 use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::Role;
-use crate::nn::layers::{Activation, Boxes, Clipping, Excess, Facts, Kind, Own, Parameter, Place, Side, Word};
+use crate::nn::layers::{
+    Activation, Boxes, Clipping, Excess, Facts, Kind, Lines, Own, Parameter, Place, Relaxation, Side, Word,
+};
+use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
-use crate::script::language::{Res, fail};
 use crate::script::values::{LayerSpec, Tensor};
 use candle_core::{DType, Result, bail};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
@@ -24,6 +26,7 @@ struct OwnActivation {
     forward: Rc<Kept>,
     boxed: Rc<Kept>,
     varying: Option<Rc<Kept>>,
+    lines: Option<Rc<Kept>>,
 }
 
 pub fn define(context: &NativeCallContext, name: &str, options: Map) -> Res<LayerSpec> {
@@ -43,16 +46,13 @@ pub fn define(context: &NativeCallContext, name: &str, options: Map) -> Res<Laye
     if !options.has("lines") {
         return Err(definition.missing("lines"));
     }
-    if options.dynamic("lines").is_some() {
-        return Err(fail(format!(
-            "{}: nothing asks an activation for linear lines over a box so far; write `lines: ()`",
-            definition.title
-        )));
-    }
+    let lines = options.dynamic("lines");
+    let lines = lines.map(|f| closure(context, &definition.title, "lines", f, before + 2, freeze)).transpose()?;
     let own = OwnActivation {
         forward: definition.claim(context, &mut options, "forward", before + 1)?,
         boxed: definition.claim(context, &mut options, "box", before + 2)?,
         varying: varying.map(Rc::new),
+        lines: lines.map(Rc::new),
         ulps: options.usize("ulps", 32, 0..=1 << 20)?,
         lipschitz,
         definition: Rc::new(definition),
@@ -71,7 +71,7 @@ impl Kind for OwnActivation {
     }
 
     fn own(&self) -> Vec<Own> {
-        let closures = [Some(&*self.forward), Some(&*self.boxed), self.varying.as_deref()];
+        let closures = [Some(&*self.forward), Some(&*self.boxed), self.varying.as_deref(), self.lines.as_deref()];
         let identity = self.definition.identity(&closures.into_iter().flatten().collect::<Vec<_>>());
         let identity = format!("{identity} {:?} {}", self.lipschitz, self.ulps);
         vec![Own { name: self.definition.name.clone(), identity, word: Word::Bounds }]
@@ -83,6 +83,11 @@ impl Kind for OwnActivation {
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
         let output = self.definition.output_shape(input)?;
+        if self.lines.is_some() && output != input {
+            return Err(format!(
+                "`lines` is for an activation element by element, and this one makes {output:?} of {input:?}; write `lines: ()`"
+            ));
+        }
         // A mask takes rows out of the layer before: only element by element is a constant output one whose input does not matter.
         if self.varying.is_some() && output != input {
             return Err(format!(
@@ -152,6 +157,10 @@ impl Activation for Placed {
         self.own.varying.as_ref().map(|_| self as &dyn Clipping)
     }
 
+    fn lines(&self) -> Option<&dyn Lines> {
+        self.own.lines.as_ref().map(|_| self as &dyn Lines)
+    }
+
     fn frozen(&self) -> Rc<dyn Activation> {
         let values = self.values.iter().map(|(name, t)| (name.clone(), t.detach())).collect();
         Rc::new(Self { values, ..self.clone() })
@@ -177,6 +186,35 @@ impl Boxes for Placed {
                 bail!("{} gave {:?} and {:?}; both want {want:?}", kept.what(), lower.dims(), upper.dims())
             }
             _ => bail!("{} gave {kind}; an array [lower, upper] of tensors is wanted", kept.what()),
+        }
+    }
+}
+
+impl Lines for Placed {
+    fn over(&self, lower: &candle_core::Tensor, upper: &candle_core::Tensor) -> Result<Relaxation> {
+        let want = self.behind(lower)?;
+        let Some(kept) = &self.own.lines else { bail!("{} has no lines", self.own.definition.title) };
+        let found = kept.call(self.arguments(&[lower, upper]))?;
+        let kind = a_value_of(found.type_name());
+        let lines: Option<Vec<candle_core::Tensor>> = found
+            .try_cast::<Array>()
+            .and_then(|lines| lines.into_iter().map(|line| line.try_cast::<Tensor>().map(|t| t.0)).collect());
+        match lines.as_deref() {
+            Some([a, b, c, d]) if [a, b, c, d].iter().all(|t| t.dims() == want) => {
+                // A NaN of the box is one of every line.
+                let none = ((lower + upper)? * 0.0)?;
+                let own = |t: &candle_core::Tensor| t + &none;
+                Ok(Relaxation {
+                    lower_slope: own(a)?,
+                    lower_offset: own(b)?,
+                    upper_slope: own(c)?,
+                    upper_offset: own(d)?,
+                })
+            }
+            _ => bail!(
+                "{} gave {kind}; an array [lower_slope, lower_offset, upper_slope, upper_offset] of tensors of shape {want:?} is wanted",
+                kept.what()
+            ),
         }
     }
 }
