@@ -4,7 +4,7 @@
 mod common;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use common::rounding::Spread;
 use workbench::base::random::Generator;
 use workbench::bounds::Region;
@@ -222,4 +222,36 @@ fn regions_that_do_not_fit_are_refused() -> Result<()> {
 #[test]
 fn other_forms() {
     common::forms::again("other_forms");
+}
+
+/// A tree on a GPU: blocks with activations inside, branches side by side, a derived weight, a normalisation; bounds and gradients are those of
+/// the processor.
+#[test]
+fn a_tree_is_bounded_alike_on_every_device() {
+    let script = r#"
+        import "std/local_lip" as lip;
+        let data = dataset("digits");
+        let net = sequential(data.shape, [
+            conv2d(4, 3, #{ padding: 1, weight: |w| w / (1.0 + w.abs()) }), batch_norm2d(), relu_theta(0.8),
+            residual([conv2d(4, 3, #{ padding: 1 }), relu_theta(0.7), conv2d(4, 1)]), parallel([[], [conv2d(2, 1), relu()]]),
+            residual([relu_theta(0.5), conv2d(6, 3, #{ padding: 1 })]), gelu(), residual([conv2d(6, 3, #{ padding: 1 })]), softplus(2.0),
+            avg_pool2d(2), flatten(), linear(12), householder(), linear(data.classes),
+        ]);
+        let x = data.test.images([0, 1, 2, 3]);
+        let y = data.test.labels([0, 1, 2, 3]);
+        let found = lip::bounds(net, x, 0.1, fresh_vectors(net, [0, 1, 2, 3]), 30);
+        let worst = worst_logits(net, found, y);
+        let gradients = cross_entropy(worst, y).backward();
+        let all = #{ logits: found.logits, lipschitz: found.lipschitz, worst: worst, frozen: net.frozen().forward(x),
+            lower: found.region.lower, upper: found.region.upper, box: lip::box(net.frozen(), x, 0.1).region.upper };
+        for name in net.parameters.keys() { if gradients.of(net.param(name)) != () { all[`in ${name}`] = gradients.of(net.param(name)); } }
+        all
+    "#;
+    let [here, there] = [Device::Cpu, common::device()].map(|device| common::Lab::on(device).run(script));
+    let keys: Vec<String> = here.clone().cast::<rhai::Map>().keys().map(|key| key.to_string()).collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        let there = common::entry(&there, &key).to_device(&Device::Cpu).unwrap();
+        common::close(&key, &there, &common::entry(&here, &key), 2e-4);
+    }
 }

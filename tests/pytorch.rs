@@ -10,7 +10,7 @@ use common::program::Folder;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use workbench::base::random::Generator;
-use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, Relu, ReluTheta};
+use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, Relu, ReluTheta, Residual};
 use workbench::nn::{LayerSpec, Sequential};
 
 fn fixture(name: &str) -> PathBuf {
@@ -64,6 +64,19 @@ fn logits_are_those_of_pytorch() {
             agrees(&tiny(dtype), &fixture(file), &expected["x"], &expected[logits]);
         }
     }
+}
+
+/// A residual block's parameters nest, and a Sequential's prefix before all of them goes.
+#[test]
+fn a_residual_network_loads_by_nested_names() {
+    let block = Residual { layers: vec![linear(5), LayerSpec::of(Relu), linear(4)] };
+    let specs = [linear(4), LayerSpec::of(block), LayerSpec::of(Relu), linear(2)];
+    let x = Tensor::new(&[[0.5, -1.0, 0.25], [1.5, 0.75, -0.5]], &Device::Cpu).unwrap();
+    let logits = Tensor::new(
+        &[[1.5258255315824836, 2.0777194053917425], [-3.7859431663680536, -5.785831106993036]],
+        &Device::Cpu,
+    );
+    agrees(&network(&[3], &specs, DType::F64), &fixture("residual.pth"), &x, &logits.unwrap());
 }
 
 /// PyTorch keeps some views as they were stored, and negates them when they are read.

@@ -103,7 +103,10 @@ impl Sequential {
             }
         }
         // PyTorch counts the batches that a normalisation has seen; nothing here hangs on it.
-        let counter = |name: &str| name.ends_with(".num_batches_tracked");
+        let counter = |name: &str| {
+            let layer = name.strip_suffix("num_batches_tracked");
+            layer.is_some_and(|layer| self.parameter(&format!("{layer}running_mean")).is_some())
+        };
         let mut extra: Vec<_> = found.into_keys().filter(|n| self.parameter(n).is_none() && !counter(n)).collect();
         extra.sort();
         faults.extend(extra.into_iter().map(|n| format!("`{n}` belongs to no layer of the network")));

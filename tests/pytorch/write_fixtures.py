@@ -164,6 +164,38 @@ def harmful():
     archive("terminal_codes.pth", tensor().replace(text("0.weight"), text("\x1b[2J")))
 
 
+def residual():
+    """A state_dict of nested names by hand, as PyTorch writes one, and the logits by NumPy in f64: the numbers of tests/pytorch.rs.
+
+    module.N of a Sequential; at place 1 a block whose branch is a Sequential: x + F(x)."""
+    shapes = {"0": (4, 3), "1.0": (5, 4), "1.2": (4, 5), "3": (2, 4)}
+    weights, storages, at = {}, {}, 0
+    for name, shape in shapes.items():
+        for part, dims in [("weight", shape), ("bias", shape[:1])]:
+            n = int(np.prod(dims))
+            weights[f"{name}.{part}"] = np.sin(1.7 * np.arange(at, at + n) + 0.3).astype(np.float32).reshape(dims)
+            at += n
+    pickled = b"\x80\x02}("
+    for key, (name, value) in enumerate(weights.items()):
+        strides = tuple(s // 4 for s in value.strides)
+        whole = tensor(str(key), 0, value.shape, strides, value.size)
+        made = whole[whole.index(b"ctorch._utils") : -2]
+        pickled += text("module." + name) + made
+        storages[key] = value.tobytes()
+    with zipfile.ZipFile("residual.pth", "w") as file:
+        entries = [("data.pkl", pickled + b"u."), ("byteorder", b"little")]
+        for entry, content in entries + [(f"data/{key}", value) for key, value in storages.items()]:
+            file.writestr(zipfile.ZipInfo("archive/" + entry), content)
+
+    def linear(x, name):
+        return x @ weights[name + ".weight"].T.astype(np.float64) + weights[name + ".bias"]
+
+    x = np.array([[0.5, -1.0, 0.25], [1.5, 0.75, -0.5]])
+    z = linear(x, "0")
+    z = np.maximum(z + linear(np.maximum(linear(z, "1.0"), 0), "1.2"), 0)
+    print(linear(z, "3").tolist())
+
+
 def golden(folder, net, out):
     """The formula is in the net's description; see the folder's README."""
     info = json.load(open(f"{folder}/{net}.json"))
@@ -188,3 +220,4 @@ if __name__ == "__main__":
         os.chdir(os.path.dirname(os.path.abspath(__file__)))
         saved()
         harmful()
+        residual()

@@ -162,25 +162,32 @@ impl Place<'_> {
 
 /// A layer of a network as it was written. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct LayerSpec(Rc<dyn Kind>);
+pub struct LayerSpec {
+    kind: Rc<dyn Kind>,
+    /// Of [`Kind::own`], which reads definitions through.
+    words: Vec<Word>,
+}
 
 impl LayerSpec {
     pub fn of(kind: impl Kind) -> Self {
-        Self(Rc::new(kind))
+        let words = kind.own().into_iter().map(|own| own.word).collect();
+        Self { kind: Rc::new(kind), words }
     }
 
     /// Its settings, if it is of this kind.
     pub fn get<K: Kind>(&self) -> Option<&K> {
-        let any: &dyn Any = &*self.0;
+        let any: &dyn Any = &*self.kind;
         any.downcast_ref()
     }
 
     /// Are numbers of its map made of parameters, by a function or by statistics, so that they change with these?
     pub fn is_derived(&self) -> bool {
-        self.own().iter().any(|own| match own.word {
-            Word::Weight | Word::Statistics => true,
-            Word::Bounds => false,
-        })
+        self.has(Word::Weight) || self.has(Word::Statistics)
+    }
+
+    /// Is something of this sort in it?
+    pub fn has(&self, word: Word) -> bool {
+        self.words.contains(&word)
     }
 
     /// Is it of this kind?
@@ -193,7 +200,7 @@ impl std::ops::Deref for LayerSpec {
     type Target = dyn Kind;
 
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        &*self.kind
     }
 }
 

@@ -144,7 +144,7 @@ impl<T: Tree> Kind for T {
         Ok(Role::Affine(Rc::new(Combined {
             branches,
             meeting: T::MEETING,
-            asks_a_batch: self.own().iter().any(|own| own.word == Word::Statistics),
+            asks_a_batch: lists.iter().flatten().any(|(_, layer)| layer.has(Word::Statistics)),
             input: place.input.to_vec(),
             output: place.output.to_vec(),
             numbers: (place.dtype, place.device.clone()),

@@ -40,7 +40,7 @@ mod own {
     #[rhai_fn(return_raw)]
     pub fn check_claims(model: Model) -> Res<()> {
         let model = Model(Rc::new(model.0.current().map_err(candle)?.into_owned()));
-        let claimed = |layer: &&crate::nn::Layer| layer.spec.own().iter().any(|own| own.word == Word::Bounds);
+        let claimed = |layer: &&crate::nn::Layer| layer.spec.has(Word::Bounds);
         for layer in model.0.all_layers().into_iter().filter(claimed) {
             if let Some(why) = claims::refuted(layer, model.0.dtype(), model.0.device()).map_err(candle)? {
                 return Err(fail(format!("check_claims: {}: {why}", layer.title())));

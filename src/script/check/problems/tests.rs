@@ -137,7 +137,7 @@ error: the setting `lr` is never read: `--set lr=...` would change nothing; remo
   │
 3 │ let cfg = settings(#{ epochs: 1, lr: 1e-3 });
   │                                  ^^
-error: conv2d: unknown option `paddin`; did you mean `padding`? The options are `stride`, `padding`, `bias`
+error: conv2d: unknown option `paddin`; did you mean `padding`? The options are `stride`, `padding`, `bias`, `weight`
   ┌─ main.rhai:5:29
   │
 5 │ conv2d(32, 3, #{ stride: 2, paddin: 1 });
