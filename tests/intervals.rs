@@ -232,7 +232,7 @@ fn a_tree_is_bounded_alike_on_every_device() {
         import "std/local_lip" as lip;
         let data = dataset("digits");
         let net = sequential(data.shape, [
-            conv2d(4, 3, #{ padding: 1, weight: |w| w / (1.0 + w.abs()) }), batch_norm2d(), relu_theta(0.8),
+            conv2d(4, 3, #{ padding: 1, bias: false, weight: |w| w / (1.0 + w.abs()) }), batch_norm2d(), relu_theta(0.8),
             residual([conv2d(4, 3, #{ padding: 1 }), relu_theta(0.7), conv2d(4, 1)]), parallel([[], [conv2d(2, 1), relu()]]),
             residual([relu_theta(0.5), conv2d(6, 3, #{ padding: 1 })]), gelu(), residual([conv2d(6, 3, #{ padding: 1 })]), softplus(2.0),
             avg_pool2d(2), flatten(), linear(12), householder(), linear(data.classes),
