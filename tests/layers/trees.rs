@@ -265,6 +265,8 @@ fn trees_are_trained_evaluated_probed_and_certified_like_lists() {
         let shares = kinds.map(|bound| evaluate::accuracies(net, some, 0.05, #{ bound: bound, steps: 3 }).certified);
         let x = data.test.images([0]); let y = data.test.labels([0]);
         let lost = probe::where_lost(net, x, y, 0.05);
+        // In f64 the same table, but for the last digits.
+        if probe::layers(net.to_dtype("f64"), x.to_dtype("f64"), 0.05).len() != probe::layers(net, x, 0.05).len() { throw "the tables differ"; }
         let rows = [probe::layers(net, x, 0.05).len(), probe::constant_neurons(net, x, 0.05).len(), probe::convergence(net, x, 0.05).len(), lost.len()];
         let two = data.test.images([0, 1]); let labels = data.test.labels([0, 1]);
         let margins = ["estimate", "probabilistic", "rigorous", "audit"].map(|kind|
