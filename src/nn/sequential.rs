@@ -63,8 +63,7 @@ impl Sequential {
             }
         }
         let memory = u128::from(available_memory());
-        let (mut layers, mut parameters, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
-        let (mut next, mut kept) = (0, vec![]);
+        let (mut parameters, mut kept, mut nonnegative, mut shape) = (vec![], vec![], vec![], input.to_vec());
         for (index, spec) in specs.iter().enumerate() {
             let output = spec.output_shape(&shape).map_err(|why| {
                 candle_core::Error::Msg(format!("sequential: layer {index}, {}: {why}", spec.describe()))
@@ -80,15 +79,31 @@ impl Sequential {
             let own = init::draw(&wanted, dtype, device, random)?;
             kept.extend(wanted.iter().filter(|p| !p.is_trained).map(|p| format!("{index}.{}", p.name)));
             nonnegative.extend(wanted.iter().filter(|p| p.at_least_zero).map(|p| format!("{index}.{}", p.name)));
-            let tensors: Vec<_> = own.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-            layers.extend(Layer::opened(&index.to_string(), &mut next, spec, &shape, (&tensors, dtype, device))?);
             parameters.extend(own.into_iter().map(|(name, var)| (format!("{index}.{name}"), var)));
             shape = output;
         }
         let (input, specs, device, precision) = (input.to_vec(), specs.to_vec(), device.clone(), Chosen::exact());
-        let layers = layers.into_iter().map(Layer::underived).collect();
-        let made = Rc::default();
-        Ok(Self { made, kept, input, specs, layers, parameters, nonnegative, dtype, device, frozen: false, precision })
+        let (layers, made, frozen) = (vec![], Rc::default(), false);
+        let mut net =
+            Self { made, kept, input, specs, layers, parameters, nonnegative, dtype, device, frozen, precision };
+        net.layers = net.placed()?.into_iter().map(Layer::underived).collect();
+        Ok(net)
+    }
+
+    /// The layers over the parameters as they are now, without their graph in a frozen network.
+    fn placed(&self) -> Result<Vec<Layer>> {
+        let (mut layers, mut shape, mut next) = (vec![], self.input.clone(), 0);
+        for (index, spec) in self.specs.iter().enumerate() {
+            let before = format!("{index}.");
+            let own = self.parameters.iter().filter_map(|(name, var)| {
+                let t = if self.frozen { var.as_tensor().detach() } else { var.as_tensor().clone() };
+                Some((name.strip_prefix(&before)?.to_string(), t))
+            });
+            let (own, place) = (own.collect::<Vec<_>>(), index.to_string());
+            layers.extend(Layer::opened(&place, &mut next, spec, &shape, (&own, self.dtype, &self.device))?);
+            shape = spec.output_shape(&shape).map_err(candle_core::Error::Msg)?;
+        }
+        Ok(layers)
     }
 
     /// The network's value: `[B, input...]` to `[B, output...]`.
@@ -117,18 +132,7 @@ impl Sequential {
                 return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
             }
         }
-        let (mut layers, mut shape, mut next) = (vec![], self.input.clone(), 0);
-        for (index, spec) in self.specs.iter().enumerate() {
-            let before = format!("{index}.");
-            let own = self.parameters.iter().filter_map(|(name, var)| {
-                let t = if self.frozen { var.as_tensor().detach() } else { var.as_tensor().clone() };
-                Some((name.strip_prefix(&before)?.to_string(), t))
-            });
-            let (own, place) = (own.collect::<Vec<_>>(), index.to_string());
-            layers.extend(Layer::opened(&place, &mut next, spec, &shape, (&own, self.dtype, &self.device))?);
-            shape = spec.output_shape(&shape).map_err(candle_core::Error::Msg)?;
-        }
-        let layers = layers.into_iter().map(|layer| layer.computed_in(&self.precision));
+        let layers = self.placed()?.into_iter().map(|layer| layer.computed_in(&self.precision));
         let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
         let of = now.iter().map(|t| t.detach().copy()).collect::<Result<_>>()?;
         self.made.replace(Some(Made { of, layers: layers.clone() }));

@@ -111,16 +111,15 @@ fn one_by_one(
 ) -> Result<SingularPair> {
     let u = layout::turned(&start.u, start.layout, Layout::Nchw)?;
     let narrowed = |t: Option<&Tensor>, b| t.map(|t| t.narrow(0, b, 1)?.contiguous()).transpose();
-    let one = |b: usize| {
-        let layer = &each[b.min(each.len() - 1)];
+    let one = |(b, layer): (usize, &Layer)| {
         let start = Start::of(&u.narrow(0, b, 1)?.contiguous()?);
         spectral_norm_from(layer, start, narrowed(columns, b)?.as_ref(), narrowed(rows, b)?.as_ref(), options)
     };
     // One map of a batch of another size is an error that the product would not name.
-    if each.len() > 1 && each.len() != u.dim(0)? {
+    if each.len() != u.dim(0)? {
         bail!("spectral_norm: {} has maps for {} samples, got {} vectors", each[0].title(), each.len(), u.dim(0)?);
     }
-    let each = (0..u.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
+    let each = each.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
     let all =
         |of: fn(&SingularPair) -> Result<Tensor>| Tensor::cat(&each.iter().map(of).collect::<Result<Vec<_>>>()?, 0);
     Ok(SingularPair {

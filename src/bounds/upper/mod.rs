@@ -154,16 +154,14 @@ fn one_by_one(
     options: &UpperOptions,
 ) -> Result<NormBound> {
     let batch = options.index.len();
-    if each.len() > 1 && each.len() != batch {
+    if each.len() != batch {
         bail!("norm_bound: {} has maps for {} samples, {batch} are asked for", each[0].title(), each.len());
     }
     let narrowed = |t: Option<&Tensor>, b| t.map(|t| t.narrow(0, b, 1)?.contiguous()).transpose();
     let (mut upper, mut lower, mut steps) = (vec![], vec![], vec![]);
-    for b in 0..batch {
+    for (b, layer) in each.iter().enumerate() {
         let (columns, rows) = (narrowed(columns, b)?, narrowed(rows, b)?);
         let own = UpperOptions { index: vec![options.index[b]], ..options.clone() };
-        let layer = &each[b.min(each.len() - 1)];
-        // A map of one sample is one for all of its batch.
         let found = shared(layer, columns.as_ref(), rows.as_ref(), &own)?;
         upper.push(found.upper);
         lower.push(found.lower);

@@ -264,11 +264,7 @@ impl Affine for Combined {
 impl Meeting {
     /// Batches `[B, ...]` of the branches together.
     pub fn of(self, parts: &[Tensor]) -> Result<Tensor> {
-        let Some((first, others)) = parts.split_first() else { bail!("branches: there are none") };
-        match self {
-            Self::Sum => others.iter().try_fold(first.clone(), |sum, part| sum + part),
-            Self::Concatenation => Tensor::cat(parts, 1),
-        }
+        self.along(1, parts)
     }
 
     /// What of `[B, ...]` behind the branches is each branch's, which have so many channels: all of a sum.

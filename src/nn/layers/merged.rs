@@ -9,7 +9,7 @@
 use super::affine::Dense;
 use super::spec::Meeting;
 use crate::compute::conv::Window;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// Shapes of a sample before and behind the branches, and their numbers.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +48,8 @@ impl Shapes<'_> {
             });
         }
         let biases = found.iter().map(|(weight, bias)| (bias.clone(), weight.dims()[0])).collect();
-        let weights = found.into_iter().map(|(weight, _)| weight).collect();
-        Ok(Some(Dense::Matrix { weight: meet(meeting, weights)?, bias: self.bias(meeting, biases)? }))
+        let weights: Vec<_> = found.into_iter().map(|(weight, _)| weight).collect();
+        Ok(Some(Dense::Matrix { weight: meeting.along(0, &weights)?, bias: self.bias(meeting, biases)? }))
     }
 
     fn kernel(&self, parts: &[Option<Dense>], meeting: Meeting, (h, w): (usize, usize)) -> Result<Option<Dense>> {
@@ -85,7 +85,7 @@ impl Shapes<'_> {
         let weights = found.iter().map(|(weight, _, _, p)| laid(weight, *p)).collect::<Result<Vec<_>>>()?;
         let biases = found.iter().zip(&weights).map(|((_, bias, ..), weight)| (bias.clone(), weight.dims()[0]));
         let bias = self.bias(meeting, biases.collect())?;
-        Ok(Some(Dense::Convolution { weight: meet(meeting, weights)?, bias, window }))
+        Ok(Some(Dense::Convolution { weight: meeting.along(0, &weights)?, bias, window }))
     }
 
     /// Biases together, each with how many there are of it.
@@ -99,17 +99,17 @@ impl Shapes<'_> {
             (None, Meeting::Sum) => None,
             (None, Meeting::Concatenation) => Some(Tensor::zeros(n, *dtype, device)),
         });
-        meet(meeting, each.collect::<Result<_>>()?).map(Some)
+        meeting.along(0, &each.collect::<Result<Vec<_>>>()?).map(Some)
     }
 }
 
-/// Kernels, matrices or biases together.
-fn meet(meeting: Meeting, parts: Vec<Tensor>) -> Result<Tensor> {
-    match meeting {
-        Meeting::Sum => {
-            let (first, others) = parts.split_first().ok_or_else(|| candle_core::Error::Msg("no branches".into()))?;
-            others.iter().try_fold(first.clone(), |sum, part| sum + part)
+impl Meeting {
+    /// What branches give together, their channels (or features) on this axis.
+    pub(super) fn along(self, axis: usize, parts: &[Tensor]) -> Result<Tensor> {
+        let Some((first, others)) = parts.split_first() else { bail!("branches: there are none") };
+        match self {
+            Self::Sum => others.iter().try_fold(first.clone(), |sum, part| sum + part),
+            Self::Concatenation => Tensor::cat(parts, axis),
         }
-        Meeting::Concatenation => Tensor::cat(&parts, 0),
     }
 }
