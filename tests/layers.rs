@@ -6,6 +6,8 @@ mod batch_norm;
 mod common;
 #[path = "layers/derived.rs"]
 mod derived;
+#[path = "layers/exported.rs"]
+mod exported;
 #[path = "layers/frontier.rs"]
 mod frontier;
 #[path = "layers/own.rs"]
@@ -33,6 +35,7 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(Linear { features: 5, bias: true }), vec![7]),
         (LayerSpec::of(AvgPool2d { kernel: 2, stride: 2 }), vec![2, 5, 6]),
         (LayerSpec::of(Normalize { mean: vec![0.4, 0.5], std: vec![0.2, 0.3] }), vec![2, 3, 4]),
+        (LayerSpec::of(Normalize { mean: vec![], std: vec![] }), vec![2, 3, 4]),
         (LayerSpec::of(Flatten), vec![2, 3, 4]),
         (LayerSpec::of(Relu), vec![9]),
         (LayerSpec::of(Relu6), vec![2, 3, 3]),
@@ -235,6 +238,9 @@ impl Kind for Shrink {
         let by = Parameter::new("by", &[&[1], input].concat(), Start::Constant(self.by));
         vec![Parameter { at_least_zero: true, ..by }]
     }
+    fn export(&self, _: &Place, _: &mut Graph, _: String) -> Result<String> {
+        candle_core::bail!("shrink: there is no such operator")
+    }
     fn build(&self, place: &Place) -> Result<Role> {
         Ok(Role::Activation(Rc::new(Shrunk { by: place.parameter("by")? })))
     }
@@ -317,6 +323,9 @@ impl Kind for Differences {
     }
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
         vec![Parameter::new("weight", &[1, input[0] - 1], Start::Normal { std: 1.0 })]
+    }
+    fn export(&self, _: &Place, _: &mut Graph, _: String) -> Result<String> {
+        candle_core::bail!("differences: there is no such operator")
     }
     fn build(&self, place: &Place) -> Result<Role> {
         Ok(Role::Affine(Rc::new(Difference { weight: place.parameter("weight")? })))

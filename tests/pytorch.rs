@@ -2,6 +2,8 @@
 //! and the script that wrote them.
 
 mod common;
+#[path = "pytorch/foreign.rs"]
+mod foreign;
 
 use candle_core::{DType, Device, Tensor};
 use common::close;
@@ -18,7 +20,11 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn expected() -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(fixture("expected.safetensors"), &Device::Cpu).unwrap()
+    expected_of("expected.safetensors")
+}
+
+fn expected_of(file: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(fixture(file), &Device::Cpu).unwrap()
 }
 
 fn network(input: &[usize], specs: &[LayerSpec], dtype: DType) -> Sequential {
@@ -192,7 +198,7 @@ fn weights_that_do_not_fit() {
 
 #[test]
 fn files_without_one_dictionary_of_tensors() {
-    let files = ["two.pth", "none.pth", "legacy.pth"];
+    let files = ["two.pth", "none.pth"];
     refused("files_without_one_dictionary_of_tensors", &files.map(|name| (LINEAR, name)));
 }
 

@@ -75,6 +75,7 @@ pub const GUIDE: Files = embedded!(
         "14_speed",
         "15_gpu",
         "16_own_layer",
+        "17_elsewhere",
     ]
 );
 

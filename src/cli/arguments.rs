@@ -32,6 +32,7 @@ Examples:
   workbench doc lip::bounds                               what it does, its shapes and options
   workbench doc weight decay                              where the documentation speaks of it
   workbench repl my_net.rhai                              run it, then go on at the prompt
+  workbench weights other.pth --fit digits                what is in a file, and whether it fits
   workbench data fetch cifar10                            download it once, checked to the last pixel
   workbench                                               a prompt; type `help` there
   echo 'print(1 + 1)' | workbench                         the prompt, fed from a pipe
@@ -115,6 +116,17 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         what: Data,
+    },
+    /// What a file of weights holds: names, shapes, types, ranges; and whether it fits a network.
+    Weights {
+        /// A file: safetensors, .pth of any version of PyTorch, ONNX.
+        file: PathBuf,
+        /// Which of several dictionaries of tensors [default: all].
+        #[arg(long, value_name = "KEY")]
+        take: Option<String>,
+        /// The network that it is for: a file that this program has saved, or the name of a network inside the program.
+        #[arg(long, value_name = "MODEL")]
+        fit: Option<String>,
     },
     /// The prompt: type, look, change.
     Repl {

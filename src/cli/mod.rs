@@ -14,6 +14,7 @@ mod signals;
 mod start;
 mod sweep;
 mod variant;
+mod weights;
 
 use crate::base::files::quoted;
 use crate::base::{memory, output};
@@ -118,6 +119,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             start(host.threads)?;
             Ok(data::run(&what, host.data_dir.as_deref()))
         }
+        Some(Command::Weights { file, take, fit }) => Ok(weights::run(&file, take.as_deref(), fit.as_deref())),
         Some(Command::Doc { words, html, definitions }) => {
             Ok(end(doc::run(&words, html.as_deref(), definitions.as_deref())))
         }

@@ -3,6 +3,7 @@
 use crate::base::error::message;
 use crate::base::files::{folder_of, replace, temporary};
 use candle_core::{Device, Error, Result, Tensor};
+use safetensors::SafeTensors;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -27,19 +28,24 @@ pub fn read_safetensors(path: &Path, device: &Device) -> Result<Tensors> {
 /// The tensors and the metadata in the bytes of a safetensors file; `path` is named in errors.
 pub fn parse_safetensors(path: &Path, bytes: &[u8], device: &Device) -> Result<(Tensors, HashMap<String, String>)> {
     // The header is checked first: candle's own reader gives the same message for every kind of damage.
+    let (_, metadata) = header_of(path, bytes)?;
+    let tensors =
+        candle_core::safetensors::load_buffer(bytes, device).map_err(|e| failed("load", path, &message(&e)))?;
+    Ok((tensors, metadata))
+}
+
+/// What the bytes of a safetensors file say of its tensors, and the metadata.
+pub fn header_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, HashMap<String, String>)> {
     let check = || -> std::result::Result<_, safetensors::SafeTensorError> {
-        safetensors::SafeTensors::deserialize(bytes)?;
-        safetensors::SafeTensors::read_metadata(bytes)
+        Ok((SafeTensors::deserialize(bytes)?, SafeTensors::read_metadata(bytes)?))
     };
-    let (_, header) = check().map_err(|e| {
+    let (found, (_, header)) = check().map_err(|e| {
         Error::Msg(format!(
             "load: {} is no readable safetensors file ({e}); it is cut off, damaged, or of another format",
             path.display()
         ))
     })?;
-    let tensors =
-        candle_core::safetensors::load_buffer(bytes, device).map_err(|e| failed("load", path, &message(&e)))?;
-    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+    Ok((found, header.metadata().clone().unwrap_or_default()))
 }
 
 /// A whole file.

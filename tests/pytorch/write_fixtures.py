@@ -1,6 +1,7 @@
 """Writes the files of this folder: weights as PyTorch saves them, PyTorch's own logits, and files made to do harm.
 
     python write_fixtures.py                          # torch, numpy, safetensors
+    python write_fixtures.py others                   # named, nested, compiled, half and normalised ones
     python write_fixtures.py GOLDEN NET OUT.pth       # the weights of a golden net, too large for the repository
 """
 
@@ -117,6 +118,63 @@ def saved():
     save_file(expected, "expected.safetensors")
 
 
+def others():
+    """Names of a researcher's own, several dictionaries, batch normalisation, buffers of a normalisation; what each network says of x in
+    f64 goes into others.safetensors."""
+    torch.manual_seed(5)
+    x, expected = torch.rand(3, 1, 8, 8, dtype=torch.float64), {}
+
+    class Named(nn.Module):
+        def __init__(self, norm=False):
+            super().__init__()
+            self.register_buffer("mean", torch.tensor([0.3]).view(1, 1, 1, 1))
+            self.register_buffer("std", torch.tensor([0.4]).view(1, 1, 1, 1))
+            self.fc1 = nn.Linear(64, 5)
+            self.conv1, self.conv2 = nn.Conv2d(1, 2, 3, padding=1, bias=not norm), nn.Conv2d(2, 4, 3, stride=2, padding=1)
+            self.bn1, self.bn2 = (nn.BatchNorm2d(2), nn.BatchNorm2d(4)) if norm else (nn.Identity(), nn.Identity())
+
+        def forward(self, x):
+            x = (x - self.mean) / self.std
+            x = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu()
+            return self.fc1(x.flatten(1))
+
+    def say(name, net):
+        expected[name] = net.double().eval()(x).detach()
+        return net.float()
+
+    net = say("named", Named())
+    torch.save(net.state_dict(), "named.pth")
+    save_file(net.state_dict(), "named.safetensors")
+    ema = {name: value * 0.5 for name, value in net.state_dict().items()}
+    torch.save({"epoch": 2, "state_dict": net.state_dict(), "state_dict_ema": ema, "best": torch.tensor(0.5)}, "ema.pth")
+    torch.save({"state_dict": [net.state_dict()], "hyper": {"lr": 0.1}}, "list.pth")
+    torch.save({"state_dict": [net.state_dict(), ema]}, "lists.pth")
+    torch.save({"module._orig_mod." + name: value for name, value in net.state_dict().items()}, "compiled.pth")
+    torch.save({"named": net.half().state_dict(), "extra": {"more": 1}}, "half.pth")
+    expected["half"] = net.double()(x).detach()
+
+    net = Named(norm=True)
+    for _ in range(4):
+        net.train()(torch.rand(8, 1, 8, 8))
+    with torch.no_grad():
+        for bn in (net.bn1, net.bn2):
+            bn.weight.uniform_(0.5, 2), bn.bias.normal_()
+    net = say("bn_named", net)
+    torch.save(net.state_dict(), "bn_named.pth")
+    save_file(net.state_dict(), "bn_named.safetensors")
+
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(128, 5))
+    for _ in range(4):
+        net.train()(torch.rand(8, 1, 8, 8))
+    net = say("bn", net)
+    torch.save(net.state_dict(), "bn.pth")
+
+    tied = nn.Linear(5, 5, bias=False).weight.detach()
+    save_file({"0.weight": tied}, "tied.safetensors", metadata={"format": "pt", "1.weight": "0.weight"})
+    expected["tied"] = torch.linspace(0, 1, 5, dtype=torch.float64) @ tied.double().t() @ tied.double().t()
+    save_file({"x": x, **expected}, "others.safetensors")
+
+
 class Command:
     """Unpickled by Python, it runs a command."""
 
@@ -216,6 +274,9 @@ def golden(folder, net, out):
 if __name__ == "__main__":
     if len(sys.argv) == 4:
         golden(*sys.argv[1:])
+    elif sys.argv[1:] == ["others"]:
+        os.chdir(os.path.dirname(os.path.abspath(__file__)))
+        others()
     else:
         os.chdir(os.path.dirname(os.path.abspath(__file__)))
         saved()

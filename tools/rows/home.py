@@ -82,7 +82,10 @@ def evaluate(name, program, runs, data, sources=entries.SOURCES, limit=0, shards
         raise SystemExit(f"rows: no row {name}; see rows --plan")
     weights = row / "run" / "model.safetensors"
     if not weights.exists():
-        raise SystemExit(f"rows: {weights} is not there; collect the row first")
+        weights = kept(name, sources)
+        if weights is None:
+            raise SystemExit(f"rows: {row / 'run' / 'model.safetensors'} is not there; collect the row first")
+        row.mkdir(parents=True, exist_ok=True)
     radius = entries.IMAGES[entry.data][1]
     common = ["--set", f"data={entry.data}", "--set", f"model={weights}", "--set", f"test_limit={limit}"]
     # Of the first images only: apart from evaluations of all.
@@ -103,6 +106,20 @@ def evaluate(name, program, runs, data, sources=entries.SOURCES, limit=0, shards
         say(f"{name}: rigorous certificates", flush=True)
         records = row / f"{kind}records"
         call(program, sources, "certify", run, data, [*common, "--set", f"eps={radius}", "--set", f"records={records}", "--allow-write", str(records)])
+
+
+def kept(name, sources):
+    """The weights of a row in `pretrained/`, by method, schedule, machine and day of their training."""
+    method = entries.named(sources)[name].method
+    path = pathlib.Path(sources) / "docs" / "results" / f"{name}.json"
+    began = json.loads(path.read_text()) if path.exists() else {}
+    for told in (pathlib.Path(sources) / "pretrained").glob("*.json"):
+        told = json.loads(told.read_text())
+        asked = told.get("settings", {})
+        same = [told.get("method") == method, told.get("began") == began.get("began"), asked.get("epochs") == began.get("epochs_asked"), asked.get("ramp") == began.get("ramp")]
+        if all(same) and told.get("device") == began.get("hardware"):
+            return pathlib.Path(sources) / "pretrained" / told["file"]
+    return None
 
 
 def call(program, sources, script, run, data, arguments):

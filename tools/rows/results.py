@@ -10,9 +10,20 @@ BEGIN, END = "<!-- rows: written by tools/rows -->", "<!-- rows: end -->"
 
 
 def record(name, runs, sources=entries.SOURCES):
-    """Take a row's figures from its runs into docs/results. Gives the path."""
+    """Take a row's figures from its runs into docs/results; of one whose training is no longer here those of the training stay. Gives the
+    path."""
     row = pathlib.Path(runs) / name
     entry = entries.named(sources)[name]
+    path = pathlib.Path(sources) / "docs" / "results" / f"{name}.json"
+    found = trained(row, entry) if (row / "run" / "run.json").exists() else {**json.loads(path.read_text()), "evaluations": {}}
+    evaluated(row, found)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
+def trained(row, entry):
+    """What the training's own folder says."""
     run = json.loads((row / "run" / "run.json").read_text())
     told = json.loads((row / "row.json").read_text()) if (row / "row.json").exists() else {}
     settings = {s["key"]: json.loads(s["value"]) for s in run["settings"]}
@@ -20,7 +31,7 @@ def record(name, runs, sources=entries.SOURCES):
     given = {s["key"]: s["value"] for s in run["settings"] if s["given"] and s["key"] not in ("procedures", "test_limit")}
     command = " ".join(["workbench run", run["script"], "--device", run["device"].split(":")[0], *(f"--set {k}={v.strip(chr(34))}" for k, v in given.items())])
     found = {
-        "row": name, "epochs": at["epoch"], "epochs_asked": settings["epochs"], "epochs_published": entry.published_epochs,
+        "row": entry.name, "epochs": at["epoch"], "epochs_asked": settings["epochs"], "epochs_published": entry.published_epochs,
         "ramp": settings["ramp"], "batch": settings["batch"], "precision": run["precision"], "hardware": told.get("hardware", run["device"]),
         "minutes": round(at["seconds"] / 60, 1), "ms": at["ms"], "seed": run["seed"], "command": command, "began": run["sittings"][0]["began"][:10],
         "workbench": run["versions"]["workbench"], "evaluations": {},
@@ -28,6 +39,11 @@ def record(name, runs, sources=entries.SOURCES):
     looks = [result for result in run["results"] if result.get("evaluation") == "look"]
     if looks:
         found["look"] = {"claimed": at["certified"], "iterations": settings["late_iterations"] or settings["iterations"], **looks[-1]}
+    return found
+
+
+def evaluated(row, found):
+    """What the evaluations that have ended come to."""
     # Evaluations of all test images, or where there are none of the first ones.
     kinds = ["", *sorted({path.name.split("-")[1] for path in row.glob("first-*")}, key=int)]
     shards = lambda kind: [part for part in map(home.ended, row.glob(f"{kind}evaluation-*-of-*")) if part]
@@ -43,10 +59,6 @@ def record(name, runs, sources=entries.SOURCES):
     if rigorous and rigorous["results"]:
         result = rigorous["results"][0]
         found["evaluations"]["rigorous"] = {"images": result["images"], **{key: round(result[key] * result["images"]) for key in ("clean", "pgd", "certified")}}
-    path = pathlib.Path(sources) / "docs" / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    return path
 
 
 def share(counts, key):

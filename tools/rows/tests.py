@@ -125,6 +125,20 @@ class Rows(unittest.TestCase):
         for name in names:
             self.assertIn(f"| {name} | 2 of ", text)
         self.assertNotIn(names[0], text.split("Not run: ")[1])
+        # Where the training is gone, its figures stay, and what is evaluated is the network in pretrained/.
+        row, before = self.runs / names[0], json.loads((self.sources / "docs" / "results" / f"{names[0]}.json").read_text())
+        weights = (row / "run" / "model.safetensors").read_bytes()
+        shutil.rmtree(row)
+        with self.assertRaises(SystemExit):
+            home.evaluate(names[0], PROGRAM, self.runs, DATA, self.sources, say=quiet)
+        (self.sources / "pretrained").mkdir()
+        told = {"file": "one.safetensors", "method": "gloro", "began": before["began"], "device": before["hardware"]}
+        (self.sources / "pretrained" / "one.json").write_text(json.dumps({**told, "settings": {"epochs": 2, "ramp": before["ramp"]}}))
+        (self.sources / "pretrained" / "one.safetensors").write_bytes(weights)
+        home.evaluate(names[0], PROGRAM, self.runs, DATA, self.sources, limit=4, shards=1, batch=2, rigorous=False, say=quiet)
+        after = json.loads(results.record(names[0], self.runs, self.sources).read_text())
+        self.assertEqual(sorted(after["evaluations"]), ["exact", "published"])
+        self.assertEqual({**after, "evaluations": {}}, {**before, "evaluations": {}})
 
     @unittest.skipUnless(DATA, "WORKBENCH_DATA names no data")
     def test_stopped_and_gone_on_with_it_ends_bit_for_bit(self):

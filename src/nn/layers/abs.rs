@@ -19,7 +19,11 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Abs),
 };
 
-without_settings!(Abs, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Abs))));
+without_settings!(Abs, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Abs))), |_, graph, x| Ok(graph.apply(
+    "Abs",
+    &[&x],
+    &[]
+)));
 
 impl Activation for Abs {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

@@ -2,6 +2,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::entry::{Argument, Entry, Takes, pooled, read, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::precision::Precision;
@@ -51,6 +52,12 @@ impl Kind for AvgPool2d {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         vec![]
+    }
+
+    fn export(&self, _: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let attributes =
+            [("kernel_shape", Attribute::ints(&[self.kernel; 2])), ("strides", Attribute::ints(&[self.stride; 2]))];
+        Ok(graph.apply("AveragePool", &[&x], &attributes))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -11,6 +11,7 @@
 
 use super::affine::{Affine, Dense, Rounding};
 use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::graph::{Attribute, Graph};
 use super::normalize::Scaling;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
 use crate::compute::precision::Precision;
@@ -66,6 +67,15 @@ impl Kind for BatchNorm2d {
         let kept = |name, value| Parameter { is_trained: false, ..start(name, value) };
         let variance = Parameter { at_least_zero: true, ..kept("running_var", 1.0) };
         vec![start("weight", 1.0), start("bias", 0.0), kept("running_mean", 0.0), variance]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let mut inputs = vec![x];
+        for name in ["weight", "bias", "running_mean", "running_var"] {
+            inputs.push(graph.numbers(name, &place.parameter(name)?));
+        }
+        let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+        Ok(graph.apply("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(self.eps as f32))]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -3,6 +3,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
 use super::entry::{Argument, Entry, Takes, any_shape, none_left, read, settings, without_settings};
+use super::graph::Graph;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{between, clip};
 use crate::compute::gpu;
@@ -65,15 +66,30 @@ impl Kind for ReluTheta {
         vec![Parameter { at_least_zero: true, ..threshold }]
     }
 
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let above = graph.apply("Relu", &[&x], &[]);
+        let threshold = graph.numbers("threshold", &place.parameter("threshold")?);
+        Ok(graph.apply("Min", &[&above, &threshold], &[]))
+    }
+
     fn build(&self, place: &Place) -> Result<Role> {
         Ok(Role::Activation(Rc::new(Clip { threshold: place.parameter("threshold")? })))
     }
 }
 
-without_settings!(Relu6, RELU6, any_shape, |place| {
-    let threshold = Tensor::full(6f64, [&[1], place.input].concat(), place.device)?;
-    Ok(Role::Activation(Rc::new(Clip { threshold: threshold.to_dtype(place.dtype)? })))
-});
+without_settings!(
+    Relu6,
+    RELU6,
+    any_shape,
+    |place| {
+        let threshold = Tensor::full(6f64, [&[1], place.input].concat(), place.device)?;
+        Ok(Role::Activation(Rc::new(Clip { threshold: threshold.to_dtype(place.dtype)? })))
+    },
+    |place, graph, x| {
+        let (low, high) = (graph.number("low", 0.0, place.dtype)?, graph.number("high", 6.0, place.dtype)?);
+        Ok(graph.apply("Clip", &[&x, &low, &high], &[]))
+    }
+);
 
 /// `max(min(x, threshold), 0)`, `threshold` `[1, ...]`, at least 0.
 #[derive(Clone, Debug)]

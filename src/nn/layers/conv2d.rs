@@ -4,6 +4,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
 use crate::compute::norms::channels::add_channels;
@@ -88,6 +89,18 @@ impl Kind for Conv2d {
             list.push(Parameter::new("bias", &[channels], Start::Constant(0.0)));
         }
         list
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let mut inputs = vec![x, graph.numbers("weight", &place.parameter("weight")?)];
+        inputs.extend(place.optional("bias").map(|bias| graph.numbers("bias", &bias)));
+        let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+        let attributes = [
+            ("kernel_shape", Attribute::ints(&[self.kernel; 2])),
+            ("strides", Attribute::ints(&[self.stride; 2])),
+            ("pads", Attribute::ints(&[self.padding; 4])),
+        ];
+        Ok(graph.apply("Conv", &inputs, &attributes))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -5,6 +5,7 @@
 //! their places ([`Underived`]), and whoever asks one for its map is told so.
 
 use super::affine::{Affine, Dense, Rounding};
+use super::graph::Graph;
 use super::spec::{Deriving, Kind, LayerSpec, Own, Parameter, Place, Role, Word};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -48,7 +49,20 @@ impl Kind for Derived {
         self.layer.parameters(input)
     }
 
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let parameters = self.parameters_of(place)?;
+        self.layer.export(&Place { parameters: &parameters, ..*place }, graph, x)
+    }
+
     fn build(&self, place: &Place) -> Result<Role> {
+        let parameters = self.parameters_of(place)?;
+        self.layer.build(&Place { parameters: &parameters, ..*place })
+    }
+}
+
+impl Derived {
+    /// The layer's parameters, with the weight that the function makes.
+    fn parameters_of(&self, place: &Place) -> Result<Vec<(String, Tensor)>> {
         let own = place.parameter(WEIGHT)?;
         let weight = self.by.derive(&own)?;
         if weight.dims() != own.dims() || weight.dtype() != own.dtype() {
@@ -63,8 +77,7 @@ impl Kind for Derived {
         }
         let put =
             |(name, t): &(String, Tensor)| (name.clone(), if name == WEIGHT { weight.clone() } else { t.clone() });
-        let parameters: Vec<_> = place.parameters.iter().map(put).collect();
-        self.layer.build(&Place { parameters: &parameters, ..*place })
+        Ok(place.parameters.iter().map(put).collect())
     }
 }
 

@@ -1,7 +1,8 @@
 //! How a kind is made: from what a script gives, or from its settings in a file. What several kinds share of that.
 
 use super::derived::Derived;
-use super::spec::{Deriving, Kind, LayerSpec};
+use super::graph::Graph;
+use super::spec::{Deriving, Kind, LayerSpec, Place};
 use crate::compute::conv::Window;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -151,9 +152,12 @@ pub(super) fn none_left(settings: &Map<String, Value>, kind: impl Kind) -> std::
     }
 }
 
-/// A kind without settings: its name, the shape behind an input, how it is built.
+/// How a kind draws itself.
+pub(super) type Export = fn(&Place, &mut Graph, String) -> candle_core::Result<String>;
+
+/// A kind without settings: its name, the shape behind an input, how it is built, how it is drawn.
 macro_rules! without_settings {
-    ($kind:ident, $entry:expr, $shape:expr, $build:expr) => {
+    ($kind:ident, $entry:expr, $shape:expr, $build:expr, $export:expr $(,)?) => {
         impl $crate::nn::layers::spec::Kind for $kind {
             fn name(&self) -> &str {
                 $entry.name
@@ -187,6 +191,16 @@ macro_rules! without_settings {
                 let build: fn(&$crate::nn::layers::spec::Place) -> candle_core::Result<$crate::nn::layers::spec::Role> =
                     $build;
                 build(place)
+            }
+
+            fn export(
+                &self,
+                place: &$crate::nn::layers::spec::Place,
+                graph: &mut $crate::nn::layers::graph::Graph,
+                x: String,
+            ) -> candle_core::Result<String> {
+                let export: $crate::nn::layers::entry::Export = $export;
+                export(place, graph, x)
             }
         }
     };

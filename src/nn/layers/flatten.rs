@@ -1,6 +1,7 @@
 //! `flatten()`: an image as a vector; the numbers and their order stay.
 
 use super::entry::{Entry, none_left, without_settings};
+use super::graph::Attribute;
 use super::reshape::Reshape;
 use super::spec::{LayerSpec, Role};
 use candle_core::{Result, Tensor};
@@ -17,9 +18,13 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Flatten),
 };
 
-without_settings!(Flatten, ENTRY, |input| Ok(vec![input.iter().product()]), |place| Ok(Role::Reshape(Rc::new(
-    Flattened { input: place.input.to_vec() }
-))));
+without_settings!(
+    Flatten,
+    ENTRY,
+    |input| Ok(vec![input.iter().product()]),
+    |place| Ok(Role::Reshape(Rc::new(Flattened { input: place.input.to_vec() }))),
+    |_, graph, x| Ok(graph.apply("Flatten", &[&x], &[("axis", Attribute::Int(1))]))
+);
 
 #[derive(Debug)]
 struct Flattened {

@@ -31,7 +31,19 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Gelu),
 };
 
-without_settings!(Gelu, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Gelu))));
+without_settings!(Gelu, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Gelu))), |place, graph, x| {
+    // x (1 + erf(x / sqrt 2)) / 2, which older versions have no operator for.
+    let (root, one, half) = (
+        graph.number("root", SQRT_2, place.dtype)?,
+        graph.number("one", 1.0, place.dtype)?,
+        graph.number("half", 0.5, place.dtype)?,
+    );
+    let scaled = graph.apply("Div", &[&x, &root], &[]);
+    let erf = graph.apply("Erf", &[&scaled], &[]);
+    let share = graph.apply("Add", &[&erf, &one], &[]);
+    let whole = graph.apply("Mul", &[&x, &share], &[]);
+    Ok(graph.apply("Mul", &[&whole, &half], &[]))
+});
 
 impl Activation for Gelu {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

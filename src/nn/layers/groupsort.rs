@@ -3,6 +3,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, read, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,17 @@ impl Kind for GroupSort {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         vec![]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        // Groups become an axis of their own, which is sorted whole.
+        let grouped = [&[place.input[0] / self.size, self.size], &place.input[1..]].concat();
+        let (apart, whole) = (graph.shape("apart", &grouped), graph.shape("whole", place.input));
+        let size = graph.sizes("size", &[self.size]);
+        let groups = graph.apply("Reshape", &[&x, &apart], &[]);
+        let attributes = [("axis", Attribute::Int(2)), ("largest", Attribute::Int(0)), ("sorted", Attribute::Int(1))];
+        let sorted = graph.parts("TopK", &[&groups, &size], &attributes, 2).swap_remove(0);
+        Ok(graph.apply("Reshape", &[&sorted, &whole], &[]))
     }
 
     fn build(&self, _: &Place) -> Result<Role> {

@@ -9,7 +9,8 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Entry, none_left};
-use super::maxmin::{halves, paired};
+use super::graph::{Attribute, Graph};
+use super::maxmin::{drawn_halves, halves, paired};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
@@ -54,6 +55,30 @@ impl Kind for Householder {
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
         vec![Parameter::new("theta", &[input[0] / 2], Start::Constant(FRAC_PI_2))]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let [p, q] = drawn_halves(place, graph, &x);
+        let mut shape = vec![1; place.input.len() + 1];
+        shape[1] = place.input[0] / 2;
+        let angles = Reflected { theta: place.parameter("theta")?.detach().reshape(shape)? }.angles()?;
+        // Not read in the graph: what the others are made of, for whoever reads it back.
+        graph.numbers("theta", &place.parameter("theta")?);
+        // Made once: sine and cosine of double numbers are not everywhere to be had.
+        let (sin, cos) = (graph.numbers("sin", &angles.sin), graph.numbers("cos", &angles.cos));
+        let (half_sin, half_cos) =
+            (graph.numbers("half_sin", &angles.half_sin), graph.numbers("half_cos", &angles.half_cos));
+        let zero = graph.number("zero", 0.0, place.dtype)?;
+        let mut of = |a: &str, by: &str, op, b: &str, other: &str| {
+            let (one, two) = (graph.apply("Mul", &[a, by], &[]), graph.apply("Mul", &[b, other], &[]));
+            graph.apply(op, &[&one, &two], &[])
+        };
+        let side = of(&p, &half_sin, "Sub", &q, &half_cos);
+        let (first, second) = (of(&p, &cos, "Add", &q, &sin), of(&p, &sin, "Sub", &q, &cos));
+        let on = graph.apply("Greater", &[&side, &zero], &[]);
+        let (first, second) =
+            (graph.apply("Where", &[&on, &first, &p], &[]), graph.apply("Where", &[&on, &second, &q], &[]));
+        Ok(graph.apply("Concat", &[&first, &second], &[("axis", Attribute::Int(1))]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

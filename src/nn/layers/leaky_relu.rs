@@ -2,6 +2,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Argument, Entry, Takes, read, settings};
+use super::graph::{Attribute, Graph};
 use super::lines::bent;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::{larger, smaller};
@@ -50,6 +51,10 @@ impl Kind for LeakyRelu {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         vec![]
+    }
+
+    fn export(&self, _: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        Ok(graph.apply("LeakyRelu", &[&x], &[("alpha", Attribute::Float(self.slope as f32))]))
     }
 
     fn build(&self, _: &Place) -> Result<Role> {

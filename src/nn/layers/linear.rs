@@ -4,6 +4,7 @@
 
 use super::affine::{Affine, Dense, Rounding, peak};
 use super::entry::{Argument, Entry, Takes, read, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::linear::products::{by_itself, is_by_itself};
 use crate::compute::norms::channels::add_channels;
@@ -67,6 +68,13 @@ impl Kind for Linear {
             list.push(Parameter::new("bias", &[self.features], start));
         }
         list
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let mut inputs = vec![x, graph.numbers("weight", &place.parameter("weight")?)];
+        inputs.extend(place.optional("bias").map(|bias| graph.numbers("bias", &bias)));
+        let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+        Ok(graph.apply("Gemm", &inputs, &[("transB", Attribute::Int(1))]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -7,6 +7,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, pooled, read, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::clip::larger;
 use candle_core::{Result, Tensor};
@@ -55,6 +56,12 @@ impl Kind for MaxPool2d {
 
     fn own(&self) -> Vec<Own> {
         vec![]
+    }
+
+    fn export(&self, _: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let attributes =
+            [("kernel_shape", Attribute::ints(&[self.kernel; 2])), ("strides", Attribute::ints(&[self.stride; 2]))];
+        Ok(graph.apply("MaxPool", &[&x], &attributes))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

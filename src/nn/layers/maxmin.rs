@@ -3,6 +3,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
 use super::entry::{Argument, Entry, Takes, none_left, read, settings, without_settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};
@@ -43,7 +44,10 @@ pub(super) fn paired(input: &[usize]) -> std::result::Result<Vec<usize>, String>
     }
 }
 
-without_settings!(MaxMin, ENTRY, paired, |_| Ok(Role::Activation(Rc::new(MaxMin))));
+without_settings!(MaxMin, ENTRY, paired, |_| Ok(Role::Activation(Rc::new(MaxMin))), |place, graph, x| {
+    let [top, bottom] = drawn(place, graph, &x);
+    Ok(graph.apply("Concat", &[&top, &bottom], &[("axis", Attribute::Int(1))]))
+});
 
 impl Kind for ClippedMaxMin {
     fn name(&self) -> &str {
@@ -76,9 +80,32 @@ impl Kind for ClippedMaxMin {
         [("max", self.max), ("min", self.min)].map(|(n, v)| Parameter::new(n, &half, Start::Constant(v))).to_vec()
     }
 
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let [top, bottom] = drawn(place, graph, &x);
+        let (max, min) =
+            (graph.numbers("max", &place.parameter("max")?), graph.numbers("min", &place.parameter("min")?));
+        let top = graph.apply("Min", &[&top, &max], &[]);
+        let bottom = graph.apply("Max", &[&bottom, &min], &[]);
+        Ok(graph.apply("Concat", &[&top, &bottom], &[("axis", Attribute::Int(1))]))
+    }
+
     fn build(&self, place: &Place) -> Result<Role> {
         Ok(Role::Activation(Rc::new(Clipped { max: place.parameter("max")?, min: place.parameter("min")? })))
     }
+}
+
+/// The larger and the smaller of each pair.
+fn drawn(place: &Place, graph: &mut Graph, x: &str) -> [String; 2] {
+    let [p, q] = drawn_halves(place, graph, x);
+    [graph.apply("Max", &[&p, &q], &[]), graph.apply("Min", &[&p, &q], &[])]
+}
+
+/// The two halves of the channels.
+pub(super) fn drawn_halves(place: &Place, graph: &mut Graph, x: &str) -> [String; 2] {
+    let sizes = graph.sizes("halves", &[place.input[0] / 2; 2]);
+    let mut halves = graph.parts("Split", &[x, &sizes], &[("axis", Attribute::Int(1))], 2);
+    let second = halves.pop().unwrap_or_default();
+    [halves.pop().unwrap_or_default(), second]
 }
 
 /// The first and the second half of the channels.

@@ -1,8 +1,10 @@
-//! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images.
+//! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images. `normalize()` takes both from a
+//! file of weights; they are parameters that are not trained, 0 and 1 until then.
 
 use super::affine::{Affine, Dense, Rounding};
 use super::entry::{Argument, Entry, Takes, read, settings};
-use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
+use super::graph::Graph;
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalize {
+    /// Both empty: a file's.
     pub mean: Vec<f64>,
     pub std: Vec<f64>,
 }
@@ -24,17 +27,26 @@ pub const ENTRY: Entry = Entry {
     read: read::<Normalize>,
 };
 
+/// The same without numbers.
+pub const OF_FILE: Entry =
+    Entry { arguments: &[], make: |_| LayerSpec::of(Normalize { mean: vec![], std: vec![] }), ..ENTRY };
+
 impl Kind for Normalize {
     fn name(&self) -> &str {
         ENTRY.name
     }
 
     fn describe(&self) -> String {
-        format!("normalize({:?}, {:?})", self.mean, self.std)
+        match self.is_of_file() {
+            true => "normalize()".into(),
+            false => format!("normalize({:?}, {:?})", self.mean, self.std),
+        }
     }
 
     fn own(&self) -> Vec<Own> {
-        vec![]
+        // Its numbers are parameters, which a file changes.
+        let word = Own { name: ENTRY.name.into(), identity: String::new(), word: Word::Statistics };
+        if self.is_of_file() { vec![word] } else { vec![] }
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -43,6 +55,9 @@ impl Kind for Normalize {
 
     fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
         let (Self { mean, std }, channels) = (self, input[0]);
+        if self.is_of_file() {
+            return Ok(input.to_vec());
+        }
         for (name, values) in [("mean", mean), ("std", std)] {
             if values.len() != channels {
                 return Err(format!("{name} has {} values for {channels} channels", values.len()));
@@ -54,19 +69,54 @@ impl Kind for Normalize {
         }
     }
 
-    fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
-        vec![]
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        if !self.is_of_file() {
+            return vec![];
+        }
+        let kept =
+            |name, value| Parameter { is_trained: false, ..Parameter::new(name, &input[..1], Start::Constant(value)) };
+        vec![kept("mean", 0.0), kept("std", 1.0)]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let mut shape = vec![1; place.input.len() + 1];
+        shape[1] = place.input[0];
+        let (mean, std) = match self.is_of_file() {
+            true => (place.parameter("mean")?, place.parameter("std")?),
+            false => {
+                (Tensor::new(self.mean.as_slice(), place.device)?, Tensor::new(self.std.as_slice(), place.device)?)
+            }
+        };
+        let mean = graph.numbers("mean", &mean.reshape(shape.as_slice())?.to_dtype(place.dtype)?);
+        let std = graph.numbers("std", &std.reshape(shape)?.to_dtype(place.dtype)?);
+        let centred = graph.apply("Sub", &[&x, &mean], &[]);
+        Ok(graph.apply("Div", &[&centred, &std], &[]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {
         let Self { mean, std } = self;
         let mut shape = vec![1; place.input.len() + 1];
-        shape[1] = mean.len();
+        shape[1] = place.input[0];
+        if self.is_of_file() {
+            let (mean, std) = (place.parameter("mean")?.detach(), place.parameter("std")?.detach());
+            let scale = std.recip()?;
+            let shift = (mean.neg()? * &scale)?;
+            return Ok(Role::Affine(Rc::new(Scaling {
+                scale: scale.reshape(shape.clone())?,
+                shift: shift.reshape(shape)?,
+            })));
+        }
         let make = |values: Vec<f64>| Tensor::from_vec(values, shape.clone(), place.device)?.to_dtype(place.dtype);
         Ok(Role::Affine(Rc::new(Scaling {
             scale: make(std.iter().map(|s| 1.0 / s).collect())?,
             shift: make(mean.iter().zip(std).map(|(m, s)| -m / s).collect())?,
         })))
+    }
+}
+
+impl Normalize {
+    fn is_of_file(&self) -> bool {
+        self.mean.is_empty() && self.std.is_empty()
     }
 }
 

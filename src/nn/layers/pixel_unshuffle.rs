@@ -2,6 +2,7 @@
 //! of the square. It permutes boxes and masks as it does values.
 
 use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::graph::{Attribute, Graph};
 use super::reshape::Reshape;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use candle_core::{Result, Tensor};
@@ -53,6 +54,15 @@ impl Kind for PixelUnshuffle {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         vec![]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let (k, [h, w]) = (self.factor, [place.output[1], place.output[2]]);
+        let apart = graph.shape("apart", &[place.input[0], h, k, w, k]);
+        let whole = graph.shape("whole", place.output);
+        let apart = graph.apply("Reshape", &[&x, &apart], &[]);
+        let moved = graph.apply("Transpose", &[&apart], &[("perm", Attribute::ints(&[0, 1, 3, 5, 2, 4]))]);
+        Ok(graph.apply("Reshape", &[&moved, &whole], &[]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -11,11 +11,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 24] = [
+pub const KINDS: [Entry; 25] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
     normalize::ENTRY,
+    normalize::OF_FILE,
     flatten::ENTRY,
     relu::ENTRY,
     clip::RELU6,

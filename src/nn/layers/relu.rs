@@ -19,7 +19,11 @@ pub const ENTRY: Entry = Entry {
     read: |settings| none_left(&settings, Relu),
 };
 
-without_settings!(Relu, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Relu))));
+without_settings!(Relu, ENTRY, any_shape, |_| Ok(Role::Activation(Rc::new(Relu))), |_, graph, x| Ok(graph.apply(
+    "Relu",
+    &[&x],
+    &[]
+)));
 
 impl Activation for Relu {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

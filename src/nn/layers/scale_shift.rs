@@ -1,6 +1,7 @@
 //! `scale_shift()`: channel by channel times a learned `weight`, plus a learned `bias`. What a batch normalisation is at test time.
 
 use super::entry::{Entry, none_left};
+use super::graph::Graph;
 use super::normalize::Scaling;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use candle_core::{Result, Tensor};
@@ -42,6 +43,15 @@ impl Kind for ScaleShift {
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
         let start = |name, value| Parameter::new(name, &input[..1], Start::Constant(value));
         vec![start("weight", 1.0), start("bias", 0.0)]
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let mut shape = vec![1; place.input.len() + 1];
+        shape[1] = place.input[0];
+        let weight = graph.numbers("weight", &place.parameter("weight")?.reshape(shape.as_slice())?);
+        let bias = graph.numbers("bias", &place.parameter("bias")?.reshape(shape)?);
+        let scaled = graph.apply("Mul", &[&x, &weight], &[]);
+        Ok(graph.apply("Add", &[&scaled, &bias], &[]))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -2,6 +2,7 @@
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Argument, Entry, Takes, read, settings};
+use super::graph::Graph;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::elementwise::smooth::pointwise;
 use candle_core::{Result, Tensor};
@@ -48,6 +49,13 @@ impl Kind for Softplus {
             beta if (1e-3..=1e3).contains(&beta) => Ok(input.to_vec()),
             beta => Err(format!("its beta is {beta}, it must lie between 0.001 and 1000")),
         }
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let beta = graph.number("beta", self.beta, place.dtype)?;
+        let scaled = graph.apply("Mul", &[&x, &beta], &[]);
+        let soft = graph.apply("Softplus", &[&scaled], &[]);
+        Ok(graph.apply("Div", &[&soft, &beta], &[]))
     }
 
     fn build(&self, _: &Place) -> Result<Role> {

@@ -5,6 +5,7 @@
 
 use super::activation::Activation;
 use super::affine::Affine;
+use super::graph::Graph;
 use super::reshape::Reshape;
 use crate::base::random::Generator;
 use candle_core::{DType, Device, Result, Tensor};
@@ -30,6 +31,8 @@ pub trait Kind: Any + Debug {
     fn parameters(&self, input: &[usize]) -> Vec<Parameter>;
     /// The layer at its place: what it is to a bound.
     fn build(&self, place: &Place) -> Result<Role>;
+    /// The layer in operators that other programs know, behind the value `x`; gives the name of its own value.
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String>;
 }
 
 /// What a layer is to a bound, each role behind what a bound may ask of it.

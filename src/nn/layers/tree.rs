@@ -8,6 +8,7 @@
 
 use super::combined::{Combined, Step, Steps};
 use super::entry::{Branch, settings};
+use super::graph::{Attribute, Graph};
 use super::spec::{Branches, Kind, LayerSpec, Meeting, Own, Parameter, Place, Role, Word};
 use candle_core::Result;
 use serde::Serialize;
@@ -110,6 +111,40 @@ impl<T: Tree> Kind for T {
             own.map(|p| Parameter { name: format!("{before}{}", p.name), ..p }).collect::<Vec<_>>()
         };
         placed(&lists, input).into_iter().flat_map(of).collect()
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        let (lists, own) = (self.lists(), graph.path().to_string());
+        let mut ends = vec![];
+        for list in &lists {
+            let mut at = x.clone();
+            for ((before, layer), shape) in placed(std::slice::from_ref(list), place.input) {
+                let output = layer.output_shape(&shape).map_err(candle_core::Error::Msg)?;
+                let parameters = place.inside(before);
+                graph.at(&format!("{own}.{}", before.trim_end_matches('.')));
+                at = layer.export(
+                    &Place { input: &shape, output: &output, parameters: &parameters, ..*place },
+                    graph,
+                    at,
+                )?;
+            }
+            ends.push(at);
+        }
+        graph.at(&own);
+        let sum = |graph: &mut Graph, all: &[String]| {
+            let mut sum = all[0].clone();
+            for other in &all[1..] {
+                sum = graph.apply("Add", &[&sum, other], &[]);
+            }
+            sum
+        };
+        Ok(match T::MEETING {
+            Meeting::Sum => sum(graph, &ends),
+            Meeting::Concatenation => {
+                let ends: Vec<_> = ends.iter().map(String::as_str).collect();
+                graph.apply("Concat", &ends, &[("axis", Attribute::Int(1))])
+            }
+        })
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

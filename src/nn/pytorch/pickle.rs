@@ -7,7 +7,7 @@
 //! collections.OrderedDict                     an empty dictionary
 //! torch.Size                                  a tuple
 //! torch.FloatStorage, torch.HalfStorage, ...  the number type of a storage
-//! torch._utils._rebuild_tensor_v2             a tensor: storage, offset, shape, strides
+//! torch._utils._rebuild_tensor_v2             a tensor: storage, offset, shape, strides; before version 0.4 without `_v2`
 //! torch._utils._rebuild_parameter             the tensor that it is given
 //! ```
 //!
@@ -27,13 +27,33 @@ pub struct Pickled {
 
 /// Run the program in `bytes`.
 pub fn unpickle(bytes: &[u8]) -> Outcome<Pickled> {
-    let mut machine =
-        Machine { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), plain: [None; 3] };
+    unpickle_next(&mut &*bytes, &|values, id| Storage::new(values, id).map(|s| Value::Storage(Box::new(s))))
+}
+
+/// What a value that is kept outside of the program stands for.
+pub type Kept<'a> = &'a dyn Fn(&[Value], Id) -> Outcome<Value>;
+
+/// Run the program at the beginning of `bytes`, which end behind it.
+pub fn unpickle_next(bytes: &mut &[u8], kept: Kept) -> Outcome<Pickled> {
+    let mut machine = Machine {
+        bytes,
+        kept,
+        at: 0,
+        values: vec![],
+        stack: vec![],
+        marks: vec![],
+        memo: HashMap::new(),
+        plain: [None; 3],
+    };
     loop {
         let at = machine.at;
         match machine.step() {
             Ok(None) => {}
-            Ok(Some(root)) => return Ok(Pickled { values: machine.values, root }),
+            Ok(Some(root)) => {
+                let (values, at) = (machine.values, machine.at);
+                *bytes = &bytes[at..];
+                return Ok(Pickled { values, root });
+            }
             Err(why) => return Err(format!("{why}, at byte {at} of its pickle")),
         }
     }
@@ -41,6 +61,7 @@ pub fn unpickle(bytes: &[u8]) -> Outcome<Pickled> {
 
 struct Machine<'a> {
     bytes: &'a [u8],
+    kept: Kept<'a>,
     at: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
@@ -84,6 +105,15 @@ impl<'a> Machine<'a> {
                 let length = u32::from_le_bytes(self.array()?) as usize;
                 let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a text in it is no UTF-8")?.to_string();
                 self.push(Value::Text(text));
+            }
+            // Texts of Python 2, in bytes.
+            b'U' => {
+                let length = self.byte()?.into();
+                self.bytes_as_text(length)?;
+            }
+            b'T' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                self.bytes_as_text(length)?;
             }
             b'(' => self.marks.push(self.stack.len()),
             b')' => self.push(Value::Tuple(vec![])),
@@ -133,8 +163,8 @@ impl<'a> Machine<'a> {
             b'c' => self.name()?,
             b'Q' => {
                 let id = self.pop()?;
-                let storage = Storage::new(&self.values, id)?;
-                self.push(Value::Storage(Box::new(storage)));
+                let value = (self.kept)(&self.values, id)?;
+                self.push(value);
             }
             b'R' => self.reduce()?,
             b'b' => {
@@ -148,6 +178,12 @@ impl<'a> Machine<'a> {
             op => return Err(format!("it holds the instruction {op:#04x}, which no dictionary of tensors takes")),
         }
         Ok(None)
+    }
+
+    fn bytes_as_text(&mut self, length: usize) -> Outcome<()> {
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a text in it is no UTF-8")?.to_string();
+        self.push(Value::Text(text));
+        Ok(())
     }
 
     /// A function's name: two lines of text.
@@ -175,6 +211,10 @@ impl<'a> Machine<'a> {
             (Known::Size, [sizes]) if matches!(self.values[*sizes], Value::Tuple(_)) => self.stack.push(*sizes),
             (Known::RebuildParameter, [tensor, ..]) if matches!(self.values[*tensor], Value::Tensor(_)) => {
                 self.stack.push(*tensor);
+            }
+            (Known::RebuildOldTensor, [storage, offset, dims, strides]) => {
+                let tensor = Stored::new(&self.values, *storage, *offset, *dims, *strides)?;
+                self.push(Value::Tensor(Box::new(tensor)));
             }
             // Behind the strides: does it take a gradient, hooks, and since PyTorch 2.1 what a view does to its numbers.
             (Known::RebuildTensor, [storage, offset, dims, strides, _, _, view @ ..]) if view.len() <= 1 => {

@@ -6,23 +6,49 @@
 use super::value::{Id, Known, Outcome, Storage, Stored, Value};
 
 impl Storage {
-    /// From `("storage", type, key, location, length)`; where the storage lived, say on a GPU, does not matter.
+    /// From `("storage", type, key, location, length)`, in older files with the part of it that is meant; where the storage lived, say on a
+    /// GPU, does not matter.
     pub fn new(values: &[Value], id: Id) -> Outcome<Self> {
         let Value::Tuple(parts) = &values[id] else {
             return Err(format!("it names a storage by {}", values[id].kind()));
         };
-        let found: Vec<_> = parts.iter().take(6).map(|part| &values[*part]).collect();
-        match found[..] {
+        let found: Vec<_> = parts.iter().take(7).map(|part| &values[*part]).collect();
+        let (found, part) = match found[..] {
+            [a, b, c, d, len, Value::Plain] => ([a, b, c, d, len], None),
+            [a, b, c, d, len, Value::Tuple(view)] => {
+                let [_, offset, length] = view[..] else {
+                    return Err("it describes a part of a storage in a way of its own".into());
+                };
+                let size = |id: Id| size("a part of a storage", &values[id]);
+                ([a, b, c, d, len], Some((size(offset)?, size(length)?)))
+            }
+            [a, b, c, d, len] => ([a, b, c, d, len], None),
+            _ => return Err("it describes a storage in a way that PyTorch does not".into()),
+        };
+        match found {
             [Value::Text(tag), Value::Name(Known::Storage(element)), Value::Text(key), _, len] if tag == "storage" => {
                 // PyTorch numbers the entries. A key that is no number would be a name of somebody's choice.
                 if key.is_empty() || key.len() > 20 || !key.bytes().all(|b| b.is_ascii_digit()) {
                     let key: String = key.chars().take(60).flat_map(char::escape_default).collect();
                     return Err(format!("it names `{key}` as a storage, which are numbered"));
                 }
-                Ok(Self { element: *element, key: key.clone(), len: size("the length of a storage", len)? })
+                let storage =
+                    Self { element: *element, key: key.clone(), len: size("the length of a storage", len)?, part };
+                match part {
+                    Some((at, length)) if at.checked_add(length).is_none_or(|end| end > storage.len) => Err(format!(
+                        "a part of a storage, {at} and {length} numbers on, reaches beyond its {}",
+                        storage.len
+                    )),
+                    _ => Ok(storage),
+                }
             }
             _ => Err("it describes a storage in a way that PyTorch does not".into()),
         }
+    }
+
+    /// Where a view of it begins, and how many numbers there are to see.
+    fn seen(&self) -> (usize, usize) {
+        self.part.unwrap_or((0, self.len))
     }
 }
 
@@ -32,29 +58,27 @@ impl Stored {
         let Value::Storage(storage) = &values[storage] else {
             return Err(format!("it makes a tensor of {}", values[storage].kind()));
         };
-        let tensor = Self {
-            storage: Storage::clone(storage),
-            dims: sizes(values, "the shape of a tensor", dims)?,
-            strides: sizes(values, "the strides of a tensor", strides)?,
-            offset: size("the offset of a tensor", &values[offset])?,
-            negated: false,
-        };
-        let Self { dims, strides, offset, .. } = &tensor;
+        let (dims, strides) =
+            (sizes(values, "the shape of a tensor", dims)?, sizes(values, "the strides of a tensor", strides)?);
+        Self::of(Storage::clone(storage), dims, strides, size("the offset of a tensor", &values[offset])?)
+    }
+
+    /// A window over a storage.
+    pub fn of(storage: Storage, dims: Vec<usize>, strides: Vec<usize>, offset: usize) -> Outcome<Self> {
         if dims.len() != strides.len() {
             return Err(format!("a tensor of shape {dims:?} has strides {strides:?}"));
         }
         // The last element that the tensor reads, unless it is empty.
-        let last = dims.iter().zip(strides).try_fold(*offset, |at, (n, stride)| {
+        let last = dims.iter().zip(&strides).try_fold(offset, |at, (n, stride)| {
             n.saturating_sub(1).checked_mul(*stride).and_then(|step| at.checked_add(step))
         });
-        if !dims.contains(&0) && last.is_none_or(|last| last >= tensor.storage.len) {
+        let (start, seen) = storage.seen();
+        if !dims.contains(&0) && last.is_none_or(|last| last >= seen) {
             return Err(format!(
-                "a tensor of shape {dims:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {} \
-                 numbers",
-                tensor.storage.len
+                "a tensor of shape {dims:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {seen} numbers"
             ));
         }
-        Ok(tensor)
+        Ok(Self { storage, dims, strides, offset: offset + start, negated: false })
     }
 
     /// What the value at `view` says of the numbers as they are stored: None, or a dictionary of truth values, of which PyTorch

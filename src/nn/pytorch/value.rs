@@ -49,8 +49,12 @@ pub enum Known {
     OrderedDict,
     Size,
     RebuildTensor,
+    /// The same before hooks were.
+    RebuildOldTensor,
     RebuildParameter,
     Storage(Element),
+    /// A kind of tensors, in archives of the oldest versions.
+    TensorType,
 }
 
 impl Known {
@@ -60,8 +64,12 @@ impl Known {
             ("collections", "OrderedDict") => Some(Known::OrderedDict),
             ("torch", "Size") => Some(Known::Size),
             ("torch._utils", "_rebuild_tensor_v2") => Some(Known::RebuildTensor),
+            ("torch._utils", "_rebuild_tensor") => Some(Known::RebuildOldTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Known::RebuildParameter),
-            ("torch", name) => Element::of_storage(name).map(Known::Storage),
+            ("torch", name) => match name.strip_suffix("Tensor") {
+                Some(kind) => Element::of_storage(&format!("{kind}Storage")).map(|_| Known::TensorType),
+                None => Element::of_storage(name).map(Known::Storage),
+            },
             _ => None,
         }
     }
@@ -102,10 +110,12 @@ impl Element {
 #[derive(Clone, Debug)]
 pub struct Storage {
     pub element: Element,
-    /// Name of the archive's entry under `data/`.
+    /// Name of the archive's entry under `data/`; its number in older files.
     pub key: String,
     /// Number of numbers.
     pub len: usize,
+    /// In older files a storage may be a part of another: where it begins, and how long it is.
+    pub part: Option<(usize, usize)>,
 }
 
 /// A tensor: where its numbers lie.

@@ -32,6 +32,7 @@ mod tensor_make;
 mod tensor_ops;
 mod upper;
 mod vectors;
+mod weights;
 
 pub use checkpointed::watch;
 pub use host::{Host, HostConfig};
@@ -65,6 +66,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     layers::register(engine);
     own::register(engine);
     model::register(engine);
+    weights::register(engine);
     bounds::register(engine);
     upper::register(engine);
     execution::register(engine);

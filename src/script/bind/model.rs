@@ -1,40 +1,23 @@
-//! Networks: built from layers, applied, saved and loaded.
+//! Networks: built from layers, applied, looked at.
 
 use super::args;
 use super::host::{Host, host};
 use crate::base::suggest;
-use crate::data::Error;
-use crate::data::source::hub::HubFile;
-use crate::nn::{self, Sequential, pretrained};
-use crate::script::language::error::{Res, candle, fail, interrupted};
+use crate::nn::Sequential;
+use crate::script::language::error::{Res, candle, fail};
 use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
 use crate::script::values::{Layer, LayerSpec, Model, Tensor, int};
 use candle_core::DType;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(model).into());
 }
 
-/// A path that may be read as it is, an address on the hub as the file that it leads to.
-fn weights_file(context: &NativeCallContext, op: &str, path: &str) -> Res<PathBuf> {
-    let host = host(context);
-    if !HubFile::is_address(path) {
-        return host.access.read(op, path).map_err(fail);
-    }
-    host.access.fetch(op, path).map_err(fail)?;
-    let file = HubFile::parse(path).map_err(|e| fail(format!("{op}: {e}")))?;
-    file.fetch().map_err(|e| match e {
-        Error::Interrupted => interrupted(),
-        e => fail(format!("{op}: {e}")),
-    })
-}
-
-fn trainable(op: &str, dtype: DType) -> Res<()> {
+pub(super) fn trainable(op: &str, dtype: DType) -> Res<()> {
     if matches!(dtype, DType::F32 | DType::F64) {
         return Ok(());
     }
@@ -63,34 +46,8 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
     Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
 }
 
-/// The network of a file, or of a name inside the program, in the file's number type or in that of the option `dtype`.
-fn loaded(context: &NativeCallContext, path: &str, options: Map) -> Res<Model> {
-    let host = host(context);
-    let mut options = Options::new("load_model", options);
-    let dtype = options.string("dtype")?.map(|name| args::dtype("load_model", &name)).transpose()?;
-    options.finish()?;
-    dtype.map_or(Ok(()), |dtype| trainable("load_model", dtype))?;
-    let (model, rounded) = match pretrained::find(path) {
-        Some(bytes) => nn::model_of(Path::new(path), bytes, dtype, &host.device),
-        None => nn::load_model(&weights_file(context, "load_model", path)?, dtype, &host.device),
-    }
-    .map_err(|e| match pretrained::hint(path).filter(|_| !Path::new(path).exists()) {
-        Some(hint) => fail(format!("load_model: no network `{path}`; {hint}")),
-        None => candle(e),
-    })?;
-    say_rounded(context, rounded);
-    Ok(made(&host, model))
-}
-
-/// That the network is another one than the file's is not left unsaid.
-fn say_rounded(context: &NativeCallContext, rounded: Option<nn::Rounded>) {
-    if let Some(rounded) = rounded {
-        host(context).run.note(&format!("note: load: {rounded}"));
-    }
-}
-
 /// A network that checkpoints hold from now on.
-fn made(host: &Host, model: Sequential) -> Model {
+pub(super) fn made(host: &Host, model: Sequential) -> Model {
     let model = Rc::new(model.computed_in(&host.precision));
     host.objects.borrow_mut().model(&model);
     Model(model)
@@ -120,14 +77,6 @@ mod model {
     #[rhai_fn(name = "sequential", return_raw)]
     pub fn sequential_options(context: NativeCallContext, shape: Array, layers: Array, options: Map) -> Res<Model> {
         build(&context, &shape, layers, options)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn load_model(context: NativeCallContext, path: &str) -> Res<Model> {
-        loaded(&context, path, Map::new())
-    }
-    #[rhai_fn(name = "load_model", return_raw)]
-    pub fn load_model_options(context: NativeCallContext, path: &str, options: Map) -> Res<Model> {
-        loaded(&context, path, options)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn forward(model: &mut Model, x: Tensor) -> Res<Tensor> {
@@ -230,16 +179,5 @@ mod model {
     #[rhai_fn(pure, return_raw)]
     pub fn project_thresholds(model: &mut Model) -> Res<()> {
         model.0.project_thresholds().map_err(candle)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn save(context: NativeCallContext, model: Model, path: &str) -> Res<()> {
-        let path = host(&context).access.write("save", path).map_err(fail)?;
-        model.0.save(&path).map_err(candle)
-    }
-    #[rhai_fn(return_raw)]
-    pub fn load(context: NativeCallContext, model: Model, path: &str) -> Res<()> {
-        let rounded = model.0.load(&weights_file(&context, "load", path)?).map_err(candle)?;
-        say_rounded(&context, rounded);
-        Ok(())
     }
 }

@@ -1,15 +1,27 @@
-//! Tensors in files: safetensors and npy. Writes go beside the file and are renamed, so a failed one leaves the old file.
+//! Tensors in files: safetensors, npy, and what others have saved. Writes go beside the file and are renamed, so a failed one leaves the old file.
 
 use super::host::host;
 use crate::compute::tensor_files as files;
+use crate::nn::weights;
+use crate::script::language::options::Options;
 use crate::script::language::signatures::short_type;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::Tensor;
 use rhai::plugin::*;
-use rhai::{Engine, Map, NativeCallContext};
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
 
 pub fn register(engine: &mut Engine) {
     engine.register_global_module(rhai::exported_module!(tensor_files).into());
+}
+
+/// All tensors of a file of weights; of several sets the one that stands under `take`.
+fn tensors_of(context: &NativeCallContext, path: &str, take: Option<&str>) -> Res<Map> {
+    let host = host(context);
+    let path = host.access.read("load_tensors", path).map_err(fail)?;
+    let bytes = files::read_bytes(&path).map_err(candle)?;
+    let (found, said) = weights::read_all(&path, &bytes, take, &host.device).map_err(candle)?;
+    said.iter().for_each(|line| host.run.note(&format!("note: load_tensors: {line}")));
+    Ok(found.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect())
 }
 
 #[export_module]
@@ -28,10 +40,14 @@ mod tensor_files {
     }
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Res<Map> {
-        let host = host(&context);
-        let path = host.access.read("load_tensors", path).map_err(fail)?;
-        let found = files::read_safetensors(&path, &host.device).map_err(candle)?;
-        Ok(found.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect())
+        tensors_of(&context, path, None)
+    }
+    #[rhai_fn(name = "load_tensors", return_raw)]
+    pub fn load_tensors_options(context: NativeCallContext, path: &str, options: Map) -> Res<Map> {
+        let mut options = Options::new("load_tensors", options);
+        let take = options.string("take")?;
+        options.finish()?;
+        tensors_of(&context, path, take.as_deref())
     }
     #[rhai_fn(return_raw)]
     pub fn save_npy(context: NativeCallContext, tensor: Tensor, path: &str) -> Res<()> {

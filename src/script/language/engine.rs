@@ -8,6 +8,7 @@ use super::signatures::short_type;
 use super::{arithmetic, collections, habits, kept};
 use crate::base::{interrupt, memory};
 use crate::run::Arithmetic;
+use rhai::Token;
 use rhai::{Dynamic, Engine, EvalContext, FLOAT, INT, OptimizationLevel, Position};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub fn build(
     limits: &Limits,
 ) -> Engine {
     let mut engine = Engine::new();
+    name_methods_freely(&mut engine);
     engine
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
@@ -114,4 +116,20 @@ fn sleep(seconds: FLOAT) -> error::Res<()> {
         std::thread::sleep(left.min(Duration::from_millis(50)));
     }
     Ok(())
+}
+
+/// `export` is a word of the language, and what one does with a network: behind a dot it is a name.
+fn name_methods_freely(engine: &mut Engine) {
+    let behind_dot = std::cell::Cell::new(false);
+    #[expect(
+        deprecated,
+        reason = "not stable yet; the version of Rhai is fixed, and tests/layers/exported.rs uses it"
+    )]
+    engine.on_parse_token(move |token, _, _| {
+        let is_behind = behind_dot.replace(matches!(token, Token::Period));
+        match token {
+            Token::Export if is_behind => Token::Identifier(Box::new("export".into())),
+            other => other,
+        }
+    });
 }

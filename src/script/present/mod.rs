@@ -5,6 +5,7 @@ mod brief;
 mod tables;
 mod tensor;
 mod value;
+pub mod weights;
 
 pub use brief::brief;
 pub use tensor::one_line;

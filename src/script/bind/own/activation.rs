@@ -4,7 +4,7 @@ use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::Role;
 use crate::nn::layers::{
-    Activation, Boxes, Clipping, Excess, Facts, Kind, Lines, Own, Parameter, Place, Relaxation, Side, Word,
+    Activation, Boxes, Clipping, Excess, Facts, Graph, Kind, Lines, Own, Parameter, Place, Relaxation, Side, Word,
 };
 use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
@@ -99,6 +99,10 @@ impl Kind for OwnActivation {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         self.definition.parameters()
+    }
+
+    fn export(&self, _: &Place, _: &mut Graph, _: String) -> Result<String> {
+        self.definition.not_exported()
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

@@ -32,6 +32,14 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Other programs have no operator for it.
+    pub fn not_exported<T>(&self) -> Result<T> {
+        bail!(
+            "{} is a layer of the script's own, which no other program has an operator for; export the layers around it, or build it of kinds that are there",
+            self.title
+        )
+    }
+
     pub fn read(context: &NativeCallContext, kind: &str, name: &str, options: &mut Options) -> Res<Self> {
         let title = format!("{kind} {name}");
         if name.is_empty() {

@@ -3,7 +3,7 @@
 use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::precision::Precision;
 use crate::nn::Role;
-use crate::nn::layers::{Affine, Dense, Kind, Own, Parameter, Place, Rounding, Word};
+use crate::nn::layers::{Affine, Dense, Graph, Kind, Own, Parameter, Place, Rounding, Word};
 use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
 use crate::script::language::options::Options;
@@ -77,6 +77,10 @@ impl Kind for OwnMap {
 
     fn parameters(&self, _: &[usize]) -> Vec<Parameter> {
         self.definition.parameters()
+    }
+
+    fn export(&self, _: &Place, _: &mut Graph, _: String) -> Result<String> {
+        self.definition.not_exported()
     }
 
     fn build(&self, place: &Place) -> Result<Role> {

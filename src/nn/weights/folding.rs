@@ -1,0 +1,218 @@
+//! A batch normalisation folded into the layer before it
+//!
+//! ```text
+//! s = weight / sqrt(running_var + eps)        W' = s W        b' = s (b - running_mean) + bias
+//! ```
+//!
+//! of what the normalisation does when it is frozen. A file does not hold eps, which is 1e-5 where nobody has chosen another one.
+
+use super::file::{File, Held};
+use super::names::{is_number, split};
+use candle_core::{DType, Device, Error, Result, Tensor};
+
+/// A tensor of a file, or one that is made of some.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: String,
+    pub dims: Vec<usize>,
+    pub kind: String,
+    pub is_float: bool,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// The tensor at this place of the file.
+    At(usize),
+    Folded(Folded),
+}
+
+impl Entry {
+    pub fn of(at: usize, held: &Held) -> Self {
+        let Held { name, dims, kind, is_float } = held.clone();
+        Self { name, dims, kind, is_float, value: Value::At(at) }
+    }
+}
+
+/// How they are to be folded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folding {
+    pub eps: f64,
+    /// Which module each normalisation goes into, where a script says so.
+    pub into: Vec<(String, String)>,
+}
+
+/// A number of a layer behind which a normalisation was: the places of the tensors that it is made of.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    pub part: Part,
+    own: Option<usize>,
+    norm: Norm,
+}
+
+/// Which of the layer's two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    Weight,
+    Bias,
+}
+
+#[derive(Clone, Debug)]
+struct Norm {
+    weight: Option<usize>,
+    bias: Option<usize>,
+    mean: usize,
+    variance: usize,
+    eps: f64,
+}
+
+/// The tensors of a file with all normalisations folded, and what is to be said of them.
+pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
+    let modules = modules(&file.tensors);
+    let place = |module: &str, short: &str| {
+        let name = if module.is_empty() { short.to_string() } else { format!("{module}.{short}") };
+        file.tensors.iter().position(|t| t.name == name)
+    };
+    let mut folded = vec![];
+    for (at, module) in modules.iter().enumerate() {
+        let (Some(mean), Some(variance)) = (place(module, "running_mean"), place(module, "running_var")) else {
+            continue;
+        };
+        let norm = Norm { weight: place(module, "weight"), bias: place(module, "bias"), mean, variance, eps: by.eps };
+        let channels = &file.tensors[mean].dims;
+        let into = match by.into.iter().find(|(norm, _)| norm == module) {
+            Some((_, into)) => Some(into.as_str()),
+            None => before(file, &modules, at, channels),
+        };
+        let fits = |into: &&str| {
+            place(into, "weight")
+                .is_some_and(|w| file.tensors[w].dims.len() >= 2 && file.tensors[w].dims[..1] == channels[..])
+        };
+        let Some(into) = into.filter(fits) else {
+            return Err(Error::Msg(format!(
+                "load: fold: {} has a batch normalisation `{module}` of {channels:?} behind no convolution or linear layer of as many outputs; say which: \
+                 #{{ fold: #{{ \"{module}\": \"conv1\" }} }}, or build the network with batch_norm2d()",
+                file.source
+            )));
+        };
+        folded.push((module.clone(), into.to_string(), norm));
+    }
+    if let Some((_, into, _)) =
+        folded.iter().find(|(_, into, _)| folded.iter().filter(|(_, other, _)| other == into).count() > 1)
+    {
+        return Err(Error::Msg(format!(
+            "load: fold: two batch normalisations of {} would be folded into `{into}`",
+            file.source
+        )));
+    }
+    if let Some((named, _)) = by.into.iter().find(|(named, _)| !folded.iter().any(|(norm, ..)| norm == named)) {
+        return Err(Error::Msg(format!("load: fold: {} has no batch normalisation `{named}`", file.source)));
+    }
+    let mut entries = vec![];
+    for (at, held) in file.tensors.iter().enumerate() {
+        let (module, short) = split(&held.name);
+        if folded.iter().any(|(norm, ..)| norm == module) {
+            continue;
+        }
+        let Some((_, _, norm)) = folded.iter().find(|(_, into, _)| into == module) else {
+            entries.push(Entry::of(at, held));
+            continue;
+        };
+        match short {
+            "weight" => {
+                let made = |part, own| Value::Folded(Folded { part, own, norm: norm.clone() });
+                entries.push(Entry { value: made(Part::Weight, Some(at)), ..Entry::of(at, held) });
+                let (name, dims) = (held.name.replace(".weight", ".bias"), held.dims[..1].to_vec());
+                let own = place(module, "bias");
+                entries.push(Entry { name, dims, value: made(Part::Bias, own), ..Entry::of(at, held) });
+            }
+            "bias" => {}
+            _ => entries.push(Entry::of(at, held)),
+        }
+    }
+    let pairs: Vec<_> = folded.iter().map(|(norm, into, _)| format!("{norm} into {into}")).collect();
+    let said = match pairs.is_empty() {
+        true => format!("{} holds no batch normalisation, nothing is folded", file.source),
+        false => {
+            format!("batch normalisations of {} are folded, with eps {:e}: {}", file.source, by.eps, pairs.join(", "))
+        }
+    };
+    Ok((entries, vec![said]))
+}
+
+/// The modules in their order: by number where all have one, else as the file has them.
+pub fn modules(tensors: &[Held]) -> Vec<String> {
+    let mut found: Vec<String> = vec![];
+    for held in tensors {
+        let module = split(&held.name).0;
+        if !found.iter().any(|m| m == module) {
+            found.push(module.to_string());
+        }
+    }
+    if found.iter().all(|m| m.split('.').all(is_number)) {
+        found.sort_by_key(|m| numbers(m));
+    }
+    found
+}
+
+/// "1.0.2" as numbers.
+pub fn numbers(path: &str) -> Vec<usize> {
+    path.split('.').map(|part| part.parse().unwrap_or(usize::MAX)).collect()
+}
+
+/// The module that a normalisation follows: by number the one right before it; by name `conv3` for `bn3`; else the one before it in the
+/// file, which PyTorch writes in the order of the definitions.
+fn before<'a>(file: &File, modules: &'a [String], at: usize, channels: &[usize]) -> Option<&'a str> {
+    let own = &modules[at];
+    let (parent, last) = split(own);
+    if is_number(last) {
+        // What has no parameters may stand between, such as a ReLU: then the number is not the next one.
+        let previous = last.parse::<usize>().ok()?.checked_sub(1)?.to_string();
+        let previous = if parent.is_empty() { previous } else { format!("{parent}.{previous}") };
+        return modules.iter().find(|m| **m == previous).map(String::as_str);
+    }
+    let digits = |name: &str| name.chars().rev().take_while(char::is_ascii_digit).collect::<String>();
+    let has_weight = |m: &&String| {
+        let weight = format!("{m}.weight");
+        file.tensors.iter().any(|t| t.name == weight && t.dims.len() >= 2 && t.dims[..1] == *channels)
+    };
+    let alike = |m: &&String| split(m).0 == parent && digits(split(m).1) == digits(last);
+    let mut named = modules.iter().filter(has_weight).filter(alike);
+    if let (Some(found), None) = (named.next(), named.next()) {
+        return Some(found);
+    }
+    at.checked_sub(1).map(|before| modules[before].as_str())
+}
+
+impl Folded {
+    /// Made of the numbers of the file, in f64, then as narrow as the layer's own weight, f32 at least.
+    pub fn made(&self, file: &mut File, device: &Device) -> Result<Tensor> {
+        let mut wide = |at: Option<usize>| at.map(|at| file.read(at, &Device::Cpu)?.to_dtype(DType::F64)).transpose();
+        let (own, mean, variance) = (wide(self.own)?, wide(Some(self.norm.mean))?, wide(Some(self.norm.variance))?);
+        let (weight, bias) = (wide(self.norm.weight)?, wide(self.norm.bias)?);
+        let (Some(mean), Some(variance)) = (mean, variance) else { candle_core::bail!("fold: no statistics") };
+        let mut scale = (variance + self.norm.eps)?.sqrt()?.recip()?;
+        if let Some(weight) = weight {
+            scale = (scale * weight)?;
+        }
+        let made = match (self.part, own) {
+            (Part::Weight, Some(own)) => {
+                let shape = [&[scale.elem_count()][..], &vec![1; own.rank() - 1]].concat();
+                own.broadcast_mul(&scale.reshape(shape)?)?
+            }
+            (_, own) => {
+                let centred = match own {
+                    Some(own) => (own - mean)?,
+                    None => mean.neg()?,
+                };
+                let shifted = (centred * scale)?;
+                match bias {
+                    Some(bias) => (shifted + bias)?,
+                    None => shifted,
+                }
+            }
+        };
+        let all_wide = file.tensors[self.norm.mean].kind == "F64";
+        made.to_dtype(if all_wide { DType::F64 } else { DType::F32 })?.to_device(device)
+    }
+}
