@@ -35,12 +35,11 @@ def out(program, folder, kind):
     net = f"sequential({shape}, [normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.25]), {CONV}, {kind}, {HEAD}])"
     script = f"""
         let net = {net};
-        for (name, t) in net.parameters {{ let _ = t; }}
         net.export("net.onnx");
         net.export("net.pth");
         let x = uniform(0, 1, [7, 3, 8, 8]);
         save_tensors("x.safetensors", #{{ x: x, y: net.frozen().forward(x) }});
-    """.replace("for (name, t) in net.parameters { let _ = t; }", "")
+    """
     run(program, script, folder)
     held = load_file(folder / "x.safetensors")
     model = onnx.load(folder / "net.onnx")
@@ -53,11 +52,6 @@ def out(program, folder, kind):
     bare = onnx.load(folder / "net.onnx")
     del bare.metadata_props[:]
     onnx.save(bare, folder / "bare.onnx")
-    script = """
-        let held = load_tensors("x.safetensors");
-        let back = |file| { try { return (load_model(file).frozen().forward(held.x) - held.y).abs().max().item(); } catch (e) { return e.to_string().split("read are")[0]; } };
-        print(back.call("net.onnx")); print(back.call("bare.onnx"));
-    """
     script = """
         let held = load_tensors("x.safetensors");
         for file in ["net.onnx", "bare.onnx"] {
@@ -108,6 +102,85 @@ def from_torch(program, folder):
     return rows
 
 
+class Named(nn.Module):
+    """Two convolutions and a linear layer under names of their own."""
+
+    def __init__(self, norm=False):
+        super().__init__()
+        self.conv1, self.conv2, self.fc = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Linear(64, 5)
+        self.bn1 = nn.BatchNorm2d(3) if norm else nn.Identity()
+
+    def forward(self, x):
+        return self.fc(self.conv2(self.bn1(self.conv1(x)).relu()).relu().flatten(1))
+
+
+def weights_in(program, folder):
+    """What came of weights that PyTorch, safetensors and numpy have written."""
+    from safetensors.torch import save_file as save_tensors, save_model
+
+    torch.manual_seed(3)
+    net, x = Named(), torch.rand(6, 1, 8, 8)
+    other = Named(norm=True)
+    for _ in range(3):
+        other.train()(torch.rand(16, 1, 8, 8))
+    other.eval()
+    weights = net.state_dict()
+    names = '#{ names: #{ "conv1": 0, "conv2": 2, "fc": 5 } }'
+    sequential = nn.Sequential(net.conv1, nn.ReLU(), nn.Dropout(), net.conv2, nn.ReLU(), nn.Flatten(), nn.Dropout(), net.fc)
+    adam = torch.optim.Adam(net.parameters())
+    net(x).sum().backward(), adam.step()
+    weights = {name: value.clone() for name, value in net.state_dict().items()}
+    turned = {name: value.transpose(0, 1).contiguous().transpose(0, 1) if value.dim() > 1 else value for name, value in weights.items()}
+    rows = [
+        ("torch.save, zip", lambda f: torch.save(weights, f), "a.pth", names, net),
+        ("torch.save before 1.6", lambda f: torch.save(weights, f, _use_new_zipfile_serialization=False), "a.pth", names, net),
+        ("nn.Sequential with dropout", lambda f: torch.save(sequential.state_dict(), f), "a.pth", "", net),
+        ("checkpoint with an optimiser", lambda f: torch.save({"epoch": 3, "model": weights, "optimizer": adam.state_dict()}, f), "a.pt", names, net),
+        ("averaged weights beside", lambda f: torch.save({"state_dict": weights, "state_dict_ema": {n: 0 * v for n, v in weights.items()}}, f), "a.pth", names, net),
+        ("a list of one state_dict", lambda f: torch.save({"state_dict": [weights]}, f), "a.pth", names, net),
+        ("DataParallel of a compiled module", lambda f: torch.save({"module._orig_mod." + n: v for n, v in weights.items()}, f), "a.pth", names, net),
+        ("not contiguous", lambda f: torch.save(turned, f), "a.pth", '#{ by: "order" }', net),
+        ("bfloat16", lambda f: torch.save({n: v.bfloat16() for n, v in weights.items()}, f), "a.pth", names, None),
+        ("batch normalisation, folded", lambda f: torch.save(other.state_dict(), f), "a.pth", '#{ fold: true, by: "order" }', other),
+        ("safetensors save_file, half", lambda f: save_tensors({n: v.half() for n, v in weights.items()}, f), "a.safetensors", names, None),
+        ("safetensors save_model", lambda f: save_model(net, str(f)), "a.safetensors", '#{ by: "order" }', net),
+    ]
+    told = []
+    for what, write, file, options, by in rows:
+        write(folder / file)
+        by = net if by is None else by
+        save_file({"x": x.numpy(), "y": by(x).detach().numpy()}, folder / "x.safetensors")
+        said = run(program, f"""
+            let net = sequential([1, 8, 8], [conv2d(3, 3, #{{ padding: 1 }}), relu(), conv2d(4, 3, #{{ stride: 2, padding: 1 }}), relu(), flatten(), linear(5)]);
+            let held = load_tensors("x.safetensors");
+            let said = "";
+            try {{ net.load("{file}"{', ' + options if options else ''}); said = (net.forward(held.x) - held.y).abs().max().item().to_string(); }} catch (e) {{ said = e.to_string(); }}
+            print(said);
+        """, folder)
+        told.append((what, said.splitlines()[-1][:120]))
+    return told
+
+
+def verified(program, folder):
+    """What Marabou, if it is there, makes of a network and its properties: a proof close by, a counterexample further off."""
+    try:
+        from maraboupy import Marabou
+    except ImportError:
+        return [("Marabou", "not tried: pip install maraboupy, in an environment of its own with onnx 1.16")]
+    told = []
+    for eps, wanted in ((0.01, "unsat"), (0.8, "sat")):
+        run(program, f"""
+            let net = sequential([1, 6, 6], [conv2d(2, 3, #{{ padding: 1 }}), relu(), flatten(), linear(8), relu(), linear(3)]);
+            let x = uniform(0, 1, [1, 1, 6, 6]);
+            net.export("net.onnx");
+            net.export_vnnlib("net.vnnlib", x, net.forward(x).argmax(1), {eps}, #{{ norm: "linf" }});
+        """, folder)
+        net = Marabou.read_onnx(str(folder / "net.onnx"))
+        found = net.solve(options=Marabou.createOptions(verbosity=0, timeoutInSeconds=60), propertyFilename=str(folder / "net.vnnlib"), verbose=False)[0]
+        told.append((f"Marabou, l-infinity {eps}", f"{found}, {wanted} expected"))
+    return told
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--program", default="target/release/workbench")
@@ -121,7 +194,7 @@ def main():
             gap, back, bare, count = out(program, folder, kind)
             worst = max(worst, gap)
             print(f"{kind:55} {gap:18.1e} {back:>22}   {bare}")
-        for name, said in from_torch(program, folder):
+        for name, said in from_torch(program, folder) + weights_in(program, folder) + verified(program, folder):
             print(f"{name:55} {said}")
     print(f"largest difference {worst:.1e}")
     return 0 if worst < 1e-5 else 1
