@@ -174,11 +174,13 @@ pub enum Data {
         name: String,
     },
     /// Take over a data set from a folder of its original files or from an archive (.tar, .tar.gz, .zip), and keep it decoded.
+    ///
+    /// Without NAME it says what it recognises there: a data set that is known by name is taken over as that; of other files it
+    /// says what they are and how a manifest describes them.
     Import {
-        /// The data set.
-        name: String,
-        /// The folder or archive.
-        path: PathBuf,
+        /// The data set, if it is to be this one, and the folder or archive.
+        #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "PATH"])]
+        what: Vec<PathBuf>,
     },
     /// Show some images of each class, in the terminal and as a PNG file.
     Show {

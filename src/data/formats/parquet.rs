@@ -1,22 +1,23 @@
-//! Parquet as the hub keeps image sets: one row for each image, its PNG or JPEG bytes in a column `image.bytes` or
-//! `img.bytes`, its label in a column of whole numbers
+//! Parquet as the hub and others keep image sets: one row for each image, the bytes of its picture file in a column, or in the
+//! field `bytes` of one, its label in a column of whole numbers or of the names of classes
 //!
 //! Read by column chunks. Rows are counted before they are read and a picture's size is checked before it is decoded; a
-//! chunk that says it unpacks to more than a mebibyte for each row is refused.
+//! chunk that says it unpacks to more than a mebibyte for each row is refused, and so is a page that unpacks to more than it says.
 
-use super::check_labels;
+use super::parquet_columns::{self as columns, Labels};
 use super::picture;
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use crate::base::interrupt;
 use crate::data::error::{Error, Result};
 use crate::data::file_error::FileError;
 use crate::data::manifest::Manifest;
 use crate::data::read::open_file;
-use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use rayon::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -28,151 +29,222 @@ const LARGEST_ROW: i64 = 1 << 20;
 /// Which columns hold what.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns<'a> {
-    /// The struct of a picture's bytes.
+    /// A picture's bytes, or the struct of them.
     pub image: &'a str,
     /// The labels.
     pub label: &'a str,
 }
 
-/// All images and labels of `files`, in their order; `expected` images in all.
-pub fn load(manifest: &Manifest, files: &[impl AsRef<Path>], columns: Columns, expected: usize) -> Result<Raw> {
+/// All images and labels of `files`, in their order; `expected` images in all. `names` are those of the classes, for labels that are
+/// names.
+pub fn load(
+    manifest: &Manifest,
+    files: &[impl AsRef<Path>],
+    columns: Columns,
+    names: &[String],
+    expected: usize,
+) -> Result<Raw> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let by_name = names.iter().zip(0..).map(|(name, label)| (name.as_str(), label)).collect();
     for file in files {
-        let file = file.as_ref();
-        let shown = file.display().to_string();
-        // The reader is made for files that were written well; what is wrong with others it may tell by a panic.
-        let read = catch_unwind(AssertUnwindSafe(|| read(manifest, file, columns, expected, &mut pixels, &mut labels)));
-        read.unwrap_or_else(|_| Err(broken(&shown, "its pages contradict its header")))?;
+        let shown = file.as_ref().display().to_string();
+        guarded(&shown, || {
+            let reader = open(file.as_ref(), &shown)?;
+            let rows = Rows { file: &shown, manifest, names: &by_name, expected };
+            rows.read(&reader, columns, &mut pixels, &mut labels)
+        })?;
     }
     if labels.len() != expected {
-        let (file, found) = (names(files), labels.len().to_string());
+        let (file, found) = (shown_all(files), labels.len().to_string());
         return Err(FileError::Count { file, what: "rows", expected: expected as u64, found }.into());
     }
-    check_labels(&names(files), &labels, manifest.classes.get())?;
     Ok((pixels, labels))
 }
 
-fn names(files: &[impl AsRef<Path>]) -> String {
+/// The classes that the labels of `files` name, which have to be `classes`; none where labels are numbers.
+pub fn names(files: &[impl AsRef<Path>], label: &str, classes: usize) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for file in files {
+        let shown = file.as_ref().display().to_string();
+        guarded(&shown, || {
+            let reader = open(file.as_ref(), &shown)?;
+            let column = columns::find(&reader, &shown, label)?;
+            if !columns::holds_text(&reader, column) {
+                return Ok(());
+            }
+            for group in 0..reader.num_row_groups() {
+                let group = reader.get_row_group(group).map_err(|e| told(&shown, e))?;
+                let rows = check_group(group.as_ref(), &shown)?;
+                let Labels::Names(all) = columns::labels(group.as_ref(), &shown, (column, label), rows)? else {
+                    continue;
+                };
+                found.extend(all);
+                if found.len() > classes {
+                    return Err(other_classes(&shown, label, &found, classes));
+                }
+            }
+            Ok(())
+        })?;
+    }
+    match found.is_empty() || found.len() == classes {
+        true => Ok(found),
+        false => Err(other_classes(&shown_all(files), label, &found, classes)),
+    }
+}
+
+/// The rows of all `files`.
+pub fn count(files: &[impl AsRef<Path>]) -> Result<usize> {
+    let rows = |file: &Path| {
+        let shown = file.display().to_string();
+        guarded(&shown, || Ok(open(file, &shown)?.metadata().file_metadata().num_rows()))
+    };
+    let rows = files.iter().map(|f| rows(f.as_ref())).collect::<Result<Vec<i64>>>()?;
+    Ok(usize::try_from(rows.into_iter().fold(0, i64::saturating_add)).unwrap_or(0))
+}
+
+/// The columns of `file`, each with its type, for people.
+pub fn describe(file: &Path) -> Result<Vec<(String, String)>> {
+    let shown = file.display().to_string();
+    guarded(&shown, || {
+        let schema = open(file, &shown)?.metadata().file_metadata().schema_descr_ptr();
+        Ok(schema.columns().iter().map(|c| (c.path().string(), format!("{:?}", c.physical_type()))).collect())
+    })
+}
+
+/// The reader is made for files that were written well; what is wrong with others it may tell by a panic.
+fn guarded<T>(shown: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(broken(shown, "its pages contradict its header")))
+}
+
+fn shown_all(files: &[impl AsRef<Path>]) -> String {
     files.iter().map(|f| f.as_ref().display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn broken(file: &str, why: impl std::fmt::Display) -> Error {
+/// An error of the reader: a file that is broken, or a whole one of a kind that is not read here.
+pub fn told(file: &str, error: ParquetError) -> Error {
+    let text = error.to_string();
+    let lower = text.to_ascii_lowercase();
+    let unknown = ["nyi", "disabled feature", "not supported", "unsupported", "not yet implemented", "encrypt"];
+    if unknown.iter().any(|word| lower.contains(word)) {
+        let message = format!(
+            "uses something of Parquet that is not read here ({text}); write it again without, for instance compressed by zstd \
+             and not encrypted"
+        );
+        return FileError::Content { file: file.into(), message }.into();
+    }
+    broken(file, text)
+}
+
+pub fn broken(file: &str, why: impl std::fmt::Display) -> Error {
     let message = format!("broken Parquet file ({why}); fetch or copy it again");
     FileError::Content { file: file.into(), message }.into()
 }
 
-fn read(
-    manifest: &Manifest,
-    file: &Path,
-    columns: Columns,
-    expected: usize,
-    pixels: &mut Vec<u8>,
-    labels: &mut Vec<u32>,
-) -> Result<()> {
-    let shown = file.display().to_string();
-    let fail = |e: ParquetError| broken(&shown, e);
-    let source = open_file(file, &shown)?;
-    if source.metadata().is_ok_and(|m| m.len() == 0) {
-        return Err(FileError::Empty { file: shown, expected: "a Parquet file".into() }.into());
-    }
-    let reader = SerializedFileReader::new(source).map_err(fail)?;
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let paths: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
-    let find = |wanted: &str| {
-        paths.iter().position(|p| p == wanted).ok_or_else(|| {
-            let message = format!("no column `{wanted}`; its columns are {}", paths.join(", "));
-            Error::from(FileError::Content { file: shown.clone(), message })
-        })
-    };
-    let (image, label) = (find(&format!("{}.bytes", columns.image))?, find(columns.label)?);
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(fail)?;
-        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
-        if rows > expected - labels.len() {
-            let found = format!("{} or more", labels.len().saturating_add(rows));
-            return Err(FileError::Count { file: shown, what: "rows", expected: expected as u64, found }.into());
-        }
-        let most = (rows as i64).saturating_mul(LARGEST_ROW).saturating_add(LARGEST_ROW);
-        if group.metadata().columns().iter().any(|c| c.uncompressed_size() > most) {
-            return Err(broken(&shown, format!("it unpacks to more than {LARGEST_ROW} bytes a row")));
-        }
-        let rows = Rows { file: &shown, manifest, image, label, rows };
-        rows.read(group.as_ref(), pixels, labels)?;
-    }
-    Ok(())
+fn other_classes(file: &str, label: &str, found: &BTreeSet<String>, classes: usize) -> Error {
+    let shown: Vec<String> = found.iter().take(5).map(|name| name.escape_debug().to_string()).collect();
+    let more = if found.len() > 5 { ", ..." } else { "" };
+    let message = format!(
+        "its column `{label}` names {} classes ({}{more}); the manifest says {classes}: change `classes`, or list all names in \
+         their order in `class_names`",
+        found.len(),
+        shown.join(", ")
+    );
+    FileError::Content { file: file.into(), message }.into()
 }
 
-/// One row group.
+fn open(file: &Path, shown: &str) -> Result<SerializedFileReader<File>> {
+    let source = open_file(file, shown)?;
+    if source.metadata().is_ok_and(|m| m.len() == 0) {
+        return Err(FileError::Empty { file: shown.into(), expected: "a Parquet file".into() }.into());
+    }
+    SerializedFileReader::new(source).map_err(|e| told(shown, e))
+}
+
+/// The rows of a group that does not promise more than they can be.
+fn check_group(group: &dyn RowGroupReader, shown: &str) -> Result<usize> {
+    let rows = group.metadata().num_rows();
+    let most = rows.saturating_mul(LARGEST_ROW).saturating_add(LARGEST_ROW);
+    if group.metadata().columns().iter().any(|c| c.uncompressed_size() > most) {
+        return Err(broken(shown, format!("it unpacks to more than {LARGEST_ROW} bytes a row")));
+    }
+    Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+}
+
+/// Of one file.
 struct Rows<'a> {
     file: &'a str,
     manifest: &'a Manifest,
-    image: usize,
-    label: usize,
-    rows: usize,
+    names: &'a HashMap<&'a str, u32>,
+    expected: usize,
 }
 
 impl Rows<'_> {
-    fn read(&self, group: &dyn RowGroupReader, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<()> {
-        let fail = |e: ParquetError| broken(self.file, e);
-        let mut column = group.get_column_reader(self.label).map_err(fail)?;
-        labels.extend(self.labels(&mut column, labels.len())?);
-        let ColumnReader::ByteArrayColumnReader(mut column) = group.get_column_reader(self.image).map_err(fail)? else {
-            return Err(broken(self.file, "the images are no bytes"));
-        };
-        let mut done = 0;
-        while done < self.rows {
-            if interrupt::requested() {
-                return Err(Error::Interrupted);
+    fn read(
+        &self,
+        reader: &SerializedFileReader<File>,
+        wanted: Columns,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u32>,
+    ) -> Result<()> {
+        let image = columns::find_image(reader, self.file, wanted.image)?;
+        let label = columns::find(reader, self.file, wanted.label)?;
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(|e| told(self.file, e))?;
+            let rows = check_group(group.as_ref(), self.file)?;
+            if rows > self.expected - labels.len() {
+                let (file, found) = (self.file.into(), format!("{} or more", labels.len().saturating_add(rows)));
+                let expected = self.expected as u64;
+                return Err(FileError::Count { file, what: "rows", expected, found }.into());
             }
-            let (mut pictures, mut levels) = (Vec::<ByteArray>::new(), vec![]);
-            let wanted = ROWS.min(self.rows - done);
-            let (rows, _, _) = column.read_records(wanted, Some(&mut levels), None, &mut pictures).map_err(fail)?;
-            if rows == 0 || pictures.len() != rows {
-                return Err(broken(self.file, format!("row {} has no image", done + pictures.len())));
+            labels.extend(self.labels(group.as_ref(), (label, wanted.label), rows, labels.len())?);
+            let (mut column, mut done) =
+                (columns::Pictures::open(group.as_ref(), self.file, (image, wanted.image))?, 0);
+            while done < rows {
+                if interrupt::requested() {
+                    return Err(Error::Interrupted);
+                }
+                let pictures = column.read(ROWS.min(rows - done), done)?;
+                self.decode(&pictures, done, pixels)?;
+                done += pictures.len();
             }
-            self.decode(&pictures, done, pixels)?;
-            done += rows;
         }
         Ok(())
     }
 
-    fn labels(&self, column: &mut ColumnReader, before: usize) -> Result<Vec<u32>> {
-        let mut levels = vec![];
-        let fail = |e: ParquetError| broken(self.file, e);
-        let wide = match column {
-            ColumnReader::Int64ColumnReader(column) => {
-                let mut values = vec![];
-                column.read_records(self.rows, Some(&mut levels), None, &mut values).map_err(fail)?;
-                values
+    fn labels(
+        &self,
+        group: &dyn RowGroupReader,
+        column: (usize, &str),
+        rows: usize,
+        before: usize,
+    ) -> Result<Vec<u32>> {
+        match columns::labels(group, self.file, column, rows)? {
+            Labels::Numbers(all) => {
+                let one = |(at, value): (usize, i64)| raw::label(self.manifest, self.file, before + at, value.into());
+                all.into_iter().enumerate().map(one).collect()
             }
-            ColumnReader::Int32ColumnReader(column) => {
-                let mut values = vec![];
-                column.read_records(self.rows, Some(&mut levels), None, &mut values).map_err(fail)?;
-                values.into_iter().map(i64::from).collect()
+            Labels::Names(all) => {
+                let one = |(at, name): (usize, String)| {
+                    self.names.get(name.as_str()).copied().ok_or_else(|| {
+                        let name = name.escape_debug();
+                        let message = format!("row {at}: `{name}` is none of the classes that are named");
+                        FileError::Content { file: self.file.into(), message }.into()
+                    })
+                };
+                all.into_iter().enumerate().map(one).collect()
             }
-            _ => return Err(broken(self.file, "the labels are no whole numbers")),
-        };
-        if wide.len() != self.rows {
-            return Err(broken(self.file, format!("{} labels for {} rows", wide.len(), self.rows)));
         }
-        let classes = self.manifest.classes.get();
-        let label = |(at, value): (usize, i64)| {
-            u32::try_from(value).map_err(|_| {
-                let message =
-                    format!("label {} (counted from 0) is {value}; expected 0..={}", before + at, classes - 1);
-                FileError::Content { file: self.file.into(), message }.into()
-            })
-        };
-        wide.into_iter().enumerate().map(label).collect()
     }
 
     /// Decode pictures on all threads; the first error in their order is the one that is told.
     fn decode(&self, pictures: &[ByteArray], before: usize, pixels: &mut Vec<u8>) -> Result<()> {
         let (size, start) = (self.manifest.pixels(), pixels.len());
         pixels.resize(start + pictures.len() * size, 0);
+        let look = self.manifest.pictures.clone().unwrap_or_default();
         let one = |((at, picture), image): ((usize, &ByteArray), &mut [u8])| {
             let name = format!("{}, row {}", self.file, before + at);
-            picture::decode_into(picture.data(), self.manifest.shape(), &name, image).err()
+            picture::decode_into(picture.data(), self.manifest.shape(), &look, &name, image).err()
         };
         let rooms = pixels[start..].par_chunks_exact_mut(size);
         pictures.par_iter().enumerate().zip(rooms).find_map_first(one).map_or(Ok(()), Err)

@@ -1,4 +1,4 @@
-//! Tensors in files: safetensors and npy. Writes go beside the file and are renamed, so a failed one leaves the old file.
+//! Tensors in files: safetensors, NumPy's arrays, IDX. Writes go beside the file and are renamed, so a failed one leaves the old file.
 
 use super::host::host;
 use crate::compute::tensor_files as files;
@@ -31,7 +31,7 @@ mod tensor_files {
         let host = host(&context);
         let path = host.access.read("load_tensors", path).map_err(fail)?;
         let found = files::read_safetensors(&path, &host.device).map_err(candle)?;
-        Ok(found.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect())
+        Ok(map(found))
     }
     #[rhai_fn(return_raw)]
     pub fn save_npy(context: NativeCallContext, tensor: Tensor, path: &str) -> Res<()> {
@@ -44,4 +44,21 @@ mod tensor_files {
         let path = host.access.read("load_npy", path).map_err(fail)?;
         files::read_npy(&path, &host.device).map(Tensor).map_err(candle)
     }
+    #[rhai_fn(return_raw)]
+    pub fn load_npz(context: NativeCallContext, path: &str) -> Res<Map> {
+        let host = host(&context);
+        let path = host.access.read("load_npz", path).map_err(fail)?;
+        Ok(map(files::read_npz(&path, &host.device).map_err(candle)?))
+    }
+    #[rhai_fn(return_raw)]
+    pub fn load_idx(context: NativeCallContext, path: &str) -> Res<Tensor> {
+        let host = host(&context);
+        let path = host.access.read("load_idx", path).map_err(fail)?;
+        files::read_idx(&path, &host.device).map(Tensor).map_err(candle)
+    }
+}
+
+/// Named tensors as scripts hold them.
+fn map(tensors: impl IntoIterator<Item = (String, candle_core::Tensor)>) -> Map {
+    tensors.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect()
 }
