@@ -186,8 +186,8 @@ pub enum Data {
     Show {
         /// The data set.
         name: String,
-        /// `train` or `test`.
-        #[arg(long, default_value = "train", value_parser = ["train", "test"])]
+        /// `train`, `test` or `validation`.
+        #[arg(long, default_value = "train", value_parser = ["train", "test", "validation"])]
         split: String,
         /// Images of each class.
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]

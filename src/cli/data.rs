@@ -145,7 +145,11 @@ fn refuse(name: &str, message: &str) -> data::Result<()> {
 
 fn show(name: &str, split: &str, columns: usize, png: Option<&Path>, data_dir: Option<&Path>) -> data::Result<()> {
     let found = Dataset::load(name, &Options { data_dir: data_dir.map(Path::to_owned), ..Options::default() })?;
-    let split = if split == "train" { &found.train } else { &found.test };
+    let split = match split {
+        "train" => found.training()?,
+        "validation" => found.validation()?,
+        _ => &found.test,
+    };
     let sheet = Sheet::new(split, columns)?;
     if shows_colours() {
         sheet::blocks(&sheet, width()).iter().for_each(|line| say(line));

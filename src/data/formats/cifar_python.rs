@@ -1,7 +1,7 @@
 //! The Python version of CIFAR-10 and CIFAR-100: a pickled dictionary for each file, with `data`, an array [n, pixels] of bytes,
 //! and `labels` or `fine_labels`, a list. It is read without running anything.
 
-use super::pickle::{Pickle, Value};
+use super::pickle::{self, Value};
 use super::raw::{Raw, labels};
 use crate::data::error::Result;
 use crate::data::file_error::FileError;
@@ -30,7 +30,7 @@ pub fn read(manifest: &Manifest, input: &Input, images: usize, needed: usize) ->
     if bytes.len() as u64 > limit {
         return Err(broken(format!("longer than {limit} bytes")).into());
     }
-    let (pickle, root) = Pickle::read(&bytes).map_err(broken)?;
+    let (pickle, root) = pickle::read(&bytes).map_err(broken)?;
     let lacks = |what: &str| {
         let keys = pickle.keys(root).join(", ");
         fail(format!("has no {what}; expected a dictionary with `data` and `labels` or `fine_labels`, found: {keys}"))

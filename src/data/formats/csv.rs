@@ -85,7 +85,7 @@ impl<'a> Lines<'a> {
         own.longest = if may_be { longest.max((manifest.pixels() as u64 + 1) * HEADER_FIELD) } else { longest };
         let there = own.read()?;
         own.longest = longest;
-        let is_header = manifest.header.unwrap_or_else(|| fields(own.text()).any(is_name));
+        let is_header = manifest.header.unwrap_or_else(|| is_header(own.text()));
         if there && is_header {
             own.header = Some(fields(own.text()).map(|f| String::from_utf8_lossy(f).trim().to_owned()).collect());
         } else if there {
@@ -140,9 +140,11 @@ fn fields(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&b| b == b',').map(|f| f.strip_prefix(b"\"").and_then(|f| f.strip_suffix(b"\"")).unwrap_or(f))
 }
 
-/// Is a field that of a header? Numbers, and what was meant to be one, begin otherwise.
-fn is_name(field: &[u8]) -> bool {
-    field.len() > 1 && (field[0].is_ascii_alphabetic() || field[0] == b'_') && field.is_ascii()
+/// Is a first line a header? One field that is a word, or nothing but names; a single letter among numbers is a slip.
+fn is_header(text: &[u8]) -> bool {
+    let is_name =
+        |field: &[u8]| field.is_ascii() && field.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_');
+    fields(text).any(|field| field.len() > 1 && is_name(field)) || fields(text).all(is_name)
 }
 
 /// In which column the labels stand, from 0.

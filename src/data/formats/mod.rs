@@ -7,7 +7,6 @@ pub mod folders;
 pub mod idx;
 pub mod npy;
 pub mod parquet;
-mod parquet_columns;
 mod pickle;
 pub mod picture;
 mod raw;

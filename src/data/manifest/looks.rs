@@ -1,20 +1,32 @@
 //! The keys that say how stored values become images: their scale, and what is done to pictures that are not yet as wanted.
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 /// What stored values are divided by: above 0.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Deserialize)]
-#[serde(try_from = "f64")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale(f64);
 
-impl TryFrom<f64> for Scale {
-    type Error = String;
-
-    fn try_from(scale: f64) -> Result<Self, String> {
-        let is_one = scale > 0.0 && scale <= f64::from(u32::MAX);
-        is_one
-            .then_some(Self(scale))
-            .ok_or_else(|| format!("a scale of {scale}; expected a number above 0, such as 255 or 1"))
+impl<'de> Deserialize<'de> for Scale {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // In a visitor, so that an error has this value's own line and column.
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Scale;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a number above 0, such as 255 or 1")
+            }
+            fn visit_f64<E: Error>(self, scale: f64) -> Result<Scale, E> {
+                let is_one = scale > 0.0 && scale <= f64::from(u32::MAX);
+                is_one.then_some(Scale(scale)).ok_or_else(|| E::invalid_value(Unexpected::Float(scale), &self))
+            }
+            fn visit_u64<E: Error>(self, scale: u64) -> Result<Scale, E> {
+                self.visit_f64(scale as f64)
+            }
+            fn visit_i64<E: Error>(self, scale: i64) -> Result<Scale, E> {
+                self.visit_f64(scale as f64)
+            }
+        }
+        deserializer.deserialize_any(Number)
     }
 }
 

@@ -165,7 +165,10 @@ fn complete(
     let Some(present) = inputs.keys().next() else { return Ok(None) };
     let missing: Vec<&str> = files.iter().filter(|f| !inputs.contains_key(**f)).copied().collect();
     let lacks = may_lack.first().filter(|_| missing == may_lack);
-    match missing.first().filter(|_| lacks.is_none()) {
+    // Where all of those are missing, and others too, the others are what keeps it from being used.
+    let all_lack = may_lack.iter().all(|f| missing.contains(f));
+    let other = missing.iter().find(|f| all_lack && !may_lack.contains(f)).or(missing.first());
+    match other.filter(|_| lacks.is_none()) {
         None => {
             let (folder, source) = (place.to_owned(), place.display().to_string());
             Ok(Some(Located { inputs, source, folder, lacks_train: lacks.map(|f| (*f).to_owned()) }))

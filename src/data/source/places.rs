@@ -23,7 +23,11 @@ pub fn of(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
     let alike = alike(manifest, data_folder);
     for parent in alike.iter().map(PathBuf::as_path).chain([named.as_path(), data_folder]) {
         let unpacked = manifest.folder.iter().map(|f| f.as_str().to_owned());
-        let below = unpacked.chain(other_names.clone()).chain(["raw".into(), String::new()]).map(|f| parent.join(f));
+        let below = unpacked
+            .chain(other_names.clone())
+            .chain(["raw".into()])
+            .map(|f| parent.join(f))
+            .chain([parent.to_owned()]);
         let found: Vec<PathBuf> = below.filter(|p| p.is_dir() && !places.contains(p)).collect();
         // In a folder of other data sets, `raw` is anybody's.
         places.extend(found.into_iter().filter(|p| parent != data_folder || !p.ends_with("raw")));

@@ -1,19 +1,16 @@
-//! Parquet as the hub and others keep image sets: one row for each image, the bytes of its picture file in a column, or in the
-//! field `bytes` of one, its label in a column of whole numbers or of the names of classes
-//!
-//! Read by column chunks. Rows are counted before they are read and a picture's size is checked before it is decoded; a
-//! chunk that says it unpacks to more than a mebibyte for each row is refused, and so is a page that unpacks to more than it says.
+//! Rows of pictures and labels, in the order of the files, the labels as classes of the manifest.
 
-use super::parquet_columns::{self as columns, Labels};
-use super::picture;
-use super::raw::{self, Raw};
+use super::columns::{self, Labels};
+use super::errors::{broken, told};
+use super::pages;
 use crate::base::interrupt;
 use crate::data::error::{Error, Result};
 use crate::data::file_error::FileError;
+use crate::data::formats::picture;
+use crate::data::formats::raw::{self, Raw};
 use crate::data::manifest::Manifest;
 use crate::data::read::open_file;
 use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +22,8 @@ use std::path::Path;
 const ROWS: usize = 4096;
 /// Bytes of a picture and all that goes with it, at the most.
 const LARGEST_ROW: i64 = 1 << 20;
+/// Bytes of a page, which those who write them keep to a mebibyte or so.
+const LARGEST_PAGE: i64 = 1 << 30;
 
 /// Which columns hold what.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +49,7 @@ pub fn load(
         let shown = file.as_ref().display().to_string();
         guarded(&shown, || {
             let reader = open(file.as_ref(), &shown)?;
-            let rows = Rows { file: &shown, manifest, names: &by_name, expected };
+            let rows = Rows { path: file.as_ref(), file: &shown, manifest, names: &by_name, expected };
             rows.read(&reader, columns, &mut pixels, &mut labels)
         })?;
     }
@@ -74,7 +73,7 @@ pub fn names(files: &[impl AsRef<Path>], label: &str, classes: usize) -> Result<
             }
             for group in 0..reader.num_row_groups() {
                 let group = reader.get_row_group(group).map_err(|e| told(&shown, e))?;
-                let rows = check_group(group.as_ref(), &shown)?;
+                let rows = check_group(group.as_ref(), &[column], file.as_ref(), &shown)?;
                 let Labels::Names(all) = columns::labels(group.as_ref(), &shown, (column, label), rows)? else {
                     continue;
                 };
@@ -121,26 +120,6 @@ fn shown_all(files: &[impl AsRef<Path>]) -> String {
     files.iter().map(|f| f.as_ref().display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// An error of the reader: a file that is broken, or a whole one of a kind that is not read here.
-pub fn told(file: &str, error: ParquetError) -> Error {
-    let text = error.to_string();
-    let lower = text.to_ascii_lowercase();
-    let unknown = ["nyi", "disabled feature", "not supported", "unsupported", "not yet implemented", "encrypt"];
-    if unknown.iter().any(|word| lower.contains(word)) {
-        let message = format!(
-            "uses something of Parquet that is not read here ({text}); write it again without, for instance compressed by zstd \
-             and not encrypted"
-        );
-        return FileError::Content { file: file.into(), message }.into();
-    }
-    broken(file, text)
-}
-
-pub fn broken(file: &str, why: impl std::fmt::Display) -> Error {
-    let message = format!("broken Parquet file ({why}); fetch or copy it again");
-    FileError::Content { file: file.into(), message }.into()
-}
-
 fn other_classes(file: &str, label: &str, found: &BTreeSet<String>, classes: usize) -> Error {
     let shown: Vec<String> = found.iter().take(5).map(|name| name.escape_debug().to_string()).collect();
     let more = if found.len() > 5 { ", ..." } else { "" };
@@ -161,18 +140,25 @@ fn open(file: &Path, shown: &str) -> Result<SerializedFileReader<File>> {
     SerializedFileReader::new(source).map_err(|e| told(shown, e))
 }
 
-/// The rows of a group that does not promise more than they can be.
-fn check_group(group: &dyn RowGroupReader, shown: &str) -> Result<usize> {
+/// The rows of a group of the file at `path` that does not promise more than they can be, nor holds more in `columns` than it
+/// promises.
+fn check_group(group: &dyn RowGroupReader, columns: &[usize], path: &Path, shown: &str) -> Result<usize> {
     let rows = group.metadata().num_rows();
     let most = rows.saturating_mul(LARGEST_ROW).saturating_add(LARGEST_ROW);
     if group.metadata().columns().iter().any(|c| c.uncompressed_size() > most) {
         return Err(broken(shown, format!("it unpacks to more than {LARGEST_ROW} bytes a row")));
+    }
+    // A handle of its own: copies of one share the place that is read next.
+    let mut file = open_file(path, shown)?;
+    for column in columns {
+        pages::check(&mut file, shown, group.metadata().column(*column), most.min(LARGEST_PAGE))?;
     }
     Ok(usize::try_from(rows).unwrap_or(usize::MAX))
 }
 
 /// Of one file.
 struct Rows<'a> {
+    path: &'a Path,
     file: &'a str,
     manifest: &'a Manifest,
     names: &'a HashMap<&'a str, u32>,
@@ -191,7 +177,7 @@ impl Rows<'_> {
         let label = columns::find(reader, self.file, wanted.label)?;
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(|e| told(self.file, e))?;
-            let rows = check_group(group.as_ref(), self.file)?;
+            let rows = check_group(group.as_ref(), &[image, label], self.path, self.file)?;
             if rows > self.expected - labels.len() {
                 let (file, found) = (self.file.into(), format!("{} or more", labels.len().saturating_add(rows)));
                 let expected = self.expected as u64;

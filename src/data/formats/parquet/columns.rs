@@ -1,6 +1,6 @@
 //! The columns of a Parquet file that images and labels stand in: found by name, read as what they are, nulls refused as nulls.
 
-use super::parquet::{broken, told};
+use super::errors::{broken, told};
 use crate::data::error::{Error, Result};
 use crate::data::file_error::FileError;
 use parquet::basic::Type;

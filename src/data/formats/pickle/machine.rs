@@ -1,47 +1,10 @@
-//! Python's pickles as far as CIFAR's batches need them: dictionaries, lists, tuples, whole numbers, texts, bytes, and NumPy's
-//! arrays of bytes, in protocols 2 to 5. Nothing is executed: a pickle names functions to be called, and those few that are
-//! known here stand for what they would have made; any other is refused by its name.
+//! The machine that a pickle is a programme for: a stack, marks in it, and what was made before, by numbers.
 
+use super::values::{Function, Pickle, Value};
 use std::collections::HashMap;
 
 /// Values are limited so that a small file cannot fill the memory.
 const VALUES: usize = 1 << 21;
-
-/// A value; others are named by their place in [`Pickle`].
-#[derive(Debug, Clone)]
-pub enum Value<'a> {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// Bytes, or the text of Python 2.
-    Bytes(&'a [u8]),
-    Text(&'a str),
-    /// Bytes that were written as text.
-    Owned(Vec<u8>),
-    List(Vec<usize>),
-    Tuple(Vec<usize>),
-    Dict(Vec<(usize, usize)>),
-    Function(Function),
-    /// The type of an array's numbers.
-    Type(String),
-    /// The values of an array, once they are known, and its shape.
-    Array(Option<(Vec<usize>, usize)>),
-}
-
-/// What may be named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    Reconstruct,
-    FromBuffer,
-    Array,
-    Type,
-    Encode,
-}
-
-/// All values of a pickle.
-pub struct Pickle<'a> {
-    values: Vec<Value<'a>>,
-}
 
 type Res<T> = Result<T, String>;
 
@@ -53,48 +16,19 @@ struct Machine<'a> {
     memo: HashMap<u32, usize>,
 }
 
-impl<'a> Pickle<'a> {
-    /// Read `bytes`; the place of the outermost value.
-    pub fn read(bytes: &'a [u8]) -> Res<(Self, usize)> {
-        let mut machine = Machine { bytes, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() };
-        loop {
-            let code = machine.take(1)?[0];
-            if code == b'.' {
-                let root = machine.pop()?;
-                return match machine.bytes.is_empty() {
-                    true => Ok((Self { values: machine.values }, root)),
-                    false => Err(format!("{} bytes follow its end", machine.bytes.len())),
-                };
-            }
-            machine.step(code)?;
+/// Read `bytes`; the place of the outermost value.
+pub fn read(bytes: &[u8]) -> Res<(Pickle<'_>, usize)> {
+    let mut machine = Machine { bytes, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() };
+    loop {
+        let code = machine.take(1)?[0];
+        if code == b'.' {
+            let root = machine.pop()?;
+            return match machine.bytes.is_empty() {
+                true => Ok((Pickle { values: machine.values }, root)),
+                false => Err(format!("{} bytes follow its end", machine.bytes.len())),
+            };
         }
-    }
-
-    /// The value at a place.
-    pub fn at(&self, place: usize) -> &Value<'a> {
-        &self.values[place]
-    }
-
-    /// The bytes of a value that has some.
-    pub fn bytes(&self, place: usize) -> Option<&[u8]> {
-        match &self.values[place] {
-            Value::Bytes(bytes) => Some(bytes),
-            Value::Text(text) => Some(text.as_bytes()),
-            Value::Owned(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// The value that the dictionary at `place` has under `key`.
-    pub fn get(&self, place: usize, key: &str) -> Option<usize> {
-        let Value::Dict(pairs) = self.at(place) else { return None };
-        pairs.iter().rev().find(|(k, _)| self.bytes(*k) == Some(key.as_bytes())).map(|(_, value)| *value)
-    }
-
-    /// The keys of the dictionary at `place` that are texts.
-    pub fn keys(&self, place: usize) -> Vec<String> {
-        let Value::Dict(pairs) = self.at(place) else { return vec![] };
-        pairs.iter().filter_map(|(k, _)| Some(String::from_utf8_lossy(self.bytes(*k)?).into_owned())).collect()
+        machine.step(code)?;
     }
 }
 
