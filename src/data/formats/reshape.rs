@@ -63,33 +63,32 @@ fn over(picture: &DynamicImage, background: [u8; 3]) -> RgbImage {
 
 fn fitted(picture: &RgbImage, fit: Fit, (width, height): (u32, u32), background: [u8; 3]) -> Result<RgbImage, String> {
     let (w, h) = picture.dimensions();
-    let scaled = |w: u32, h: u32| imageops::resize(picture, w, h, FilterType::Triangle);
-    // The length of a side after scaling by `to / from`, rounded.
-    let by = |side: u32, to: u32, from: u32| {
-        ((u64::from(side) * u64::from(to) + u64::from(from) / 2) / u64::from(from)).max(1).min(1 << 16) as u32
+    let scaled = |picture: &RgbImage, w: u32, h: u32| imageops::resize(picture, w, h, FilterType::Triangle);
+    // `side` times `to / from`, rounded, from 1 to `most`.
+    let by = |side: u32, to: u32, from: u32, most: u32| {
+        let exact = (u64::from(side) * u64::from(to) + u64::from(from) / 2) / u64::from(from);
+        exact.clamp(1, u64::from(most)) as u32
     };
-    let middle = |picture: &RgbImage| {
-        let (w, h) = picture.dimensions();
+    let middle = |width: u32, height: u32| {
         imageops::crop_imm(picture, (w - width) / 2, (h - height) / 2, width, height).to_image()
     };
     // Is it wider than what is wanted?
     let is_wider = u64::from(w) * u64::from(height) > u64::from(width) * u64::from(h);
     match fit {
-        Fit::Stretch => Ok(scaled(width, height)),
+        Fit::Stretch => Ok(scaled(picture, width, height)),
         Fit::Center if w < width || h < height => Err(format!(
             "the picture is {h}x{w}, smaller than {height}x{width}, which is to be cut out of it; `fit: crop` scales it first"
         )),
-        Fit::Center => Ok(middle(picture)),
+        Fit::Center => Ok(middle(width, height)),
         Fit::Crop => {
-            let (w, h) =
-                if is_wider { (by(w, height, h).max(width), height) } else { (width, by(h, width, w).max(height)) };
-            Ok(middle(&scaled(w, h)))
+            // Cut out first: a picture of any proportions takes no more room than it has.
+            let (w, h) = if is_wider { (by(h, width, height, w), h) } else { (w, by(w, height, width, h)) };
+            Ok(scaled(&middle(w, h), width, height))
         }
         Fit::Pad => {
-            let (w, h) =
-                if is_wider { (width, by(h, width, w).min(height)) } else { (by(w, height, h).min(width), height) };
+            let (w, h) = if is_wider { (width, by(h, width, w, height)) } else { (by(w, height, h, width), height) };
             let mut out = RgbImage::from_pixel(width, height, image::Rgb(background));
-            imageops::replace(&mut out, &scaled(w, h), ((width - w) / 2).into(), ((height - h) / 2).into());
+            imageops::replace(&mut out, &scaled(picture, w, h), ((width - w) / 2).into(), ((height - h) / 2).into());
             Ok(out)
         }
     }

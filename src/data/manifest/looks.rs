@@ -47,7 +47,7 @@ impl Scale {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// Scaled until it covers the wanted size, what is beyond cut off on both sides.
+    /// What is beyond the wanted proportions cut off on both sides, the rest scaled.
     Crop,
     /// Scaled to the wanted height and width, whatever becomes of its proportions.
     Stretch,

@@ -195,7 +195,7 @@ impl<'a> Machine<'a> {
     fn insert(&mut self, items: &[usize]) -> Res<()> {
         let top = self.top()?;
         match &mut self.values[top] {
-            Value::Dict(pairs) if items.len() % 2 == 0 && pairs.len() <= VALUES => {
+            Value::Dict(pairs) if items.len().is_multiple_of(2) && pairs.len() <= VALUES => {
                 pairs.extend(items.chunks(2).map(|pair| (pair[0], pair[1])));
             }
             _ => return Err("something is set in what is no dictionary".into()),
