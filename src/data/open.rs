@@ -41,7 +41,7 @@ impl Dataset {
                 let here = manifest.splits().into_iter().filter(|(name, _)| !located.lacks(name));
                 let load = |(name, _): (&'static str, _)| loader.load(name, wanted.of(name));
                 let parts = here.map(load).collect::<Result<Vec<_>>>()?;
-                let warnings = loader.warnings(&parts.iter().collect::<Vec<_>>());
+                let warnings = loader.warnings(&parts.iter().collect::<Vec<_>>())?;
                 let (source, lacks_train) = (located.source.clone(), located.lacks_train.clone());
                 (Parts::new(parts, lacks_train), source, loader.names(), warnings)
             }

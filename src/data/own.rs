@@ -67,11 +67,7 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
     let validation = if validation.is_empty() { None } else { Some(read("validation", &validation)?) };
     let changes = look.describe();
     if !changes.is_empty() {
-        warnings.push(format!(
-            "pictures that are not {height}x{width} as they should be are changed: {changes}",
-            height = shape[1],
-            width = shape[2]
-        ));
+        warnings.push(format!("pictures are changed where they are not as they should be: {changes}"));
     }
     for split in [Some(&train), Some(&test), validation.as_ref()].into_iter().flatten().filter(|s| !s.is_empty()) {
         let missing = missing_classes(split, classes.len()).into_iter().map(|class| &classes[class]);

@@ -43,7 +43,9 @@ fn the_label_stands_where_it_is_said_to() {
         &["rows.csv", "first and its last column could both be labels", "`label: first` or `label: last`"],
     );
     // As many of each class in the first column alone.
-    assert_eq!(labels(&csv("1,0,1\n0,1,1\n1,1,1\n0,0,0\n", "scale: 1\n").unwrap().test), [1, 0, 1, 0]);
+    let even = csv("1,0,1\n0,1,1\n1,1,1\n0,0,0\n", "scale: 1\n").unwrap();
+    assert_eq!(labels(&even.test), [1, 0, 1, 0]);
+    assert!(even.warnings[0].contains("labels are taken from its first column"), "{:?}", even.warnings);
     assert_says(csv("a,b,c\n20,30,1\n50,60,0\n", "label: kind\n"), &["no column `kind`", "the columns a, b, c"]);
     assert_says(csv("20,30,1\n50,60,0\n", "label: kind\n"), &["no column `kind`", "no header"]);
     assert_says(csv("a,b,label\n", ""), &["rows.csv is empty", "test images"]);

@@ -60,6 +60,16 @@ pub fn count(manifest: &Manifest, input: &Input) -> Result<usize> {
     Ok(rows)
 }
 
+/// What is to be told of a file whose label is not said to stand first, and is found there.
+pub fn note(manifest: &Manifest, input: &Input) -> Result<Option<String>> {
+    let is_said = manifest.label.is_some() || Lines::open(manifest, input)?.header.is_some();
+    let is_told = !is_said && column(manifest, input)? == 0;
+    Ok(is_told.then(|| {
+        let file = input.shown();
+        format!("{file}: labels are taken from its first column, as the last looks less like them; `label: first` in the manifest says so")
+    }))
+}
+
 /// The lines of a file behind its header.
 struct Lines<'a> {
     input: &'a Input,

@@ -1,7 +1,7 @@
 //! What a manifest's types alone do not say: keys that its format needs, sizes that fit in memory, splits that share
 //! nothing. Messages name the key.
 
-use super::{Format, HubSource, Manifest, PlainName, SplitFiles};
+use super::{Format, HubSource, Manifest, PlainName, SplitFiles, Splits};
 
 /// The most values of one split, one byte each; splits are held in memory, and a manifest may come from somebody else.
 /// It also keeps indices within u32.
@@ -66,6 +66,11 @@ pub(in crate::data) fn check(manifest: &Manifest) -> Check {
 }
 
 fn check_hub(manifest: &Manifest, hub: &HubSource) -> Check {
+    let Splits { train, test, validation } = &manifest.splits;
+    let is_sized = |split: &Option<SplitFiles>| split.as_ref().is_some_and(|split| split.size.is_some());
+    if !is_sized(train) || !is_sized(test) || validation.is_some() {
+        return Err("hub: needs `splits.train` and `splits.test`, each with its `size`, and no other".into());
+    }
     let plain = |part: &str| !part.is_empty() && PlainName::allows(part);
     if hub.repository.split('/').count() != 2 || !hub.repository.split('/').all(plain) {
         return Err(format!("hub.repository: `{}`; expected OWNER/NAME", hub.repository));

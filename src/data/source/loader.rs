@@ -162,8 +162,19 @@ impl<'a> Loader<'a> {
         &self.located.inputs[file.as_ref().expect("a checked manifest names the file").as_str()]
     }
 
+    /// Where labels of CSV stand, if that was found out.
+    fn label_notes(&self) -> Result<Vec<String>> {
+        let splits = self.manifest.splits().into_iter().filter(|(name, _)| !self.located.lacks(name));
+        let files = splits.filter_map(|(_, files)| Some(self.located.inputs.get(files.file.as_ref()?.as_str())?));
+        let mut notes = vec![];
+        for file in files.filter(|_| self.manifest.format == Format::Csv && self.manifest.label.is_none()) {
+            notes.extend(csv::note(self.manifest, file)?.filter(|note| !notes.contains(note)));
+        }
+        Ok(notes)
+    }
+
     /// What a careful reader of the loaded `splits` should know.
-    pub fn warnings(&self, splits: &[&Split]) -> Vec<String> {
+    pub fn warnings(&self, splits: &[&Split]) -> Result<Vec<String>> {
         let expected = self.manifest.classes.get();
         let listed = self.classes.as_ref().map_or(expected, Classes::len);
         let excerpt = self.classes.as_ref().filter(|_| listed < expected).map(|classes| {
@@ -174,7 +185,8 @@ impl<'a> Loader<'a> {
                 listed - 1
             )
         });
-        excerpt.into_iter().chain(warnings(listed, splits)).collect()
+        let notes = self.label_notes()?;
+        Ok(excerpt.into_iter().chain(notes).chain(warnings(listed, splits)).collect())
     }
 }
 
