@@ -11,12 +11,18 @@
 #[path = "../tests/common/parquet.rs"]
 mod parquet_files;
 
+use parquet::basic::{BrotliLevel, Compression, GzipLevel};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use workbench::base::random::Generator;
-use workbench::data::source::fetch;
+use workbench::data::source::{fetch, recognise};
 use workbench::data::{Dataset, Options};
 
 /// One parser: the name of the damaged file, the good contents to start from, and what is loaded.
@@ -75,17 +81,68 @@ fn run(target: &Target, place: &Path, time: Duration, seed: u64) -> (usize, usiz
 }
 
 fn load(target: &Target, place: &Path) -> bool {
+    let file = place.join(target.file);
+    match target.name {
+        "weights" => return load_weights(&file),
+        "onnx" => return workbench::nn::load_model(&file, None, &candle_core::Device::Cpu).is_ok(),
+        _ => {}
+    }
     let manifest = place.join("my.yaml").display().to_string();
+    if target.import == Some("") {
+        return recognise::look(&place.join("in")).is_ok();
+    }
     if let Some(archive) = target.import {
         return fetch::import(&manifest, &place.join(archive), &|_| {}).is_ok();
     }
     match Dataset::load(&manifest, &Options::default()) {
-        Ok(data) if target.name != "manifest" => {
+        Ok(data) if !["manifest", "looks"].contains(&target.name) => {
             assert_eq!((data.train.len(), data.test.len()), SIZES, "a data set of another size");
             true
         }
         other => other.is_ok(),
     }
+}
+
+/// Every set of tensors in a file, each number of it.
+fn load_weights(file: &Path) -> bool {
+    let bytes = std::fs::read(file).expect("what was just written");
+    let Ok(sets) = workbench::nn::weights::sets_of(file, &bytes) else { return false };
+    sets.iter().any(|set| workbench::nn::weights::read_all(file, &bytes, Some(set), &candle_core::Device::Cpu).is_ok())
+}
+
+/// Weights in PyTorch's three formats.
+fn torch_files() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pytorch");
+    let names = ["nested.pth", "lists.pth", "legacy.pth", "old_views.pth", "oldest.pth", "bn.pth"];
+    names.map(|name| std::fs::read(folder.join(name)).expect("a fixture")).to_vec()
+}
+
+/// Networks as ONNX: a chain, and one with branches; with what we say of them, and without.
+fn onnx_files() -> Vec<Vec<u8>> {
+    use workbench::nn::layers::{BatchNorm2d, Conv2d, Flatten, Linear, Relu, ReluTheta, Residual};
+    use workbench::nn::{LayerSpec, Sequential, onnx};
+    let conv = || LayerSpec::of(Conv2d { channels: 2, kernel: 3, stride: 1, padding: 1, bias: true });
+    let end = [LayerSpec::of(Flatten), LayerSpec::of(Linear { features: 2, bias: true })];
+    let norm = LayerSpec::of(BatchNorm2d { eps: 1e-5, momentum: 0.1 });
+    let chain = [vec![conv(), norm, LayerSpec::of(ReluTheta { theta: 1.0 })], end.to_vec()].concat();
+    let branched = [vec![LayerSpec::of(Residual { layers: vec![conv(), LayerSpec::of(Relu)] })], end.to_vec()].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("net.onnx");
+    let mut made = vec![];
+    for specs in [chain, branched] {
+        let net =
+            Sequential::new(&[2, 3, 3], &specs, candle_core::DType::F32, &candle_core::Device::Cpu, &Generator::new(1));
+        onnx::export(&net.expect("a network"), &path, candle_core::DType::F32).expect("a file");
+        let bytes = std::fs::read(&path).expect("a file");
+        let at = bytes.windows(9).position(|w| w == b"workbench").expect("a producer");
+        let mut bare = bytes.clone();
+        // The key of the description, behind the name of the producer.
+        let key =
+            bytes[at + 9..].windows(9).position(|w| w == b"workbench").map(|i| at + 9 + i).expect("a description");
+        bare[key] = b'x';
+        made.extend([bytes, bare]);
+    }
+    made
 }
 
 fn damaged(seeds: &[Vec<u8>], random: &Generator) -> Vec<u8> {
@@ -185,10 +242,71 @@ fn zip() -> Vec<u8> {
     archive.finish().expect("memory").into_inner()
 }
 
+/// Records as a pickle of Python's version.
+fn pickle(from: usize, to: usize) -> Vec<u8> {
+    let n = (to - from) as u8;
+    let data: Vec<u8> = (from..to).flat_map(pixels).collect();
+    let list: Vec<u8> = (from..to).flat_map(|i| [b'K', (i % 2) as u8]).collect();
+    [
+        b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+            .as_slice(),
+        &[b'K', n, b'K', 30, 0x86],
+        b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T",
+        &(data.len() as u32).to_le_bytes(),
+        &data,
+        b"tbU\x06labels](",
+        &list,
+        b"eu.",
+    ]
+    .concat()
+}
+
+/// Rows with names for labels, in a compression whose pages are looked at first.
+fn named_rows(from: usize, to: usize, brotli: bool) -> Vec<u8> {
+    let compression =
+        if brotli { Compression::BROTLI(BrotliLevel::default()) } else { Compression::GZIP(GzipLevel::default()) };
+    let schema = "message schema { OPTIONAL BYTE_ARRAY image; OPTIONAL BYTE_ARRAY label (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).expect("a schema"));
+    let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
+    let mut out = vec![];
+    let mut writer = SerializedFileWriter::new(&mut out, schema, properties).expect("memory");
+    let mut group = writer.next_row_group().expect("memory");
+    let pictures = (from..to).map(|i| ByteArray::from(parquet_files::png(&pixels(i), SHAPE))).collect();
+    let labels: Vec<ByteArray> = (from..to).map(|i| ByteArray::from(["x", "y"][i % 2])).collect();
+    for values in [pictures, labels] {
+        let mut column = group.next_column().expect("memory").expect("a column");
+        let levels = vec![1; values.len()];
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).expect("memory");
+        column.close().expect("memory");
+    }
+    group.close().expect("memory");
+    writer.close().expect("memory");
+    out
+}
+
+/// A picture in another format.
+fn coded(image: usize, format: image::ImageFormat) -> Vec<u8> {
+    let mut out = std::io::Cursor::new(vec![]);
+    let rgb: Vec<u8> = pixels(image).into_iter().flat_map(|v| [v; 3]).collect();
+    image::RgbImage::from_raw(6, 5, rgb).expect("its pixels").write_to(&mut out, format).expect("memory");
+    out.into_inner()
+}
+
+fn header_csv(from: usize, to: usize) -> Vec<u8> {
+    let names: String = (0..30).map(|i| format!(",p{i}")).collect();
+    let row = |i: usize| format!("{}{}\n", i % 2, pixels(i).iter().map(|v| format!(",{v}")).collect::<String>());
+    format!("label{names}\n{}", (from..to).map(row).collect::<String>()).into_bytes()
+}
+
 /// An array of bytes as NumPy writes it.
 fn npy(shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    array("|u1", false, shape, bytes)
+}
+
+fn array(kind: &str, fortran: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     let shape: String = shape.iter().map(|n| format!("{n},")).collect();
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    let order = if fortran { "True" } else { "False" };
+    let header = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({shape}), }}");
     let header = format!("{header:117}\n");
     [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), bytes].concat()
 }
@@ -209,19 +327,28 @@ fn npz() -> Vec<u8> {
 fn manifest(format: &str) -> String {
     let splits = match format {
         "idx" => ("images: a, labels: b", "images: c, labels: d"),
-        "csv" => ("file: a", "file: b"),
-        "npy" => ("images: x.npy, labels: y.npy", "images: xt.npy, labels: yt.npy"),
+        "csv" | "header" => ("file: a", "file: b"),
+        "npy" | "numbers" => ("images: x.npy, labels: y.npy", "images: xt.npy, labels: yt.npy"),
         "npz" => ("file: all.npz, images: ax, labels: ay", "file: all.npz, images: bx, labels: by"),
-        "folders" => ("folder: train", "folder: val, annotations: list.txt"),
+        "folders" | "bmp" | "webp" | "looks" => ("folder: train", "folder: val, annotations: list.txt"),
         _ => ("files: [train.bin]", "files: [test.bin]"),
     };
     let more = match format {
         "folders" => "class_list: classes.txt\n",
+        "bmp" | "webp" | "looks" => {
+            "class_list: classes.txt\nclass_names: [x, y]\npictures: { fit: crop, channels: 1, background: [1, 2, 3], depth: 8, exif: true }\n"
+        }
         "parquet" => "columns: { image: image, label: label }\n",
         _ => "",
     };
+    let (format, scale) = match format {
+        "bmp" | "webp" | "looks" => ("folders", 255),
+        "numbers" => ("npy", 256),
+        "header" => ("csv", 255),
+        other => (other, 255),
+    };
     format!(
-        "name: my\ntitle: My\nshape: [1, 5, 6]\nclasses: 2\nscale: 255\nformat: {format}\n{more}splits:\n  \
+        "name: my\ntitle: My\nshape: [1, 5, 6]\nclasses: 2\nscale: {scale}\nformat: {format}\n{more}splits:\n  \
          train: {{ size: 6, {} }}\n  test: {{ size: 4, {} }}\nlicence: none\ncitation: none\n",
         splits.0, splits.1
     )
@@ -244,6 +371,22 @@ fn targets() -> Vec<Target> {
         target("manifest", "my.yaml", manifests),
         target("npy", "x.npy", vec![npy(&[6, 1, 5, 6], &(0..6).flat_map(pixels).collect::<Vec<_>>())]),
         target("npz", "all.npz", vec![npz()]),
+        target("weights", "w.pth", torch_files()),
+        target("onnx", "net.onnx", onnx_files()),
+        target("numbers", "x.npy", {
+            let half: Vec<u8> = (0..180).flat_map(|v| half::f16::from_f32(v as f32).to_be_bytes()).collect();
+            let wide: Vec<u8> = (0..180_u16).flat_map(u16::to_be_bytes).collect();
+            vec![array(">f2", true, &[6, 5, 6], &half), array(">u2", true, &[6, 1, 5, 6], &wide)]
+        }),
+        target("header", "a", vec![header_csv(0, 6), csv(0, 6)]),
+        target("pickle", "train.bin", vec![pickle(0, 6), pickle(0, 5)]),
+        target("gzip-pages", "train.bin", vec![named_rows(0, 6, false)]),
+        target("brotli-pages", "train.bin", vec![named_rows(0, 6, true)]),
+        target("bmp", "train/x/0.png", vec![coded(0, image::ImageFormat::Bmp)]),
+        target("webp", "train/x/0.png", vec![coded(0, image::ImageFormat::WebP)]),
+        target("looks", "my.yaml", vec![manifest("looks").into_bytes()]),
+        Target { name: "recognise", file: "in/a.npz", seeds: vec![npz()], import: Some("") },
+        Target { name: "recognise-csv", file: "in/a.csv", seeds: vec![header_csv(0, 6)], import: Some("") },
         Target { name: "tar", file: "a.tar", seeds: vec![tar()], import: Some("a.tar") },
         Target { name: "tar-gz", file: "a.tar.gz", seeds: vec![gz(&tar())], import: Some("a.tar.gz") },
         Target { name: "zip", file: "a.zip", seeds: vec![zip()], import: Some("a.zip") },
@@ -261,10 +404,17 @@ fn fill(place: &Path, target: &str) {
         "idx" | "labels" | "idx-gz" => "idx",
         "csv" => "csv",
         "parquet" | "npy" | "npz" => target,
-        "png" | "jpeg" | "lists" => "folders",
+        "png" | "jpeg" | "bmp" | "webp" | "lists" | "looks" => "folders",
+        "numbers" => "npy",
+        "header" => "csv",
+        "gzip-pages" | "brotli-pages" => "parquet",
         _ => "cifar",
     };
-    put("my.yaml", manifest(format).into_bytes());
+    put(
+        "my.yaml",
+        manifest(if matches!(target, "bmp" | "webp" | "numbers" | "header") { target } else { format }).into_bytes(),
+    );
+    put("in/note", vec![]);
     match format {
         "idx" => {
             let ((a, b), (c, d)) = (idx(0, 6), idx(6, 10));
@@ -279,7 +429,8 @@ fn fill(place: &Path, target: &str) {
             put("xt.npy", npy(&[4, 5, 6], &(6..10).flat_map(pixels).collect::<Vec<_>>()));
             put("yt.npy", npy(&[4], &[0, 1, 0, 1]));
         }
-        "parquet" => put("test.bin", rows(6, 10)),
+        "parquet" if target == "parquet" => put("test.bin", rows(6, 10)),
+        "parquet" => put("test.bin", named_rows(6, 10, target == "brotli-pages")),
         "folders" => {
             put("classes.txt", b"x\ny\n".to_vec());
             put("val/list.txt", b"0.png\tx\n1.png\ty\n2.png\tx\n3.png\ty\n".to_vec());

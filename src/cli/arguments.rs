@@ -186,18 +186,20 @@ pub enum Data {
         name: String,
     },
     /// Take over a data set from a folder of its original files or from an archive (.tar, .tar.gz, .zip), and keep it decoded.
+    ///
+    /// Without NAME it says what it recognises there: a data set that is known by name is taken over as that; of other files it
+    /// says what they are and how a manifest describes them.
     Import {
-        /// The data set.
-        name: String,
-        /// The folder or archive.
-        path: PathBuf,
+        /// The data set, if it is to be this one, and the folder or archive.
+        #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "PATH"])]
+        what: Vec<PathBuf>,
     },
     /// Show some images of each class, in the terminal and as a PNG file.
     Show {
         /// The data set.
         name: String,
-        /// `train` or `test`.
-        #[arg(long, default_value = "train", value_parser = ["train", "test"])]
+        /// `train`, `test` or `validation`.
+        #[arg(long, default_value = "train", value_parser = ["train", "test", "validation"])]
         split: String,
         /// Images of each class.
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]

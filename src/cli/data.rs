@@ -4,8 +4,8 @@ use super::arguments::Data;
 use super::signals::INTERRUPTED;
 use crate::base::output;
 use crate::data::sheet::{self, Sheet};
-use crate::data::source::fetch;
 use crate::data::source::fetch::Place;
+use crate::data::source::{fetch, recognise};
 use crate::data::{self, Dataset, Error, Manifest, Options};
 use crate::repl::terminal::{complain, shows_colours, width};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
         Data::Fetch { names } => names.iter().try_for_each(|name| fetch::fetch(name, &say)),
         Data::Verify { name } => fetch::verify(name, data_dir, &say),
         Data::Path { name } => path(name, data_dir),
-        Data::Import { name, path } => fetch::import(name, path, &say),
+        Data::Import { what } => import(what),
         Data::Show { name, split, columns, png } => show(name, split, usize::from(*columns), png.as_deref(), data_dir),
     };
     match result {
@@ -38,6 +38,16 @@ pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Take over what is at a path, under a name or as what it is recognised as.
+fn import(what: &[PathBuf]) -> data::Result<()> {
+    let [name, path] = what else { return recognise::import(&what[0], &say) };
+    let done = fetch::import(&name.display().to_string(), path, &say);
+    if let Err(Error::NotFound { .. }) = &done {
+        recognise::lines(path)?.iter().for_each(|line| say(line));
+    }
+    done
 }
 
 fn say(line: &str) {
@@ -94,7 +104,8 @@ fn info(name: &str, data_dir: Option<&Path>) -> data::Result<()> {
     say(&format!("  images     {c} x {h} x {w}, {} classes", manifest.classes));
     for (split, files) in manifest.splits() {
         let digest = files.digest.as_ref().map_or("not known", |d| d.as_str());
-        say(&format!("  {split:<9}  {} images; digest {digest}", files.size));
+        let size = files.size.map_or("all".to_string(), |n| n.to_string());
+        say(&format!("  {split:<9}  {size} images; digest {digest}"));
     }
     if let Some(n) = &manifest.normalisation {
         say(&format!("  mean, std  {:?}, {:?}", n.mean, n.std));
@@ -134,7 +145,11 @@ fn refuse(name: &str, message: &str) -> data::Result<()> {
 
 fn show(name: &str, split: &str, columns: usize, png: Option<&Path>, data_dir: Option<&Path>) -> data::Result<()> {
     let found = Dataset::load(name, &Options { data_dir: data_dir.map(Path::to_owned), ..Options::default() })?;
-    let split = if split == "train" { &found.train } else { &found.test };
+    let split = match split {
+        "train" => found.training()?,
+        "validation" => found.validation()?,
+        _ => &found.test,
+    };
     let sheet = Sheet::new(split, columns)?;
     if shows_colours() {
         sheet::blocks(&sheet, width()).iter().for_each(|line| say(line));

@@ -7,6 +7,7 @@
 //! Between layers activations lie plane by plane, `[B, C, H, W]`, so that every operation, and every script, sees ordinary
 //! tensors. Kernels that want another form make it for themselves (`conv/direct`, `layout`).
 
+pub mod arrays;
 pub mod autograd;
 pub mod checked;
 pub mod cholesky;

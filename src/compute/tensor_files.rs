@@ -1,10 +1,17 @@
-//! Tensors in files: safetensors and npy. A file appears whole or not at all; errors name the file and what is wrong with it.
+//! Tensors in files: safetensors, NumPy's arrays and IDX. A file appears whole or not at all; errors name the file and what is
+//! wrong with it.
 
+use super::arrays::npz::Npz;
+use super::arrays::{Layout, idx, npy};
 use crate::base::error::message;
 use crate::base::files::{folder_of, replace, temporary};
+use crate::base::memory;
 use candle_core::{Device, Error, Result, Tensor};
+use flate2::read::MultiGzDecoder;
 use safetensors::SafeTensors;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// Named tensors of a file.
@@ -61,10 +68,69 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     beside.persist(path).map(|_| ()).map_err(|e| failed("save", path, &e.error))
 }
 
-/// Read a tensor from an npy file.
+/// Read a tensor from an npy file, in whichever order of axes and of bytes.
 pub fn read_npy(path: &Path, device: &Device) -> Result<Tensor> {
-    let read = || Tensor::read_npy(path)?.to_device(device);
-    read().map_err(|e| failed("load", path, &message(&e)))
+    let read = || {
+        let mut reader = open(path)?;
+        let layout = npy::header(&mut reader)?;
+        tensor(layout, &mut reader, device)
+    };
+    read().map_err(|why| failed("load_npy", path, &damage(&why)))
+}
+
+/// Read a tensor from an IDX file, packed with gzip or not.
+pub fn read_idx(path: &Path, device: &Device) -> Result<Tensor> {
+    let read = || {
+        let file = open(path)?;
+        let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+        let mut reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let layout = idx::header(&mut reader)?;
+        tensor(layout, &mut reader, device)
+    };
+    read().map_err(|why| failed("load_idx", path, &damage(&why)))
+}
+
+/// All arrays of an npz file, by name.
+pub fn read_npz(path: &Path, device: &Device) -> Result<Vec<(String, Tensor)>> {
+    let fail = |why: &str| failed("load_npz", path, &damage(why));
+    open(path).map_err(|why| fail(&why))?;
+    let mut archive = Npz::open(path).map_err(|why| fail(&why))?;
+    let names = archive.names();
+    if names.is_empty() {
+        return Err(failed("load_npz", path, &"holds no array (NAME.npy); is it an npz file?"));
+    }
+    let mut read = |name: String| {
+        let one = archive.with(&name, |reader| tensor(npy::header(reader)?, reader, device));
+        let one = one.unwrap_or_else(|| Err("it cannot be unpacked".into()));
+        one.map(|tensor| (name.clone(), tensor)).map_err(|why| fail(&format!("array {name}: {why}")))
+    };
+    names.into_iter().map(&mut read).collect()
+}
+
+/// A regular file; opening a pipe would wait for ever.
+fn open(path: &Path) -> std::result::Result<BufReader<File>, String> {
+    if !std::fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
+        return Err("it is no regular file".into());
+    }
+    File::open(path).map(BufReader::new).map_err(|e| e.to_string())
+}
+
+/// The numbers that follow a header, if there is room for them.
+fn tensor(layout: Layout, reader: &mut dyn Read, device: &Device) -> std::result::Result<Tensor, String> {
+    let bytes = layout.bytes().map_or(u64::MAX, |n| n as u64);
+    if memory::is_beyond(bytes) {
+        let (bytes, limit) = (memory::describe(bytes), memory::describe(memory::limit()));
+        return Err(format!(
+            "its shape {:?} needs {bytes}, more than is left of the {limit} that a script may use",
+            layout.shape
+        ));
+    }
+    layout.read(reader)?.tensor(device).map_err(|e| message(&e))
+}
+
+/// What is wrong with a file, and the way out.
+fn damage(why: &str) -> String {
+    format!("{why}; is it a whole file of this format?")
 }
 
 fn failed(op: &str, path: &Path, why: &dyn std::fmt::Display) -> Error {

@@ -3,15 +3,32 @@
 //! images are never augmented, and never test images: they come out of what `train_limit` and `per_class` have left.
 
 use super::error::{Error, Result};
+use super::share::Share;
 use super::split::classes::{list, missing_classes};
 use super::split::pad;
 use super::{Dataset, Options};
+
+/// Set apart to test on where there are no test images.
+pub(super) const TEST: Share = Share::Fraction(0.2);
 
 impl Options {
     /// Refuse what images of `shape`, those of the data set `name`, cannot have; before any file is read.
     pub(super) fn check(&self, name: &str, shape: [usize; 3]) -> Result<()> {
         let of = format!("data set `{name}`");
         self.augmentation.check(&of, pad::grown(&of, shape, self.pad)?)
+    }
+
+    /// Refuse what only a folder of pictures can be asked for, of the data set `name`, which a manifest describes.
+    pub(super) fn check_pictures(&self, name: &str) -> Result<()> {
+        if self.size.is_none() && self.pictures == Default::default() {
+            return Ok(());
+        }
+        Err(Error::Store {
+            dataset: name.into(),
+            message: "size, fit, channels, background, depth and exif are for folders of pictures; what a manifest describes says them \
+                itself: `shape`, and `pictures: { fit: ..., channels: ... }`"
+                .into(),
+        })
     }
 
     /// Refuse to make test images for the data set `name`, which has some.
@@ -28,7 +45,11 @@ impl Dataset {
     pub(super) fn arranged(mut self, options: &Options) -> Result<Self> {
         self.train = self.train.with_pad(options.pad)?;
         self.test = self.test.with_pad(options.pad)?;
+        self.validation = self.validation.map(|split| split.with_pad(options.pad)).transpose()?;
         self.shape = self.train.sample_shape();
+        if self.lacks_train.is_some() {
+            return Ok(self);
+        }
         if let Some(n) = options.per_class {
             self.train = self.train.per_class(n)?;
         }
@@ -52,6 +73,14 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The images to train on; an error if they are not there.
+    pub fn training(&self) -> Result<&super::Split> {
+        match &self.lacks_train {
+            None => Ok(&self.train),
+            Some(why) => Err(Error::NoTraining { dataset: self.name.clone(), why: why.clone() }),
+        }
+    }
+
     /// The validation images; an error if none were asked for.
     pub fn validation(&self) -> Result<&super::Split> {
         self.validation.as_ref().ok_or_else(|| Error::NoValidation { dataset: self.name.clone() })
@@ -66,4 +95,11 @@ pub(super) fn wanted(dataset: &str, split: &'static str, limit: Option<usize>, a
         }
         other => Ok(other.unwrap_or(available)),
     }
+}
+
+/// What is told of test images that were set apart.
+pub(super) fn apart(of: &str, count: usize, all: usize, seed: u64) -> String {
+    format!(
+        "{of} has no test images: {count} of its {all} are set apart to test on, drawn with seed {seed}; `test` says how many"
+    )
 }

@@ -15,6 +15,8 @@ pub struct Dataset {
     pub shape: Vec<usize>,
     /// Labels are `0..classes`.
     pub classes: usize,
+    /// What the classes are called, in the order of their labels; empty where that is not known.
+    pub class_names: Vec<String>,
     /// Under which terms the data may be used.
     pub licence: String,
     /// What to cite.
@@ -25,9 +27,12 @@ pub struct Dataset {
     pub warnings: Vec<String>,
     /// Mean and standard deviation of each channel over the training images, where the manifest names them.
     pub normalisation: Option<Normalisation>,
-    /// Images to train on.
+    /// Images to train on; none where they are not there, see `lacks_train`.
     pub train: Split,
-    /// Images set apart from those to train on, if [`crate::data::Options::validation`] asks for some.
+    /// Why there are no images to train on, where there are none.
+    pub lacks_train: Option<String>,
+    /// Images for validation: those that the publisher has set apart, or, if [`crate::data::Options::validation`] asks for some,
+    /// a part of those to train on.
     pub validation: Option<Split>,
     /// Images to test on.
     pub test: Split,

@@ -160,6 +160,27 @@ pub enum Error {
         /// The data set's name.
         dataset: String,
     },
+    /// Training images of a data set that is here without.
+    #[error(
+        "data set `{dataset}` is here without training images: {why}; put their files beside those of the test images, or \
+        test on it alone"
+    )]
+    NoTraining {
+        /// The data set's name.
+        dataset: String,
+        /// What is missing.
+        why: String,
+    },
+    /// Validation images asked for where there are some.
+    #[error(
+        "validation is {given}; data set `{dataset}` has validation images of its own: leave it out, and take `data.validation`"
+    )]
+    HasValidation {
+        /// The data set's name.
+        dataset: String,
+        /// As given.
+        given: Share,
+    },
     /// Test images asked for where there are some.
     #[error(
         "test is {given}; data set `{dataset}` has test images of its own: leave it out, or give test_limit for fewer of them"

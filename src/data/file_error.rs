@@ -115,16 +115,19 @@ pub enum FileError {
         found: String,
     },
     /// A label that is no class.
-    #[error("{file}: label {index} (counted from 0) is {value}; expected 0..={} ({classes} classes)", .classes - 1)]
+    #[error("{file}: label {index} (counted from 0) is {value}; expected {first}..={} ({classes} classes{})",
+        *.first as usize + .classes - 1, if *.first == 0 { "" } else { ", `first_label` says where they begin" })]
     Label {
         /// The path, or what the labels are.
         file: String,
         /// Which label, from 0.
         index: usize,
         /// Its value.
-        value: u32,
+        value: i128,
         /// The number of classes.
         classes: usize,
+        /// The label of the first class.
+        first: u32,
     },
     /// A value above the manifest's `scale`, which would leave the range [0, 1].
     #[error("{file}: image {index} (counted from 0) has the value {value}; expected 0..={scale}, the manifest's scale")]

@@ -1,5 +1,6 @@
 //! What is asked of a data set when it is loaded.
 
+use super::manifest::Pictures;
 use super::share::Share;
 use super::split::Augmentation;
 use candle_core::{DType, Device};
@@ -28,8 +29,12 @@ pub struct Options {
     pub per_class: Option<usize>,
     /// Training images to be set apart for validation, of those that are left.
     pub validation: Option<Share>,
-    /// Images of a folder without test images to be set apart to test on; a fifth without it.
+    /// Images of a data set without test images to be set apart to test on; a fifth without it.
     pub test: Option<Share>,
+    /// The height and width that pictures of a folder are brought to.
+    pub size: Option<[usize; 2]>,
+    /// What is done to pictures of a folder that are not alike; a manifest says so itself.
+    pub pictures: Pictures,
 }
 
 impl Default for Options {
@@ -46,6 +51,8 @@ impl Default for Options {
             per_class: None,
             validation: None,
             test: None,
+            size: None,
+            pictures: Pictures::default(),
         }
     }
 }

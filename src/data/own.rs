@@ -1,24 +1,20 @@
-//! A folder of pictures as a data set, without a manifest: a folder for each class, in `train` and `test` (or `val`), or
+//! A folder of pictures as a data set, without a manifest: a folder for each class, in `train`, `test` and `val` (in any case), or
 //! directly, in which case a part of each class is set apart to test on. Labels count the names of the classes in
-//! alphabetical order. The first picture says what size and how many channels all have.
+//! alphabetical order. The first picture says what size and how many channels all have, unless options do.
 
-use super::arrange::wanted;
+use super::arrange::{TEST, apart, wanted};
 use super::error::{Error, Result};
 use super::file_error::FileError;
 use super::formats::folders::{Labelled, decode, in_turn, picture_names};
 use super::formats::picture;
 use super::manifest::check::{CLASSES, SPLIT_BYTES};
-use super::manifest::is_path;
-use super::share::Share;
+use super::manifest::{Fit, is_path};
 use super::split::classes::{list, missing_classes};
 use super::split::set_apart;
 use super::split::{Split, check_dtype};
 use super::{Dataset, Options};
 use crate::base::interrupt;
 use std::path::{Path, PathBuf};
-
-/// Set apart to test on where there are no test images.
-const TEST: Share = Share::Fraction(0.2);
 
 /// Is `name`, as given to `Dataset::load`, the path of a folder?
 pub(super) fn is_folder(name: &str) -> bool {
@@ -31,6 +27,8 @@ struct Found {
     classes: Vec<String>,
     train: Vec<Labelled>,
     test: Vec<Labelled>,
+    validation: Vec<Labelled>,
+    lacks_train: Option<String>,
     notes: Vec<String>,
 }
 
@@ -41,20 +39,37 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
     // `.` has a name too.
     let full = root.canonicalize().unwrap_or_else(|_| root.into());
     let title = full.file_name().map_or(name.into(), |n| n.to_string_lossy().into_owned());
-    let Found { classes, mut train, mut test, notes: mut warnings } = find(root, &title, options)?;
-    train.truncate(wanted(&title, "train", options.train_limit, train.len())?);
+    let Found { classes, mut train, mut test, validation, lacks_train, notes: mut warnings } =
+        find(root, &title, options)?;
+    if lacks_train.is_none() {
+        train.truncate(wanted(&title, "train", options.train_limit, train.len())?);
+    }
     test.truncate(wanted(&title, "test", options.test_limit, test.len())?);
 
-    let (first, _) = &train[0];
-    let shape = picture::shape(first)?;
+    let (first, _) = train.first().unwrap_or(&test[0]);
+    let mut look = options.pictures.clone();
+    let [channels, height, width] = picture::shape(first, &look)?;
+    let shape = options.size.map_or([channels, height, width], |[height, width]| [channels, height, width]);
+    if options.size.is_some() {
+        look.fit = look.fit.or(Some(Fit::Crop));
+    } else if look.fit.is_some() {
+        return Err(content(root, "`fit` says how pictures are brought to a size; say which: `size: [32, 32]`".into()));
+    }
+    look.check(channels).map_err(|why| content(root, why))?;
     options.check(&title, shape)?;
     let read = |name, pictures: &[Labelled]| -> Result<Split> {
         room(root, name, pictures.len(), shape)?;
-        let raw = decode(shape, pictures, |path, image| picture::read_like(first, path, shape, image))?;
+        let raw = decode(shape, pictures, |path, image| picture::read_like(first, path, shape, &look, image))?;
         Ok(Split::from_bytes(name, shape, classes.len(), (raw.0.into(), raw.1), u8::MAX, options.made()))
     };
-    let (train, test) = (read("train", &train)?, read("test", &test)?);
-    for split in [&train, &test] {
+    let test = read("test", &test)?;
+    let train = if lacks_train.is_some() { Split::none("train", &test) } else { read("train", &train)? };
+    let validation = if validation.is_empty() { None } else { Some(read("validation", &validation)?) };
+    let changes = look.describe();
+    if !changes.is_empty() {
+        warnings.push(format!("pictures are changed where they are not as they should be: {changes}"));
+    }
+    for split in [Some(&train), Some(&test), validation.as_ref()].into_iter().flatten().filter(|s| !s.is_empty()) {
         let missing = missing_classes(split, classes.len()).into_iter().map(|class| &classes[class]);
         let missing: Vec<_> = missing.map(|class| format!("`{class}`")).collect();
         if !missing.is_empty() {
@@ -66,47 +81,97 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
         name: title,
         shape: shape.to_vec(),
         classes: classes.len(),
+        class_names: classes,
         licence: "not stated".into(),
         citation: "not stated".into(),
         normalisation: None,
         source: root.display().to_string(),
         warnings,
         train,
-        validation: None,
+        lacks_train,
+        validation,
         test,
     };
     data.arranged(options)
 }
 
-/// Which pictures are to train and which to test on.
-fn find(root: &Path, name: &str, options: &Options) -> Result<Found> {
-    let has = |folder: &str| root.join(folder).is_dir();
-    if !has("train") {
-        return divided(root, options);
-    }
-    let test = match (has("test"), has("val")) {
-        (true, _) => root.join("test"),
-        (false, true) => root.join("val"),
-        (false, false) => {
-            let message = "holds a folder `train` but neither `test` nor `val`; put the test images there, or give the \
-                path of `train` itself, of which a part is then set apart to test on";
-            return Err(content(root, message.into()));
+/// What a folder of images for one use may be called, in any case.
+const NAMES: [(&str, &[&str]); 3] =
+    [("train", &["train"]), ("test", &["test"]), ("val", &["val", "valid", "validation"])];
+
+/// The folders of `root` for the uses above, where there are any.
+fn uses(root: &Path) -> Result<[Option<PathBuf>; 3]> {
+    let io = |source| FileError::Io { file: root.display().to_string(), source };
+    let mut found = [const { None::<PathBuf> }; 3];
+    for entry in std::fs::read_dir(root).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let Some(place) = NAMES.iter().position(|(_, names)| names.contains(&name.as_str())) else { continue };
+        if !path.is_dir() {
+            continue;
         }
+        if let Some(other) = &found[place] {
+            let message = format!("{} lies beside it; which of the two is meant? Remove one", other.display());
+            return Err(content(&path, message));
+        }
+        found[place] = Some(path);
+    }
+    Ok(found)
+}
+
+/// Which pictures are to train, which to test on.
+fn find(root: &Path, name: &str, options: &Options) -> Result<Found> {
+    let [train, test, val] = uses(root)?;
+    // A class may be called `test`: what holds pictures itself is none of these folders.
+    let holds_classes = |folder: &Option<PathBuf>| folder.as_ref().is_some_and(|f| classes(f).is_ok());
+    let (train, test, val) = match (train, test, val) {
+        (None, test, val) if !holds_classes(&test) && !holds_classes(&val) => return divided(root, options),
+        (Some(train), None, None) => {
+            let message = format!(
+                "holds a folder `{}` but neither `test` nor `val`; put the test images there, or give the path of `{0}` itself, of \
+                 which a part is then set apart to test on",
+                train.file_name().unwrap_or_default().to_string_lossy()
+            );
+            return Err(content(root, message));
+        }
+        all => all,
     };
     options.check_no_test(name)?;
-    let train = root.join("train");
-    let classes = classes(&train)?;
-    for class in self::classes(&test)? {
-        if classes.binary_search(&class).is_err() {
-            let message = format!("is a class that {} does not have; remove it, or put images there", train.display());
-            return Err(content(&test.join(class), message));
+    // Where there are no others, those for validation are what is tested on.
+    let (test, val) = match (test, val) {
+        (Some(test), val) => (test, val),
+        (None, Some(val)) => (val, None),
+        (None, None) => return divided(root, options),
+    };
+    if let (Some(given), Some(_)) = (options.validation, &val) {
+        return Err(Error::HasValidation { dataset: name.into(), given });
+    }
+    let of = train.as_ref().unwrap_or(&test);
+    let classes = classes(of)?;
+    for other in [Some(&test), val.as_ref()].into_iter().flatten() {
+        for class in self::classes(other)? {
+            if classes.binary_search(&class).is_err() {
+                let message = format!("is a class that {} does not have; remove it, or put images there", of.display());
+                return Err(content(&other.join(class), message));
+            }
         }
     }
-    let both = has("test") && has("val");
-    let notes = both.then(|| format!("{} is not used: there is `test` beside it", root.join("val").display()));
     let pictures = |folder: &Path, may_lack: bool| pictures(folder, &classes, may_lack);
-    let (train, test) = (pictures(&train, false)?, pictures(&test, true)?);
-    Ok(Found { train, test, notes: notes.into_iter().collect(), classes })
+    let validation = val.map_or(Ok(vec![]), |val| pictures(&val, true))?;
+    let (mut notes, mut lacks_train) = (vec![], None);
+    let (train, test) = match train {
+        Some(train) => (pictures(&train, false)?, pictures(&test, true)?),
+        None => {
+            notes.push(format!(
+                "{} is here without training images, and can be tested on; labels count the classes of {}",
+                root.display(),
+                test.display()
+            ));
+            lacks_train = Some(format!("{} does not exist", root.join("train").display()));
+            (vec![], pictures(&test, false)?)
+        }
+    };
+    Ok(Found { train, test, validation, lacks_train, notes, classes })
 }
 
 /// Pictures of which a part is set apart to test on.
@@ -116,16 +181,10 @@ fn divided(root: &Path, options: &Options) -> Result<Found> {
     let labels: Vec<u32> = all.iter().map(|(_, label)| *label).collect();
     let count = options.test.unwrap_or(TEST).of("test", &root.display().to_string(), all.len())?;
     let (train, test) = set_apart(&labels, classes.len(), count, options.seed, "test");
-    let note = options.test.is_none().then(|| {
-        format!(
-            "{} has no test images: {count} of its {} are set apart to test on, drawn with seed {}; `test` says how many",
-            root.display(),
-            all.len(),
-            options.seed
-        )
-    });
+    let note = options.test.is_none().then(|| apart(&root.display().to_string(), count, all.len(), options.seed));
     let at = |places: Vec<u32>| places.into_iter().map(|i| all[i as usize].clone()).collect();
-    Ok(Found { train: at(train), test: at(test), notes: note.into_iter().collect(), classes })
+    let (train, test, notes) = (at(train), at(test), note.into_iter().collect());
+    Ok(Found { train, test, validation: vec![], lacks_train: None, notes, classes })
 }
 
 /// The classes in `folder`: the names of the folders in it, in order.

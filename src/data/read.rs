@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One file of a data set: on disk or inside the program, plain or packed with gzip.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Input {
 enum Place {
     Disk(PathBuf),
     Embedded(&'static [u8]),
+    Memory(Arc<[u8]>),
 }
 
 impl Input {
@@ -33,6 +35,11 @@ impl Input {
         Self { shown, packed, place: Place::Embedded(bytes) }
     }
 
+    /// A file that was read out of an archive, called `shown` in errors.
+    pub fn memory(shown: String, bytes: Vec<u8>) -> Self {
+        Self { shown, packed: false, place: Place::Memory(bytes.into()) }
+    }
+
     /// The path as errors show it.
     pub fn shown(&self) -> String {
         self.shown.clone()
@@ -42,7 +49,7 @@ impl Input {
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Disk(path) => Some(path),
-            Place::Embedded(_) => None,
+            Place::Embedded(_) | Place::Memory(_) => None,
         }
     }
 
@@ -65,6 +72,7 @@ impl Input {
         let raw: Box<dyn Read> = match &self.place {
             Place::Disk(path) => Box::new(open_file(path, &self.shown)?),
             Place::Embedded(bytes) => Box::new(*bytes),
+            Place::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())),
         };
         // All members of the file, so that bytes after the first are seen and refused.
         Ok(if self.packed { Box::new(MultiGzDecoder::new(BufReader::new(raw))) } else { raw })
@@ -120,6 +128,7 @@ impl Input {
         match &self.place {
             Place::Disk(path) => std::fs::metadata(path).ok().map(|m| m.len()),
             Place::Embedded(bytes) => Some(bytes.len() as u64),
+            Place::Memory(bytes) => Some(bytes.len() as u64),
         }
     }
 }

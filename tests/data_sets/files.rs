@@ -272,7 +272,10 @@ fn manifests_are_checked() {
     refused("scale:", "scael:", &["line 5, column 1", "unknown field `scael`", "`scale`"]);
     refused("size: 6", "size: 0", &["line 8, column 18", "nonzero"]);
     refused("size: 6", "size: six", &["line 8, column 18", "splits.train.size"]);
-    refused("scale: 255", "scale: 256", &["line 5, column 8", "256"]);
+    refused("scale: 255", "scale: 256", &["scale: 256", "format `idx` holds bytes", "1 to 255"]);
+    refused("scale: 255", "scale: 0", &["line 5, column 8", "above 0"]);
+    refused("scale: 255", "scale: 255\nheader: true", &["header", "not used by format `idx`"]);
+    refused("scale: 255", "scale: 255\nclass_names: [a, b]", &["class_names: 2 names", "expected 3"]);
     refused("format: idx", "format: png", &["line 6, column 9", "png", "`idx`", "`csv`"]);
     refused("[1, 2, 3]", "[2, 3]", &["line 3", "length"]);
     refused("[1, 2, 3]", "[1, 2, 3", &["line "]);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// An array as NumPy writes it.
-fn npy(kind: &str, fortran: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+pub fn npy(kind: &str, fortran: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let order = if fortran { "True" } else { "False" };
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({shape}), }}");
@@ -18,7 +18,7 @@ fn npy(kind: &str, fortran: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), bytes].concat()
 }
 
-fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
     for (name, bytes) in arrays {
         archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
@@ -118,8 +118,12 @@ fn bad_arrays_say_what_is_wrong() {
     bad("x.npy", &x(&[5, 3, 2, 5]), &["its shape is [5, 3, 2, 5]; expected [6, 3, 2, 5]"]);
     bad("x.npy", &x(&[6, 2, 3, 5]), &["its shape is"]);
     bad("x.npy", &x(&[1 << 40, 3, 2, 5]), &["its shape is [1099511627776, 3, 2, 5]"]);
-    bad("x.npy", &npy("<f4", false, &[6, 3, 2, 5], &[0; 720]), &["its numbers are", "expected uint8"]);
-    bad("x.npy", &npy("|u1", true, &[6, 3, 2, 5], &pixels(0, 6)), &["Fortran order", "ascontiguousarray"]);
+    bad(
+        "x.npy",
+        &npy("<c8", false, &[6, 3, 2, 5], &[0; 1440]),
+        &["its numbers are", "expected whole or floating-point"],
+    );
+    bad("x.npy", &npy("<i2", false, &[6, 3, 2, 5], &[1; 360]), &["image 0", "has the value 257", "scale, 255"]);
     bad("y.npy", &npy("<i8", false, &[5], &wide(&[0, 1, 2, 0, 1])), &["its shape is [5]; expected [6]"]);
     bad("x.npy", &[&x(&[6, 3, 2, 5])[..], &[0]].concat(), &["more follows than its header says"]);
     let mut packed = gz(&npy("|u1", false, &[3], &[2, 1, 0]));

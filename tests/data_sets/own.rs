@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
 use tempfile::TempDir;
-use workbench::data::{self, Augmentation, Dataset, Options, Share, Split};
+use workbench::data::{self, Augmentation, Dataset, Fit, Options, Pictures, Share, Split};
 
 /// The first value of each image, which tells them apart in the toys below.
 fn firsts(split: &Split) -> Vec<u32> {
@@ -88,8 +88,89 @@ fn folders_of_train_and_test() {
     assert_eq!(load(dir.path()).unwrap().warnings, ["the test images hold none of `bee`"]);
     put(dir.path(), "test/cat/q.png", &png(9, 3));
     let both = load(dir.path()).unwrap();
-    assert_eq!(firsts(&both.test), [9]);
-    assert!(both.warnings[0].ends_with("val is not used: there is `test` beside it"), "{:?}", both.warnings);
+    assert_eq!((firsts(&both.test), firsts(both.validation().unwrap())), (vec![9], vec![100, 102]));
+    assert_eq!(both.warnings.len(), 2, "{:?}", both.warnings);
+    let options = Options { validation: Some(Share::Count(2)), ..Options::default() };
+    assert_says(Dataset::load(&path(dir.path()), &options), &["validation is 2", "validation images of its own"]);
+}
+
+#[test]
+fn folders_are_called_in_any_case_and_may_be_for_tests_alone() {
+    let dir = folder();
+    std::fs::rename(dir.path().join("train"), dir.path().join("Train")).unwrap();
+    std::fs::rename(dir.path().join("test"), dir.path().join("TEST")).unwrap();
+    let data = load(dir.path()).unwrap();
+    assert_eq!(
+        (data.train.len(), data.test.len(), data.class_names),
+        (8, 3, vec!["ant".into(), "bee".into(), "cat".into()])
+    );
+    std::fs::create_dir(dir.path().join("train")).unwrap();
+    assert_says(load(dir.path()), &["lies beside it", "which of the two"]);
+    std::fs::remove_dir(dir.path().join("train")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("Train")).unwrap();
+    let data = load(dir.path()).unwrap();
+    assert_eq!((data.train.len(), firsts(&data.test)), (0, vec![100, 101, 102]));
+    assert_says(data.training(), &["here without training images", "put their files beside"]);
+    assert!(data.warnings[0].contains("can be tested on; labels count the classes of"), "{:?}", data.warnings);
+}
+
+#[test]
+fn pictures_are_made_alike_where_that_is_asked_for() {
+    let dir = folder();
+    let deep: Vec<u8> = (0..20_u16).flat_map(|v| (v * 3000).to_ne_bytes()).collect();
+    let coded = |bytes: &[u8], (w, h): (u32, u32), color| {
+        let mut out = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut out).write_image(bytes, w, h, color).unwrap();
+        out
+    };
+    put(dir.path(), "train/ant/p2.png", &coded(&deep, (5, 4), ExtendedColorType::L16));
+    put(dir.path(), "train/bee/p2.png", &coded(&[200, 100, 0, 51].repeat(20), (5, 4), ExtendedColorType::Rgba8));
+    put(dir.path(), "train/cat/p2.png", &coded(&[60; 7 * 14], (14, 7), ExtendedColorType::L8));
+    put(dir.path(), "train/ant/p10.bmp", &{
+        let mut out = Vec::new();
+        image::codecs::bmp::BmpEncoder::new(&mut out).write_image(&[9; 60], 5, 4, ExtendedColorType::Rgb8).unwrap();
+        out
+    });
+    put(dir.path(), "train/bee/p10.webp", &{
+        let mut out = Vec::new();
+        image::codecs::webp::WebPEncoder::new_lossless(&mut out)
+            .write_image(&[8; 60], 5, 4, ExtendedColorType::Rgb8)
+            .unwrap();
+        out
+    });
+    let look = |pictures: Pictures, size| {
+        let options = Options { pictures, size, ..Options::default() };
+        Dataset::load(&path(dir.path()), &options)
+    };
+    let all = Pictures { channels: Some(3), background: Some([0, 255, 100]), depth: Some(8), ..Pictures::default() };
+    assert_says(look(Pictures::default(), None), &["p2.png", "`depth: 8`"]);
+    assert_says(
+        look(Pictures { depth: Some(8), ..Pictures::default() }, None),
+        &["4x5 in grey", "`channels: 1` or `3`"],
+    );
+    assert_says(look(Pictures { background: None, ..all.clone() }, Some([4, 5])), &["Rgba8", "`background: 255`"]);
+    assert_says(look(all.clone(), None), &["7x14", "`size: [32, 32]`"]);
+    assert_says(
+        look(Pictures { fit: Some(Fit::Center), ..all.clone() }, Some([8, 8])),
+        &["smaller than 8x8", "`fit: crop`"],
+    );
+    let data = look(all.clone(), Some([4, 5])).unwrap();
+    let pixels = values(&data.train.images(&[3, 4, 5]).unwrap());
+    let bytes: Vec<u8> = pixels.iter().map(|v| (v * 255.0).round() as u8).collect();
+    assert_eq!(bytes[..4], [0, 12, 23, 35], "16 bits, rounded: 3000 / 257");
+    assert_eq!((bytes[60], bytes[80], bytes[100]), (40, 224, 80), "a fifth of [200, 100, 0] over [0, 255, 100]");
+    assert_eq!(bytes[120..], [60; 60], "scaled");
+    assert!(
+        data.warnings[0].contains("rounded to 8 bits, made colour, scaled to cover the size"),
+        "{:?}",
+        data.warnings
+    );
+    for fit in [Fit::Stretch, Fit::Crop] {
+        assert_eq!(look(Pictures { fit: Some(fit), ..all.clone() }, Some([3, 3])).unwrap().shape, [3, 3, 3]);
+    }
+    let padded = look(Pictures { fit: Some(Fit::Pad), ..all }, Some([7, 7])).unwrap();
+    let image = values(&padded.train.images(&[5]).unwrap());
+    assert!(image[0] == 0.0 && image[24] > 0.2, "7x14 lies in the middle of 7x7, the background above it");
 }
 
 #[test]
@@ -139,9 +220,9 @@ fn folders_that_are_none_of_a_data_set() {
         put(dir, "p.png", &png(1, 3));
     });
     insta::assert_snapshot!(none, @"FOLDER/: holds no folder of a class; expected JPEG or PNG pictures in CLASS/, or in train/CLASS/ and test/CLASS/ (or val/CLASS/)");
-    insta::assert_snapshot!(said(&|dir| put(dir, "train/cat/p2.png", &picture(1, 3, (5, 4)))), @"FOLDER/train/cat/p2.png: the picture is 5x4 in colour, but FOLDER/train/ant/p1.png is 4x5 in colour; all pictures must be alike: convert one of the two");
-    insta::assert_snapshot!(said(&|dir| put(dir, "test/cat/q.PNG", &png(1, 1))), @"FOLDER/test/cat/q.PNG: the picture is 4x5 in grey, but FOLDER/train/ant/p1.png is 4x5 in colour; all pictures must be alike: convert one of the two");
-    insta::assert_snapshot!(said(&|dir| put(dir, "train/cat/p2.png", b"GIF89a")), @"FOLDER/train/cat/p2.png: neither a JPEG nor a PNG picture; copy or unpack it again");
+    insta::assert_snapshot!(said(&|dir| put(dir, "train/cat/p2.png", &picture(1, 3, (5, 4)))), @"FOLDER/train/cat/p2.png: the picture is 5x4 in colour, but FOLDER/train/ant/p1.png is 4x5 in colour; all pictures must be alike: convert one of the two, or give an option: `size: [32, 32]` scales all to one size");
+    insta::assert_snapshot!(said(&|dir| put(dir, "test/cat/q.PNG", &png(1, 1))), @"FOLDER/test/cat/q.PNG: the picture is 4x5 in grey, but FOLDER/train/ant/p1.png is 4x5 in colour; all pictures must be alike: convert one of the two, or give an option: `channels: 1` or `3` makes all grey or colour");
+    insta::assert_snapshot!(said(&|dir| put(dir, "train/cat/p2.png", b"GIF89a")), @"FOLDER/train/cat/p2.png: neither a JPEG nor a PNG, BMP or WebP picture; copy or unpack it again");
     insta::assert_snapshot!(said(&|dir| put(dir, "train/ant/p1.png", b"")), @"FOLDER/train/ant/p1.png is empty: found 0 bytes, expected a JPEG or PNG picture; copy or download it again");
     let whole = png(1, 3);
     assert!(

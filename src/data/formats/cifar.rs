@@ -2,7 +2,8 @@
 //! label, which is not used), then the image's values in CHW order; the same number of records in every file of a split,
 //! and nothing else.
 
-use super::raw::Raw;
+use super::cifar_python;
+use super::raw::{Raw, label};
 use crate::data::error::Result;
 use crate::data::file_error::FileError;
 use crate::data::manifest::{Manifest, SplitFiles};
@@ -16,24 +17,34 @@ pub fn load(manifest: &Manifest, name: &'static str, files: &[&Input], wanted: u
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for input in files {
         let needed = (wanted - labels.len()).min(split.images_per_file());
-        let records = read(manifest, split, input, needed, (name, labels.len()))?;
-        append(manifest, input, records, &mut values, &mut labels)?;
+        match read(manifest, split, input, needed, (name, labels.len()))? {
+            Some(records) => append(manifest, input, records, &mut values, &mut labels)?,
+            None => {
+                let (more, their) = cifar_python::read(manifest, input, split.images_per_file(), needed)?;
+                values.extend(more);
+                labels.extend(their);
+            }
+        }
     }
     Ok((values, labels))
 }
 
-/// The first `needed` records of `input`; `done` names the split and the number of its images that are in earlier files.
+/// The first `needed` records of `input`, or nothing where it is a pickle; `done` names the split and the number of its images
+/// that are in earlier files.
 fn read(
     manifest: &Manifest,
     split: &SplitFiles,
     input: &Input,
     needed: usize,
     done: (&'static str, usize),
-) -> Result<Vec<u8>> {
+) -> Result<Option<Vec<u8>>> {
     let record = label_bytes(manifest) + manifest.pixels();
     let whole = (split.images_per_file() * record) as u64;
     // All of it, also for a limit: what is behind the wanted records tells whether this is the right kind of file.
     let mut bytes = input.read_at_most(whole, &format!("{whole} bytes of records"))?;
+    if cifar_python::is_one(manifest, &bytes, bytes.len(), record) {
+        return Ok(None);
+    }
     let (file, packed, found) = (input.shown(), input.packed(), bytes.len() as u64);
     if found > whole {
         return Err(FileError::Trailing { file, expected: whole, found: input.size(), packed }.into());
@@ -46,7 +57,7 @@ fn read(
         return Err(FileError::CutOff { file, expected: whole, found, packed, enough }.into());
     }
     bytes.truncate(needed * record);
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 fn label_bytes(manifest: &Manifest) -> usize {
@@ -60,13 +71,11 @@ fn append(
     values: &mut Vec<u8>,
     labels: &mut Vec<u32>,
 ) -> Result<()> {
-    let (classes, scale) = (manifest.classes.get(), manifest.scale.get());
+    let scale = manifest.byte_scale();
     let before = label_bytes(manifest);
     for (index, record) in records.chunks_exact(before + manifest.pixels()).enumerate() {
-        let (label, image) = (u32::from(record[before - 1]), &record[before..]);
-        if label as usize >= classes {
-            return Err(FileError::Label { file: input.shown(), index, value: label, classes }.into());
-        }
+        let image = &record[before..];
+        let label = label(manifest, &input.shown(), index, record[before - 1].into())?;
         if let Some(&value) = image.iter().find(|v| **v > scale) {
             return Err(FileError::Pixel { file: input.shown(), index, value, scale }.into());
         }

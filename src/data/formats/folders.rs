@@ -1,6 +1,6 @@
 //! Pictures in folders. A file lists the classes, one per line; labels count them in alphabetical order. A split is either
 //! a folder that holds a folder for each class, or a folder with a file of annotations: lines of a picture's name, a tab
-//! and its class; what follows another tab is not used. Pictures are JPEG or PNG files, ordered by the numbers in their
+//! and its class; what follows another tab is not used. Pictures are JPEG, PNG, BMP or WebP files, ordered by the numbers in their
 //! names. All are decoded before the first batch, in parallel, so that a broken one is told at once.
 
 use super::picture;
@@ -55,6 +55,11 @@ impl Classes {
         &self.list
     }
 
+    /// Their names, in the order of the labels.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     fn label(&self, class: &str) -> Option<u32> {
         self.names.binary_search_by(|name| name.as_str().cmp(class)).ok().map(|i| i as u32)
     }
@@ -72,7 +77,7 @@ pub fn load(manifest: &Manifest, name: &'static str, root: &Path, classes: &Clas
         Some(file) => annotated(&folder, file.as_str(), split, classes, wanted)?,
         None => (folder.display().to_string(), in_class_folders(&folder, split, classes, wanted)?),
     };
-    let (expected, found) = (split.size.get(), pictures.len());
+    let (expected, found) = (split.size(), pictures.len());
     if found < wanted {
         let enough = (found > 0).then_some((name, found));
         return Err(FileError::TooFew { file: source, expected: wanted, found, enough }.into());
@@ -82,7 +87,8 @@ pub fn load(manifest: &Manifest, name: &'static str, root: &Path, classes: &Clas
         return Err(FileError::Count { file: source, what: "images", expected: expected as u64, found }.into());
     }
     pictures.truncate(wanted);
-    decode(manifest.shape(), &pictures, |path, image| picture::read(path, manifest.shape(), image))
+    let look = manifest.pictures.clone().unwrap_or_default();
+    decode(manifest.shape(), &pictures, |path, image| picture::read(path, manifest.shape(), &look, image))
 }
 
 /// All pictures at once, on all threads, each by `read`.

@@ -1,7 +1,7 @@
 //! IDX, the format of MNIST: big-endian u32 magic (0, 0, type 8 for bytes, number of dimensions), one u32 per dimension,
 //! then the bytes. Images are `[n, H, W]` (with channels `[n, C, H, W]`), labels `[n]`.
 
-use super::raw::{Raw, check_labels};
+use super::raw::{self, Raw};
 use crate::data::error::Result;
 use crate::data::file_error::FileError;
 use crate::data::manifest::Manifest;
@@ -9,7 +9,7 @@ use crate::data::read::Input;
 
 /// Read the `size` images and labels that `manifest` promises.
 pub fn load(manifest: &Manifest, size: usize, images: &Input, labels: &Input) -> Result<Raw> {
-    let shape = manifest.shape();
+    let shape = manifest.stored_shape();
     let dims = if shape[0] == 1 { &shape[1..] } else { &shape[..] };
     let image_bytes = read(images, size, dims, "IDX images")?;
     let label_bytes = read(labels, size, &[], "IDX labels")?;
@@ -38,15 +38,23 @@ pub fn load(manifest: &Manifest, size: usize, images: &Input, labels: &Input) ->
     }
 
     let pixels = body(images, image_bytes, dims.len() + 1, size * manifest.pixels())?;
-    let scale = manifest.scale.get();
+    let scale = manifest.byte_scale();
     if let Some(at) = pixels.iter().position(|&v| v > scale) {
         let index = at / manifest.pixels();
         return Err(FileError::Pixel { file: images.shown(), index, value: pixels[at], scale }.into());
     }
     let labels_file = labels.shown();
-    let labels: Vec<u32> = body(labels, label_bytes, 1, size)?.into_iter().map(u32::from).collect();
-    check_labels(&labels_file, &labels, manifest.classes.get())?;
-    Ok((pixels, labels))
+    let stored = body(labels, label_bytes, 1, size)?.into_iter().map(i128::from);
+    Ok((pixels, raw::labels(manifest, &labels_file, stored)?))
+}
+
+/// How many images `images` holds, as its header says.
+pub fn count(manifest: &Manifest, images: &Input) -> Result<usize> {
+    let dimensions = if manifest.shape()[0] == 1 { 3 } else { 4 };
+    let length = header_length(dimensions) as u64;
+    let mut start = images.read_at_most(length - 1, "an IDX file")?;
+    start.truncate(length as usize);
+    Ok(header(images, &start, dimensions)?[0] as usize)
 }
 
 /// The file as far as it can matter: one byte more than it should have, so that a longer one is noticed.

@@ -1,8 +1,24 @@
 //! A manifest: what a data set is, and which files it is made of.
 
 use super::keys::{Columns, Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};
+use super::looks::{Pictures, Scale};
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::NonZeroUsize;
+
+/// How many images of each split are wanted, the first of them.
+#[derive(Debug, Clone)]
+pub struct Wanted(pub Vec<(&'static str, usize)>);
+
+impl Wanted {
+    /// Of the split called `name`.
+    pub fn of(&self, name: &str) -> usize {
+        self.0.iter().find(|(split, _)| *split == name).map_or(0, |(_, n)| *n)
+    }
+}
+
+fn not_stated() -> String {
+    "not stated".into()
+}
 
 /// What a data set is and which files it is made of.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -11,14 +27,17 @@ use std::num::{NonZeroU8, NonZeroUsize};
 pub struct Manifest {
     /// Short name; also the folder in which its files are looked for.
     pub name: PlainName,
-    /// One line for people.
+    /// One line for people; the name if left out.
+    #[serde(default)]
     pub title: String,
     /// Channels, height and width of an image.
     pub shape: [NonZeroUsize; 3],
     /// Labels are `0..classes`.
     pub classes: NonZeroUsize,
-    /// Stored values are divided by this, which gives values from 0 to 1.
-    pub scale: NonZeroU8,
+    /// Stored values are divided by this, which gives values from 0 to 1; 255 if left out. Only arrays can have one that is
+    /// no whole number from 1 to 255.
+    #[serde(default)]
+    pub scale: Option<Scale>,
     /// How the files are to be read.
     pub format: Format,
     /// The folder that the published archive unpacks to, where it makes one.
@@ -33,7 +52,25 @@ pub struct Manifest {
     /// `parquet`: which columns hold the images and the labels.
     #[serde(default)]
     pub columns: Option<Columns>,
-    /// The images to train on and those to test on.
+    /// `csv`: is the first row a header? If left out, it is one where it holds a field that is no number.
+    #[serde(default)]
+    pub header: Option<bool>,
+    /// `csv`: where the label stands, `first`, `last` or a column's name; see `csv.rs` for what holds without it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The label of the first class, as files have it; 0 if left out.
+    #[serde(default)]
+    pub first_label: Option<u32>,
+    /// Are rows and columns of stored images swapped, as EMNIST has them?
+    #[serde(default)]
+    pub transposed: bool,
+    /// What the classes are called, in the order of their labels.
+    #[serde(default)]
+    pub class_names: Option<Vec<String>>,
+    /// `folders`, `parquet`: what is done to pictures that are not yet as `shape` says.
+    #[serde(default)]
+    pub pictures: Option<Pictures>,
+    /// The images to train on, to test on and for validation.
     pub splits: Splits,
     /// Where `workbench data fetch` finds the data set on the hub, as Parquet.
     #[serde(default)]
@@ -45,8 +82,10 @@ pub struct Manifest {
     #[serde(default)]
     pub normalisation: Option<Normalisation>,
     /// Under which terms the data may be used.
+    #[serde(default = "not_stated")]
     pub licence: String,
     /// What to cite.
+    #[serde(default = "not_stated")]
     pub citation: String,
     /// Where the data come from.
     #[serde(default)]
@@ -74,21 +113,43 @@ impl Manifest {
         self.shape().iter().product()
     }
 
-    /// The files of the split called `train` or `test`.
+    /// Channels, height and width as files hold them.
+    pub(in crate::data) fn stored_shape(&self) -> [usize; 3] {
+        let [c, h, w] = self.shape();
+        if self.transposed { [c, w, h] } else { [c, h, w] }
+    }
+
+    /// The scale of values that are bytes.
+    pub(in crate::data) fn byte_scale(&self) -> u8 {
+        // `check` has made sure that formats which hold bytes have one.
+        self.scale.as_ref().map_or(Some(u8::MAX), Scale::byte).unwrap_or(u8::MAX)
+    }
+
+    /// The files of the split called `name`, which the manifest has.
     pub(in crate::data) fn split(&self, name: &str) -> &SplitFiles {
-        if name == "train" { &self.splits.train } else { &self.splits.test }
+        let found = self.splits().into_iter().find(|(split, _)| *split == name);
+        found.map(|(_, files)| files).expect("only splits that the manifest has are asked for")
     }
 
-    /// The splits with their names.
-    pub fn splits(&self) -> [(&'static str, &SplitFiles); 2] {
-        [("train", &self.splits.train), ("test", &self.splits.test)]
+    /// The splits that there are, with their names.
+    pub fn splits(&self) -> Vec<(&'static str, &SplitFiles)> {
+        let Splits { train, test, validation } = &self.splits;
+        let named = [("train", train), ("test", test), ("validation", validation)];
+        named.into_iter().filter_map(|(name, files)| Some((name, files.as_ref()?))).collect()
     }
 
-    /// The names of the files that the first `train` and the first `test` images are in, each once, without `.gz`.
-    pub fn files(&self, train: usize, test: usize) -> Vec<&str> {
+    /// The same, to be changed.
+    pub(in crate::data) fn splits_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut SplitFiles)> {
+        let Splits { train, test, validation } = &mut self.splits;
+        let named = [("train", train), ("test", test), ("validation", validation)];
+        named.into_iter().filter_map(|(name, files)| Some((name, files.as_mut()?)))
+    }
+
+    /// The names of the files that the first so many images of each split are in, each once, without `.gz`.
+    pub fn files(&self, wanted: &Wanted) -> Vec<&str> {
         let mut files: Vec<&str> = self.class_list.iter().map(PlainName::as_str).collect();
-        for (split, wanted) in [(&self.splits.train, train), (&self.splits.test, test)] {
-            for file in self.files_of(split, wanted) {
+        for (name, split) in self.splits() {
+            for file in self.files_of(split, wanted.of(name)) {
                 if !files.contains(&file) {
                     files.push(file);
                 }
@@ -104,13 +165,20 @@ impl Manifest {
         let own = [&split.images, &split.labels].into_iter().filter(move |_| !members);
         let single = own.chain([&split.file]).flatten();
         // How many rows a Parquet file holds only it knows.
-        let parts = if self.format == Format::Parquet { usize::MAX } else { split.files_for(wanted) };
+        let all = self.format == Format::Parquet || split.size.is_none();
+        let parts = if all { usize::MAX } else { split.files_for(wanted) };
         single.chain(split.files.iter().flatten().take(parts)).map(PlainName::as_str)
     }
 
-    /// Images in each split.
-    pub(in crate::data) fn sizes(&self) -> [usize; 2] {
-        self.splits().map(|(_, split)| split.size.get())
+    /// The same without training images.
+    pub(in crate::data) fn without_train(&self) -> Self {
+        let splits = Splits { train: None, ..self.splits.clone() };
+        Self { splits, ..self.clone() }
+    }
+
+    /// All images of each split.
+    pub(in crate::data) fn all(&self) -> Wanted {
+        Wanted(self.splits().into_iter().map(|(name, split)| (name, split.size())).collect())
     }
 
     /// The split and the number of its images that can be had without `file`, where that is some.
@@ -124,7 +192,7 @@ impl Manifest {
     /// How many rows the CSV file `file` holds: as many as its splits need.
     pub fn rows(&self, file: &str) -> usize {
         let of_file = self.splits().into_iter().filter(|(_, s)| s.file.as_ref().is_some_and(|f| f.as_str() == file));
-        of_file.map(|(_, s)| s.first_row.unwrap_or(0) + s.size.get()).max().unwrap_or(0)
+        of_file.map(|(_, s)| s.first_row.unwrap_or(0) + s.size()).max().unwrap_or(0)
     }
 
     /// The contents of `file` (with `.gz` where it is packed) if it comes with the program.

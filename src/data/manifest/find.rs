@@ -34,7 +34,7 @@ impl Manifest {
 
     /// The manifest written in `yaml`; `file` names it in errors.
     pub fn parse(yaml: &str, file: &str) -> Result<Self> {
-        let manifest: Self = serde_yaml::from_str(yaml).map_err(|e| {
+        let mut manifest: Self = serde_yaml::from_str(yaml).map_err(|e| {
             let at = e.location().map(|l| (l.line(), l.column()));
             let mut message = e.to_string();
             if let Some((line, column)) = at {
@@ -43,6 +43,9 @@ impl Manifest {
             }
             Error::Manifest { file: file.into(), at, message }
         })?;
+        if manifest.title.is_empty() {
+            manifest.title = manifest.name.as_str().into();
+        }
         check(&manifest).map_err(|message| Error::Manifest { file: file.into(), at: None, message })?;
         Ok(Self { key: digest::of_bytes(yaml.as_bytes()), asked: manifest.name.as_str().into(), ..manifest })
     }

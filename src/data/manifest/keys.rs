@@ -3,23 +3,28 @@
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::num::NonZeroUsize;
 
-/// The two splits of a manifest.
+/// The splits of a manifest; it has images to train or to test on, or both.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Splits {
-    /// Images to train on.
-    pub train: SplitFiles,
-    /// Images to test on.
-    pub test: SplitFiles,
+    /// Images to train on; a manifest without can be evaluated.
+    #[serde(default)]
+    pub train: Option<SplitFiles>,
+    /// Images to test on; without them a part of those to train on is set apart.
+    #[serde(default)]
+    pub test: Option<SplitFiles>,
+    /// Images for validation, where the publisher has set some apart.
+    #[serde(default)]
+    pub validation: Option<SplitFiles>,
 }
 
 /// Columns of a Parquet file.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
-    /// A struct whose `bytes` are a PNG or JPEG file.
+    /// The bytes of a picture file, or a struct that has them as its `bytes`.
     pub image: String,
-    /// Whole numbers.
+    /// Whole numbers, or the names of classes.
     pub label: String,
 }
 
@@ -77,9 +82,11 @@ impl TryFrom<String> for Sha256 {
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitFiles {
-    /// The exact number of images.
-    pub size: NonZeroUsize,
-    /// `idx`, `npy`: the file of images, without `.gz`. `npz`: the name of its array.
+    /// The exact number of images; left out, all that `idx`, `csv`, `npy`, `npz` and `parquet` files hold.
+    #[serde(default)]
+    pub size: Option<NonZeroUsize>,
+    /// `idx`, `npy`: the file of images, without `.gz`. `npz`: the name of its array; left out, `train_images`, `x_train` and
+    /// the like.
     #[serde(default)]
     pub images: Option<PlainName>,
     /// `idx`, `npy`: the file of labels, without `.gz`. `npz`: the name of its array.
@@ -88,7 +95,7 @@ pub struct SplitFiles {
     /// `csv`: the file of rows, without `.gz`. `npz`: the file.
     #[serde(default)]
     pub file: Option<PlainName>,
-    /// `csv`: the row, from 0, at which the split starts; 0 if left out.
+    /// `csv`: the row, from 0 and without a header, at which the split starts; 0 if left out.
     #[serde(default)]
     pub first_row: Option<usize>,
     /// The digest of the whole split's content, whatever its source and order; see `digest.rs`.
@@ -114,9 +121,9 @@ pub struct SplitFiles {
 pub enum Format {
     /// A file of images and a file of labels per split; see `idx.rs`.
     Idx,
-    /// Rows of values with the label last; see `csv.rs`.
+    /// Rows of values and a label; see `csv.rs`.
     Csv,
-    /// Files of records, each a label and an image; see `cifar.rs`.
+    /// Files of records, each a label and an image, or Python's version of them; see `cifar.rs`, `cifar_python.rs`.
     Cifar,
     /// Pictures in folders; see `folders.rs`.
     Folders,
@@ -137,6 +144,11 @@ impl PlainName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A name inside an archive that has been found there.
+    pub(in crate::data) fn of_known(name: String) -> Self {
+        Self(name)
     }
 
     /// Is `name` one?
@@ -169,10 +181,15 @@ impl<'de> Deserialize<'de> for PlainName {
 }
 
 impl SplitFiles {
+    /// The number of images; 0 while it is not known.
+    pub fn size(&self) -> usize {
+        self.size.map_or(0, NonZeroUsize::get)
+    }
+
     /// `cifar`: the images in each of the files.
     pub fn images_per_file(&self) -> usize {
         // `check` has made sure that it comes out even.
-        self.size.get() / self.files.as_ref().map_or(1, Vec::len)
+        self.size() / self.files.as_ref().map_or(1, Vec::len)
     }
 
     /// `cifar`: how many of the files the first `wanted` images are in.

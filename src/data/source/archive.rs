@@ -11,6 +11,7 @@ use crate::data::manifest::PlainName;
 use crate::data::read::open_file;
 use flate2::read::GzDecoder;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -41,6 +42,25 @@ pub fn unpack(path: &Path) -> Result<TempDir> {
         return Err(taker.fail("is neither a folder nor an archive (.tar, .tar.gz, .tgz or .zip)").into());
     }
     Ok(folder)
+}
+
+/// The files of the tape archive at `path`, packed with gzip or not, that `wanted` gives a name to, each the first of its name;
+/// at most `limit` bytes together.
+pub fn members(path: &Path, limit: u64, wanted: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, Vec<u8>>> {
+    let shown = path.display().to_string();
+    let mut taker = Taker { shown: &shown, folder: path, bytes: limit, files: FILES };
+    let file = BufReader::new(open_file(path, &shown)?);
+    let mut found = BTreeMap::new();
+    taker.entries(GzDecoder::new(file), &mut |taker, path, entry| {
+        let Some(name) = path.file_name().and_then(|n| n.to_str()).and_then(wanted) else { return Ok(()) };
+        let mut bytes = vec![];
+        entry.take(taker.bytes + 1).read_to_end(&mut bytes).map_err(|e| taker.stopped(e))?;
+        let more = || taker.fail(format!("unpacks to more than {limit} bytes"));
+        taker.bytes = taker.bytes.checked_sub(bytes.len() as u64).ok_or_else(more)?;
+        found.entry(name).or_insert(bytes);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The most that a tape archive may hold between two entries.
@@ -85,6 +105,15 @@ impl Taker<'_> {
     }
 
     fn tar(&mut self, reader: impl Read) -> Result<()> {
+        self.entries(reader, &mut |taker, path, entry| taker.take(path, entry))
+    }
+
+    /// Calls `work` with each file of a tape archive and its path.
+    fn entries(
+        &mut self,
+        reader: impl Read,
+        work: &mut dyn FnMut(&mut Self, &Path, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
         // What an entry is called may itself be an entry, which is read whole before anybody sees it.
         let shared = Rc::new(Cell::new(HEADERS));
         let mut archive = tar::Archive::new(Limited { inner: reader, left: shared.clone() });
@@ -94,7 +123,7 @@ impl Taker<'_> {
             shared.set(entry.size().saturating_add(HEADERS));
             let path = entry.path().map_err(|e| self.stopped(e))?.into_owned();
             match entry.header().entry_type() {
-                tar::EntryType::Regular => self.take(&path, &mut entry)?,
+                tar::EntryType::Regular => work(self, &path, &mut entry)?,
                 tar::EntryType::Directory | tar::EntryType::XGlobalHeader | tar::EntryType::XHeader => {}
                 other => {
                     let message = format!("{} is {other:?}; expected files and folders alone", path.display());
@@ -123,7 +152,7 @@ impl Taker<'_> {
     }
 
     /// One file of the archive to its place, within what is left.
-    fn take(&mut self, path: &Path, from: &mut impl Read) -> Result<()> {
+    fn take(&mut self, path: &Path, from: &mut dyn Read) -> Result<()> {
         if interrupt::requested() {
             return Err(Error::Interrupted);
         }

@@ -35,6 +35,9 @@ pub struct Header {
     pub digest: String,
     /// For people: where the images came from, and checksums of those files where they were computed.
     pub source: String,
+    /// What the classes are called, where labels were names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     sums: Vec<u32>,
 }
 
@@ -107,6 +110,7 @@ pub fn header(path: &Path) -> Option<Header> {
 pub fn write(
     path: &Path,
     (key, source, digest): (&str, &str, &str),
+    classes: &[String],
     shape: [usize; 3],
     (pixels, labels): &Raw,
 ) -> io::Result<()> {
@@ -120,6 +124,7 @@ pub fn write(
         len: labels.len(),
         digest: digest.into(),
         source: source.into(),
+        classes: classes.to_vec(),
         sums: sums(&[&labels_bytes, pixels]),
     };
     let text = serde_json::to_vec(&header)?;
@@ -165,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let raw = ((0..=255).cycle().take(24 * 5).collect::<Vec<u8>>(), vec![1, 0, 2, 2, 1]);
-        write(&path, ("key", "here", "digest"), [2, 3, 4], &raw).unwrap();
+        write(&path, ("key", "here", "digest"), &[], [2, 3, 4], &raw).unwrap();
         let read = open(&path).unwrap_or_else(|e| panic!("{e:?}"));
         assert_eq!((&*read.values, &read.labels), (&raw.0[..], &raw.1));
         assert_eq!((read.header.key.as_str(), read.header.len), ("key", 5));

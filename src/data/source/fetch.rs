@@ -11,7 +11,8 @@ use super::decoded::{self, Decoded};
 use super::hub::{HubFile, Kind};
 use super::loader::Loader;
 use super::locate::{Located, locate, locate_in};
-use super::store;
+use super::measure::measured;
+use super::{places, store};
 use crate::base::files::quoted;
 use crate::data::Options;
 use crate::data::digest;
@@ -20,7 +21,7 @@ use crate::data::file_error::FileError;
 use crate::data::formats::Raw;
 use crate::data::formats::parquet;
 use crate::data::formats::parquet::Columns;
-use crate::data::manifest::{Manifest, Sha256};
+use crate::data::manifest::{Format, Manifest, Sha256, SplitFiles};
 use std::path::{Path, PathBuf};
 
 /// Where a data set is.
@@ -38,8 +39,6 @@ pub enum Place {
     Absent,
 }
 
-const SPLITS: [&str; 2] = ["train", "test"];
-
 /// Where the data set called `name` is; the first place that [`crate::data::Dataset::load`] would take it from.
 pub fn place(name: &str, data_dir: Option<&Path>) -> Result<Place> {
     let manifest = Manifest::find(name)?;
@@ -56,10 +55,11 @@ pub fn place(name: &str, data_dir: Option<&Path>) -> Result<Place> {
         Err(Error::NotFound { .. }) => {}
         Err(other) => return Err(other),
     }
-    let paths: Vec<PathBuf> = SPLITS.iter().filter_map(|split| store::fetched_path(&manifest, split)).collect();
+    let splits = manifest.splits();
+    let paths: Vec<PathBuf> = splits.iter().filter_map(|(split, _)| store::fetched_path(&manifest, split)).collect();
     let sizes = paths.iter().map(|p| std::fs::metadata(p).map(|m| m.len())).collect::<std::io::Result<Vec<u64>>>();
     Ok(match sizes {
-        Ok(sizes) if sizes.len() == SPLITS.len() => Place::Kept(paths, sizes.iter().sum()),
+        Ok(sizes) if sizes.len() == splits.len() => Place::Kept(paths, sizes.iter().sum()),
         _ => Place::Absent,
     })
 }
@@ -77,8 +77,7 @@ fn bytes_in(folder: &Path) -> u64 {
 }
 
 fn whole(manifest: &Manifest, name: &str, data_dir: Option<&Path>) -> Result<Located> {
-    let [train, test] = manifest.sizes();
-    locate(manifest, &manifest.files(train, test), name, data_dir)
+    locate(manifest, &manifest.files(&manifest.all()), &[], name, data_dir)
 }
 
 /// Download the data set called `name` and keep it. `say` gets a line for each step.
@@ -102,8 +101,8 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
         say(&format!("{name}: here already, and undamaged"));
         return Ok(());
     }
-    let mut decoded = vec![];
-    for (split, paths) in SPLITS.into_iter().zip([&hub.train, &hub.test]) {
+    let (mut decoded, mut class_names) = (vec![], vec![]);
+    for (split, paths) in [("train", &hub.train), ("test", &hub.test)] {
         let (mut files, mut asked, mut source) = (vec![], vec![], vec![]);
         for path in paths {
             let file = HubFile {
@@ -125,7 +124,13 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
             asked.push(file);
         }
         let columns = Columns { image: &hub.columns.image, label: &hub.columns.label };
-        let raw = parquet::load(&manifest, &files, columns, manifest.split(split).size.get());
+        let names = parquet::names(&files, columns.label, manifest.classes.get());
+        let names = names.map(|found| manifest.class_names.clone().unwrap_or(found.into_iter().collect()));
+        let raw = names.and_then(|names| {
+            let raw = parquet::load(&manifest, &files, columns, &names, manifest.split(split).size())?;
+            class_names = names;
+            Ok(raw)
+        });
         let source = source.join(", ");
         let checked = raw.and_then(|raw| Checked::new(&manifest, split, raw, &source));
         if checked.as_ref().is_err_and(|e| !matches!(e, Error::Interrupted)) {
@@ -134,7 +139,7 @@ pub fn fetch(name: &str, say: &dyn Fn(&str)) -> Result<()> {
         }
         decoded.push(checked?);
     }
-    keep(&manifest, &decoded, say)
+    keep(&manifest, &decoded, &class_names, say)
 }
 
 /// A whole split that is what the manifest says.
@@ -153,10 +158,10 @@ impl Checked {
 }
 
 /// Keeps all splits, once all have been found right.
-fn keep(manifest: &Manifest, splits: &[Checked], say: &dyn Fn(&str)) -> Result<()> {
+fn keep(manifest: &Manifest, splits: &[Checked], classes: &[String], say: &dyn Fn(&str)) -> Result<()> {
     let name = manifest.name.as_str();
     for Checked { split, raw, source, digest } in splits {
-        let path = store::keep_fetched(manifest, split, raw, source, digest)?;
+        let path = store::keep_fetched(manifest, split, raw, (source, digest), classes)?;
         say(&format!("{name}: {} {split} images, {}", raw.1.len(), path.display()));
     }
     say(&format!("{name}: {}", how_well_known(manifest)));
@@ -175,23 +180,35 @@ fn how_well_known(manifest: &Manifest) -> &'static str {
 /// Take over the data set called `name` from `path`: a folder of its original files, or an archive (.tar, .tar.gz, .zip).
 pub fn import(name: &str, path: &Path, say: &dyn Fn(&str)) -> Result<()> {
     let manifest = Manifest::find(name)?;
-    let unpacked;
-    let folder = if path.is_dir() {
-        path
-    } else {
-        say(&format!("{}: unpacking {}", manifest.name.as_str(), path.display()));
-        unpacked = archive::unpack(path)?;
-        unpacked.path()
-    };
-    let sizes = manifest.sizes();
-    let located = locate_in(&manifest, &manifest.files(sizes[0], sizes[1]), folder)?;
+    with_folder(path, say, &|folder| take_over(&manifest, folder, path, say))
+}
+
+/// Calls `work` with the folder at `path`, or with that which the archive there unpacks to.
+pub fn with_folder(path: &Path, say: &dyn Fn(&str), work: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
+    if path.is_dir() {
+        return work(path);
+    }
+    say(&format!("unpacking {}", path.display()));
+    work(archive::unpack(path)?.path())
+}
+
+/// Take over the data set of `manifest` from `folder`, which `path` was or was unpacked to, saying what is taken for it.
+pub(super) fn take_over(manifest: &Manifest, folder: &Path, path: &Path, say: &dyn Fn(&str)) -> Result<()> {
+    let located = locate_in(manifest, &manifest.files(&manifest.all()), folder)?;
+    let manifest = measured(manifest.clone(), &located)?;
+    let inside = located.folder.strip_prefix(folder).unwrap_or(&located.folder).display().to_string();
+    let inside = if inside.is_empty() { String::new() } else { format!("{inside}/") };
+    let files = located.inputs.values().filter_map(|i| Some(i.path()?.file_name()?.to_string_lossy().into_owned()));
+    let files = files.map(|file| format!("{inside}{file}")).collect::<Vec<_>>().join(", ");
+    say(&format!("{}: taken from {files}", manifest.name.as_str()));
     check_files(&manifest, &located)?;
     let options = Options::default();
-    let loader = Loader::new(&manifest, &located, &options, sizes)?;
+    let loader = Loader::new(&manifest, &located, &options, &manifest.all())?;
     let source = format!("imported from {}", path.display());
-    let decode = |(split, size)| Checked::new(&manifest, split, loader.decode(split, size)?, &source);
-    let decoded = SPLITS.into_iter().zip(sizes).map(decode).collect::<Result<Vec<_>>>()?;
-    keep(&manifest, &decoded, say)
+    let decode =
+        |(split, files): (_, &SplitFiles)| Checked::new(&manifest, split, loader.decode(split, files.size())?, &source);
+    let decoded = manifest.splits().into_iter().map(decode).collect::<Result<Vec<_>>>()?;
+    keep(&manifest, &decoded, &loader.names(), say)
 }
 
 /// The checksums of single files that the manifest names; how many there were.
@@ -208,6 +225,10 @@ fn check_files(manifest: &Manifest, located: &Located) -> Result<usize> {
     let mut count = 0;
     for (name, input) in inputs.chain(annotations.iter().map(|(name, input)| (*name, input))) {
         let Some(expected) = manifest.checksums.get(name).map(Sha256::as_str) else { continue };
+        // They are those of the files that the manifest names, not of Python's version of them.
+        if manifest.format == Format::Cifar && places::is_pickle(&mut input.open()?) {
+            continue;
+        }
         let found = digest::of_reader(&mut input.open()?).map_err(|e| input.failed(e))?;
         if found != expected {
             return Err(Error::Checksum { file: input.shown(), expected: expected.into(), found });
@@ -225,18 +246,18 @@ pub fn verify(name: &str, data_dir: Option<&Path>, say: &dyn Fn(&str)) -> Result
         let Some(both) = store::fetched(&manifest)? else {
             return Err(Error::Store { dataset: shown.into(), message: "it went away while it was checked".into() });
         };
-        for (split, Decoded { values, labels, header }) in SPLITS.into_iter().zip(&both) {
+        for (split, Decoded { values, labels, header }) in &both {
             let found = store::check_content(&manifest, split, values, labels, &header.source)?;
             say(&format!("{shown}: {split}: {} images, digest {found}, {}", labels.len(), header.source));
         }
     } else {
         let located = whole(&manifest, name, data_dir)?;
+        let manifest = measured(manifest.clone(), &located)?;
         let sums = check_files(&manifest, &located)?;
-        let sizes = manifest.sizes();
         let options = Options::default();
-        let loader = Loader::new(&manifest, &located, &options, sizes)?;
-        for (split, size) in SPLITS.into_iter().zip(sizes) {
-            let (pixels, labels) = loader.decode(split, size)?;
+        let loader = Loader::new(&manifest, &located, &options, &manifest.all())?;
+        for (split, files) in manifest.splits() {
+            let (pixels, labels) = loader.decode(split, files.size())?;
             let found = store::check_content(&manifest, split, &pixels, &labels, &located.source)?;
             say(&format!("{shown}: {split}: {} images, digest {found}", labels.len()));
         }

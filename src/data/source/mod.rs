@@ -8,4 +8,8 @@ pub mod hub;
 mod hub_problem;
 pub mod loader;
 pub mod locate;
+pub mod measure;
+mod places;
+pub mod recognise;
+mod sketch;
 pub mod store;

@@ -32,9 +32,9 @@ fn path(manifest: &Manifest, split: &str, key: &str) -> Option<PathBuf> {
     Some(cache.join("decoded").join(format!("{}-{split}-{}", manifest.name.as_str(), &key[..16])))
 }
 
-/// Both splits of a data set that was fetched or imported. `None` where either was not; an error where a file is damaged,
-/// which only fetching again can mend.
-pub fn fetched(manifest: &Manifest) -> Result<Option<[Decoded; 2]>> {
+/// The splits of a data set that was fetched or imported. `None` where one was not; an error where a file is damaged, which only
+/// fetching again can mend.
+pub fn fetched(manifest: &Manifest) -> Result<Option<Vec<(&'static str, Decoded)>>> {
     let one = |split: &'static str| -> Result<Option<Decoded>> {
         let Some(path) = fetched_path(manifest, split) else { return Ok(None) };
         match decoded::open(&path) {
@@ -50,24 +50,30 @@ pub fn fetched(manifest: &Manifest) -> Result<Option<[Decoded; 2]>> {
             }
         }
     };
-    Ok(match (one("train")?, one("test")?) {
-        (Some(train), Some(test)) => Some([train, test]),
-        _ => None,
-    })
+    let splits = manifest.splits().into_iter().map(|(name, _)| Ok(one(name)?.map(|decoded| (name, decoded))));
+    splits.collect()
 }
 
 fn fits(manifest: &Manifest, split: &str, key: &str, decoded: &Decoded) -> bool {
     let header = &decoded.header;
-    header.key == key && header.shape == manifest.shape() && header.len == manifest.split(split).size.get()
+    header.key == key
+        && header.shape == manifest.shape()
+        && manifest.split(split).size.is_none_or(|n| n.get() == header.len)
 }
 
 /// Keeps what was fetched or imported, whose content has been found right and has this digest.
-pub fn keep_fetched(manifest: &Manifest, split: &str, raw: &Raw, source: &str, digest: &str) -> Result<PathBuf> {
+pub fn keep_fetched(
+    manifest: &Manifest,
+    split: &str,
+    raw: &Raw,
+    (source, digest): (&str, &str),
+    classes: &[String],
+) -> Result<PathBuf> {
     let name = manifest.name.as_str();
     let fail = |message: String| Error::Store { dataset: name.into(), message };
     let path = fetched_path(manifest, split)
         .ok_or_else(|| fail("there is no folder to keep it in; set HOME or XDG_CACHE_HOME".into()))?;
-    decoded::write(&path, (&manifest.key, source, digest), manifest.shape(), raw)
+    decoded::write(&path, (&manifest.key, source, digest), classes, manifest.shape(), raw)
         .map_err(|e| fail(format!("{} cannot be written: {e}; is there room?", path.display())))?;
     Ok(path)
 }
@@ -101,7 +107,7 @@ pub fn load(
     split: &'static str,
     decode: impl FnOnce(usize) -> Result<Raw>,
 ) -> Result<(Values, Vec<u32>)> {
-    let size = manifest.split(split).size.get();
+    let size = manifest.split(split).size();
     let key = fingerprint(manifest, located, split).filter(|_| size * manifest.pixels() >= WORTH_KEEPING);
     let kept = key.as_ref().and_then(|key| Some((path(manifest, split, key)?, key)));
     if let Some((path, key)) = &kept
@@ -114,7 +120,7 @@ pub fn load(
     let digest = check_content(manifest, split, &raw.0, &raw.1, &located.source)?;
     if let Some((path, key)) = kept {
         // The next start will decode again if this one could not write: slower, and nothing worse.
-        if decoded::write(&path, (key, &located.source, &digest), manifest.shape(), &raw).is_ok() {
+        if decoded::write(&path, (key, &located.source, &digest), &[], manifest.shape(), &raw).is_ok() {
             forget_older(&path, manifest, split, &located.source);
         }
     }
@@ -141,13 +147,17 @@ fn fingerprint(manifest: &Manifest, located: &Located, split: &str) -> Option<St
     }
     let files = manifest.split(split);
     let mut text = format!("{} {split}\n", manifest.key);
+    if manifest.format == Format::Csv && manifest.label.is_none() {
+        // What was kept before the label was looked for may have the last pixel in its place.
+        text += "label looked for\n";
+    }
     let mut add = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;
         let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         writeln!(text, "{} {} {time}", path.canonicalize().ok()?.display(), meta.len()).ok()
     };
     let list = manifest.class_list.iter().map(PlainName::as_str);
-    for file in list.chain(manifest.files_of(files, files.size.get())) {
+    for file in list.chain(manifest.files_of(files, files.size())) {
         add(located.inputs.get(file)?.path()?)?;
     }
     if manifest.format == Format::Folders {

@@ -46,8 +46,8 @@ struct Data {
 enum Images {
     /// As stored in a file; byte `v` stands for `levels[v] = v / scale`.
     Bytes { values: Values, levels: Vec<f64> },
-    /// Arbitrary values, [n, C, H, W].
-    Values(Tensor),
+    /// Arbitrary values, [n, C, H, W]; whether they are known to lie in [0, 1].
+    Values { images: Tensor, are_scaled: bool },
 }
 
 impl Split {
@@ -85,9 +85,28 @@ impl Split {
         let images = if is_flat { images.unsqueeze(2)?.unsqueeze(3)? } else { images };
         let (_, c, h, w) = images.dims4()?;
         let made = (images.dtype(), images.device().clone());
-        let images = Images::Values(images);
+        let images = Images::Values { images, are_scaled: false };
         let data = Data { shape: [c, h, w], is_flat, classes, images, labels, resident: OnceLock::new() };
         Ok(Self::whole(name, data, made))
+    }
+
+    /// `images` [n, C, H, W] from a file, all of whose values lie in [0, 1], with n labels. All of it has been checked.
+    pub(in crate::data) fn from_scaled(
+        name: &str,
+        images: Tensor,
+        labels: Vec<u32>,
+        classes: usize,
+        (dtype, device, seed): (DType, Device, u64),
+    ) -> candle_core::Result<Self> {
+        let (_, c, h, w) = images.dims4()?;
+        let images = Images::Values { images, are_scaled: true };
+        let data = Data { shape: [c, h, w], is_flat: false, classes, images, labels, resident: OnceLock::new() };
+        Ok(Self::whole(name, data, (dtype, device)).with_seed(seed))
+    }
+
+    /// No images, where those of a data set are not there.
+    pub(in crate::data) fn none(name: &str, like: &Self) -> Self {
+        Self { name: name.into(), start: 0, len: 0, augmentation: Augmentation::NONE, ..like.clone() }
     }
 
     /// The number of images.
@@ -218,7 +237,7 @@ impl Split {
                 }
                 dtype => self.tensor(self.gather(values, levels, indices), draws)?.to_dtype(dtype),
             },
-            Images::Values(images) => {
+            Images::Values { images, .. } => {
                 let rows = indices.iter().map(|&i| self.place(i) as u32).collect::<Vec<_>>();
                 let rows = Tensor::from_vec(rows, indices.len(), images.device())?;
                 let images = images.index_select(&rows, 0)?;
@@ -256,7 +275,7 @@ impl Split {
 
     /// Do its images lie in [0, 1] as they are made?
     pub(in crate::data) fn are_images(&self) -> bool {
-        matches!(self.data.images, Images::Bytes { .. })
+        matches!(self.data.images, Images::Bytes { .. } | Images::Values { are_scaled: true, .. })
     }
 
     /// The labels at `indices`, `[n]` of u32. An index past the end is an error.
@@ -275,7 +294,7 @@ impl Split {
     pub(in crate::data) fn in_main_memory(&self) -> bool {
         match &self.data.images {
             Images::Bytes { .. } => true,
-            Images::Values(images) => images.device().is_cpu(),
+            Images::Values { images, .. } => images.device().is_cpu(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! A file of weights, whatever its format: names, shapes and types of its tensors; numbers when they are asked for.
 
 use super::names;
-use crate::compute::tensor_files::{Tensors, header_of};
+use crate::compute::tensor_files::{Tensors, header_of, read_npz};
 use crate::nn::pytorch::{self, Archive, Described, Dictionary};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Error, Result, Tensor};
 use safetensors::SafeTensors;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -44,7 +45,7 @@ enum Numbers<'a> {
     PyTorch(Box<Archive<'a>>, Vec<(String, Described)>),
     /// Names as they stand in the file.
     Safetensors(SafeTensors<'a>, Vec<String>),
-    Given(&'a Tensors, Vec<String>),
+    Given(Cow<'a, Tensors>, Vec<String>),
 }
 
 impl<'a> File<'a> {
@@ -53,6 +54,11 @@ impl<'a> File<'a> {
         let source = path.display().to_string();
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
             return Err(Error::Msg(format!("load: {source} is a whole network in ONNX; load_model(path) takes it")));
+        }
+        if is_npz(path) {
+            no_set(&source, take)?;
+            let found = read_npz(path, &Device::Cpu)?.into_iter().collect();
+            return Ok(Self::of(&source, Cow::Owned(found), true));
         }
         if pytorch::is_pytorch(path, bytes) {
             let archive = Archive::open(&source, bytes)?;
@@ -64,9 +70,7 @@ impl<'a> File<'a> {
             let numbers = Numbers::PyTorch(Box::new(archive), tensors);
             return Ok(Self { tensors: held(all, true), source, metadata, said, numbers });
         }
-        if let Some(take) = take {
-            return Err(Error::Msg(format!("load: {source} holds one set of tensors, there is no `{take}` to take")));
-        }
+        no_set(&source, take)?;
         let (found, metadata) = header_of(path, bytes)?;
         let mut names: Vec<_> = found.tensors().into_iter().map(|(name, view)| (name, view.data().as_ptr())).collect();
         names.sort_by_key(|(_, at)| *at);
@@ -92,20 +96,19 @@ impl<'a> File<'a> {
 
     /// Tensors that are at hand.
     pub fn given(source: &str, found: &'a Tensors) -> Self {
+        Self::of(source, Cow::Borrowed(found), false)
+    }
+
+    fn of(source: &str, found: Cow<'a, Tensors>, stripped: bool) -> Self {
         let mut names: Vec<_> = found.keys().cloned().collect();
         names.sort();
         let one = |name: &String| {
             let t = &found[name];
             (name.clone(), t.dims().to_vec(), format!("{:?}", t.dtype()), t.dtype().is_float())
         };
-        let tensors = held(names.iter().map(one).collect(), false);
-        Self {
-            source: source.into(),
-            metadata: HashMap::new(),
-            tensors,
-            said: vec![],
-            numbers: Numbers::Given(found, names),
-        }
+        let tensors = held(names.iter().map(one).collect(), stripped);
+        let (metadata, numbers) = (HashMap::new(), Numbers::Given(found, names));
+        Self { source: source.into(), metadata, tensors, said: vec![], numbers }
     }
 
     /// The numbers of the tensor at this place of the list.
@@ -119,7 +122,7 @@ impl<'a> File<'a> {
                 let view = view.map_err(|e| Error::Msg(format!("load: {}: `{name}`: {e}", self.source)))?;
                 view.load(device).map_err(|e| Error::Msg(format!("load: {}: `{name}`: {e}", self.source)))
             }
-            Numbers::Given(found, names) => Ok(found[&names[at]].clone()),
+            Numbers::Given(found, names) => found[&names[at]].to_device(device),
         }
     }
 
@@ -132,9 +135,22 @@ impl<'a> File<'a> {
     }
 }
 
+/// NumPy's archive, told by its name: PyTorch's is a zip archive too.
+fn is_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"))
+}
+
+/// Of a format that holds one set of tensors none can be chosen.
+fn no_set(source: &str, take: Option<&str>) -> Result<()> {
+    match take {
+        None => Ok(()),
+        Some(take) => Err(Error::Msg(format!("load: {source} holds one set of tensors, there is no `{take}` to take"))),
+    }
+}
+
 /// The sets of tensors in a file, by the keys under which they stand; one without a key where there is one.
 pub fn sets_of(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
-    if !pytorch::is_pytorch(path, bytes) {
+    if is_npz(path) || !pytorch::is_pytorch(path, bytes) {
         return Ok(vec![String::new()]);
     }
     let archive = Archive::open(&path.display().to_string(), bytes)?;

@@ -101,9 +101,9 @@ mod datasets {
     ) -> Res<Dataset> {
         from_arrays(&context, [train_x, test_x], [train_y, test_y], options)
     }
-    #[rhai_fn(get = "train", pure)]
-    pub fn train(data: &mut Dataset) -> Split {
-        Split(data.0.train.clone())
+    #[rhai_fn(get = "train", pure, return_raw)]
+    pub fn train(data: &mut Dataset) -> Res<Split> {
+        data.0.training().map(|split| Split(split.clone())).map_err(|e| fail(e.to_string()))
     }
     #[rhai_fn(get = "test", pure)]
     pub fn test(data: &mut Dataset) -> Split {
@@ -130,6 +130,10 @@ mod datasets {
     #[rhai_fn(get = "classes", pure)]
     pub fn data_classes(data: &mut Dataset) -> INT {
         int(data.0.classes)
+    }
+    #[rhai_fn(get = "class_names", pure)]
+    pub fn class_names(data: &mut Dataset) -> Array {
+        data.0.class_names.iter().map(|name| Dynamic::from(name.clone())).collect()
     }
     #[rhai_fn(get = "name", pure)]
     pub fn data_name(data: &mut Dataset) -> String {

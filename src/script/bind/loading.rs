@@ -2,6 +2,7 @@
 
 use super::args;
 use super::host::{Host, host};
+use super::pictures::looks;
 use crate::base::error::message;
 use crate::base::files::quoted_path;
 use crate::data::{self, Augmentation, Share};
@@ -52,7 +53,7 @@ fn common(host: &Host, function: &'static str, options: &mut Options, dtype: DTy
         pad: options.usize("pad", 0, ..)?,
         per_class: limit(options, "per_class")?,
         validation: share(options, function, "validation")?,
-        test: None,
+        ..data::Options::default()
     })
 }
 
@@ -62,6 +63,7 @@ pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Datase
     let mut options = Options::new("dataset", options);
     let mut wanted = common(&host, "dataset", &mut options, host.dtype)?;
     wanted.test = share(&mut options, "dataset", "test")?;
+    (wanted.size, wanted.pictures) = looks(&mut options)?;
     options.finish()?;
     let place = if data::is_path(name) { Some(place(&host, name)?) } else { None };
     let path = place.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
@@ -142,7 +144,8 @@ fn with_notes(host: &Host, found: data::Dataset, asked: Option<&str>, place: Opt
 
 /// What a run's folder says about a data set.
 fn described(found: &data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Result<Data, String> {
-    let splits = [Some(&found.train), found.validation.as_ref(), Some(&found.test)].into_iter().flatten();
+    let train = Some(&found.train).filter(|_| found.lacks_train.is_none());
+    let splits = [train, found.validation.as_ref(), Some(&found.test)].into_iter().flatten();
     let sums = splits.map(|split| {
         let sum = split.checksum().map_err(|e| message(&e))?;
         Ok((split.name().to_string(), (split.len(), sum)))

@@ -20,6 +20,7 @@ mod objects;
 mod operators;
 mod optimizers;
 mod own;
+mod pictures;
 mod precision;
 mod printing;
 mod random;

@@ -1,4 +1,5 @@
-//! Tensors in files: safetensors, npy, and what others have saved. Writes go beside the file and are renamed, so a failed one leaves the old file.
+//! Tensors in files: safetensors, NumPy's arrays, IDX, and what others have saved. Writes go beside the file and are renamed, so a failed one
+//! leaves the old file.
 
 use super::host::host;
 use crate::compute::tensor_files as files;
@@ -60,4 +61,21 @@ mod tensor_files {
         let path = host.access.read("load_npy", path).map_err(fail)?;
         files::read_npy(&path, &host.device).map(Tensor).map_err(candle)
     }
+    #[rhai_fn(return_raw)]
+    pub fn load_npz(context: NativeCallContext, path: &str) -> Res<Map> {
+        let host = host(&context);
+        let path = host.access.read("load_npz", path).map_err(fail)?;
+        Ok(map(files::read_npz(&path, &host.device).map_err(candle)?))
+    }
+    #[rhai_fn(return_raw)]
+    pub fn load_idx(context: NativeCallContext, path: &str) -> Res<Tensor> {
+        let host = host(&context);
+        let path = host.access.read("load_idx", path).map_err(fail)?;
+        files::read_idx(&path, &host.device).map(Tensor).map_err(candle)
+    }
+}
+
+/// Named tensors as scripts hold them.
+fn map(tensors: impl IntoIterator<Item = (String, candle_core::Tensor)>) -> Map {
+    tensors.into_iter().map(|(name, t)| (name.into(), Dynamic::from(Tensor(t)))).collect()
 }

@@ -112,7 +112,7 @@ pub fn register(engine: &mut Engine) {
             d.title,
             d.shape,
             d.classes,
-            d.train.len(),
+            if d.lacks_train.is_some() { "no".into() } else { d.train.len().to_string() },
             changes(&d.train),
             d.validation.as_ref().map_or(String::new(), |v| format!(" {} validation{},", v.len(), changes(v))),
             d.test.len(),
