@@ -71,12 +71,16 @@ impl Docs {
             Some(file) => self.page(file).into_iter().collect(),
             None => self.host().collect(),
         };
-        let fits = |form: &Form| {
+        fn last(form: &Form) -> &str {
+            form.parameters.last().map_or("", |(name, _)| name.as_str())
+        }
+        // `iterations` takes the options of its entry, unless these are those of another form's `options`.
+        let of = |entry: &&Entry| {
+            let takes = if entry.forms.iter().any(|form| last(form) == "options") { "options" } else { "iterations" };
             let count = arguments + usize::from(method);
-            let last = form.parameters.last().map_or("", |(name, _)| name.as_str());
-            form.name == name && form.parameters.len() == count && ["options", "iterations"].contains(&last)
+            entry.forms.iter().any(|form| form.name == name && form.parameters.len() == count && last(form) == takes)
         };
-        let entries = pages.into_iter().flat_map(|page| &page.entries).filter(|entry| entry.forms.iter().any(fits));
+        let entries = pages.into_iter().flat_map(|page| &page.entries).filter(of);
         let options: Vec<&Choice> = entries.flat_map(|entry| &entry.options).collect();
         (!options.is_empty()).then_some(options)
     }
