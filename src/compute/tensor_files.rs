@@ -157,4 +157,32 @@ mod tests {
         assert_eq!(read_npy(&npy, &Device::Cpu)?.to_vec2::<f64>()?, t.to_vec2::<f64>()?);
         Ok(())
     }
+    #[test]
+    fn arrays_of_others_are_read() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let put = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).map(|()| path)
+        };
+        let header = |kind: &str, order: &str| {
+            let text = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': (2, 3), }}");
+            [b"\x93NUMPY\x01\x00\x76\x00".as_slice(), format!("{text:117}\n").as_bytes()].concat()
+        };
+        let numbers: Vec<u8> = [0_u16, 300, 1, 400, 2, 500].iter().flat_map(|n| n.to_be_bytes()).collect();
+        let array = [header(">u2", "True"), numbers].concat();
+        let read = read_npy(&put("a.npy", &array)?, &Device::Cpu)?;
+        assert_eq!(read.to_vec2::<u32>()?, [[0, 1, 2], [300, 400, 500]]);
+        let error = read_npy(&put("b.npy", &array[..array.len() - 1])?, &Device::Cpu).expect_err("it is cut off");
+        assert!(error.to_string().contains("b.npy: cut off: 11 bytes of numbers, expected 12"), "{error}");
+        let error = read_npy(&put("c.npy", &header("|O", "False"))?, &Device::Cpu).expect_err("it holds objects");
+        assert!(error.to_string().contains("expected whole or floating-point ones"), "{error}");
+        let idx = [&[0, 0, 11, 2, 0, 0, 0, 2, 0, 0, 0, 1][..], &[255, 255, 0, 7]].concat();
+        assert_eq!(read_idx(&put("d-idx2", &idx)?, &Device::Cpu)?.to_vec2::<i16>()?, [[-1], [7]]);
+        let huge = [&[0, 0, 8, 3][..], &[255; 12]].concat();
+        let error = read_idx(&put("e-idx3", &huge)?, &Device::Cpu).expect_err("it is none");
+        assert!(error.to_string().contains("load_idx") && error.to_string().contains("e-idx3"), "{error}");
+        let error = read_npz(&put("f.npz", &array)?, &Device::Cpu).expect_err("it is no archive");
+        assert!(error.to_string().contains("load_npz"), "{error}");
+        Ok(())
+    }
 }

@@ -61,6 +61,9 @@ fn idx_files_lie_where_torchvision_puts_them() {
         assert_eq!((bytes(&found.train), labels(&found.test)), ((0..24).collect(), vec![0, 1]), "{place}");
         assert!(place == "." || found.source.ends_with(place), "{}", found.source);
     }
+    let (own, data) = torchvision("FashionToy/raw", "-", false);
+    let inside = Options { data_dir: Some(data.path().join("FashionToy")), ..Options::default() };
+    assert_eq!(load_with(own.path(), &inside).unwrap().train.len(), 4);
     let (own, data) = torchvision("Other/raw", "-", false);
     assert_says(below(&own, &data), &["found nowhere", "--data-dir"]);
 }

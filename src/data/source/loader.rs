@@ -165,7 +165,7 @@ impl<'a> Loader<'a> {
     /// Where labels of CSV stand, if that was found out.
     fn label_notes(&self) -> Result<Vec<String>> {
         let splits = self.manifest.splits().into_iter().filter(|(name, _)| !self.located.lacks(name));
-        let files = splits.filter_map(|(_, files)| Some(self.located.inputs.get(files.file.as_ref()?.as_str())?));
+        let files = splits.filter_map(|(_, files)| self.located.inputs.get(files.file.as_ref()?.as_str()));
         let mut notes = vec![];
         for file in files.filter(|_| self.manifest.format == Format::Csv && self.manifest.label.is_none()) {
             notes.extend(csv::note(self.manifest, file)?.filter(|note| !notes.contains(note)));

@@ -30,18 +30,23 @@ pub fn of(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
             .chain([parent.to_owned()]);
         let found: Vec<PathBuf> = below.filter(|p| p.is_dir() && !places.contains(p)).collect();
         // In a folder of other data sets, `raw` is anybody's.
-        places.extend(found.into_iter().filter(|p| parent != data_folder || !p.ends_with("raw")));
+        let is_own = parent != data_folder || is_alike(manifest, data_folder);
+        places.extend(found.into_iter().filter(|p| is_own || !p.ends_with("raw")));
     }
     places
 }
 
-/// Folders in `data_folder` whose names differ from the data set's in case and punctuation alone: torchvision's `FashionMNIST`.
-fn alike(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
+/// Does the name of a folder differ from the data set's in case and punctuation alone, as torchvision's `FashionMNIST`?
+fn is_alike(manifest: &Manifest, folder: &Path) -> bool {
     let plain = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let wanted = plain(manifest.name.as_str());
+    let name = folder.file_name().and_then(|n| n.to_str());
+    name.is_some_and(|name| plain(name) == plain(manifest.name.as_str()))
+}
+
+/// The folders in `data_folder` that are called so.
+fn alike(manifest: &Manifest, data_folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(data_folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_alike = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| plain(n) == wanted);
-    let mut found: Vec<PathBuf> = entries.filter(|p| p.is_dir() && is_alike(p)).collect();
+    let mut found: Vec<PathBuf> = entries.filter(|p| p.is_dir() && is_alike(manifest, p)).collect();
     found.sort();
     found
 }
