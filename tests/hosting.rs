@@ -420,7 +420,9 @@ fn a_reader_that_leaves_ends_the_run_with_one_line() {
 #[test]
 fn a_map_of_iterations_is_no_map_of_options() {
     let script = "import \"std/local_lip\" as lip;\nlet net = sequential([4], [linear(3), relu(), linear(2)]);\nlet x = uniform(0, 1, [2, 4]);\n";
-    let good = format!("{script}print(lip::bounds(net, x, 0.1, fresh_vectors(net, 2), #{{ iterations: 3 }}).lipschitz.shape);");
+    let good = format!(
+        "{script}print(lip::bounds(net, x, 0.1, fresh_vectors(net, 2), #{{ iterations: 3 }}).lipschitz.shape);"
+    );
     let bad = format!("{script}lip::bounds(net, x, 0.1, fresh_vectors(net, 2), 3, #{{ image: true }});");
     let folder = Folder::new(&[("good.rhai", &good), ("bad.rhai", &bad)]);
     assert!(folder.run(&["check", "good.rhai"]).ends_with("exit code 0"));
