@@ -7,24 +7,26 @@
 //! whose numbers are the file's own is certified.
 
 mod file;
+mod fitting;
 mod folding;
 mod names;
+mod numbers;
 mod pairing;
 mod refusal;
 
 pub use file::{File, Held, sets_of};
+pub use fitting::Loaded;
 pub use folding::Folding;
 pub use names::Whose;
+pub use numbers::Rounded;
 pub use pairing::Choice;
 
-use super::layers::Normalize;
 use super::{LayerSpec, Sequential, pytorch};
 use crate::base::random::Generator;
 use crate::compute::tensor_files::{Tensors, parse_safetensors, read_bytes, write_safetensors};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use file::NETWORK;
-use folding::{Entry, Value};
-use pairing::{Pairs, Wanted};
+use numbers::{check_finite, narrowed, own_type};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -88,128 +90,6 @@ impl Sequential {
     pub fn set_weights(&self, source: &str, found: &Tensors) -> Result<Option<Rounded>> {
         Ok(self.take(&mut File::given(source, found), &Choice::default())?.rounded)
     }
-
-    /// Who is whose, and what is to be said of it.
-    fn paired(&self, file: &File, choice: &Choice) -> Result<(Vec<Entry>, Vec<Wanted>, Pairs, Vec<String>)> {
-        let mut said = file.said.clone();
-        let mut entries: Vec<_> = match &choice.fold {
-            None => file.tensors.iter().enumerate().map(|(at, held)| Entry::of(at, held)).collect(),
-            Some(by) => {
-                let (entries, told) = folding::fold(file, by)?;
-                said.extend(told);
-                entries
-            }
-        };
-        let wanted: Vec<_> = self
-            .parameters()
-            .iter()
-            .map(|(name, var)| Wanted { name: name.clone(), dims: var.dims().to_vec() })
-            .collect();
-        let theirs: Vec<String> = entries.iter().map(|e| e.name.clone()).collect();
-        if !choice.names.is_empty() {
-            let (theirs, ours): (Vec<_>, Vec<_>) =
-                (theirs.iter().map(String::as_str).collect(), wanted.iter().map(|w| w.name.as_str()).collect());
-            let own = names::renamed(&file.source, &theirs, &choice.names, &ours)?;
-            entries = entries.into_iter().zip(own).filter_map(|(e, name)| Some(Entry { name: name?, ..e })).collect();
-            if let Some(twice) = entries.iter().find(|e| entries.iter().filter(|o| o.name == e.name).count() > 1) {
-                return Err(Error::Msg(format!(
-                    "load: names: two tensors of {} would be `{}`",
-                    file.source, twice.name
-                )));
-            }
-        }
-        let fixed = self.fixed_normalisation();
-        let pairs = pairing::pair(&entries, &wanted, choice.by_order, fixed.is_some()).map_err(|why| {
-            let layer = |name: &str| self.title_of(name);
-            refusal::refused(&file.source, &entries, &wanted, &layer, &why)
-        })?;
-        if pairs.told || !choice.names.is_empty() {
-            said.push(self.pairs_in_words(file, &entries, &wanted, &pairs));
-        }
-        Ok((entries, wanted, pairs, said))
-    }
-
-    /// "conv1 -> layer 0, fc1 -> layer 3".
-    fn pairs_in_words(&self, file: &File, entries: &[Entry], wanted: &[Wanted], pairs: &Pairs) -> String {
-        let own = |e: &Entry| match &e.value {
-            Value::At(at) => file.tensors[*at].name.clone(),
-            Value::Folded(_) => e.name.clone(),
-        };
-        let mut words: Vec<String> = vec![];
-        for (w, e) in &pairs.of {
-            let (theirs, ours) = (own(&entries[*e]), names::split(&wanted[*w].name).0);
-            let (module, short) = names::split(&theirs);
-            let word = format!("{} -> {ours}", if module.is_empty() { short } else { module });
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        format!("{}, its layers -> ours: {}", file.source, words.join(", "))
-    }
-
-    /// The layer whose parameter this is, as it was written.
-    fn title_of(&self, parameter: &str) -> String {
-        let path = names::split(parameter).0;
-        let found = self.all_layers().into_iter().find(|layer| layer.path == path).map(|layer| layer.spec.describe());
-        found
-            .or_else(|| self.specs().get(path.split('.').next()?.parse::<usize>().ok()?).map(|spec| spec.describe()))
-            .unwrap_or_default()
-    }
-
-    /// The only normalisation whose mean and deviation are the network's own.
-    fn fixed_normalisation(&self) -> Option<Normalize> {
-        let specs = self.specs();
-        let mut found = specs.iter().filter_map(|spec| spec.get::<Normalize>()).filter(|n| !n.mean.is_empty());
-        found.next().filter(|_| found.next().is_none()).cloned()
-    }
-
-    /// Take all that fits from a file.
-    fn take(&self, file: &mut File, choice: &Choice) -> Result<Loaded> {
-        let (entries, wanted, pairs, said) = self.paired(file, choice)?;
-        let op = format!("load: {}", file.source);
-        if let (Some((mean, std)), Some(fixed)) = (pairs.fixed, self.fixed_normalisation()) {
-            self.check_normalisation(file, [(&entries[mean], &fixed.mean), (&entries[std], &fixed.std)])?;
-        }
-        let (mut fitting, mut rounded, mut wide) = (vec![], 0, false);
-        for (w, e) in &pairs.of {
-            let (name, dims, entry) = (&wanted[*w].name, &wanted[*w].dims, &entries[*e]);
-            if !entry.is_float {
-                return Err(Error::Msg(format!(
-                    "{op} does not fit the network: `{}` is {}, no float",
-                    entry.name, entry.kind
-                )));
-            }
-            let read = entry.read(file, self.device())?;
-            let read = shaped(&op, &entry.name, &read, dims)?;
-            check_finite(&op, name, &read)?;
-            wide |= read.dtype() == DType::F64;
-            let (value, changed) = narrowed(&op, name, &read, self.dtype())?;
-            rounded += changed;
-            fitting.push((*w, value.to_device(self.device())?));
-        }
-        fitting.into_iter().try_for_each(|(w, value)| self.parameters()[w].1.set(&value))?;
-        let (source, from, to) = (file.source.clone(), if wide { DType::F64 } else { DType::F32 }, self.dtype());
-        Ok(Loaded { said, rounded: (rounded > 0).then_some(Rounded { source, from, to, rounded }) })
-    }
-
-    /// A file that holds a normalisation's numbers was trained with these.
-    fn check_normalisation(&self, file: &mut File, sides: [(&Entry, &Vec<f64>); 2]) -> Result<()> {
-        let mut found = vec![];
-        for (entry, ours) in sides {
-            let read = entry.read(file, &Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-            let theirs = if read.len() == 1 { vec![read[0]; ours.len()] } else { read };
-            found.push((theirs, ours));
-        }
-        let near = |a: &f64, b: &f64| (a - b).abs() <= 1e-5 * a.abs().max(b.abs());
-        if found.iter().all(|(a, b)| a.len() == b.len() && a.iter().zip(*b).all(|(a, b)| near(a, b))) {
-            return Ok(());
-        }
-        Err(Error::Msg(format!(
-            "load: {} was trained with normalize({:?}, {:?}), the network has normalize({:?}, {:?}); write the file's, or normalize(), \
-             which takes them from it",
-            file.source, found[0].0, found[1].0, found[0].1, found[1].1
-        )))
-    }
 }
 
 impl Sequential {
@@ -244,89 +124,9 @@ impl Sequential {
     }
 }
 
-impl Entry {
-    fn read(&self, file: &mut File, device: &Device) -> Result<Tensor> {
-        match &self.value {
-            Value::At(at) => file.read(*at, device),
-            Value::Folded(folded) => folded.made(file, device),
-        }
-    }
-}
-
-/// The tensor in the shape that is wanted: a mean or deviation may have axes of length 1 besides, or be one number for all channels.
-fn shaped(op: &str, name: &str, t: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    if t.dims() == dims {
-        return Ok(t.clone());
-    }
-    match names::split(name).1 {
-        "mean" | "std" if t.elem_count() == 1 => t.reshape(vec![1; dims.len()])?.broadcast_as(dims)?.contiguous(),
-        "mean" | "std" if t.dims().iter().filter(|n| **n != 1).eq(dims.iter().filter(|n| **n != 1)) => t.reshape(dims),
-        _ => Err(Error::Msg(format!(
-            "{op} does not fit the network: `{name}` is {:?}, the network wants {dims:?}",
-            t.dims()
-        ))),
-    }
-}
-
-/// What is to be said of weights that were loaded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Loaded {
-    /// What was chosen, paired or folded.
-    pub said: Vec<String>,
-    pub rounded: Option<Rounded>,
-}
-
 /// How many layers of a network in JSON a script has defined, or their weights.
 fn defined(network: &str) -> usize {
     network.matches("\"own\":true").count()
-}
-
-/// Numbers of a file that the network's number type does not hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rounded {
-    pub source: String,
-    pub from: DType,
-    pub to: DType,
-    /// How many of them.
-    pub rounded: usize,
-}
-
-impl std::fmt::Display for Rounded {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Self { source, from, to, rounded } = self;
-        let (from, to) = (from.as_str(), to.as_str());
-        write!(
-            f,
-            "{source} holds numbers in {from}, of which {rounded} are rounded to the network's {to}: it is not the network of the file. \
-             Build it with dtype: \"{from}\" to keep them"
-        )
-    }
-}
-
-/// The number type that holds all of `tensors`: f64 where one of them is, else f32.
-fn own_type<'a>(mut tensors: impl Iterator<Item = &'a Tensor>) -> DType {
-    if tensors.any(|t| t.dtype() == DType::F64) { DType::F64 } else { DType::F32 }
-}
-
-/// `tensor`, whose numbers are finite, in another type, and how many of its numbers are not the same there. One that would be
-/// infinite is an error.
-fn narrowed(op: &str, name: &str, tensor: &Tensor, dtype: DType) -> Result<(Tensor, usize)> {
-    let value = tensor.to_dtype(dtype)?;
-    // f32 holds every number of the half types, f64 every one of f32.
-    if !(tensor.dtype() == DType::F64 && dtype == DType::F32) {
-        return Ok((value, 0));
-    }
-    let numbers = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-    let (before, after) = (numbers(tensor)?, numbers(&value)?);
-    if let Some(at) = after.iter().position(|v| !v.is_finite()) {
-        return Err(Error::Msg(format!(
-            "{op}: `{name}` holds {:e} at element {at} of {}, beyond the largest number of f32; keep the network in f64, with \
-             dtype: \"f64\"",
-            before[at],
-            before.len()
-        )));
-    }
-    Ok((value, before.iter().zip(&after).filter(|(before, after)| before != after).count()))
 }
 
 /// All tensors of a file under the names that they have there, and what is to be said of which were taken.
@@ -385,17 +185,5 @@ impl Sequential {
             }
         }
         Ok(copy.computed_in(self.precision()))
-    }
-}
-
-fn check_finite(op: &str, name: &str, tensor: &Tensor) -> Result<()> {
-    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(at) => Err(Error::Msg(format!(
-            "{op}: `{name}` holds {} at element {at} of {}; the weights are unusable",
-            values[at],
-            values.len()
-        ))),
     }
 }
