@@ -50,7 +50,8 @@ fn property(x: &Tensor, label: usize, classes: usize, eps: f64, ball: Ball, imag
     (0..values.len()).for_each(|i| line(format_args!("(declare-const X_{i} Real)")));
     (0..classes).for_each(|j| line(format_args!("(declare-const Y_{j} Real)")));
     for (i, v) in values.iter().enumerate() {
-        let (mut low, mut high) = ((v - eps).next_down().next_down(), (v + eps).next_up().next_up());
+        // Written with 20 decimals, of which the last may be off by half.
+        let (mut low, mut high) = ((v - eps).next_down() - 1e-20, (v + eps).next_up() + 1e-20);
         if images {
             (low, high) = (low.clamp(0.0, 1.0), high.clamp(0.0, 1.0));
         }

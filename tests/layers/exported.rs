@@ -199,3 +199,45 @@ fn weights_for_pytorch_come_back() {
     );
     assert!(folder.path().join("one.vnnlib").exists());
 }
+
+/// Graphs that others have written (`tests/onnx`): the function that onnxruntime sees, or a refusal that says what is not taken.
+#[test]
+fn graphs_of_others_are_what_they_are_elsewhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx");
+    let expected: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("expected.json")).unwrap()).unwrap();
+    let mut read = 0;
+    for (name, wanted) in expected.as_object().unwrap() {
+        let found = load_model(&folder.join(format!("{name}.onnx")), None, &Device::Cpu);
+        if let Some(said) = wanted.as_str() {
+            let why = found.map(|(net, _)| net.describe()).expect_err(name).to_string();
+            assert!(why.contains(said) && why.contains(name), "{name}: {why}");
+            continue;
+        }
+        let (net, rounded) = found.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(rounded.is_none(), "{name}");
+        let numbers =
+            |key: &str| wanted[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
+        let shape: Vec<usize> = numbers("shape").iter().map(|n| *n as usize).collect();
+        let x = Tensor::from_vec(numbers("x"), shape, &Device::Cpu).unwrap().to_dtype(net.dtype()).unwrap();
+        let y = net.frozen().forward(&x).unwrap();
+        let y_wanted = Tensor::from_vec(numbers("y"), y.dims(), &Device::Cpu).unwrap();
+        close(name, &y, &y_wanted, if net.dtype() == DType::F64 { 1e-15 } else { 1e-5 });
+        read += 1;
+    }
+    assert!(read >= 6, "{read}");
+}
+
+/// A threshold below 0 is one of 0, here and there.
+#[test]
+fn thresholds_below_zero_go_out_as_the_layer_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let spec = LayerSpec::of(ReluTheta { theta: 1.0 });
+    let net = Sequential::new(&[2], &[spec], DType::F64, &Device::Cpu, &Generator::new(1)).unwrap();
+    net.parameter("0.threshold").unwrap().set(&Tensor::new(&[[-1.0, 1.0]], &Device::Cpu).unwrap()).unwrap();
+    onnx::export(&net, &path, DType::F64).unwrap();
+    let x = Tensor::new(&[[2.0, 2.0], [-1.0, 0.5]], &Device::Cpu).unwrap();
+    let bare = load_model(&without_description(&path), None, &Device::Cpu).unwrap().0;
+    close("by its graph", &bare.frozen().forward(&x).unwrap(), &net.frozen().forward(&x).unwrap(), 0.0);
+}

@@ -175,6 +175,18 @@ def others():
     save_file({"x": x, **expected}, "others.safetensors")
 
 
+def more():
+    """A state_dict with something else in it beside an average, PyTorch's own average, one number that stands for 2^40."""
+    torch.manual_seed(6)
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    weights = net.state_dict()
+    halves = {name: value / 2 for name, value in weights.items()}
+    torch.save({"state_dict": {**weights, "extra": None}, "ema": halves, "best": torch.tensor(0.5)}, "extra.pth")
+    torch.save(torch.optim.swa_utils.AveragedModel(net).state_dict(), "averaged.pth")
+    save_file(weights, "extra.safetensors")
+    archive("repeated.pth", tensor(dims=(1 << 20, 1 << 20), strides=(0, 0)))
+
+
 class Command:
     """Unpickled by Python, it runs a command."""
 
@@ -277,6 +289,7 @@ if __name__ == "__main__":
     elif sys.argv[1:] == ["others"]:
         os.chdir(os.path.dirname(os.path.abspath(__file__)))
         others()
+        more()
     else:
         os.chdir(os.path.dirname(os.path.abspath(__file__)))
         saved()

@@ -68,7 +68,8 @@ impl Kind for ReluTheta {
 
     fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
         let above = graph.apply("Relu", &[&x], &[]);
-        let threshold = graph.numbers("threshold", &place.parameter("threshold")?);
+        // One below 0 is one of 0 here, as the layer has it.
+        let threshold = graph.numbers("threshold", &place.parameter("threshold")?.relu()?);
         Ok(graph.apply("Min", &[&above, &threshold], &[]))
     }
 

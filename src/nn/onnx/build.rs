@@ -23,6 +23,17 @@ pub fn own(file: &File, dtype: Option<DType>, device: &Device) -> Result<Option<
     let Some(network) = file.network.as_deref().and_then(|text| serde_json::from_str::<Network>(text).ok()) else {
         return Ok(None);
     };
+    // Nothing is made of what a description claims before its numbers are seen to be there.
+    let mut shape = network.input.clone();
+    for (index, spec) in network.layers.iter().enumerate() {
+        let there = |p: &crate::nn::layers::Parameter| {
+            let held = file.constants.get(&format!("{index}.{}", p.name)).map(|t| t.elem_count() as u128);
+            held.is_some() && held == p.count()
+        };
+        let behind = if shape.is_empty() || shape.contains(&0) { None } else { spec.output_shape(&shape).ok() };
+        let Some(behind) = behind.filter(|_| spec.parameters(&shape).iter().all(there)) else { return Ok(None) };
+        shape = behind;
+    }
     let dtype = dtype.unwrap_or(if file.is_wide { DType::F64 } else { DType::F32 });
     let Ok(net) = Sequential::new(&network.input, &network.layers, dtype, device, &Generator::new(0)) else {
         return Ok(None);
@@ -49,7 +60,11 @@ fn is_drawn(file: &File, net: &Sequential) -> Result<bool> {
                     .iter()
                     .zip(&node.attribute)
                     .all(|((name, value), other)| *name == other.name && value.is(other.i, &other.ints, other.f));
-            node.op_type == own.name && node.input == own.inputs && node.output == own.outputs && attributes
+            node.domain.is_empty()
+                && node.op_type == own.name
+                && node.input == own.inputs
+                && node.output == own.outputs
+                && attributes
         });
     let constants = drawn.constants.iter().all(|(name, own)| {
         let Some(other) = file.constants.get(name) else { return false };

@@ -20,12 +20,15 @@ pub struct Found {
     pub parameters: Vec<(String, Tensor)>,
     /// Of additions and products by channel, which may go on.
     pub arithmetic: Option<Arithmetic>,
+    /// Layers in it, and how deep lists are nested in it.
+    pub size: usize,
+    pub depth: usize,
 }
 
 impl Found {
     pub fn new(spec: LayerSpec, parameters: Vec<(&str, Tensor)>) -> Self {
         let parameters = parameters.into_iter().map(|(name, t)| (name.to_string(), t)).collect();
-        Self { spec, parameters, arithmetic: None }
+        Self { spec, parameters, arithmetic: None, size: 1, depth: 0 }
     }
 }
 

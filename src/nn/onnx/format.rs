@@ -50,6 +50,9 @@ pub struct Graph {
     pub input: Vec<Value>,
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<Value>,
+    /// Only looked for: none are taken.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub sparse_initializer: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,9 +1,9 @@
 //! Each operator of a graph as a layer, or as a part of the one before it.
 
 use super::chain::{Arithmetic, Found, Link};
-use super::format::Node;
+use super::format::{DOUBLE, FLOAT, Node};
 use super::normalised::normalised;
-use super::read::File;
+use super::read::{File, LARGEST, shown};
 use crate::nn::LayerSpec;
 use crate::nn::layers::{
     Abs, AvgPool2d, Conv2d, Flatten, LeakyRelu, Linear, MaxPool2d, Normalize, Relu, Relu6, ReluTheta, ScaleShift,
@@ -26,18 +26,37 @@ type Outcome<T> = Result<T, String>;
 const READ: &str = "Conv, Gemm, MatMul, Relu, LeakyRelu, Clip, Min, Abs, Softplus, Flatten, Reshape to a vector, AveragePool, GlobalAveragePool, \
                     MaxPool, BatchNormalization, Add, Sub, Mul and Div by channel, Add and Concat of branches, Dropout, Identity";
 
-/// The operator `node`, whose one value of the network is `link`.
-pub fn layer(file: &File, node: &Node, link: &Link) -> Outcome<Step> {
-    let constant = |at: usize| node.input.get(at).filter(|name| !name.is_empty()).and_then(|name| file.constant(name));
+/// The operator `node`, whose one value of the network is `link`, its input number `place`.
+pub fn layer(file: &File, node: &Node, link: &Link, place: usize) -> Outcome<Step> {
+    // What is given and not understood is not what is left out.
+    let optional = |at: usize| match node.input.get(at).filter(|name| !name.is_empty()) {
+        None => Ok(None),
+        Some(name) => {
+            file.constant(name).map(Some).ok_or_else(|| format!("its input {at}, `{}`, is no constant", shown(name)))
+        }
+    };
+    let constant = |at: usize| optional(at)?.ok_or_else(|| format!("it has no input {at}"));
+    let first = place == 0;
+    if !first && !["Add", "Sub", "Mul", "Min"].contains(&node.op_type.as_str()) {
+        return Err(format!("the network's value is its input {place}, not its first"));
+    }
     let first =
         node.input.first() == Some(&link.value) || node.input.first().is_some_and(|name| file.constant(name).is_none());
     let plain = |spec: LayerSpec| Ok(Step::Layer(Found::new(spec, vec![])));
     match node.op_type.as_str() {
-        "Identity" | "Dropout" | "Cast" => Ok(Step::Same),
-        "Conv" => convolution(node, link, constant(1), constant(2)).map(Step::Layer),
-        "Gemm" => gemm(node, link, constant(1), constant(2)).map(Step::Layer),
-        "MatMul" if first => {
-            let weight = constant(1).filter(|w| w.rank() == 2).ok_or("its matrix is no constant")?;
+        "Identity" => Ok(Step::Same),
+        "Dropout" => match optional(2)?.and_then(|t| single(Some(t))) {
+            None | Some(0.0) => Ok(Step::Same),
+            Some(_) => Err("it is in training, where it draws numbers".into()),
+        },
+        "Cast" => match int(node, "to", 0) {
+            to if [FLOAT, DOUBLE].contains(&(to as i32)) => Ok(Step::Same),
+            to => Err(format!("it makes numbers of type {to} of ONNX, which round; networks here stay in f32 or f64")),
+        },
+        "Conv" => convolution(node, link, constant(1)?, optional(2)?).map(Step::Layer),
+        "Gemm" => gemm(node, link, constant(1)?, optional(2)?).map(Step::Layer),
+        "MatMul" => {
+            let weight = Some(constant(1)?).filter(|w| w.rank() == 2).ok_or("its matrix has no two axes")?;
             vector(link, weight.dims()[0])?;
             let weight = weight.t().and_then(|w| w.contiguous()).map_err(|e| e.to_string())?;
             let features = weight.dims()[0];
@@ -47,8 +66,8 @@ pub fn layer(file: &File, node: &Node, link: &Link) -> Outcome<Step> {
         "Abs" => plain(LayerSpec::of(Abs)),
         "LeakyRelu" => plain(LayerSpec::of(LeakyRelu { slope: float(node, "alpha", 0.01) })),
         "Softplus" => plain(LayerSpec::of(Softplus { beta: 1.0 })),
-        "Clip" => clip(node, link, constant(1), constant(2)).map(Step::Layer),
-        "Min" => least(node, link, if first { constant(1) } else { constant(0) }),
+        "Clip" => clip(file, node, link, optional(1)?, optional(2)?).map(Step::Layer),
+        "Min" if node.input.len() == 2 => least(link, constant(usize::from(first))?),
         "Flatten" if int(node, "axis", 1) == 1 => Ok(flat(link)),
         "Reshape" => reshaped(file, node, link),
         "AveragePool" | "MaxPool" => pool(node),
@@ -57,15 +76,17 @@ pub fn layer(file: &File, node: &Node, link: &Link) -> Outcome<Step> {
             other => Err(format!("it averages over {other:?}; the pool here is square")),
         },
         "BatchNormalization" => {
-            let all = [1, 2, 3, 4].map(constant);
-            let [Some(a), Some(b), Some(c), Some(d)] = all else { return Err("its numbers are no constants".into()) };
+            if int(node, "training_mode", 0) != 0 {
+                return Err("it is in training, where it takes the statistics of a batch".into());
+            }
+            let [a, b, c, d] = [constant(1)?, constant(2)?, constant(3)?, constant(4)?];
             let found =
                 normalised(file, link, [a, b, c, d], float(node, "epsilon", 1e-5)).map_err(|e| e.to_string())?;
             Ok(if found.1 { Step::Instead(found.0) } else { Step::Layer(found.0) })
         }
         "Add" | "Sub" | "Mul" | "Div" => {
-            let other = if first { constant(1) } else { constant(0) };
-            arithmetic(file, node, link, &other.ok_or("its other side is no constant")?, first)
+            let other = constant(usize::from(first))?;
+            arithmetic(file, node, link, &other, first)
         }
         _ => Err(format!(
             "no layer here is such an operator; read are {READ}. Softmax at the end of a network is left out: export its logits"
@@ -115,9 +136,9 @@ fn usual(node: &Node) -> Outcome<()> {
     }
 }
 
-fn convolution(node: &Node, link: &Link, weight: Option<Tensor>, bias: Option<Tensor>) -> Outcome<Found> {
+fn convolution(node: &Node, link: &Link, weight: Tensor, bias: Option<Tensor>) -> Outcome<Found> {
     usual(node)?;
-    let weight = weight.filter(|w| w.rank() == 4).ok_or("its kernel is no constant of four axes")?;
+    let weight = Some(weight).filter(|w| w.rank() == 4).ok_or("its kernel has no four axes")?;
     let [channels, inputs, kernel, width] = [weight.dims()[0], weight.dims()[1], weight.dims()[2], weight.dims()[3]];
     if kernel != width || link.shape.first() != Some(&inputs) {
         return Err(format!(
@@ -145,10 +166,10 @@ fn vector(link: &Link, inputs: usize) -> Outcome<()> {
     }
 }
 
-fn gemm(node: &Node, link: &Link, weight: Option<Tensor>, bias: Option<Tensor>) -> Outcome<Found> {
+fn gemm(node: &Node, link: &Link, weight: Tensor, bias: Option<Tensor>) -> Outcome<Found> {
     let plain = float(node, "alpha", 1.0) == 1.0 && float(node, "beta", 1.0) == 1.0 && int(node, "transA", 0) == 0;
     let weight =
-        weight.filter(|w| w.rank() == 2 && plain).ok_or("it is no product of a constant matrix and a vector")?;
+        Some(weight).filter(|w| w.rank() == 2 && plain).ok_or("it is no product of a constant matrix and a vector")?;
     let weight = if int(node, "transB", 0) == 1 { Ok(weight) } else { weight.t().and_then(|w| w.contiguous()) };
     let weight = weight.map_err(|e| e.to_string())?;
     vector(link, weight.dims()[1])?;
@@ -164,7 +185,7 @@ fn single(t: Option<Tensor>) -> Option<f64> {
     t.flatten_all().ok()?.to_dtype(DType::F64).ok()?.to_vec1::<f64>().ok()?.first().copied()
 }
 
-fn clip(node: &Node, link: &Link, low: Option<Tensor>, high: Option<Tensor>) -> Outcome<Found> {
+fn clip(file: &File, node: &Node, link: &Link, low: Option<Tensor>, high: Option<Tensor>) -> Outcome<Found> {
     // Older versions have them as attributes.
     let low = single(low).or_else(|| attribute(node, "min").map(|a| f64::from(a.f)));
     let high =
@@ -173,8 +194,12 @@ fn clip(node: &Node, link: &Link, low: Option<Tensor>, high: Option<Tensor>) -> 
         (Some(0.0), None) => Ok(Found::new(LayerSpec::of(Relu), vec![])),
         (Some(0.0), Some(6.0)) => Ok(Found::new(LayerSpec::of(Relu6), vec![])),
         (Some(0.0), Some(theta)) if theta >= 0.0 => {
+            if link.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > LARGEST) {
+                return Err(format!("its input of shape {:?} is larger than is taken", link.shape));
+            }
             let threshold = Tensor::full(theta, [&[1], link.shape.as_slice()].concat(), &candle_core::Device::Cpu);
-            let threshold = threshold.and_then(|t| t.to_dtype(DType::F32)).map_err(|e| e.to_string())?;
+            let dtype = if file.is_wide { DType::F64 } else { DType::F32 };
+            let threshold = threshold.and_then(|t| t.to_dtype(dtype)).map_err(|e| e.to_string())?;
             Ok(Found::new(LayerSpec::of(ReluTheta { theta }), vec![("threshold", threshold)]))
         }
         _ => Err(format!("it clips to {low:?} and {high:?}; what is clipped here begins at 0")),
@@ -182,10 +207,15 @@ fn clip(node: &Node, link: &Link, low: Option<Tensor>, high: Option<Tensor>) -> 
 }
 
 /// The smaller of a ReLU and a threshold for each neuron.
-fn least(_: &Node, link: &Link, threshold: Option<Tensor>) -> Outcome<Step> {
-    let threshold = threshold.filter(|_| link.made.as_ref().is_some_and(|found| found.spec.is::<Relu>()));
+fn least(link: &Link, threshold: Tensor) -> Outcome<Step> {
+    let threshold = Some(threshold).filter(|_| link.made.as_ref().is_some_and(|found| found.spec.is::<Relu>()));
     let threshold = threshold.ok_or("only the minimum of a ReLU and a constant is a layer here, relu_theta")?;
     let whole = [&[1], link.shape.as_slice()].concat();
+    let lowest =
+        threshold.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1::<f64>()).map_err(|e| e.to_string())?;
+    if let Some(below) = lowest.iter().find(|t| t.is_nan() || **t < 0.0) {
+        return Err(format!("a threshold of it is {below}; those of relu_theta are at least 0"));
+    }
     let threshold = threshold.broadcast_as(whole).and_then(|t| t.contiguous()).map_err(|e| e.to_string())?;
     Ok(Step::Instead(Found::new(LayerSpec::of(ReluTheta { theta: 1.0 }), vec![("threshold", threshold)])))
 }
@@ -199,7 +229,11 @@ fn reshaped(file: &File, node: &Node, link: &Link) -> Outcome<Step> {
     let count: usize = link.shape.iter().product();
     let target = node.input.get(1).ok_or("it has no shape")?;
     let last = match file.constant(target) {
-        Some(shape) if shape.elem_count() == 2 => shape.to_vec1::<i64>().ok().and_then(|all| all.last().copied()),
+        Some(shape) if shape.elem_count() == 2 => match shape.to_vec1::<i64>().ok().as_deref() {
+            // The batch stays what it is.
+            Some([batch, last]) if [0, -1, file.batch].contains(batch) && !(*batch == -1 && *last == -1) => Some(*last),
+            _ => None,
+        },
         Some(_) => None,
         // Concat of the size of the batch and the rest.
         None => {
@@ -259,7 +293,7 @@ fn arithmetic(file: &File, node: &Node, link: &Link, other: &Tensor, first: bool
         let mut parameters = found.parameters.clone();
         parameters.push(("bias".into(), bias));
         let spec = LayerSpec::of(Linear { features: *features, bias: true });
-        return Ok(Step::Instead(Found { spec, parameters, arithmetic: None }));
+        return Ok(Step::Instead(Found { parameters, ..Found::new(spec, vec![]) }));
     }
     let channels = link.shape[0];
     let goes_on = before.and_then(|found| found.arithmetic.clone());

@@ -6,6 +6,9 @@ use prost::Message;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Numbers of an input or behind a layer.
+pub const LARGEST: usize = 1 << 27;
+
 /// More nodes than any network of layers has.
 const MOST: usize = 100_000;
 
@@ -23,6 +26,8 @@ pub struct File {
     pub input: String,
     /// Of one sample.
     pub shape: Vec<usize>,
+    /// Samples in a batch, where it is fixed; else -1.
+    pub batch: i64,
     pub output: String,
     /// What a file of ours says of its layers.
     pub network: Option<String>,
@@ -39,9 +44,13 @@ impl File {
         let model = Model::decode(bytes).map_err(|e| {
             wrong(&format!("it is no readable ONNX file ({e}); it is cut off, damaged, or of another format"))
         })?;
-        let graph = model.graph.ok_or_else(|| wrong("it holds no graph; it is no ONNX file, or an empty one"))?;
+        let graph: format::Graph =
+            model.graph.ok_or_else(|| wrong("it holds no graph; it is no ONNX file, or an empty one"))?;
         if graph.node.len() > MOST {
             return Err(wrong(&format!("it has {} nodes, at most {MOST} are taken", graph.node.len())));
+        }
+        if !graph.sparse_initializer.is_empty() {
+            return Err(wrong("it has sparse constants; save it with dense ones"));
         }
         let mut constants = HashMap::new();
         for tensor in &graph.initializer {
@@ -71,6 +80,8 @@ impl File {
             .skip(1)
             .map(|d| d.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|n| (1..1 << 24).contains(n)));
         let shape = sizes.collect::<Option<Vec<_>>>().filter(|shape| !shape.is_empty() && shape.len() <= 3);
+        let shape = shape.filter(|shape| shape.iter().product::<usize>() <= LARGEST);
+        let batch = dims.first().and_then(|d| d.dim_value).unwrap_or(-1);
         let shape = shape.ok_or_else(|| {
             let told: Vec<_> = dims
                 .iter()
@@ -96,6 +107,7 @@ impl File {
             constants,
             input,
             shape,
+            batch,
             output,
             network,
             is_wide,
@@ -130,7 +142,12 @@ impl File {
         let node = self.maker(value).filter(|_| depth < 8)?;
         let of = self.constant_at(node.input.first()?, depth + 1)?;
         match node.op_type.as_str() {
-            "Identity" | "Cast" => Some(of),
+            "Identity" => Some(of),
+            // Between the types that networks compute in.
+            "Cast" => {
+                let to = node.attribute.iter().find(|a| a.name == "to")?.i;
+                (of.dtype().is_float() && [i64::from(FLOAT), i64::from(DOUBLE)].contains(&to)).then_some(of)
+            }
             "Transpose" if of.rank() == 2 => of.t().ok()?.contiguous().ok(),
             _ => None,
         }

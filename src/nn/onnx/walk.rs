@@ -12,6 +12,10 @@ use candle_core::{Result, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// Layers of a network, and lists in lists of them.
+const MOST: usize = 20_000;
+const DEEPEST: usize = 40;
+
 /// The layers of a file, in their order.
 pub fn layers(file: &File) -> Result<Vec<Found>> {
     let needed = needed(file);
@@ -25,9 +29,13 @@ pub fn layers(file: &File) -> Result<Vec<Found>> {
         let named = |why: String| {
             file.wrong(&format!("operator `{}`, node `{}`: {why}", shown(&node.op_type), shown(&node.name)))
         };
+        if !["", "ai.onnx"].contains(&node.domain.as_str()) {
+            return Err(named(format!("it is of the set `{}`, not one of ONNX's own", shown(&node.domain))));
+        }
         let output = node.output.first().cloned().unwrap_or_default();
+        let place = node.input.iter().position(|name| links.contains_key(name)).unwrap_or(0);
         let link = match taken.as_slice() {
-            [one] => match operators::layer(file, node, one).map_err(named)? {
+            [one] => match operators::layer(file, node, one, place).map_err(named)? {
                 operators::Step::Same => one.clone(),
                 operators::Step::Layer(found) => Link::behind(&output, found, one).map_err(named)?,
                 // In the place of the layer before.
@@ -36,7 +44,7 @@ pub fn layers(file: &File) -> Result<Vec<Found>> {
                     None => return Err(named("there is no layer before it".into())),
                 },
             },
-            all => meet(file, &node.op_type, node, all, &output).map_err(named)?,
+            all => meet(&node.op_type, node, all, &output).map_err(named)?,
         };
         links.insert(output, link);
     }
@@ -72,7 +80,6 @@ fn between(from: Option<&Rc<Link>>, to: &Rc<Link>) -> Vec<Found> {
 
 /// Several values in one.
 fn meet(
-    file: &File,
     operator: &str,
     node: &super::format::Node,
     ends: &[Rc<Link>],
@@ -92,17 +99,15 @@ fn meet(
         ends[1..].iter().try_fold(ends[0].clone(), |a, b| parting(&a, b)).ok_or("its values share no beginning")?;
     let mut lists = vec![];
     for end in ends {
-        let mut at = end.clone();
-        while !Rc::ptr_eq(&at, &from) {
-            if file.takers(&at.value) > 1 {
-                return Err(format!(
-                    "`{}` in one of its branches is read in another place too; a branch here is read once",
-                    shown(&at.value)
-                ));
-            }
-            at = at.before.clone().ok_or("its values share no beginning")?;
-        }
         lists.push(between(Some(&from), end));
+    }
+    let inside = || lists.iter().flatten();
+    let (size, depth) =
+        (1 + inside().map(|found| found.size).sum::<usize>(), 1 + inside().map(|found| found.depth).max().unwrap_or(0));
+    if size > MOST || depth > DEEPEST {
+        return Err(format!(
+            "its branches hold {size} layers, {depth} lists deep; at most {MOST} and {DEEPEST} are taken"
+        ));
     }
     let numbered = |before: &str, list: &[Found]| -> Vec<(String, Tensor)> {
         let of = |(i, found): (usize, &Found)| {
@@ -120,13 +125,15 @@ fn meet(
             spec: LayerSpec::of(Residual { layers: specs(list) }),
             parameters: numbered("", list),
             arithmetic: None,
+            size,
+            depth,
         };
         return Link::behind(output, found, &from);
     }
     let parameters = lists.iter().enumerate().flat_map(|(b, list)| numbered(&format!("{b}."), list)).collect();
     let branches = lists.iter().map(|list| Branch::List(specs(list))).collect();
     let spec = if concatenated { LayerSpec::of(Parallel { branches }) } else { LayerSpec::of(Sum { branches }) };
-    Link::behind(output, Found { spec, parameters, arithmetic: None }, &from)
+    Link::behind(output, Found { spec, parameters, arithmetic: None, size, depth }, &from)
 }
 
 /// The last value that both have gone through.

@@ -74,6 +74,7 @@ fn model(net: &Sequential, dtype: DType) -> Result<format::Model> {
             initializer: initializer.collect::<Result<_>>()?,
             input: vec![value(INPUT, net.input())],
             output: vec![value(OUTPUT, net.output())],
+            sparse_initializer: vec![],
         }),
     })
 }
@@ -108,6 +109,13 @@ fn tensor(name: &str, constant: &Constant, dtype: DType) -> Result<format::Tenso
         Constant::Numbers(t) => {
             made.dims = t.dims().iter().map(|n| *n as i64).collect();
             let flat = t.to_dtype(dtype)?.flatten_all()?;
+            let largest = flat.to_dtype(DType::F64)?.abs()?.to_vec1::<f64>()?.into_iter().fold(0.0, f64::max);
+            if !largest.is_finite() {
+                return Err(Error::Msg(format!(
+                    "export: `{name}` holds a number that {} does not reach",
+                    dtype.as_str()
+                )));
+            }
             if dtype == DType::F64 {
                 made.data_type = DOUBLE;
                 made.raw_data = flat.to_vec1::<f64>()?.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -76,7 +76,7 @@ struct Search<'a> {
     found: Vec<Dictionary>,
     /// Each value is looked at once, however many keys lead to it.
     seen: HashSet<Id>,
-    /// Only dictionaries that hold nothing but tensors?
+    /// Only dictionaries that hold nothing but tensors, or tensors of layers?
     only: bool,
 }
 
@@ -92,7 +92,9 @@ impl Search<'_> {
                     _ => None,
                 };
                 let tensors: Vec<_> = entries.iter().filter_map(tensor).collect();
-                if !tensors.is_empty() && (tensors.len() == entries.len() || !self.only) {
+                // Parameters are named by their layers; what else stands among them is none.
+                let named = || tensors.iter().any(|(name, _)| name.contains('.'));
+                if !tensors.is_empty() && (tensors.len() == entries.len() || !self.only || named()) {
                     self.found.push(Dictionary { key: key.into(), tensors });
                     return;
                 }

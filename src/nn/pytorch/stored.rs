@@ -5,6 +5,9 @@
 
 use super::value::{Id, Known, Outcome, Storage, Stored, Value};
 
+/// Numbers of a tensor that has more of them than its storage.
+const MOST_REPEATED: usize = 1 << 22;
+
 impl Storage {
     /// From `("storage", type, key, location, length)`, in older files with the part of it that is meant; where the storage lived, say on a
     /// GPU, does not matter.
@@ -77,6 +80,11 @@ impl Stored {
             return Err(format!(
                 "a tensor of shape {dims:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {seen} numbers"
             ));
+        }
+        // One number may stand for many, but not for more than any network has.
+        let count = dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= seen.max(MOST_REPEATED));
+        if count.is_none() {
+            return Err(format!("a tensor of shape {dims:?} repeats its {seen} numbers more often than is taken"));
         }
         Ok(Self { storage, dims, strides, offset: offset + start, negated: false })
     }

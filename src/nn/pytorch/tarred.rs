@@ -35,6 +35,12 @@ pub fn open(bytes: &[u8]) -> Result<(Pickled, Kept), Refusal> {
     for entry in tar::Archive::new(bytes).entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
         let name = entry.path().map_err(damaged)?.to_string_lossy().trim_start_matches("./").to_string();
+        if !["storages", "tensors", "pickle"].contains(&name.as_str()) {
+            continue;
+        }
+        if entry.header().entry_type() != tar::EntryType::Regular || entries.contains_key(&name) {
+            return Err(Refusal::Refused(format!("its `{name}` is no plain file, or there are two")));
+        }
         let size = entry.size();
         let mut content = vec![];
         // No entry is longer than the file.

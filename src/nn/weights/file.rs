@@ -27,6 +27,8 @@ pub struct File<'a> {
     pub tensors: Vec<Held>,
     /// What was chosen that the file leaves open.
     pub said: Vec<String>,
+    /// Are they in the order in which a program has defined them?
+    pub is_ordered: bool,
     numbers: Numbers<'a>,
 }
 
@@ -68,7 +70,7 @@ impl<'a> File<'a> {
                 tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), t.kind().into(), t.float().is_some()));
             let (all, metadata) = (all.collect(), HashMap::new());
             let numbers = Numbers::PyTorch(Box::new(archive), tensors);
-            return Ok(Self { tensors: held(all, true), source, metadata, said, numbers });
+            return Ok(Self { tensors: held(all, true), source, metadata, said, is_ordered: true, numbers });
         }
         no_set(&source, take)?;
         let (found, metadata) = header_of(path, bytes)?;
@@ -78,7 +80,7 @@ impl<'a> File<'a> {
         // Of tied tensors a file may hold one, and say in its metadata whose it is too.
         let tied = |name: &String| metadata.get(name).filter(|other| names.contains(other)).map(|_| name.clone());
         let tied: Vec<_> = metadata.keys().filter(|name| !names.contains(name)).filter_map(tied).collect();
-        names.extend(tied);
+        names.extend(tied.into_iter().collect::<std::collections::BTreeSet<_>>());
         let view = |name: &String| {
             found.tensor(name).or_else(|e| metadata.get(name).map_or(Err(e), |other| found.tensor(other)))
         };
@@ -91,7 +93,14 @@ impl<'a> File<'a> {
         }
         // What this program has written is called as it should be.
         let tensors = held(all, !metadata.contains_key(NETWORK));
-        Ok(Self { tensors, source, metadata, said: vec![], numbers: Numbers::Safetensors(found, names) })
+        Ok(Self {
+            tensors,
+            source,
+            metadata,
+            said: vec![],
+            is_ordered: false,
+            numbers: Numbers::Safetensors(found, names),
+        })
     }
 
     /// Tensors that are at hand.
@@ -108,7 +117,7 @@ impl<'a> File<'a> {
         };
         let tensors = held(names.iter().map(one).collect(), stripped);
         let (metadata, numbers) = (HashMap::new(), Numbers::Given(found, names));
-        Self { source: source.into(), metadata, tensors, said: vec![], numbers }
+        Self { source: source.into(), metadata, tensors, said: vec![], is_ordered: false, numbers }
     }
 
     /// The numbers of the tensor at this place of the list.

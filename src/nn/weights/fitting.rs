@@ -3,7 +3,7 @@
 use super::file::File;
 use super::folding::{self, Entry, Value};
 use super::numbers::{Rounded, check_finite, narrowed, shaped};
-use super::pairing::{self, Choice, Pairs, Wanted};
+use super::pairing::{self, Choice, How, Pairs, Wanted};
 use super::{names, refusal};
 use crate::nn::Sequential;
 use crate::nn::layers::Normalize;
@@ -36,8 +36,13 @@ impl Sequential {
             .collect();
         let theirs: Vec<String> = entries.iter().map(|e| e.name.clone()).collect();
         if !choice.names.is_empty() {
-            let (theirs, ours): (Vec<_>, Vec<_>) =
-                (theirs.iter().map(String::as_str).collect(), wanted.iter().map(|w| w.name.as_str()).collect());
+            let full = |e: &Entry| match &e.value {
+                Value::At(at) => file.full_name(*at).to_string(),
+                Value::Folded(_) => e.told.clone(),
+            };
+            let full: Vec<String> = entries.iter().map(full).collect();
+            let theirs: Vec<_> = theirs.iter().zip(&full).map(|(own, full)| (own.as_str(), full.as_str())).collect();
+            let ours: Vec<_> = wanted.iter().map(|w| w.name.as_str()).collect();
             let own = names::renamed(&file.source, &theirs, &choice.names, &ours)?;
             entries = entries.into_iter().zip(own).filter_map(|(e, name)| Some(Entry { name: name?, ..e })).collect();
             if let Some(twice) = entries.iter().find(|e| entries.iter().filter(|o| o.name == e.name).count() > 1) {
@@ -48,7 +53,12 @@ impl Sequential {
             }
         }
         let fixed = self.fixed_normalisation();
-        let pairs = pairing::pair(&entries, &wanted, choice.by_order, fixed.is_some()).map_err(|why| {
+        let how = match (choice.by_order, choice.names.is_empty()) {
+            (true, _) => How::Shape,
+            (false, true) => How::Name,
+            (false, false) => How::Given,
+        };
+        let pairs = pairing::pair(&entries, &wanted, how, fixed.is_some()).map_err(|why| {
             let layer = |name: &str| self.title_of(name);
             refusal::refused(&file.source, &entries, &wanted, &layer, &why)
         })?;
@@ -60,14 +70,10 @@ impl Sequential {
 
     /// "conv1 -> layer 0, fc1 -> layer 3".
     fn pairs_in_words(&self, file: &File, entries: &[Entry], wanted: &[Wanted], pairs: &Pairs) -> String {
-        let own = |e: &Entry| match &e.value {
-            Value::At(at) => file.tensors[*at].name.clone(),
-            Value::Folded(_) => e.name.clone(),
-        };
         let mut words: Vec<String> = vec![];
         for (w, e) in &pairs.of {
-            let (theirs, ours) = (own(&entries[*e]), names::split(&wanted[*w].name).0);
-            let (module, short) = names::split(&theirs);
+            let (theirs, ours) = (&entries[*e].told, names::split(&wanted[*w].name).0);
+            let (module, short) = names::split(theirs);
             let word = format!("{} -> {ours}", if module.is_empty() { short } else { module });
             if !words.contains(&word) {
                 words.push(word);
@@ -111,6 +117,7 @@ impl Sequential {
             let read = entry.read(file, self.device())?;
             let read = shaped(&op, &entry.name, &read, dims)?;
             check_finite(&op, name, &read)?;
+            self.check_deviation(&op, name, &read)?;
             wide |= read.dtype() == DType::F64;
             let (value, changed) = narrowed(&op, name, &read, self.dtype())?;
             rounded += changed;
@@ -119,6 +126,21 @@ impl Sequential {
         fitting.into_iter().try_for_each(|(w, value)| self.parameters()[w].1.set(&value))?;
         let (source, from, to) = (file.source.clone(), if wide { DType::F64 } else { DType::F32 }, self.dtype());
         Ok(Loaded { said, rounded: (rounded > 0).then_some(Rounded { source, from, to, rounded }) })
+    }
+
+    /// A normalisation divides by its deviations.
+    fn check_deviation(&self, op: &str, name: &str, value: &Tensor) -> Result<()> {
+        let (path, short) = names::split(name);
+        let divides =
+            short == "std" && self.all_layers().iter().any(|layer| layer.path == path && layer.spec.is::<Normalize>());
+        let least = || value.to_dtype(DType::F64)?.min_all()?.to_scalar::<f64>();
+        if divides && least()? <= 0.0 {
+            return Err(Error::Msg(format!(
+                "{op}: `{name}` holds a deviation of {:e}, which must be above 0",
+                least()?
+            )));
+        }
+        Ok(())
     }
 
     /// A file that holds a normalisation's numbers was trained with these.

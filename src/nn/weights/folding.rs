@@ -14,6 +14,8 @@ use candle_core::{DType, Device, Error, Result, Tensor};
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
+    /// As the file has it, whatever it is called since.
+    pub told: String,
     pub dims: Vec<usize>,
     pub kind: String,
     pub is_float: bool,
@@ -30,7 +32,7 @@ pub enum Value {
 impl Entry {
     pub fn of(at: usize, held: &Held) -> Self {
         let Held { name, dims, kind, is_float } = held.clone();
-        Self { name, dims, kind, is_float, value: Value::At(at) }
+        Self { told: name.clone(), name, dims, kind, is_float, value: Value::At(at) }
     }
 }
 
@@ -69,6 +71,12 @@ struct Norm {
 /// The tensors of a file with all normalisations folded, and what is to be said of them.
 pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
     let modules = modules(&file.tensors);
+    let named = |given: &str| {
+        let full = |at: &usize| split(file.full_name(*at)).0 == given;
+        let at = (0..file.tensors.len()).find(full);
+        at.map_or(given.to_string(), |at| split(&file.tensors[at].name).0.to_string())
+    };
+    let by_hand: Vec<_> = by.into.iter().map(|(norm, into)| (named(norm), named(into))).collect();
     let place = |module: &str, short: &str| {
         let name = if module.is_empty() { short.to_string() } else { format!("{module}.{short}") };
         file.tensors.iter().position(|t| t.name == name)
@@ -80,7 +88,7 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
         };
         let norm = Norm { weight: place(module, "weight"), bias: place(module, "bias"), mean, variance, eps: by.eps };
         let channels = &file.tensors[mean].dims;
-        let into = match by.into.iter().find(|(norm, _)| norm == module) {
+        let into = match by_hand.iter().find(|(norm, _)| norm == module) {
             Some((_, into)) => Some(into.as_str()),
             None => before(file, &modules, at, channels),
         };
@@ -90,7 +98,7 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
         };
         let Some(into) = into.filter(fits) else {
             return Err(Error::Msg(format!(
-                "load: fold: {} has a batch normalisation `{module}` of {channels:?} behind no convolution or linear layer of as many outputs; say which: \
+                "load: fold: {} has a batch normalisation `{module}` of {channels:?} that follows no convolution or linear layer of as many outputs, as far as the file tells; say which: \
                  #{{ fold: #{{ \"{module}\": \"conv1\" }} }}, or build the network with batch_norm2d()",
                 file.source
             )));
@@ -105,7 +113,7 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
             file.source
         )));
     }
-    if let Some((named, _)) = by.into.iter().find(|(named, _)| !folded.iter().any(|(norm, ..)| norm == named)) {
+    if let Some((named, _)) = by_hand.iter().find(|(named, _)| !folded.iter().any(|(norm, ..)| norm == named)) {
         return Err(Error::Msg(format!("load: fold: {} has no batch normalisation `{named}`", file.source)));
     }
     let mut entries = vec![];
@@ -122,9 +130,9 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
             "weight" => {
                 let made = |part, own| Value::Folded(Folded { part, own, norm: norm.clone() });
                 entries.push(Entry { value: made(Part::Weight, Some(at)), ..Entry::of(at, held) });
-                let (name, dims) = (held.name.replace(".weight", ".bias"), held.dims[..1].to_vec());
-                let own = place(module, "bias");
-                entries.push(Entry { name, dims, value: made(Part::Bias, own), ..Entry::of(at, held) });
+                let name = if module.is_empty() { "bias".to_string() } else { format!("{module}.bias") };
+                let (told, dims, own) = (name.clone(), held.dims[..1].to_vec(), place(module, "bias"));
+                entries.push(Entry { name, told, dims, value: made(Part::Bias, own), ..Entry::of(at, held) });
             }
             "bias" => {}
             _ => entries.push(Entry::of(at, held)),
@@ -160,8 +168,8 @@ pub fn numbers(path: &str) -> Vec<usize> {
     path.split('.').map(|part| part.parse().unwrap_or(usize::MAX)).collect()
 }
 
-/// The module that a normalisation follows: by number the one right before it; by name `conv3` for `bn3`; else the one before it in the
-/// file, which PyTorch writes in the order of the definitions.
+/// The module that a normalisation follows: by number the one right before it; by name `conv3` for `bn3`, or else the one before it, in a file
+/// that has the order of the definitions, as PyTorch writes it. A normalisation that is defined before a layer does not follow it.
 fn before<'a>(file: &File, modules: &'a [String], at: usize, channels: &[usize]) -> Option<&'a str> {
     let own = &modules[at];
     let (parent, last) = split(own);
@@ -171,17 +179,20 @@ fn before<'a>(file: &File, modules: &'a [String], at: usize, channels: &[usize])
         let previous = if parent.is_empty() { previous } else { format!("{parent}.{previous}") };
         return modules.iter().find(|m| **m == previous).map(String::as_str);
     }
+    if !file.is_ordered {
+        return None;
+    }
     let digits = |name: &str| name.chars().rev().take_while(char::is_ascii_digit).collect::<String>();
-    let has_weight = |m: &&String| {
+    let fits = |m: &&String| {
         let weight = format!("{m}.weight");
         file.tensors.iter().any(|t| t.name == weight && t.dims.len() >= 2 && t.dims[..1] == *channels)
     };
-    let alike = |m: &&String| split(m).0 == parent && digits(split(m).1) == digits(last);
-    let mut named = modules.iter().filter(has_weight).filter(alike);
-    if let (Some(found), None) = (named.next(), named.next()) {
-        return Some(found);
+    if digits(last).is_empty() {
+        return modules[..at].last().map(String::as_str);
     }
-    at.checked_sub(1).map(|before| modules[before].as_str())
+    let alike = |m: &&String| split(m).0 == parent && digits(split(m).1) == digits(last);
+    let mut named = modules[..at].iter().filter(fits).filter(alike);
+    named.next().filter(|_| named.next().is_none()).map(String::as_str)
 }
 
 impl Folded {
@@ -212,7 +223,7 @@ impl Folded {
                 }
             }
         };
-        let all_wide = file.tensors[self.norm.mean].kind == "F64";
-        made.to_dtype(if all_wide { DType::F64 } else { DType::F32 })?.to_device(device)
+        let is_wide = [self.own, Some(self.norm.mean)].into_iter().flatten().any(|at| file.tensors[at].kind == "F64");
+        made.to_dtype(if is_wide { DType::F64 } else { DType::F32 })?.to_device(device)
     }
 }

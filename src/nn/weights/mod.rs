@@ -21,6 +21,7 @@ pub use names::Whose;
 pub use numbers::Rounded;
 pub use pairing::Choice;
 
+use super::layers::Word;
 use super::{LayerSpec, Sequential, pytorch};
 use crate::base::random::Generator;
 use crate::compute::tensor_files::{Tensors, parse_safetensors, read_bytes, write_safetensors};
@@ -59,18 +60,39 @@ impl Sequential {
     pub fn load_as(&self, path: &Path, choice: &Choice) -> Result<Loaded> {
         let bytes = read_bytes(path)?;
         let mut file = File::open(path, &bytes, choice.take.as_deref())?;
-        if let Some(network) = file.metadata.get(NETWORK) {
-            self.check_own(&file.source, network)?;
-        }
+        self.check_described(&file)?;
         self.take(&mut file, choice)
     }
 
-    /// Which of a file's tensors would be which parameter, in words; an error where it does not fit.
+    /// Which of a file's tensors become which parameters, in words; they are taken, or it is an error where it does not fit.
     pub fn fit(&self, path: &Path, bytes: &[u8], choice: &Choice) -> Result<Vec<String>> {
-        let file = File::open(path, bytes, choice.take.as_deref())?;
+        let mut file = File::open(path, bytes, choice.take.as_deref())?;
+        self.check_described(&file)?;
         let (entries, wanted, pairs, _) = self.paired(&file, choice)?;
-        let one = |(w, e): &(usize, usize)| format!("{} -> {}", entries[*e].name, wanted[*w].name);
+        self.take(&mut file, choice)?;
+        let one = |(w, e): &(usize, usize)| format!("{} -> {}", entries[*e].told, wanted[*w].name);
         Ok(pairs.of.iter().map(one).collect())
+    }
+
+    /// Is the network that one of our files describes this one, as far as its tensors do not say it?
+    fn check_described(&self, file: &File) -> Result<()> {
+        let Some(network) = file.metadata.get(NETWORK) else { return Ok(()) };
+        self.check_own(&file.source, network)?;
+        let own = serde_json::to_string(&self.specs()).map_err(|e| Error::Msg(format!("load: {e}")))?;
+        let (theirs, ours) = (normalisations(network), normalisations(&own));
+        if theirs.is_empty() || theirs == ours {
+            return Ok(());
+        }
+        let written = |all: &[(Vec<f64>, Vec<f64>)]| match all {
+            [] => "none".to_string(),
+            all => all.iter().map(|(mean, std)| format!("normalize({mean:?}, {std:?})")).collect::<Vec<_>>().join(", "),
+        };
+        Err(Error::Msg(format!(
+            "load: {} was saved by a network whose images are normalised by {}, this one has {}; write the file's numbers",
+            file.source,
+            written(&theirs),
+            written(&ours)
+        )))
     }
 
     /// Has a script defined as much of the file's network as of this one? A file does not hold definitions, and the same parameters mean
@@ -96,6 +118,13 @@ impl Sequential {
     /// Write all parameters as PyTorch saves a state_dict, to be loaded there without running anything. `names` maps a layer's path or a
     /// parameter to what it is called there; others keep their names.
     pub fn export_state_dict(&self, path: &Path, names: &[(String, String)]) -> Result<()> {
+        if let Some(layer) = self.all_layers().into_iter().find(|layer| layer.spec.has(Word::Weight)) {
+            return Err(Error::Msg(format!(
+                "export: the weight of {} is made of its parameter by a function, which a state_dict does not hold; export to .onnx, which has the \
+                 weight that it makes",
+                layer.title()
+            )));
+        }
         let mut tensors: Vec<(String, Tensor)> = vec![];
         let mut used = vec![false; names.len()];
         for (name, var) in self.parameters() {
@@ -122,6 +151,30 @@ impl Sequential {
         }
         pytorch::save(path, &tensors)
     }
+}
+
+/// Mean and deviation of the normalisations with numbers of their own in a network in JSON, in their order.
+fn normalisations(network: &str) -> Vec<(Vec<f64>, Vec<f64>)> {
+    fn walk(value: &serde_json::Value, found: &mut Vec<(Vec<f64>, Vec<f64>)>) {
+        let numbers =
+            |key: &str| value.get(key)?.as_array()?.iter().map(serde_json::Value::as_f64).collect::<Option<Vec<_>>>();
+        if value.get("kind").and_then(|kind| kind.as_str()) == Some("normalize")
+            && let (Some(mean), Some(std)) = (numbers("mean"), numbers("std"))
+            && !mean.is_empty()
+        {
+            found.push((mean, std));
+        }
+        match value {
+            serde_json::Value::Array(all) => all.iter().for_each(|value| walk(value, found)),
+            serde_json::Value::Object(all) => all.values().for_each(|value| walk(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = vec![];
+    if let Ok(value) = serde_json::from_str(network) {
+        walk(&value, &mut found);
+    }
+    found
 }
 
 /// How many layers of a network in JSON a script has defined, or their weights.

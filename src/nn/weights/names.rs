@@ -15,15 +15,17 @@ pub fn without_wrappers(names: &[&str]) -> Vec<String> {
         .map(|name| name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join("."))
         .collect();
     loop {
-        let Some(first) = own.first() else { break };
+        // Names without a module, such as a count, wrap nothing.
+        let Some(first) = own.iter().find(|name| name.contains('.')) else { break };
         let Some((part, rest)) = first.split_once('.') else { break };
         let (part, wraps) = (format!("{part}."), WRAPPERS.contains(&part));
         // Before a number that counts layers, whatever it is called.
         let counts = rest.split('.').any(is_number) && !is_number(part.trim_end_matches('.'));
-        if !(wraps || counts) || !own.iter().all(|name| name.starts_with(&part)) {
+        let mut inside = own.iter_mut().filter(|name| name.contains('.')).collect::<Vec<_>>();
+        if !(wraps || counts) || !inside.iter().all(|name| name.starts_with(&part)) {
             break;
         }
-        own.iter_mut().for_each(|name| *name = name[part.len()..].to_string());
+        inside.iter_mut().for_each(|name| **name = name[part.len()..].to_string());
     }
     let distinct: HashSet<_> = own.iter().collect();
     if distinct.len() == names.len() { own } else { names.iter().map(|n| n.to_string()).collect() }
@@ -48,9 +50,10 @@ pub enum Whose {
 
 /// The names of a file in the words of the network, `None` for what is to be left out: `given` maps a tensor, a module, or a pattern with `*`
 /// for a part of a name between dots; `*` alone is all the rest. `parameters` are the network's.
+/// `names` are theirs as they are used here, each with the one that it has in the file: both count.
 pub fn renamed(
     source: &str,
-    names: &[&str],
+    names: &[(&str, &str)],
     given: &[(String, Whose)],
     parameters: &[&str],
 ) -> Result<Vec<Option<String>>> {
@@ -59,8 +62,9 @@ pub fn renamed(
     let mut order: Vec<usize> = (0..given.len()).collect();
     order.sort_by_key(|i| (given[*i].0.contains('*'), usize::MAX - given[*i].0.len()));
     let mut own = vec![];
-    for name in names {
-        let found = order.iter().find_map(|i| matched(&given[*i].0, name).map(|found| (*i, found)));
+    for (name, full) in names {
+        let matching = |key: &str| matched(key, name).or_else(|| matched(key, full));
+        let found = order.iter().find_map(|i| matching(&given[*i].0).map(|found| (*i, found)));
         own.push(match found {
             None => Some(name.to_string()),
             Some((i, (stars, rest))) => {
@@ -75,7 +79,7 @@ pub fn renamed(
     if let Some(at) = used.iter().position(|used| !used) {
         let key = &given[at].0;
         let mut known: Vec<&str> =
-            names.iter().flat_map(|name| [split(name).0, name]).filter(|name| !name.is_empty()).collect();
+            names.iter().flat_map(|(name, _)| [split(name).0, *name]).filter(|name| !name.is_empty()).collect();
         known.dedup();
         let near = crate::base::suggest::hint_and_list(key, "tensors", || known.iter().copied());
         return Err(Error::Msg(format!("load: names: {source} holds no tensor or module `{key}`{near}")));

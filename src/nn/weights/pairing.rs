@@ -40,12 +40,23 @@ pub struct Pairs {
 pub enum Unpaired {
     /// Some are left over.
     Left,
-    /// These layers of the file could change places.
-    Alike(Vec<String>),
+    /// These layers, of the file or of the network, could change places.
+    Alike(&'static str, Vec<String>),
+}
+
+/// What tells which is whose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum How {
+    /// Names, or else the order of numbered layers.
+    Name,
+    /// Names that a script has given, and nothing else.
+    Given,
+    Shape,
 }
 
 /// Pair all of them. `is_fixed`: the network has one normalisation whose numbers it has fixed.
-pub fn pair(entries: &[Entry], wanted: &[Wanted], by_order: bool, is_fixed: bool) -> Result<Pairs, Unpaired> {
+pub fn pair(entries: &[Entry], wanted: &[Wanted], how: How, is_fixed: bool) -> Result<Pairs, Unpaired> {
+    let by_order = how == How::Shape;
     let all: Vec<usize> = (0..entries.len()).filter(|i| !is_counter(entries, *i)).collect();
     if !by_order && let Some(of) = exact(entries, &all, wanted, &(0..wanted.len()).collect::<Vec<_>>()) {
         return Ok(Pairs { of, ..Pairs::default() });
@@ -70,19 +81,22 @@ pub fn pair(entries: &[Entry], wanted: &[Wanted], by_order: bool, is_fixed: bool
             _ => {}
         }
     }
-    let others = match by_order {
-        true => by_shape(entries, &rest, wanted, &left)?,
-        false => exact(entries, &rest, wanted, &left).or_else(|| by_number(entries, &rest, wanted, &left)),
+    let others = match how {
+        How::Shape => by_shape(entries, &rest, wanted, &left)?,
+        How::Given => exact(entries, &rest, wanted, &left),
+        How::Name => exact(entries, &rest, wanted, &left).or_else(|| by_number(entries, &rest, wanted, &left)),
     };
     found.of.extend(others.ok_or(Unpaired::Left)?);
     found.of.sort_unstable();
     Ok(found)
 }
 
-/// PyTorch counts the batches that a normalisation has seen; nothing here hangs on it.
+/// PyTorch counts the batches that a normalisation has seen, and the weights in an average; nothing here hangs on them.
 pub fn is_counter(entries: &[Entry], at: usize) -> bool {
-    let layer = entries[at].name.strip_suffix("num_batches_tracked");
+    let Entry { name, is_float, .. } = &entries[at];
+    let layer = name.strip_suffix("num_batches_tracked");
     layer.is_some_and(|layer| entries.iter().any(|e| e.name == format!("{layer}running_mean")))
+        || (name == "n_averaged" && !is_float)
 }
 
 fn single(all: &[usize], fits: impl Fn(&usize) -> bool) -> Option<usize> {
@@ -155,10 +169,15 @@ type Shaped = Result<Option<Vec<(usize, usize)>>, Unpaired>;
 
 fn by_shape(entries: &[Entry], some: &[usize], wanted: &[Wanted], left: &[usize]) -> Shaped {
     let [theirs, ours] = both(entries, some, wanted, left);
-    let alike: Vec<_> =
-        theirs.iter().filter(|m| theirs.iter().filter(|other| other.form() == m.form()).count() > 1).collect();
-    if !alike.is_empty() {
-        return Err(Unpaired::Alike(alike.iter().map(|m| m.path.to_string()).collect()));
+    let alike = |all: &[Module]| -> Vec<String> {
+        let twice = all.iter().filter(|m| all.iter().filter(|other| other.form() == m.form()).count() > 1);
+        twice.map(|m| m.path.to_string()).collect()
+    };
+    for (whose, all) in [("of the file", &theirs), ("of the network", &ours)] {
+        let alike = alike(all);
+        if !alike.is_empty() {
+            return Err(Unpaired::Alike(whose, alike));
+        }
     }
     if theirs.len() != ours.len() {
         return Ok(None);

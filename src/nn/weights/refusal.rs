@@ -36,8 +36,8 @@ pub fn refused(
         .collect();
     let empty: Vec<Wanted> = wanted.iter().filter(|w| entry(&w.name).is_none()).cloned().collect();
     let mut faults = vec![];
-    if let Unpaired::Alike(paths) = why {
-        faults.push(format!("layers of one shape could change places: {}", quoted(paths)));
+    if let Unpaired::Alike(whose, paths) = why {
+        faults.push(format!("layers {whose} of one shape could change places: {}", quoted(paths)));
     }
     let shown = other.len().min(4);
     faults.extend(other[..shown].iter().cloned());

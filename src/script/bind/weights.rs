@@ -194,10 +194,12 @@ fn properties(
     let mut written = vec![];
     for (i, label) in labels.into_iter().enumerate() {
         // Several images are numbered.
-        let own = match (count, path.rsplit_once('.')) {
-            (1, _) => path.to_string(),
-            (_, Some((stem, ending))) => format!("{stem}-{i}.{ending}"),
-            (_, None) => format!("{path}-{i}"),
+        let named = Path::new(path);
+        let (stem, ending) = (named.file_stem().unwrap_or_default().to_string_lossy(), named.extension());
+        let ending = ending.map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+        let own = match count {
+            1 => path.to_string(),
+            _ => named.with_file_name(format!("{stem}-{i}{ending}")).display().to_string(),
         };
         let place = host.access.write("export_vnnlib", &own).map_err(fail)?;
         let image = x.0.get(i).map_err(candle)?;

@@ -126,7 +126,7 @@ fn name_methods_freely(engine: &mut Engine) {
         reason = "not stable yet; the version of Rhai is fixed, and tests/layers/exported.rs uses it"
     )]
     engine.on_parse_token(move |token, _, _| {
-        let is_behind = behind_dot.replace(matches!(token, Token::Period));
+        let is_behind = behind_dot.replace(matches!(token, Token::Period | Token::Elvis));
         match token {
             Token::Export if is_behind => Token::Identifier(Box::new("export".into())),
             other => other,

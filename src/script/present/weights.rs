@@ -10,6 +10,12 @@ use std::path::Path;
 /// Every tensor of the file with its shape, type and range; with `fit`, which parameter of that network each would be.
 pub fn told(path: &Path, take: Option<&str>, fit: Option<&str>, line: &dyn Fn(&str)) -> Result<()> {
     if is_onnx(path) {
+        if take.is_some() || fit.is_some() {
+            candle_core::bail!(
+                "weights: {} is a whole network in ONNX, of which nothing is taken or fitted; load_model(path) takes it",
+                path.display()
+            );
+        }
         let net = load_model(path, None, &Device::Cpu)?.0;
         line(&format!("{}: a network\n{}", path.display(), net.describe()));
         let row = |(name, var): &(String, candle_core::Var)| {
@@ -30,7 +36,8 @@ pub fn told(path: &Path, take: Option<&str>, fit: Option<&str>, line: &dyn Fn(&s
     };
     for set in &sets {
         let mut file = File::open(path, &bytes, Some(set.as_str()).filter(|set| !set.is_empty() || sets.len() > 1))?;
-        let count: usize = file.tensors.iter().map(|t| t.dims.iter().product::<usize>()).sum();
+        let product = |dims: &[usize]| dims.iter().fold(1usize, |n, d| n.saturating_mul(*d));
+        let count = file.tensors.iter().fold(0usize, |n, t| n.saturating_add(product(&t.dims)));
         let of = if set.is_empty() { String::new() } else { format!(", `{set}`") };
         line(&format!("{}{of}: {} tensors, {count} numbers", path.display(), file.tensors.len()));
         let mut rows = vec![];
@@ -68,19 +75,30 @@ fn network(name: &str) -> Result<Sequential> {
     })
 }
 
+/// Numbers that are looked at at a time.
+const PIECE: usize = 1 << 20;
+
 /// The least and the largest number, and how many are none.
 fn range(t: &Tensor) -> Result<String> {
-    let values = t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    let finite = values.iter().copied().filter(|v| v.is_finite());
-    let (least, most) = finite.clone().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-    let broken = values.len() - finite.count();
+    // In pieces: a file may be as large as memory.
+    let flat = t.flatten_all()?;
+    let (mut least, mut most, mut broken) = (f64::INFINITY, f64::NEG_INFINITY, 0);
+    for at in (0..flat.elem_count()).step_by(PIECE) {
+        let piece = flat.narrow(0, at, PIECE.min(flat.elem_count() - at))?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        for value in piece {
+            match value.is_finite() {
+                true => (least, most) = (least.min(value), most.max(value)),
+                false => broken += 1,
+            }
+        }
+    }
     let ends = match () {
         () if least > most => String::new(),
         () if least == most => format!("{least:.4}"),
         () => format!("{least:.4} to {most:.4}"),
     };
     Ok(if broken > 0 {
-        format!("{ends}  {broken} of {} are NaN or infinite", values.len()).trim().into()
+        format!("{ends}  {broken} of {} are NaN or infinite", flat.elem_count()).trim().into()
     } else {
         ends
     })
