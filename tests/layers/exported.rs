@@ -13,7 +13,7 @@ use workbench::nn::{LayerSpec, Sequential, load_model, onnx};
 fn shaken(spec: &LayerSpec, input: &[usize], random: &Generator) -> Sequential {
     let net = Sequential::new(input, std::slice::from_ref(spec), DType::F64, &Device::Cpu, random).unwrap();
     for (name, var) in net.parameters() {
-        let noise = Tensor::randn(0f64, 0.3, var.dims(), &Device::Cpu).unwrap();
+        let noise = random.normal(0.0, 0.3, var.dims(), DType::F64, &Device::Cpu).unwrap();
         let value = (var.as_tensor() + noise).unwrap();
         let value =
             if name.ends_with("var") || name.ends_with("std") { (value.abs().unwrap() + 0.5).unwrap() } else { value };
@@ -23,8 +23,8 @@ fn shaken(spec: &LayerSpec, input: &[usize], random: &Generator) -> Sequential {
     net.frozen()
 }
 
-fn batch(input: &[usize]) -> Tensor {
-    Tensor::randn(0f64, 1.0, [&[5], input].concat(), &Device::Cpu).unwrap()
+fn batch(input: &[usize], random: &Generator) -> Tensor {
+    random.normal(0.0, 1.0, [&[5], input].concat(), DType::F64, &Device::Cpu).unwrap()
 }
 
 /// The same file without what we say of our layers.
@@ -44,7 +44,7 @@ fn every_kind_goes_out_and_comes_in() {
     let (path, random) = (folder.path().join("net.onnx"), Generator::new(11));
     let mut by_graph = vec![];
     for (spec, input) in every_kind() {
-        let (net, x) = (shaken(&spec, &input, &random), batch(&input));
+        let (net, x) = (shaken(&spec, &input, &random), batch(&input, &random));
         let what = spec.describe();
         onnx::export(&net, &path, DType::F64).unwrap_or_else(|e| panic!("{what}: {e}"));
         let (again, rounded) = load_model(&path, None, &Device::Cpu).unwrap_or_else(|e| panic!("{what}: {e}"));

@@ -17,9 +17,12 @@ pub struct Loaded {
     pub rounded: Option<Rounded>,
 }
 
+/// A file's tensors, the network's parameters, who is whose, and what is to be said of it.
+type Paired = (Vec<Entry>, Vec<Wanted>, Pairs, Vec<String>);
+
 impl Sequential {
     /// Who is whose, and what is to be said of it.
-    pub(super) fn paired(&self, file: &File, choice: &Choice) -> Result<(Vec<Entry>, Vec<Wanted>, Pairs, Vec<String>)> {
+    pub(super) fn paired(&self, file: &File, choice: &Choice) -> Result<Paired> {
         let mut said = file.said.clone();
         let mut entries: Vec<_> = match &choice.fold {
             None => file.tensors.iter().enumerate().map(|(at, held)| Entry::of(at, held)).collect(),

@@ -83,7 +83,7 @@ impl Sequential {
         if theirs.is_empty() || theirs == ours {
             return Ok(());
         }
-        let written = |all: &[(Vec<f64>, Vec<f64>)]| match all {
+        let written = |all: &[Normal]| match all {
             [] => "none".to_string(),
             all => all.iter().map(|(mean, std)| format!("normalize({mean:?}, {std:?})")).collect::<Vec<_>>().join(", "),
         };
@@ -153,9 +153,12 @@ impl Sequential {
     }
 }
 
+/// Mean and deviation.
+type Normal = (Vec<f64>, Vec<f64>);
+
 /// Mean and deviation of the normalisations with numbers of their own in a network in JSON, in their order.
-fn normalisations(network: &str) -> Vec<(Vec<f64>, Vec<f64>)> {
-    fn walk(value: &serde_json::Value, found: &mut Vec<(Vec<f64>, Vec<f64>)>) {
+fn normalisations(network: &str) -> Vec<Normal> {
+    fn walk(value: &serde_json::Value, found: &mut Vec<Normal>) {
         let numbers =
             |key: &str| value.get(key)?.as_array()?.iter().map(serde_json::Value::as_f64).collect::<Option<Vec<_>>>();
         if value.get("kind").and_then(|kind| kind.as_str()) == Some("normalize")

@@ -14,10 +14,8 @@ pub fn without_wrappers(names: &[&str]) -> Vec<String> {
         .iter()
         .map(|name| name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join("."))
         .collect();
-    loop {
-        // Names without a module, such as a count, wrap nothing.
-        let Some(first) = own.iter().find(|name| name.contains('.')) else { break };
-        let Some((part, rest)) = first.split_once('.') else { break };
+    // Names without a module, such as a count, wrap nothing.
+    while let Some((part, rest)) = own.iter().find_map(|name| name.split_once('.')) {
         let (part, wraps) = (format!("{part}."), WRAPPERS.contains(&part));
         // Before a number that counts layers, whatever it is called.
         let counts = rest.split('.').any(is_number) && !is_number(part.trim_end_matches('.'));
