@@ -75,7 +75,7 @@ def table(listed, records):
         name = "" if entry.published else f"{entry.network}, {entry.method}"
         found = records.get(entry.name)
         if not found:
-            lines.append(f"| {name} | here | not run | | | | | |")
+            lines.append(f"| {name}{' ' * bool(name)}| here | not run | | | | | |")
             continue
         by = found["evaluations"]
         published, exact, rigorous = by.get("published"), by.get("exact"), by.get("rigorous")
@@ -83,7 +83,7 @@ def table(listed, records):
         pgd = " / ".join(share(counts, "pgd") for counts in (published, exact) if counts)
         images = sorted({counts["images"] for counts in by.values()})
         said = " / ".join(f"{n:,}" for n in images) if images else "not evaluated"
-        lines.append(f"| {name} | here | {share(any_, 'clean')} | {pgd} | {share(published, 'certified')} | {share(exact, 'certified')} | {share(rigorous, 'certified')} | {said} |")
+        lines.append(f"| {name}{' ' * bool(name)}| here | {share(any_, 'clean')} | {pgd} | {share(published, 'certified')} | {share(exact, 'certified')} | {share(rigorous, 'certified')} | {said} |")
     return lines
 
 
@@ -116,6 +116,8 @@ def page_of_short(sources):
     """Short recipes, in the same form, and what training's own estimate was worth."""
     listed = entries.short(sources)
     records = kept(listed, sources)
+    if not records:
+        return []
     return [
         "### MNIST by short recipes on a processor", "", *table(listed, records), "", *how(records), "",
         *(f"    {found['command']}" for found in records.values()), "",
