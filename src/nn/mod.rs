@@ -6,6 +6,7 @@
 //!
 //! What a kind of layer is stands in its file in [`layers`], and nowhere else.
 
+mod description;
 mod init;
 mod layer;
 pub mod layers;

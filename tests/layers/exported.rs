@@ -166,8 +166,9 @@ fn weights_for_pytorch_come_back() {
         print(load_model("net.onnx").digest == net.digest);
         try { net.load("net.onnx"); } catch (e) { print(e); }
         let x = uniform(0, 1, [2, 1, 6, 6]);
-        print(net.export_vnnlib("p.vnnlib", x, tensor([0, 2]), 0.1, #{ images: true }));
-        print(net.export_vnnlib("one.vnnlib", x.narrow(0, 0, 1), tensor([1]), 0.1, #{ norm: "linf" }));
+        print(net.export_vnnlib("p.vnnlib", x, tensor([0, 2], "u32"), 0.1, #{ images: true }));
+        try { net.export_vnnlib("f.vnnlib", x, tensor([0.5, 2.0]), 0.1); } catch (e) { print(e); }
+        print(net.export_vnnlib("one.vnnlib", x.narrow(0, 0, 1), tensor([1], "u32"), 0.1, #{ norm: "linf" }));
     "#;
     let folder = Folder::new(&[("main.rhai", script)]);
     let said = folder.run(&["run", "main.rhai", "--allow-write", "."]);
@@ -198,6 +199,7 @@ fn weights_for_pytorch_come_back() {
         "{text}"
     );
     assert!(folder.path().join("one.vnnlib").exists());
+    assert!(said.contains("labels are whole numbers") && !folder.path().join("f-0.vnnlib").exists(), "{said}");
 }
 
 /// Graphs that others have written (`tests/onnx`): the function that onnxruntime sees, or a refusal that says what is not taken.

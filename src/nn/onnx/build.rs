@@ -3,30 +3,24 @@
 use super::read::File;
 use super::{walk, write};
 use crate::base::random::Generator;
+use crate::nn::Sequential;
+use crate::nn::description::Description;
+use crate::nn::layers::Parameter;
 use crate::nn::weights::Rounded;
-use crate::nn::{LayerSpec, Sequential};
 use candle_core::{DType, Device, Result};
-use serde::Deserialize;
 use std::collections::HashMap;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Network {
-    input: Vec<usize>,
-    layers: Vec<LayerSpec>,
-}
 
 type Built = (Sequential, Option<Rounded>);
 
 /// By its metadata; nothing where there is none, or where its graph is not that of these layers.
 pub fn own(file: &File, dtype: Option<DType>, device: &Device) -> Result<Option<Built>> {
-    let Some(network) = file.network.as_deref().and_then(|text| serde_json::from_str::<Network>(text).ok()) else {
+    let Some(network) = file.network.as_deref().and_then(|text| serde_json::from_str::<Description>(text).ok()) else {
         return Ok(None);
     };
     // Nothing is made of what a description claims before its numbers are seen to be there.
     let mut shape = network.input.clone();
     for (index, spec) in network.layers.iter().enumerate() {
-        let there = |p: &crate::nn::layers::Parameter| {
+        let there = |p: &Parameter| {
             let held = file.constants.get(&format!("{index}.{}", p.name)).map(|t| t.elem_count() as u128);
             held.is_some() && held == p.count()
         };
@@ -34,7 +28,7 @@ pub fn own(file: &File, dtype: Option<DType>, device: &Device) -> Result<Option<
         let Some(behind) = behind.filter(|_| spec.parameters(&shape).iter().all(there)) else { return Ok(None) };
         shape = behind;
     }
-    let dtype = dtype.unwrap_or(if file.is_wide { DType::F64 } else { DType::F32 });
+    let dtype = dtype.unwrap_or(file.dtype());
     let Ok(net) = Sequential::new(&network.input, &network.layers, dtype, device, &Generator::new(0)) else {
         return Ok(None);
     };
@@ -80,7 +74,7 @@ pub fn taken(file: &File, dtype: Option<DType>, device: &Device) -> Result<Built
         return Err(file.wrong("its output is its input; there are no layers"));
     }
     let specs: Vec<_> = layers.iter().map(|found| found.spec.clone()).collect();
-    let dtype = dtype.unwrap_or(if file.is_wide { DType::F64 } else { DType::F32 });
+    let dtype = dtype.unwrap_or(file.dtype());
     let net = Sequential::new(&file.shape, &specs, dtype, device, &Generator::new(0))?;
     let mut weights = HashMap::new();
     for (index, found) in layers.into_iter().enumerate() {

@@ -2,9 +2,6 @@
 
 use prost::Message;
 
-/// Key of the metadata entry that holds the layers.
-pub const NETWORK: &str = "workbench.network";
-
 /// A whole file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {

@@ -198,8 +198,7 @@ fn clip(file: &File, node: &Node, link: &Link, low: Option<Tensor>, high: Option
                 return Err(format!("its input of shape {:?} is larger than is taken", link.shape));
             }
             let threshold = Tensor::full(theta, [&[1], link.shape.as_slice()].concat(), &candle_core::Device::Cpu);
-            let dtype = if file.is_wide { DType::F64 } else { DType::F32 };
-            let threshold = threshold.and_then(|t| t.to_dtype(dtype)).map_err(|e| e.to_string())?;
+            let threshold = threshold.and_then(|t| t.to_dtype(file.dtype())).map_err(|e| e.to_string())?;
             Ok(Found::new(LayerSpec::of(ReluTheta { theta }), vec![("threshold", threshold)]))
         }
         _ => Err(format!("it clips to {low:?} and {high:?}; what is clipped here begins at 0")),

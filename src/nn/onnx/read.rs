@@ -1,6 +1,7 @@
 //! An ONNX file taken apart: nodes, constants, the one input and the one output. What is not there is found before anything is built.
 
-use super::format::{self, BFLOAT16, DOUBLE, FLOAT, FLOAT16, INT64, Model, NETWORK, Node};
+use super::format::{self, BFLOAT16, DOUBLE, FLOAT, FLOAT16, INT64, Model, Node};
+use crate::nn::description::KEY;
 use candle_core::{DType, Device, Error, Result, Tensor};
 use prost::Message;
 use std::collections::HashMap;
@@ -99,7 +100,7 @@ impl File {
         // A graph without numbers says it of its input.
         let told = input.of.as_ref().and_then(|of| of.tensor.as_ref()).is_some_and(|tensor| tensor.elem_type == DOUBLE);
         let is_wide = told || constants.values().any(|t| t.dtype() == DType::F64);
-        let network = model.metadata_props.into_iter().find(|entry| entry.key == NETWORK).map(|entry| entry.value);
+        let network = model.metadata_props.into_iter().find(|entry| entry.key == KEY).map(|entry| entry.value);
         let (input, output) = (input.name.clone(), output.name.clone());
         Ok(Self {
             source: source.into(),
@@ -114,6 +115,11 @@ impl File {
             makers,
             takers,
         })
+    }
+
+    /// The number type that holds its numbers.
+    pub fn dtype(&self) -> DType {
+        if self.is_wide { DType::F64 } else { DType::F32 }
     }
 
     pub fn wrong(&self, why: &str) -> Error {

@@ -1,10 +1,9 @@
 //! A network as an ONNX file.
 
-use super::format::{
-    self, DOUBLE, Dimension, Entry, FLOAT, INT64, NETWORK, Node, OperatorSet, Shape, TensorType, Type, Value,
-};
+use super::format::{self, DOUBLE, Dimension, Entry, FLOAT, INT64, Node, OperatorSet, Shape, TensorType, Type, Value};
 use crate::base::files::replace;
 use crate::nn::Sequential;
+use crate::nn::description::{Description, KEY};
 use crate::nn::layers::{Attribute, Constant, Graph, Operation, Place};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use prost::Message;
@@ -61,13 +60,12 @@ fn model(net: &Sequential, dtype: DType) -> Result<format::Model> {
         Value { name: name.into(), of: Some(Type { tensor }) }
     };
     let initializer = graph.constants.iter().map(|(name, constant)| tensor(name, constant, dtype));
-    let network = serde_json::json!({ "input": net.input(), "layers": net.specs() });
     Ok(format::Model {
         ir_version: FORMAT,
         producer_name: "workbench".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPERATORS }],
-        metadata_props: vec![Entry { key: NETWORK.into(), value: network.to_string() }],
+        metadata_props: vec![Entry { key: KEY.into(), value: Description::text_of(net)? }],
         graph: Some(format::Graph {
             node: graph.operations.iter().map(node).collect(),
             name: "network".into(),

@@ -11,7 +11,7 @@
 //!
 //! A storage may be a part of another, which is then the one that follows.
 
-use super::pickle::{Pickled, unpickle_next};
+use super::pickle::{Kept, Pickled, nothing, storage, unpickle_next};
 use super::refusal::{Refusal, shown};
 use super::storages::{LONGEST_PICKLE, Storages};
 use super::value::{Outcome, Storage, Value};
@@ -29,34 +29,25 @@ pub fn open(bytes: &[u8]) -> Result<(Pickled, Following<'_>), Refusal> {
     let Some(mut rest) = bytes.strip_prefix(BEGIN) else {
         return Err(Refusal::Refused("it is a pickle of Python's own, not one of torch.save".into()));
     };
-    let plain = |_: &[Value], _| Err("it keeps a value elsewhere, where there is none".to_string());
     // A program before the numbers; what is left of the file bounds it.
-    let limited = |rest: &mut &[u8], what: &str| {
-        let whole = *rest;
-        let found = unpickle_next(rest, &plain).map_err(Refusal::Refused)?;
-        match whole.len() - rest.len() {
+    let limited = |rest: &mut &[u8], what: &str, kept: Kept| {
+        let whole = rest.len();
+        let found = unpickle_next(rest, kept).map_err(Refusal::Refused)?;
+        match whole - rest.len() {
             long if long as u64 > LONGEST_PICKLE => Err(Refusal::Refused(format!("{what} takes {long} bytes"))),
             _ => Ok(found),
         }
     };
-    let version = limited(&mut rest, "its version")?;
+    let version = limited(&mut rest, "its version", &nothing)?;
     if !matches!(version.values[version.root], Value::Integer(1001)) {
         return Err(Refusal::Refused("its version is not 1001, the only one there was".into()));
     }
-    let system = limited(&mut rest, "its description")?;
+    let system = limited(&mut rest, "its description", &nothing)?;
     if !is_little_endian(&system) {
         return Err(Refusal::Refused("its numbers are not little-endian".into()));
     }
-    let whole = rest;
-    let pickled = unpickle_next(&mut rest, &|values, id| Storage::new(values, id).map(|s| Value::Storage(Box::new(s))))
-        .map_err(Refusal::Refused)?;
-    if (whole.len() - rest.len()) as u64 > LONGEST_PICKLE {
-        return Err(Refusal::Refused(format!(
-            "its description of the tensors takes {} bytes",
-            whole.len() - rest.len()
-        )));
-    }
-    let keys = limited(&mut rest, "its list of storages")?;
+    let pickled = limited(&mut rest, "its description of the tensors", &storage)?;
+    let keys = limited(&mut rest, "its list of storages", &nothing)?;
     let sizes = sizes_of(&pickled);
     let mut found = HashMap::new();
     for key in texts(&keys).map_err(Refusal::Refused)? {

@@ -27,7 +27,17 @@ pub struct Pickled {
 
 /// Run the program in `bytes`.
 pub fn unpickle(bytes: &[u8]) -> Outcome<Pickled> {
-    unpickle_next(&mut &*bytes, &|values, id| Storage::new(values, id).map(|s| Value::Storage(Box::new(s))))
+    unpickle_next(&mut &*bytes, &storage)
+}
+
+/// A value that is kept outside: a storage.
+pub fn storage(values: &[Value], id: Id) -> Outcome<Value> {
+    Storage::new(values, id).map(|storage| Value::Storage(Box::new(storage)))
+}
+
+/// Nothing is kept outside.
+pub fn nothing(_: &[Value], _: Id) -> Outcome<Value> {
+    Err("it keeps a value elsewhere, where there is none".into())
 }
 
 /// What a value that is kept outside of the program stands for.

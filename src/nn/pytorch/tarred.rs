@@ -9,7 +9,7 @@
 //! ```
 
 use super::bare::numbers;
-use super::pickle::{Pickled, unpickle_next};
+use super::pickle::{Pickled, nothing, unpickle_next};
 use super::refusal::{Refusal, shown};
 use super::storages::{LONGEST_PICKLE, Storages};
 use super::value::{Id, Known, Outcome, Storage, Stored, Value};
@@ -150,7 +150,7 @@ fn size(rest: &mut &[u8]) -> Outcome<usize> {
 
 /// A pickle that names nothing outside.
 fn plain(rest: &mut &[u8]) -> Outcome<Pickled> {
-    unpickle_next(rest, &|_: &[Value], _| Err("it keeps a value elsewhere, where there is none".to_string()))
+    unpickle_next(rest, &nothing)
 }
 
 fn count(rest: &mut &[u8]) -> Outcome<i64> {

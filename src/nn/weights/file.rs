@@ -2,9 +2,10 @@
 
 use super::names;
 use crate::compute::tensor_files::{Tensors, header_of, read_npz};
+use crate::nn::description::KEY;
 use crate::nn::pytorch::{self, Archive, Described, Dictionary};
 use candle_core::safetensors::Load;
-use candle_core::{Device, Error, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 use safetensors::SafeTensors;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,14 +16,11 @@ const USUAL_KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"]
 /// What keys of averaged weights hold.
 const AVERAGED: [&str; 4] = ["ema", "swa", "avg", "shadow"];
 
-/// Key of the metadata entry that holds the network.
-pub const NETWORK: &str = "workbench.network";
-
 /// A file, its tensors described and not yet read.
 pub struct File<'a> {
     pub source: String,
     /// Of safetensors.
-    pub metadata: HashMap<String, String>,
+    metadata: HashMap<String, String>,
     /// In the order of the file.
     pub tensors: Vec<Held>,
     /// What was chosen that the file leaves open.
@@ -45,8 +43,8 @@ pub struct Held {
 
 enum Numbers<'a> {
     PyTorch(Box<Archive<'a>>, Vec<(String, Described)>),
-    /// Names as they stand in the file.
-    Safetensors(SafeTensors<'a>, Vec<String>),
+    /// Names as they stand in the file, each with that of the tensor that holds its numbers.
+    Safetensors(SafeTensors<'a>, Vec<(String, String)>),
     Given(Cow<'a, Tensors>, Vec<String>),
 }
 
@@ -74,25 +72,24 @@ impl<'a> File<'a> {
         }
         no_set(&source, take)?;
         let (found, metadata) = header_of(path, bytes)?;
-        let mut names: Vec<_> = found.tensors().into_iter().map(|(name, view)| (name, view.data().as_ptr())).collect();
-        names.sort_by_key(|(_, at)| *at);
-        let mut names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
+        let mut whole: Vec<_> = found.tensors().into_iter().map(|(name, view)| (name, view.data().as_ptr())).collect();
+        whole.sort_by_key(|(_, at)| *at);
+        let mut names: Vec<_> = whole.into_iter().map(|(name, _)| (name.clone(), name)).collect();
         // Of tied tensors a file may hold one, and say in its metadata whose it is too.
-        let tied = |name: &String| metadata.get(name).filter(|other| names.contains(other)).map(|_| name.clone());
-        let tied: Vec<_> = metadata.keys().filter(|name| !names.contains(name)).filter_map(tied).collect();
-        names.extend(tied.into_iter().collect::<std::collections::BTreeSet<_>>());
-        let view = |name: &String| {
-            found.tensor(name).or_else(|e| metadata.get(name).map_or(Err(e), |other| found.tensor(other)))
-        };
+        let is_held = |wanted: &String| names.iter().any(|(name, _)| name == wanted);
+        let tied = metadata.iter().filter(|(name, held)| !is_held(name) && is_held(held));
+        let mut tied: Vec<_> = tied.map(|(name, held)| (name.clone(), held.clone())).collect();
+        tied.sort();
+        names.extend(tied);
         let mut all = vec![];
-        for name in &names {
-            let view = view(name).map_err(|e| Error::Msg(format!("load: {source}: `{name}`: {e}")))?;
+        for (name, held) in &names {
+            let view = found.tensor(held).map_err(|e| Error::Msg(format!("load: {source}: `{name}`: {e}")))?;
             let kind = format!("{:?}", view.dtype());
             let is_float = kind.starts_with('F') || kind == "BF16";
             all.push((name.clone(), view.shape().to_vec(), kind, is_float));
         }
         // What this program has written is called as it should be.
-        let tensors = held(all, !metadata.contains_key(NETWORK));
+        let tensors = held(all, !metadata.contains_key(KEY));
         Ok(Self {
             tensors,
             source,
@@ -125,21 +122,30 @@ impl<'a> File<'a> {
         match &mut self.numbers {
             Numbers::PyTorch(archive, tensors) => archive.read(&tensors[at].0, &tensors[at].1, device),
             Numbers::Safetensors(found, names) => {
-                let name = &names[at];
-                let view =
-                    found.tensor(name).or_else(|e| self.metadata.get(name).map_or(Err(e), |other| found.tensor(other)));
-                let view = view.map_err(|e| Error::Msg(format!("load: {}: `{name}`: {e}", self.source)))?;
-                view.load(device).map_err(|e| Error::Msg(format!("load: {}: `{name}`: {e}", self.source)))
+                let (name, held) = &names[at];
+                let wrong = |e: &dyn std::fmt::Display| Error::Msg(format!("load: {}: `{name}`: {e}", self.source));
+                found.tensor(held).map_err(|e| wrong(&e))?.load(device).map_err(|e| wrong(&e))
             }
             Numbers::Given(found, names) => found[&names[at]].to_device(device),
         }
+    }
+
+    /// What a file of ours says of its network.
+    pub fn description(&self) -> Option<&str> {
+        self.metadata.get(KEY).map(String::as_str)
+    }
+
+    /// The number type that holds all of its numbers: f64 where a tensor is, else f32.
+    pub fn dtype(&self) -> DType {
+        if self.tensors.iter().any(|t| t.kind == "F64") { DType::F64 } else { DType::F32 }
     }
 
     /// The name of the tensor at this place as it stands in the file.
     pub fn full_name(&self, at: usize) -> &str {
         match &self.numbers {
             Numbers::PyTorch(_, tensors) => &tensors[at].0,
-            Numbers::Safetensors(_, names) | Numbers::Given(_, names) => &names[at],
+            Numbers::Safetensors(_, names) => &names[at].0,
+            Numbers::Given(_, names) => &names[at],
         }
     }
 }

@@ -18,7 +18,12 @@ pub struct Loaded {
 }
 
 /// A file's tensors, the network's parameters, who is whose, and what is to be said of it.
-type Paired = (Vec<Entry>, Vec<Wanted>, Pairs, Vec<String>);
+pub struct Paired {
+    pub entries: Vec<Entry>,
+    pub wanted: Vec<Wanted>,
+    pub pairs: Pairs,
+    said: Vec<String>,
+}
 
 impl Sequential {
     /// Who is whose, and what is to be said of it.
@@ -37,14 +42,13 @@ impl Sequential {
             .iter()
             .map(|(name, var)| Wanted { name: name.clone(), dims: var.dims().to_vec() })
             .collect();
-        let theirs: Vec<String> = entries.iter().map(|e| e.name.clone()).collect();
         if !choice.names.is_empty() {
             let full = |e: &Entry| match &e.value {
                 Value::At(at) => file.full_name(*at).to_string(),
                 Value::Folded(_) => e.told.clone(),
             };
             let full: Vec<String> = entries.iter().map(full).collect();
-            let theirs: Vec<_> = theirs.iter().zip(&full).map(|(own, full)| (own.as_str(), full.as_str())).collect();
+            let theirs: Vec<_> = entries.iter().zip(&full).map(|(e, full)| (e.name.as_str(), full.as_str())).collect();
             let ours: Vec<_> = wanted.iter().map(|w| w.name.as_str()).collect();
             let own = names::renamed(&file.source, &theirs, &choice.names, &ours)?;
             entries = entries.into_iter().zip(own).filter_map(|(e, name)| Some(Entry { name: name?, ..e })).collect();
@@ -68,7 +72,7 @@ impl Sequential {
         if pairs.told || !choice.names.is_empty() {
             said.push(self.pairs_in_words(file, &entries, &wanted, &pairs));
         }
-        Ok((entries, wanted, pairs, said))
+        Ok(Paired { entries, wanted, pairs, said })
     }
 
     /// "conv1 -> layer 0, fc1 -> layer 3".
@@ -103,7 +107,17 @@ impl Sequential {
 
     /// Take all that fits from a file.
     pub(super) fn take(&self, file: &mut File, choice: &Choice) -> Result<Loaded> {
-        let (entries, wanted, pairs, said) = self.paired(file, choice)?;
+        let paired = self.paired(file, choice)?;
+        let rounded = self.put(file, &paired)?;
+        Ok(Loaded { said: paired.said, rounded })
+    }
+
+    /// Take what is paired, all of it or nothing. Says what was rounded.
+    pub(super) fn put(
+        &self,
+        file: &mut File,
+        Paired { entries, wanted, pairs, .. }: &Paired,
+    ) -> Result<Option<Rounded>> {
         let op = format!("load: {}", file.source);
         if let (Some((mean, std)), Some(fixed)) = (pairs.fixed, self.fixed_normalisation()) {
             self.check_normalisation(file, [(&entries[mean], &fixed.mean), (&entries[std], &fixed.std)])?;
@@ -128,7 +142,7 @@ impl Sequential {
         }
         fitting.into_iter().try_for_each(|(w, value)| self.parameters()[w].1.set(&value))?;
         let (source, from, to) = (file.source.clone(), if wide { DType::F64 } else { DType::F32 }, self.dtype());
-        Ok(Loaded { said, rounded: (rounded > 0).then_some(Rounded { source, from, to, rounded }) })
+        Ok((rounded > 0).then_some(Rounded { source, from, to, rounded }))
     }
 
     /// A normalisation divides by its deviations.

@@ -47,14 +47,14 @@ pub struct Folding {
 /// A number of a layer behind which a normalisation was: the places of the tensors that it is made of.
 #[derive(Clone, Debug)]
 pub struct Folded {
-    pub part: Part,
+    part: Part,
     own: Option<usize>,
     norm: Norm,
 }
 
 /// Which of the layer's two.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Part {
+enum Part {
     Weight,
     Bias,
 }
@@ -88,15 +88,15 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
         };
         let norm = Norm { weight: place(module, "weight"), bias: place(module, "bias"), mean, variance, eps: by.eps };
         let channels = &file.tensors[mean].dims;
-        let into = match by_hand.iter().find(|(norm, _)| norm == module) {
-            Some((_, into)) => Some(into.as_str()),
-            None => before(file, &modules, at, channels),
-        };
-        let fits = |into: &&str| {
+        let fits = |into: &str| {
             place(into, "weight")
                 .is_some_and(|w| file.tensors[w].dims.len() >= 2 && file.tensors[w].dims[..1] == channels[..])
         };
-        let Some(into) = into.filter(fits) else {
+        let into = match by_hand.iter().find(|(norm, _)| norm == module) {
+            Some((_, into)) => Some(into.as_str()),
+            None => before(&modules, at, file.is_ordered, &fits),
+        };
+        let Some(into) = into.filter(|into| fits(into)) else {
             return Err(Error::Msg(format!(
                 "load: fold: {} has a batch normalisation `{module}` of {channels:?} that follows no convolution or linear layer of as many outputs, as far as the file tells; say which: \
                  #{{ fold: #{{ \"{module}\": \"conv1\" }} }}, or build the network with batch_norm2d()",
@@ -149,7 +149,7 @@ pub fn fold(file: &File, by: &Folding) -> Result<(Vec<Entry>, Vec<String>)> {
 }
 
 /// The modules in their order: by number where all have one, else as the file has them.
-pub fn modules(tensors: &[Held]) -> Vec<String> {
+fn modules(tensors: &[Held]) -> Vec<String> {
     let mut found: Vec<String> = vec![];
     for held in tensors {
         let module = split(&held.name).0;
@@ -170,7 +170,7 @@ pub fn numbers(path: &str) -> Vec<usize> {
 
 /// The module that a normalisation follows: by number the one right before it; by name `conv3` for `bn3`, or else the one before it, in a file
 /// that has the order of the definitions, as PyTorch writes it. A normalisation that is defined before a layer does not follow it.
-fn before<'a>(file: &File, modules: &'a [String], at: usize, channels: &[usize]) -> Option<&'a str> {
+fn before<'a>(modules: &'a [String], at: usize, is_ordered: bool, fits: &dyn Fn(&str) -> bool) -> Option<&'a str> {
     let own = &modules[at];
     let (parent, last) = split(own);
     if is_number(last) {
@@ -179,49 +179,73 @@ fn before<'a>(file: &File, modules: &'a [String], at: usize, channels: &[usize])
         let previous = if parent.is_empty() { previous } else { format!("{parent}.{previous}") };
         return modules.iter().find(|m| **m == previous).map(String::as_str);
     }
-    if !file.is_ordered {
+    if !is_ordered {
         return None;
     }
     let digits = |name: &str| name.chars().rev().take_while(char::is_ascii_digit).collect::<String>();
-    let fits = |m: &&String| {
-        let weight = format!("{m}.weight");
-        file.tensors.iter().any(|t| t.name == weight && t.dims.len() >= 2 && t.dims[..1] == *channels)
-    };
     if digits(last).is_empty() {
         return modules[..at].last().map(String::as_str);
     }
     let alike = |m: &&String| split(m).0 == parent && digits(split(m).1) == digits(last);
-    let mut named = modules[..at].iter().filter(fits).filter(alike);
+    let mut named = modules[..at].iter().filter(|m| fits(m)).filter(alike);
     named.next().filter(|_| named.next().is_none()).map(String::as_str)
+}
+
+/// A frozen batch normalisation of each channel `[C]`; without a weight 1, without a bias 0.
+pub struct Normalisation {
+    pub weight: Option<Tensor>,
+    pub bias: Option<Tensor>,
+    pub mean: Tensor,
+    pub variance: Tensor,
+    pub eps: f64,
+}
+
+impl Normalisation {
+    /// `s`, in f64.
+    fn scale(&self) -> Result<Tensor> {
+        let root = (wide(&self.variance)? + self.eps)?.sqrt()?;
+        match &self.weight {
+            Some(weight) => wide(weight)? / root,
+            None => root.recip(),
+        }
+    }
+
+    /// `W'` of the layer before it, in f64.
+    pub fn weight_behind(&self, w: &Tensor) -> Result<Tensor> {
+        let scale = self.scale()?;
+        let shape = [&[scale.elem_count()][..], &vec![1; w.rank() - 1]].concat();
+        wide(w)?.broadcast_mul(&scale.reshape(shape)?)
+    }
+
+    /// `b'` of the layer before it, in f64, whether or not that has one.
+    pub fn bias_behind(&self, b: Option<&Tensor>) -> Result<Tensor> {
+        let mean = wide(&self.mean)?;
+        let centred = match b {
+            Some(b) => (wide(b)? - mean)?,
+            None => mean.neg()?,
+        };
+        let shifted = (centred * self.scale()?)?;
+        match &self.bias {
+            Some(bias) => shifted + wide(bias)?,
+            None => Ok(shifted),
+        }
+    }
+}
+
+fn wide(t: &Tensor) -> Result<Tensor> {
+    t.to_dtype(DType::F64)
 }
 
 impl Folded {
     /// Made of the numbers of the file, in f64, then as narrow as the layer's own weight, f32 at least.
     pub fn made(&self, file: &mut File, device: &Device) -> Result<Tensor> {
-        let mut wide = |at: Option<usize>| at.map(|at| file.read(at, &Device::Cpu)?.to_dtype(DType::F64)).transpose();
-        let (own, mean, variance) = (wide(self.own)?, wide(Some(self.norm.mean))?, wide(Some(self.norm.variance))?);
-        let (weight, bias) = (wide(self.norm.weight)?, wide(self.norm.bias)?);
-        let (Some(mean), Some(variance)) = (mean, variance) else { candle_core::bail!("fold: no statistics") };
-        let mut scale = (variance + self.norm.eps)?.sqrt()?.recip()?;
-        if let Some(weight) = weight {
-            scale = (scale * weight)?;
-        }
-        let made = match (self.part, own) {
-            (Part::Weight, Some(own)) => {
-                let shape = [&[scale.elem_count()][..], &vec![1; own.rank() - 1]].concat();
-                own.broadcast_mul(&scale.reshape(shape)?)?
-            }
-            (_, own) => {
-                let centred = match own {
-                    Some(own) => (own - mean)?,
-                    None => mean.neg()?,
-                };
-                let shifted = (centred * scale)?;
-                match bias {
-                    Some(bias) => (shifted + bias)?,
-                    None => shifted,
-                }
-            }
+        let mut read = |at: Option<usize>| at.map(|at| file.read(at, &Device::Cpu)).transpose();
+        let (own, weight, bias) = (read(self.own)?, read(self.norm.weight)?, read(self.norm.bias)?);
+        let (mean, variance) = (file.read(self.norm.mean, &Device::Cpu)?, file.read(self.norm.variance, &Device::Cpu)?);
+        let norm = Normalisation { weight, bias, mean, variance, eps: self.norm.eps };
+        let made = match (self.part, &own) {
+            (Part::Weight, Some(own)) => norm.weight_behind(own)?,
+            (_, own) => norm.bias_behind(own.as_ref())?,
         };
         let is_wide = [self.own, Some(self.norm.mean)].into_iter().flatten().any(|at| file.tensors[at].kind == "F64");
         made.to_dtype(if is_wide { DType::F64 } else { DType::F32 })?.to_device(device)

@@ -16,39 +16,30 @@ mod refusal;
 
 pub use file::{File, Held, sets_of};
 pub use fitting::Loaded;
-pub use folding::Folding;
+pub use folding::{Folding, Normalisation};
 pub use names::Whose;
 pub use numbers::Rounded;
 pub use pairing::Choice;
 
+use super::description::{Description, KEY};
 use super::layers::Word;
-use super::{LayerSpec, Sequential, pytorch};
+use super::{Sequential, pytorch};
 use crate::base::random::Generator;
-use crate::compute::tensor_files::{Tensors, parse_safetensors, read_bytes, write_safetensors};
+use crate::compute::tensor_files::{Tensors, read_bytes, write_safetensors};
 use candle_core::{DType, Device, Error, Result, Tensor};
-use file::NETWORK;
-use numbers::{check_finite, narrowed, own_type};
-use serde::{Deserialize, Serialize};
+use numbers::{check_finite, narrowed};
 use std::collections::HashMap;
 use std::path::Path;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Network {
-    input: Vec<usize>,
-    layers: Vec<LayerSpec>,
-}
 
 impl Sequential {
     /// Write all parameters, and the layers as metadata.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let network = Network { input: self.input().to_vec(), layers: self.specs() };
-        let network = serde_json::to_string(&network).map_err(|e| Error::Msg(format!("save: {e}")))?;
+        let network = Description::text_of(self)?;
         let tensors: Vec<_> = self.parameters().iter().map(|(n, v)| (n.clone(), v.as_tensor().detach())).collect();
         for (name, tensor) in &tensors {
             check_finite("save", name, tensor)?;
         }
-        write_safetensors(path, tensors, Some(HashMap::from([(NETWORK.into(), network)])))
+        write_safetensors(path, tensors, Some(HashMap::from([(KEY.into(), network)])))
     }
 
     /// Replace all parameters by those of a safetensors or PyTorch file; nothing changes unless all of them fit.
@@ -68,18 +59,25 @@ impl Sequential {
     pub fn fit(&self, path: &Path, bytes: &[u8], choice: &Choice) -> Result<Vec<String>> {
         let mut file = File::open(path, bytes, choice.take.as_deref())?;
         self.check_described(&file)?;
-        let (entries, wanted, pairs, _) = self.paired(&file, choice)?;
-        self.take(&mut file, choice)?;
-        let one = |(w, e): &(usize, usize)| format!("{} -> {}", entries[*e].told, wanted[*w].name);
-        Ok(pairs.of.iter().map(one).collect())
+        let paired = self.paired(&file, choice)?;
+        self.put(&mut file, &paired)?;
+        let one = |(w, e): &(usize, usize)| format!("{} -> {}", paired.entries[*e].told, paired.wanted[*w].name);
+        Ok(paired.pairs.of.iter().map(one).collect())
     }
 
-    /// Is the network that one of our files describes this one, as far as its tensors do not say it?
+    /// Is the network that one of our files describes this one, as far as its tensors do not say it? A file does not hold what a script has
+    /// defined, and the same parameters mean something else without, or behind another normalisation.
     fn check_described(&self, file: &File) -> Result<()> {
-        let Some(network) = file.metadata.get(NETWORK) else { return Ok(()) };
-        self.check_own(&file.source, network)?;
-        let own = serde_json::to_string(&self.specs()).map_err(|e| Error::Msg(format!("load: {e}")))?;
-        let (theirs, ours) = (normalisations(network), normalisations(&own));
+        let Some(theirs) = file.description() else { return Ok(()) };
+        let (source, ours) = (&file.source, Description::text_of(self)?);
+        let (own, other) = (defined(theirs), defined(&ours));
+        if own != other {
+            return Err(Error::Msg(format!(
+                "load: in {source} a script has defined {own} layers or weights, in this network {other}; build it with the same \
+                 definitions, or take the tensors one by one, with load_tensors and set_param"
+            )));
+        }
+        let (theirs, ours) = (normalisations(theirs), normalisations(&ours));
         if theirs.is_empty() || theirs == ours {
             return Ok(());
         }
@@ -88,23 +86,9 @@ impl Sequential {
             all => all.iter().map(|(mean, std)| format!("normalize({mean:?}, {std:?})")).collect::<Vec<_>>().join(", "),
         };
         Err(Error::Msg(format!(
-            "load: {} was saved by a network whose images are normalised by {}, this one has {}; write the file's numbers",
-            file.source,
+            "load: {source} was saved by a network whose images are normalised by {}, this one has {}; write the file's numbers",
             written(&theirs),
             written(&ours)
-        )))
-    }
-
-    /// Has a script defined as much of the file's network as of this one? A file does not hold definitions, and the same parameters mean
-    /// something else without.
-    fn check_own(&self, source: &str, network: &str) -> Result<()> {
-        let own = serde_json::to_string(&self.specs()).map_err(|e| Error::Msg(format!("load: {e}")))?;
-        let (theirs, ours) = (defined(network), defined(&own));
-        if theirs == ours {
-            return Ok(());
-        }
-        Err(Error::Msg(format!(
-            "load: in {source} a script has defined {theirs} layers or weights, in this network {ours}; build it with the same definitions,              or take the tensors one by one, with load_tensors and set_param"
         )))
     }
 
@@ -209,14 +193,13 @@ pub fn model_of(
             path.display()
         ))
     };
-    let file = File::open(path, bytes, None)?;
-    let text = file.metadata.get(NETWORK).ok_or_else(without)?;
-    let (tensors, _) = parse_safetensors(path, bytes, device)?;
-    let network: Network = serde_json::from_str(text)
+    let mut file = File::open(path, bytes, None)?;
+    let text = file.description().ok_or_else(without)?;
+    let network: Description = serde_json::from_str(text)
         .map_err(|e| Error::Msg(format!("load_model: {}: the description of the network: {e}", path.display())))?;
-    let dtype = dtype.unwrap_or_else(|| own_type(tensors.values()));
+    let dtype = dtype.unwrap_or(file.dtype());
     let model = Sequential::new(&network.input, &network.layers, dtype, device, &Generator::new(0))?;
-    let rounded = model.set_weights(&path.display().to_string(), &tensors)?;
+    let rounded = model.take(&mut file, &Choice::default())?.rounded;
     Ok((model, rounded))
 }
 

@@ -25,11 +25,6 @@ impl std::fmt::Display for Rounded {
     }
 }
 
-/// The number type that holds all of `tensors`: f64 where one of them is, else f32.
-pub fn own_type<'a>(mut tensors: impl Iterator<Item = &'a Tensor>) -> DType {
-    if tensors.any(|t| t.dtype() == DType::F64) { DType::F64 } else { DType::F32 }
-}
-
 /// `tensor`, whose numbers are finite, in another type, and how many of its numbers are not the same there. One that would be
 /// infinite is an error.
 pub fn narrowed(op: &str, name: &str, tensor: &Tensor, dtype: DType) -> Result<(Tensor, usize)> {

@@ -3,6 +3,7 @@
 use super::args;
 use super::host::host;
 use super::model::{made, trainable};
+use crate::compute::labels::class_labels;
 use crate::data::Error;
 use crate::data::source::hub::HubFile;
 use crate::nn::vnnlib::{self, Ball};
@@ -82,14 +83,9 @@ fn choice(options: Map) -> Res<Choice> {
             let into = into.ok_or_else(|| {
                 fail(format!("load: option `fold` is true, or a map from a normalisation to its layer, got {kind}"))
             })?;
-            let text = |(key, value): (rhai::Identifier, Dynamic)| {
-                let kind = a_value_of(value.type_name());
-                let layer = value.into_string().map_err(|_| {
-                    fail(format!("load: option `fold`: `{key}` is folded into a module by its name, got {kind}"))
-                })?;
-                Ok((key.to_string(), layer))
-            };
-            Some(into.into_iter().map(text).collect::<Res<Vec<_>>>()?)
+            Some(texts(into, |key, kind| {
+                format!("load: option `fold`: `{key}` is folded into a module by its name, got {kind}")
+            })?)
         }
     };
     if fold.is_none() && has_eps {
@@ -102,6 +98,16 @@ fn choice(options: Map) -> Res<Choice> {
         return Err(fail("load: options `names` and `by` are two ways to say which tensor is whose; give one"));
     }
     Ok(Choice { take, names, by_order, fold: fold.map(|into| Folding { eps, into }) })
+}
+
+/// A map of texts; `wrong` says it of what is none.
+fn texts(map: Map, wrong: impl Fn(&str, &str) -> String) -> Res<Vec<(String, String)>> {
+    let text = |(key, value): (rhai::Identifier, Dynamic)| {
+        let kind = a_value_of(value.type_name());
+        let value = value.into_string().map_err(|_| fail(wrong(&key, &kind)))?;
+        Ok((key.to_string(), value))
+    };
+    map.into_iter().map(text).collect()
 }
 
 /// A layer by its number or path, a parameter by its name, or nobody.
@@ -146,14 +152,7 @@ fn exported(context: &NativeCallContext, model: &Model, path: &str, options: Map
                 .optional::<Map>("names", "a map from a layer or a parameter to its name in the file")?
                 .unwrap_or_default();
             options.finish()?;
-            let text = |(own, theirs): (rhai::Identifier, Dynamic)| {
-                let kind = a_value_of(theirs.type_name());
-                let theirs = theirs
-                    .into_string()
-                    .map_err(|_| fail(format!("export: names: `{own}` is called by a text, got {kind}")))?;
-                Ok((own.to_string(), theirs))
-            };
-            let names = names.into_iter().map(text).collect::<Res<Vec<_>>>()?;
+            let names = texts(names, |own, kind| format!("export: names: `{own}` is called by a text, got {kind}"))?;
             model.0.export_state_dict(&path, &names).map_err(candle)
         }
         _ => Err(fail(format!(
@@ -172,7 +171,7 @@ fn properties(
     y: &Tensor,
     eps: &Dynamic,
     options: Map,
-) -> Res<Vec<String>> {
+) -> Res<Array> {
     let (host, eps) = (host(context), args::number("export_vnnlib", eps)?);
     let mut options = Options::new("export_vnnlib", options);
     let ball = if options.choice("norm", "l2", &["l2", "linf"])? == "l2" { Ball::L2 } else { Ball::Linf };
@@ -185,12 +184,9 @@ fn properties(
             x.0.dims()
         )));
     }
-    let labels =
-        y.0.to_dtype(candle_core::DType::U32).and_then(|y| y.flatten_all()?.to_vec1::<u32>()).map_err(candle)?;
     let (count, classes) = (x.0.dims()[0], model.0.output().iter().product());
-    if labels.len() != count {
-        return Err(fail(format!("export_vnnlib: {count} images want as many labels, got {}", labels.len())));
-    }
+    let labels = class_labels("export_vnnlib", &y.0, count, "the network has", classes);
+    let labels = labels.and_then(|y| y.to_vec1::<u32>()).map_err(candle)?;
     let mut written = vec![];
     for (i, label) in labels.into_iter().enumerate() {
         // Several images are numbered.
@@ -204,7 +200,7 @@ fn properties(
         let place = host.access.write("export_vnnlib", &own).map_err(fail)?;
         let image = x.0.get(i).map_err(candle)?;
         vnnlib::write(&place, &image, label as usize, classes, eps, ball, images).map_err(candle)?;
-        written.push(own);
+        written.push(Dynamic::from(own));
     }
     Ok(written)
 }
@@ -249,8 +245,7 @@ mod weights_in_and_out {
         y: Tensor,
         eps: Dynamic,
     ) -> Res<Array> {
-        let written = properties(&context, &model, path, &x, &y, &eps, Map::new())?;
-        Ok(written.into_iter().map(Dynamic::from).collect())
+        properties(&context, &model, path, &x, &y, &eps, Map::new())
     }
     #[rhai_fn(name = "export_vnnlib", return_raw)]
     pub fn export_vnnlib_options(
@@ -262,7 +257,6 @@ mod weights_in_and_out {
         eps: Dynamic,
         options: Map,
     ) -> Res<Array> {
-        let written = properties(&context, &model, path, &x, &y, &eps, options)?;
-        Ok(written.into_iter().map(Dynamic::from).collect())
+        properties(&context, &model, path, &x, &y, &eps, options)
     }
 }

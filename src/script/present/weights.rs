@@ -47,7 +47,7 @@ pub fn told(path: &Path, take: Option<&str>, fit: Option<&str>, line: &dyn Fn(&s
             rows.push([file.full_name(at).to_string(), format!("{:?}", held.dims), held.kind.clone(), range]);
         }
         show(line, &rows);
-        if let Some(description) = file.metadata.get("workbench.network") {
+        if let Some(description) = file.description() {
             line(&format!("  network: {description}"));
         }
     }
