@@ -7,6 +7,7 @@ use common::{Lab, random_net, tensor_of, values};
 use std::rc::Rc;
 use workbench::base::random::Generator;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, WorstMethod, spectral_norm, worst_logits};
+use workbench::compute::autograd::backward;
 use workbench::compute::conv::{Window, conv2d, conv2d_input, conv2d_weight};
 use workbench::compute::elementwise::clip::{clip, larger, relu, smaller};
 use workbench::compute::norms::channels::add_channels;
@@ -24,7 +25,7 @@ fn check(what: &str, random: &Generator, inputs: &[Tensor], f: impl Fn(&[Tensor]
     let tensors = |values: &[Tensor]| values.to_vec();
     let out = f(&vars.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>()).unwrap();
     let weights = draw(random, out.dims());
-    let gradients = (&out * &weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = backward(&(&out * &weights).unwrap().sum_all().unwrap()).unwrap();
     let value =
         |inputs: &[Tensor]| (f(inputs).unwrap() * &weights).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
     for (i, var) in vars.iter().enumerate() {
@@ -89,7 +90,7 @@ fn activations() {
 fn ties_do_not_split_the_gradient() {
     let var = |v: &[f64]| Var::from_tensor(&Tensor::new(v, &common::device()).unwrap().unsqueeze(0).unwrap()).unwrap();
     let (x, t) = (var(&[0.5, 1.0, 0.0, -1.0, 2.0]), var(&[0.5, 0.0, 0.0, 1.0, 1.0]));
-    let gradients = clip(x.as_tensor(), t.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = backward(&clip(x.as_tensor(), t.as_tensor()).unwrap().sum_all().unwrap()).unwrap();
     assert_eq!(values(gradients.get(x.as_tensor()).unwrap()), [0.0, 0.0, 0.0, 0.0, 0.0]);
     assert_eq!(values(gradients.get(t.as_tensor()).unwrap()), [1.0, 1.0, 1.0, 0.0, 1.0]);
 }
@@ -160,7 +161,7 @@ fn spectral_norms() {
             let norm = || spectral_norm(layer, &u, Some(&columns), Some(&rows), options).unwrap();
             let found = norm();
             let (_, var) = net.parameters().iter().find(|(n, _)| *n == format!("{}.weight", layer.index)).unwrap();
-            let Ok(gradients) = found.sigma.sum_all().unwrap().backward() else { continue };
+            let Ok(gradients) = backward(&found.sigma.sum_all().unwrap()) else { continue };
             let gradient = gradients.get(var.as_tensor()).unwrap().detach();
             let start = var.as_tensor().detach().copy().unwrap();
             let direction = draw(&random, var.dims());
@@ -208,7 +209,7 @@ fn the_whole_loss() {
             losses::bcp(bounds.logits, worst, y, 0.3) + 0.1 * losses::gloro(bounds.logits, worst, y)
         "#;
         let loss = |lab: &mut Lab| tensor_of(&lab.run(script));
-        let gradients = loss(&mut lab).backward().unwrap();
+        let gradients = backward(&loss(&mut lab)).unwrap();
         for (name, var) in net.parameters() {
             let start = var.as_tensor().detach().copy().unwrap();
             let direction = draw(&random, var.dims());

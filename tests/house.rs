@@ -71,3 +71,24 @@ fn the_map_names_paths_that_are_there() {
     assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
     assert_eq!(paths("`a/b` and `c`, `x / y`, `d/e.rs`"), ["a/b", "d/e.rs"]);
 }
+
+/// What was computed of a weight is kept until a variable changes, so every change goes through `compute/variables`; and gradients
+/// are found by `compute/autograd`, since candle's own walk does not know its nodes.
+#[test]
+fn variables_change_and_are_differentiated_in_one_place() {
+    let mut found = vec![];
+    for path in files(&root().join("src")) {
+        let name = path.strip_prefix(root()).expect("a file of ours").display().to_string();
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let own = |folder: &str| name.starts_with(folder);
+        for (at, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            let sets = code.contains(".set(&") && !code.contains("self.set(&") && !own("src/compute/variables.rs");
+            let walks = code.contains(".backward()") && !code.starts_with("//") && !own("src/compute/autograd/");
+            if sets || walks {
+                found.push(format!("{name}:{}: {code}", at + 1));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}

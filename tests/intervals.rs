@@ -3,11 +3,11 @@
 
 mod common;
 
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::rounding::Spread;
 use workbench::base::random::Generator;
 use workbench::bounds::Region;
+use workbench::compute::autograd::{Gradients, backward};
 use workbench::compute::elementwise::clip::{clip, larger, smaller};
 use workbench::compute::norms::channels::add_channels;
 use workbench::nn::layers::{Conv2d, Flatten, Fused, Linear, Relu, ReluTheta};
@@ -46,7 +46,7 @@ impl Case {
         })
     }
 
-    fn run(&self, f: fn(&[Tensor], &Layer, &Tensor) -> Result<Vec<Tensor>>) -> Result<(Vec<Tensor>, GradStore)> {
+    fn run(&self, f: fn(&[Tensor], &Layer, &Tensor) -> Result<Vec<Tensor>>) -> Result<(Vec<Tensor>, Gradients)> {
         let layer = &self.model.layers()[0];
         let parts: Vec<Tensor> = self.parts.iter().map(|p| p.as_tensor().clone()).collect();
         let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
@@ -55,10 +55,10 @@ impl Case {
         for (value, weight) in out.iter().zip(&self.weights) {
             loss = (loss + (value * weight)?.sum_all()?)?;
         }
-        Ok((out, loss.backward()?))
+        Ok((out, backward(&loss)?))
     }
 
-    fn gradients(&self, store: &GradStore) -> Vec<(String, Tensor)> {
+    fn gradients(&self, store: &Gradients) -> Vec<(String, Tensor)> {
         let own = self.parts.iter().enumerate().map(|(i, p)| (format!("part {i}"), p));
         let parameters = self.model.parameters().iter().map(|(name, var)| (name.clone(), var));
         own.chain(parameters).map(|(name, var)| (name, store.get(var.as_tensor()).unwrap().clone())).collect()
@@ -189,7 +189,7 @@ fn gradients_of_parts_used_along_the_way() -> Result<()> {
     };
     let (a, b) = (by_region()?, by_hand()?);
     assert!((a.to_scalar::<f64>()? - b.to_scalar::<f64>()?).abs() < 1e-10);
-    let (a, b) = (a.backward()?, b.backward()?);
+    let (a, b) = (backward(&a)?, backward(&b)?);
     for (name, var) in model.parameters() {
         let (a, b) = (a.get(var.as_tensor()).unwrap(), b.get(var.as_tensor()).unwrap());
         assert!(distance(a, b) < 1e-10, "{name}");
@@ -254,4 +254,62 @@ fn a_tree_is_bounded_alike_on_every_device() {
         let there = common::entry(&there, &key).to_device(&Device::Cpu).unwrap();
         common::close(&key, &there, &common::entry(&here, &key), 2e-4);
     }
+}
+
+/// Of a ball around images the first layer is computed in closed form: the same as by the ends of its box, values and gradients.
+#[test]
+fn a_ball_around_images_in_closed_form() -> Result<()> {
+    let random = Generator::new(57);
+    let conv =
+        |channels, kernel, stride, padding, bias| LayerSpec::of(Conv2d { channels, kernel, stride, padding, bias });
+    let cases: [(LayerSpec, &[usize], usize); 5] = [
+        (conv(32, 3, 1, 1, true), &[3, 9, 9], 5),
+        (conv(17, 4, 2, 1, false), &[2, 8, 11], 18),
+        // Padding on all sides cuts most of the kernel: there the box is the smaller one.
+        (conv(5, 5, 3, 4, true), &[1, 3, 3], 3),
+        (LayerSpec::of(Linear { features: 37, bias: true }), &[130], 13),
+        (LayerSpec::of(Linear { features: 3, bias: false }), &[1], 2),
+    ];
+    for (spec, input, batch) in cases {
+        let model = Sequential::new(input, &[spec], DType::F64, &common::device(), &random)?;
+        let draw = |shape: &[usize]| random.normal(0.0, 1.0, shape.to_vec(), DType::F64, &common::device());
+        let narrow = |t: &Tensor| t.to_dtype(DType::F32)?.to_dtype(DType::F64);
+        let model = model.to_dtype(DType::F32)?.to_dtype(DType::F64)?;
+        let (x, radius) = (narrow(&draw(&[&[batch], input].concat())?)?, narrow(&draw(&[batch])?.abs()?)?);
+        let out = [&[batch], model.output()].concat();
+        let weights = [narrow(&draw(&out)?)?, narrow(&draw(&out)?)?, narrow(&draw(&out)?)?, narrow(&draw(&[batch])?)?];
+        let found = |model: &Sequential, closed: bool| {
+            let layer = &model.layers()[0];
+            let dtype = model.dtype();
+            let (x, radius) = (x.to_dtype(dtype)?, radius.to_dtype(dtype)?);
+            let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
+            let values = if closed {
+                let region = Region::around(&x, &radius, false)?;
+                let behind = region.through(layer)?;
+                let unknown = behind.radius.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                assert!(unknown.iter().all(|r| r.is_nan()), "a radius that nobody knows certifies nothing");
+                assert!(behind.through(layer).is_err() && region.with_norm(&sigma).is_err());
+                let region = behind.with_norm(&sigma)?;
+                vec![region.center()?, region.lower()?, region.upper()?, region.radius.clone()]
+            } else {
+                let half = workbench::compute::norms::samples::per_sample(&radius, &x)?;
+                composed(&[x.clone(), x.broadcast_sub(&half)?, x.broadcast_add(&half)?, radius], layer, &sigma)?
+            };
+            let mut loss = Tensor::zeros((), dtype, &common::device())?;
+            for (value, weight) in values.iter().zip(&weights) {
+                loss = (loss + (value * weight.to_dtype(dtype)?)?.sum_all()?)?;
+            }
+            let store = backward(&loss)?;
+            let slopes = model.parameters().iter().map(|(_, var)| store.get(var.as_tensor()).unwrap().clone());
+            Ok::<_, candle_core::Error>([values, slopes.collect()].concat())
+        };
+        let truth = found(&model, false)?;
+        for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            for (i, (found, truth)) in found(&model.to_dtype(dtype)?, true)?.iter().zip(&truth).enumerate() {
+                let off = distance(found, truth);
+                assert!(off < bound, "{dtype:?}, {input:?} to {out:?}: result {i} is off by {off:e}");
+            }
+        }
+    }
+    Ok(())
 }

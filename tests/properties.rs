@@ -10,6 +10,7 @@ use std::rc::Rc;
 use workbench::base::random::Generator;
 use workbench::bounds::WorstMethod;
 use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, worst_logits};
+use workbench::compute::autograd::backward;
 use workbench::nn::layers::{Conv2d, Linear, Normalize, Relu};
 use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::losses;
@@ -204,7 +205,7 @@ fn local_bounds_hold_under_attack() {
                     );
                     assert!(output / step <= whole[b] * (1.0 + 1e-6), "slope {} above {}", output / step, whole[b]);
                 }
-                let gradients = away.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                let gradients = backward(&away.sqr().unwrap().sum_all().unwrap()).unwrap();
                 direction = unit(gradients.get(moved.as_tensor()).unwrap());
             }
         }
@@ -340,12 +341,7 @@ fn frozen_networks_keep_their_parameters() {
     assert_eq!(values(&frozen.forward(&x).unwrap()), truth);
     assert_eq!(values(&frozen.to_dtype(DType::F64).unwrap().forward(&x).unwrap()), truth);
     assert!(
-        frozen
-            .forward(&x)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .backward()
+        backward(&frozen.forward(&x).unwrap().sum_all().unwrap())
             .unwrap()
             .get(net.parameters()[0].1.as_tensor())
             .is_none()

@@ -12,6 +12,7 @@
 #![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN refutes a claim")]
 
 use crate::base::random::Generator;
+use crate::compute::autograd::{backward, mul};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::layers::{Activation, Affine, Side, image};
 use crate::nn::{Layer, Role};
@@ -125,7 +126,7 @@ impl Trial<'_> {
         for _ in 0..3 {
             let moved = unit(&(f.forward(&(x + (&way * step)?)?)? - f.forward(x)?)?.detach())?;
             let at = Var::from_tensor(x)?;
-            let gradients = (f.forward(at.as_tensor())? * moved)?.sum_all()?.backward()?;
+            let gradients = backward(&mul(&f.forward(at.as_tensor())?, &moved)?)?;
             let Some(gradient) = gradients.get(at.as_tensor()) else { break };
             way = unit(&gradient.detach())?;
         }

@@ -21,7 +21,7 @@ pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one
 pub use meeting::meet;
 pub use norm::{
     Arithmetic, PowerOptions, SingularPair, SingularVectors, Start, bf16_iterations, layout_of, spectral_norm,
-    spectral_norm_from,
+    spectral_norm_from, spectral_norms,
 };
 pub use region::Region;
 pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};

@@ -25,15 +25,19 @@ use crate::compute::gpu;
 use crate::compute::layout;
 use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::gpu::scale_all;
+use crate::compute::norms::norm_product;
 use crate::compute::norms::samples::{check_images, per_sample};
 use crate::compute::region;
 use crate::compute::region::center_radius::CenterRadius;
 use crate::compute::region::gpu::PreActivation;
 use crate::compute::region::weights::Map;
+use crate::compute::variables::age;
 use crate::nn::Layer;
 use crate::nn::Role;
 use crate::nn::layers::{Activation, Dense, Facts, Fused, image};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor, TensorId, bail};
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
 /// Ball and box of a batch at one layer. All tensors are differentiable.
 #[derive(Clone, Debug)]
@@ -43,7 +47,16 @@ pub struct Region {
     pub radius: Tensor,
     /// Of a region that is rounded outward ([`super::outward`]): the part of the radius that is rounding, `[B]`.
     pub rounding: Option<Tensor>,
+    /// Of a region whose radius is not known yet ([`Self::through`]): that before the layer.
+    ungrown: Option<Tensor>,
+    /// A radius that is not known: NaN `[B]`, the same tensor on the whole way.
+    unknown: Rc<OnceCell<Tensor>>,
+    /// What a layer makes of the center.
+    outputs: Rc<RefCell<Option<(Made, Tensor)>>>,
 }
+
+/// Which layer, by its weight, and when.
+type Made = (TensorId, usize, u64);
 
 /// Center and box, in one of several forms.
 #[derive(Clone, Debug)]
@@ -54,13 +67,43 @@ enum Parts {
     CenterRadius(CenterRadius),
     /// The products of the affine layer before.
     PreActivation(PreActivation),
+    /// A ball around images and its box, before any layer.
+    Around(Around),
+}
+
+/// A ball around images and the box that it fills: center, middle and half-width are known without being written.
+#[derive(Clone, Debug)]
+struct Around {
+    x: Tensor,
+    radius: Tensor,
+    ends: Rc<OnceCell<Tracked>>,
+}
+
+impl Around {
+    fn new(x: &Tensor, radius: &Tensor) -> Self {
+        Self { x: x.clone(), radius: radius.clone(), ends: Rc::default() }
+    }
+
+    fn ends(&self) -> Result<Tracked> {
+        if let Some(known) = self.ends.get() {
+            return Ok(known.clone());
+        }
+        let half = per_sample(&self.radius, &self.x)?;
+        let ends = [&self.x, &self.x.broadcast_sub(&half)?, &self.x.broadcast_add(&half)?];
+        let made = Tracked::of(&Tensor::stack(&ends, 0)?);
+        Ok(self.ends.get_or_init(|| made).clone())
+    }
 }
 
 impl Region {
     /// From its parts, `[B, ...]` each, and the radius `[B]`.
     pub fn new(center: &Tensor, lower: &Tensor, upper: &Tensor, radius: Tensor) -> Result<Self> {
-        let ends = Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?)?;
-        Ok(Self { parts: Parts::Ends(ends), radius, rounding: None })
+        let ends = Tracked::of(&Tensor::stack(&[center, lower, upper], 0)?);
+        Ok(Self::of(Parts::Ends(ends), radius))
+    }
+
+    fn of(parts: Parts, radius: Tensor) -> Self {
+        Self { parts, radius, rounding: None, ungrown: None, unknown: Rc::default(), outputs: Rc::default() }
     }
 
     /// A region of a script's own: shapes are checked, that it holds what it should is the script's to know.
@@ -88,6 +131,7 @@ impl Region {
             Parts::Ends(ends) => Ok(ends.clone()),
             Parts::CenterRadius(middles) => middles.ends(),
             Parts::PreActivation(pre_activation) => pre_activation.ends(),
+            Parts::Around(around) => around.ends(),
         }
     }
 
@@ -95,7 +139,8 @@ impl Region {
     pub fn center(&self) -> Result<Tensor> {
         match &self.parts {
             Parts::CenterRadius(middles) => middles.planes()?.part(0),
-            _ => self.all()?.part(0),
+            Parts::Around(around) => Ok(around.x.clone()),
+            Parts::Ends(_) | Parts::PreActivation(_) => self.all()?.part(0),
         }
     }
 
@@ -115,6 +160,7 @@ impl Region {
             Parts::Ends(ends) => &ends.value().dims()[1..],
             Parts::CenterRadius(middles) => middles.dims(),
             Parts::PreActivation(pre_activation) => pre_activation.dims(),
+            Parts::Around(around) => around.x.dims(),
         }
     }
 
@@ -124,12 +170,15 @@ impl Region {
         if epsilon.dims() != [x.dim(0)?] {
             bail!("region: {} images want as many radii, got a tensor of shape {:?}", x.dim(0)?, epsilon.dims());
         }
-        if gpu::has_kernel(x) && x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
-            if images {
-                check_images("ball_and_box with `images`", x)?;
+        if x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
+            if !images && (x.device().is_cpu() || gpu::has_kernel(x)) {
+                return Ok(Self::of(Parts::Around(Around::new(x, epsilon)), epsilon.clone()));
             }
-            let parts = Parts::CenterRadius(CenterRadius::around(x, epsilon, images)?);
-            return Ok(Self { parts, radius: epsilon.clone(), rounding: None });
+            if gpu::has_kernel(x) {
+                check_images("ball_and_box with `images`", x)?;
+                let parts = Parts::CenterRadius(CenterRadius::around(x, epsilon, images)?);
+                return Ok(Self::of(parts, epsilon.clone()));
+            }
         }
         let half = per_sample(epsilon, x)?;
         let (mut lower, mut upper) = (x.broadcast_sub(&half)?, x.broadcast_add(&half)?);
@@ -157,18 +206,76 @@ impl Region {
             let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
             return Self::of_outward(outward::affine(&here, layer, sigma)?);
         }
-        if let Some(region) = self.pre_activation(layer, sigma)? {
-            return Ok(region);
+        self.through(layer)?.with_norm(sigma)
+    }
+
+    /// Center and box behind an affine layer whose norm nobody has found yet. The radius there is NaN, which certifies nothing, until
+    /// [`Self::with_norm`] is given the norm.
+    pub fn through(&self, layer: &Layer) -> Result<Self> {
+        if self.rounding.is_some() {
+            bail!("through: a region that is rounded outward goes through a layer with its norm; take affine");
         }
-        let radius = self.radius.broadcast_mul(sigma)?;
+        if self.ungrown.is_some() {
+            bail!("through: the norm of the layer before {} is wanted first; call with_norm with it", layer.title());
+        }
+        let ungrown = |parts| {
+            let unknown = self.unknown.clone();
+            let radius = match unknown.get() {
+                Some(known) => known.clone(),
+                None => {
+                    let made = (self.radius.detach() * f64::NAN)?;
+                    unknown.get_or_init(|| made).clone()
+                }
+            };
+            Ok(Self { ungrown: Some(self.radius.clone()), unknown, ..Self::of(parts, radius) })
+        };
+        if let Some(parts) = self.pre_activation(layer)? {
+            return ungrown(parts);
+        }
+        if let Some(parts) = self.closed(layer)? {
+            return ungrown(Parts::Ends(parts));
+        }
         let reach = self.radius.unsqueeze(1)?.broadcast_mul(&layer.row_norms()?)?;
         if let Some(parts) = self.at_once(layer, &reach)? {
-            return Ok(Self { parts: Parts::Ends(parts), radius, rounding: None });
+            return ungrown(Parts::Ends(parts));
         }
         let [center, lower, upper] = self.boxed(layer)?;
         let lower = larger(&lower, &add_channels(&center, &reach.neg()?)?)?;
         let upper = smaller(&upper, &add_channels(&center, &reach)?)?;
-        Self::new(&center, &lower, &upper, radius)
+        ungrown(Self::new(&center, &lower, &upper, self.radius.clone())?.parts)
+    }
+
+    /// With the radius behind the layer that it went [`Self::through`], whose norm is at most `sigma`: one value for all samples, or one
+    /// for each.
+    pub fn with_norm(&self, sigma: &Tensor) -> Result<Self> {
+        let Some(before) = &self.ungrown else {
+            bail!("with_norm: the radius of this region is known; with_norm comes once behind through(layer)");
+        };
+        let sigma = if sigma.rank() == 0 { &sigma.unsqueeze(0)? } else { sigma };
+        if sigma.dims() != [1] && sigma.dims() != before.dims() {
+            bail!(
+                "with_norm: a norm for all samples [1] or for each {:?} is wanted, got {:?}",
+                before.dims(),
+                sigma.dims()
+            );
+        }
+        let radius = match sigma.elem_count() {
+            1 if gpu::has_kernel(before) && before.dtype() == sigma.dtype() => scale_all(before, sigma)?,
+            _ => norm_product(&[before, sigma])?,
+        };
+        Ok(Self { radius, ungrown: None, ..self.clone() })
+    }
+
+    /// `layer.forward(center)`, found once.
+    pub fn forward(&self, layer: &Layer) -> Result<Tensor> {
+        let Some(weight) = layer.weight() else { return layer.forward(&self.center()?) };
+        let key = (weight.id(), layer.index, age());
+        if let Some((_, known)) = self.outputs.borrow().as_ref().filter(|(of, _)| *of == key) {
+            return Ok(known.clone());
+        }
+        let made = layer.forward(&self.center()?)?;
+        *self.outputs.borrow_mut() = Some((key, made.clone()));
+        Ok(made)
     }
 
     /// The box alone through an affine layer: interval bound propagation. The ball is given up; its radius becomes NaN,
@@ -194,35 +301,51 @@ impl Region {
     }
 
     /// Through a convolution or a linear layer on a device with kernels, as its products.
-    fn pre_activation(&self, layer: &Layer, sigma: &Tensor) -> Result<Option<Self>> {
-        let (weight, bias, map) = match layer.dense() {
-            Some(Dense::Convolution { weight, bias, window }) => {
+    fn pre_activation(&self, layer: &Layer) -> Result<Option<Parts>> {
+        let (weight, bias, map, prepared) = match layer.dense() {
+            Some(Dense::Convolution { weight, bias, window, prepared }) => {
                 let layout = layout::wanted(weight.dtype(), weight.device(), &layer.precision);
-                (weight, bias, Map::Conv(window, layout))
+                (weight, bias, Map::Conv(window, layout), prepared)
             }
-            Some(Dense::Matrix { weight, bias }) => (weight, bias, Map::Linear(layer.precision.get())),
+            Some(Dense::Matrix { weight, bias, prepared }) => {
+                (weight, bias, Map::Linear(layer.precision.get()), prepared)
+            }
             Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => return Ok(None),
         };
         let here = gpu::has_kernel(&weight) && self.radius.dtype() == weight.dtype() && self.dims()[0] > 0;
         if !here || self.dims()[1..] != layer.input {
             return Ok(None);
         }
+        let parts = prepared.parts(&weight, map.layout())?;
         let middles = match &self.parts {
+            Parts::Around(around) if around.radius.id() == self.radius.id() => {
+                let own = (&parts, bias.as_ref());
+                return PreActivation::around(&around.x, own, &self.radius, map, &layer.output)
+                    .map(|made| Some(Parts::PreActivation(made)));
+            }
+            Parts::Around(around) => CenterRadius::around(&around.x, &around.radius, false)?,
             Parts::CenterRadius(middles) => middles.clone(),
-            _ => CenterRadius::of_ends(&self.all()?)?,
+            Parts::Ends(_) | Parts::PreActivation(_) => CenterRadius::of_ends(&self.all()?)?,
         };
-        let radius = match sigma.elem_count() {
-            1 => scale_all(&self.radius, sigma)?,
-            _ => self.radius.broadcast_mul(sigma)?,
-        };
-        let parts = Parts::PreActivation(PreActivation::new(
-            &middles,
-            (&weight, bias.as_ref()),
-            &self.radius,
-            map,
-            &layer.output,
-        )?);
-        Ok(Some(Self { parts, radius, rounding: None }))
+        let made = PreActivation::new(&middles, (&parts, bias.as_ref()), &self.radius, map, &layer.output)?;
+        Ok(Some(Parts::PreActivation(made)))
+    }
+
+    /// A ball around images through any layer on the CPU, in closed form.
+    fn closed(&self, layer: &Layer) -> Result<Option<Tracked>> {
+        let Parts::Around(around) = &self.parts else { return Ok(None) };
+        let own = self.dims()[1..] == layer.input && around.radius.id() == self.radius.id();
+        // A map of each sample's own has no |W| 1 for all.
+        if !own
+            || layer.each_sample()?.is_some()
+            || !around.x.device().is_cpu()
+            || layer.numbers().is_none_or(|(dtype, _)| dtype != around.x.dtype())
+        {
+            return Ok(None);
+        }
+        let ones = Tensor::ones([&[1], &self.dims()[1..]].concat(), around.x.dtype(), around.x.device())?;
+        let (center, sums) = (layer.forward(&around.x)?, layer.apply_absolute(&ones)?);
+        region::around::affine(&center, &around.radius, &sums, &layer.row_norms()?).map(Some)
     }
 
     /// Through a convolution or a linear layer in one operation on the CPU, where there is one for it.
@@ -240,12 +363,12 @@ impl Region {
         };
         match layer.dense() {
             #[cfg(target_arch = "x86_64")]
-            Some(Dense::Convolution { weight, bias, window })
+            Some(Dense::Convolution { weight, bias, window, .. })
                 if region::conv::covers(parts.value(), &weight, window)? =>
             {
                 region::conv::affine(&parts, &weight, &offsets(&bias)?, window).map(Some)
             }
-            Some(Dense::Matrix { weight, bias }) if region::linear::covers(parts.value(), &weight) => {
+            Some(Dense::Matrix { weight, bias, .. }) if region::linear::covers(parts.value(), &weight) => {
                 region::linear::affine(&parts, &weight, &offsets(&bias)?).map(Some)
             }
             // By the layer's own products.
@@ -277,15 +400,15 @@ impl Region {
         dims.first() == Some(&1) && dims[1..] == self.dims()[1..]
     }
 
-    /// How far the box reaches below and above the center, `[B, ...]` each: at most 0, and at least 0.
-    pub fn gaps(&self) -> Result<(Tensor, Tensor)> {
+    /// How far the box reaches below and above the center, `[2, B, ...]`: at most 0, and at least 0.
+    pub fn gaps(&self) -> Result<Tensor> {
         if let Parts::CenterRadius(middles) = &self.parts {
-            let both = middles.gaps()?;
-            return Ok((both.get(0)?, both.get(1)?));
+            return middles.gaps();
         }
         let center = self.center()?;
         let zero = center.zeros_like()?.detach();
-        Ok((smaller(&(self.lower()? - &center)?, &zero)?, larger(&(self.upper()? - &center)?, &zero)?))
+        let low = smaller(&(self.lower()? - &center)?, &zero)?;
+        Tensor::stack(&[low, larger(&(self.upper()? - &center)?, &zero)?], 0)
     }
 
     /// Through an activation or flatten. With `cut` the box is also cut with `f(center -+ radius)`, as published code
@@ -299,14 +422,20 @@ impl Region {
                 self.dims()
             );
         }
+        if let (Role::Activation(_), Some(_)) = (&layer.role, &self.ungrown) {
+            bail!("activation: the norm of the layer before {} is wanted first; call with_norm with it", layer.title());
+        }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match &layer.role {
             Role::Reshape(r) => match &self.parts {
                 Parts::CenterRadius(middles) if r.keeps_order() => Parts::CenterRadius(middles.reshape(&shape)?),
+                Parts::Around(around) if r.keeps_order() => {
+                    Parts::Around(Around::new(&around.x.reshape(&shape[1..])?, &around.radius))
+                }
                 _ if r.keeps_order() => Parts::Ends(self.all()?.reshape(shape)?),
                 _ => {
                     let all = self.all()?.tensor()?.flatten(0, 1)?;
-                    Parts::Ends(Tracked::of(&r.forward(&all)?.reshape(shape)?)?)
+                    Parts::Ends(Tracked::of(&r.forward(&all)?.reshape(shape)?))
                 }
             },
             Role::Activation(f) => match (f.facts().fused, &self.parts) {
@@ -327,17 +456,17 @@ impl Region {
                 // Each end of the box goes through by itself.
                 _ if f.boxes().is_none() => {
                     let all = self.all()?.tensor()?.flatten(0, 1)?;
-                    Parts::Ends(Tracked::of(&f.forward(&all)?.reshape(shape)?)?)
+                    Parts::Ends(Tracked::of(&f.forward(&all)?.reshape(shape)?))
                 }
                 _ => {
                     let [lower, upper] = image(&**f, &self.lower()?, &self.upper()?)?;
-                    Parts::Ends(Tracked::of(&Tensor::stack(&[&f.forward(&self.center()?)?, &lower, &upper], 0)?)?)
+                    Parts::Ends(Tracked::of(&Tensor::stack(&[&f.forward(&self.center()?)?, &lower, &upper], 0)?))
                 }
             },
             Role::Affine(_) => bail!("activation: {} is affine; take region.affine", layer.title()),
             Role::Branches(_) => bail!("activation: {} has branches; take layer.meet", layer.title()),
         };
-        let next = Self { parts, radius: self.radius.clone(), rounding: self.rounding.clone() };
+        let next = Self { parts, outputs: Rc::default(), ..self.clone() };
         let next = if cut { self.cut(next, layer)? } else { next };
         match &layer.role {
             Role::Activation(f) => next.behind(self, &**f, layer),

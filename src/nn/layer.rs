@@ -216,8 +216,8 @@ impl Layer {
         let Role::Affine(map) = &self.role else { return None };
         let precision = self.precision.get();
         map.dense().map(|dense| match dense {
-            Dense::Convolution { weight, bias, window } => {
-                Dense::Convolution { weight, bias, window: window.computed_in(precision) }
+            Dense::Convolution { weight, bias, window, prepared } => {
+                Dense::Convolution { weight, bias, window: window.computed_in(precision), prepared }
             }
             Dense::EachChannel { weight, window } => {
                 Dense::EachChannel { weight, window: window.computed_in(precision) }

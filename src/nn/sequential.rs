@@ -10,6 +10,7 @@ use crate::compute::element::Host;
 use crate::compute::gpu;
 use crate::compute::gpu::{Source, launch_over};
 use crate::compute::precision::Chosen;
+use crate::compute::variables::{assign, changed};
 use candle_core::{DType, Device, Result, Tensor, Var, WithDType, bail};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -234,7 +235,7 @@ impl Sequential {
             // The last layer's row, behind one of zeros.
             let value =
                 if own.dims() == value.dims() { value } else { Tensor::cat(&[&value.zeros_like()?, &value], 0)? };
-            own.set(&value)?;
+            assign(own, &value)?;
         }
         let two = two.computed_in(&self.precision);
         Ok(Some(if self.frozen { two.frozen() } else { two }))
@@ -259,9 +260,10 @@ impl Sequential {
         let all =
             self.parameters.iter().filter(|(name, _)| self.nonnegative.contains(name)).map(|(_, var)| var.as_tensor());
         let (by_kernel, others): (Vec<_>, Vec<_>) = all.partition(|t| gpu::has_kernel(t) && t.is_contiguous());
+        changed();
         launch_over(Source::Train, "at_least_zero", &by_kernel.iter().map(|t| vec![*t]).collect::<Vec<_>>(), &[])?;
         for (_, var) in self.parameters.iter().filter(|(_, var)| others.iter().any(|t| t.id() == var.id())) {
-            var.set(&var.as_tensor().detach().relu()?)?;
+            assign(var, &var.as_tensor().detach().relu()?)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 use crate::compute::element::{Element, for_float, slice};
 use crate::compute::gpu;
 use crate::compute::gpu::{Arg, Source, launch_over};
+use crate::compute::variables::{assign, changed};
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -51,6 +52,7 @@ pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
         }
         let (first, second) = (1.0 - rule.beta1.powi(rule.t), 1.0 - rule.beta2.powi(rule.t));
         let numbers = [rule.beta1, rule.beta2, rule.eps, first, second, rule.lr, rule.kept].map(Arg::Number);
+        changed();
         return launch_over(Source::Train, "adam", &rows, &numbers);
     }
     steps.into_iter().try_for_each(|(parameter, moments, g)| adam(parameter, moments, &g, rule))
@@ -65,6 +67,7 @@ fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Res
         let g = g.contiguous()?;
         m.inplace_op2(&g, &Average { beta: rule.beta1, square: false })?;
         v.inplace_op2(&g, &Average { beta: rule.beta2, square: true })?;
+        changed();
         return p.inplace_op3(m, v, rule);
     }
     let (a, b) = (rule.beta1, rule.beta2);
@@ -72,7 +75,7 @@ fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Res
     *v = ((&*v * b)? + (g.sqr()? * (1.0 - b))?)?;
     let denominator = ((&*v / (1.0 - b.powi(rule.t)))?.sqrt()? + rule.eps)?;
     let update = (((&*m / (1.0 - a.powi(rule.t)))? / denominator)? * rule.lr)?;
-    parameter.set(&((p.detach() * rule.kept)? - update)?)
+    assign(parameter, &((p.detach() * rule.kept)? - update)?)
 }
 
 /// `x <- beta x + (1 - beta) g`, or g^2.

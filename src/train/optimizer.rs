@@ -9,7 +9,8 @@
 //! Kingma and Ba (2015). With `decoupled` the decay is p <- p - lr weight_decay p instead (AdamW, Loshchilov and Hutter 2019).
 
 use super::adam::{Adam, adam_all};
-use candle_core::backprop::GradStore;
+use crate::compute::autograd::{Gradients, backward};
+use crate::compute::variables::assign;
 use candle_core::{Result, Tensor, Var, bail};
 
 /// Which rule, with its constants.
@@ -79,11 +80,11 @@ impl Optimizer {
         if loss.elem_count() != 1 {
             bail!("step: the loss must be one number, it has shape {:?}; reduce it with mean() or sum()", loss.dims());
         }
-        self.apply(&loss.backward()?, lr)
+        self.apply(&backward(loss)?, lr)
     }
 
     /// One step with gradients that are there already.
-    pub fn apply(&mut self, gradients: &GradStore, lr: Option<f64>) -> Result<()> {
+    pub fn apply(&mut self, gradients: &Gradients, lr: Option<f64>) -> Result<()> {
         let lr = lr.unwrap_or(self.lr);
         check_rate("step", lr)?;
         self.steps += 1;
@@ -110,7 +111,7 @@ impl Optimizer {
                     if let Some(kept) = slot.moments.first_mut() {
                         *kept = m.clone();
                     }
-                    slot.parameter.set(&(p.detach() - (m * lr)?)?)?;
+                    assign(&slot.parameter, &(p.detach() - (m * lr)?)?)?;
                 }
             }
         }
@@ -158,7 +159,7 @@ impl Optimizer {
     }
 
     /// `min(1, clip_norm / ||g||)` over all gradients together, on the device.
-    fn clip_scale(&self, gradients: &GradStore) -> Result<Option<Tensor>> {
+    fn clip_scale(&self, gradients: &Gradients) -> Result<Option<Tensor>> {
         let Some(limit) = self.clip_norm else { return Ok(None) };
         let mut squares: Option<Tensor> = None;
         for slot in &self.slots {

@@ -140,7 +140,7 @@ fn masked(t: Tensor, mask: Option<&Tensor>) -> Tensor {
 
 fn with_weight(layer: &Layer, change: impl Fn(&Tensor) -> Tensor) -> Layer {
     let (weight, bias) = match layer.frozen().dense() {
-        Some(Dense::Convolution { weight, bias, .. } | Dense::Matrix { weight, bias }) => (weight, bias),
+        Some(Dense::Convolution { weight, bias, .. } | Dense::Matrix { weight, bias, .. }) => (weight, bias),
         other => panic!("no weight: {other:?}"),
     };
     let parameters = [Some(("weight", change(&weight))), bias.map(|bias| ("bias", bias))];

@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor, Var};
 use nalgebra::DMatrix;
 use workbench::base::random::{Generator, Key};
 use workbench::bounds::{self, Arithmetic, PowerOptions, Region, UpperMethod, UpperOptions};
+use workbench::compute::autograd::backward;
 use workbench::nn::layers::{Activation, Affine, Reshape, Side, image};
 use workbench::nn::{Layer, Role};
 
@@ -49,7 +50,7 @@ fn gradients(layer: &Layer, random: &Generator, what: &str) {
     let (x, direction) = (Var::from_tensor(&draw(random, 1, &layer.input)).unwrap(), draw(random, 1, &layer.input));
     let weights = draw(random, 1, &layer.output);
     let value = |x: &Tensor| (layer.forward(x).unwrap() * &weights).unwrap().sum_all().unwrap();
-    let gradient = value(x.as_tensor()).backward().unwrap();
+    let gradient = backward(&value(x.as_tensor())).unwrap();
     let along = gradient.get(x.as_tensor()).map_or(0.0, |g| values(&(g * &direction).unwrap()).iter().sum());
     let at = |t: f64| values(&value(&(x.as_tensor().detach() + (&direction * t).unwrap()).unwrap()))[0];
     let slope = (at(1e-6) - at(-1e-6)) / 2e-6;

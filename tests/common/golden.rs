@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use workbench::base::random::Generator;
+use workbench::compute::autograd::backward;
 use workbench::nn::layers::{ClippedMaxMin, Conv2d, Flatten, Linear, Relu, ReluTheta};
 use workbench::nn::{Layer, LayerSpec, Sequential};
 
@@ -225,7 +226,7 @@ pub fn near(got: &[f64], moved: &[Vec<f64>], truth: &[f64]) -> (f64, f64) {
 
 /// The gradients of `loss` in all parameters, by their names.
 pub fn gradients_of(model: &Sequential, loss: &Tensor) -> Vec<(String, Tensor)> {
-    let store = loss.backward().unwrap();
+    let store = backward(loss).unwrap();
     let of = |var: &Var| store.get(var.as_tensor()).map_or(var.zeros_like().unwrap(), Tensor::detach);
     model.parameters().iter().map(|(name, var)| (name.clone(), of(var))).collect()
 }

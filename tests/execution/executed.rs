@@ -152,7 +152,7 @@ fn executed(layer: &Layer, x: &[f32], how: &How, random: &Generator) -> Vec<f32>
         };
     }
     match layer.dense().expect("every other layer is affine") {
-        Dense::Matrix { weight, bias } => {
+        Dense::Matrix { weight, bias, .. } => {
             let (weight, bias) = (numbers(&weight), bias.as_ref().map(numbers));
             let row = |i: usize| weight[i * n..][..n].iter().copied().zip(x.iter().copied()).collect();
             (0..layer.output[0]).map(|i| how.sum(row(i), bias.as_ref().map(|b| b[i]), random)).collect()

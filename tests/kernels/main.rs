@@ -56,7 +56,7 @@ fn run(
         let weights = draw(&random, value.dims()).to_dtype(dtype)?.to_device(device)?;
         loss = (loss + (value * weights)?.sum_all()?)?;
     }
-    let gradients = loss.backward()?;
+    let gradients = workbench::compute::autograd::backward(&loss)?;
     found.iter_mut().for_each(|value| *value = value.detach());
     found.extend(vars.iter().map(|v| gradients.get(v.as_tensor()).cloned().unwrap_or(v.zeros_like().unwrap())));
     found.iter().map(|t| t.to_device(&CPU)).collect()

@@ -2,10 +2,11 @@
 
 use super::common::emulation::on_the_host;
 use super::common::values;
-use super::{CPU, as_for_tensor_cores, draw, gap, layers};
-use candle_core::{DType, Tensor};
+use super::{CPU, as_for_tensor_cores, draw, gap, gpu, layers};
+use candle_core::{DType, Device, Tensor, Var};
 use workbench::base::random::Generator;
-use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
+use workbench::bounds::{Arithmetic, PowerOptions, Start, spectral_norm, spectral_norms};
+use workbench::compute::autograd::backward;
 use workbench::compute::layout;
 use workbench::compute::layout::Layout;
 
@@ -47,7 +48,7 @@ fn masked_norms() {
                         let pair = spectral_norm(narrow, &u, Some(&columns), Some(&rows), options).unwrap();
                         let vectors = [&pair.u, &pair.v].map(|vectors| vectors.unit().unwrap());
                         let loss = (&pair.sigma * Tensor::new(&[1f32, 0.0, -2.0, 0.5], &CPU).unwrap()).unwrap();
-                        let slopes = loss.sum_all().unwrap().backward().unwrap();
+                        let slopes = backward(&loss.sum_all().unwrap()).unwrap();
                         (pair.sigma, vectors, slopes.get(narrow.weight().unwrap()).unwrap().clone())
                     })
                 });
@@ -59,7 +60,7 @@ fn masked_norms() {
                     assert!(gap(&alive(there), &alive(here)) < 1e-5);
                 }
                 let weights = Tensor::new(&[1.0, 0.0, -2.0, 0.5], &CPU).unwrap();
-                let truth = (&here.sigma * weights).unwrap().sum_all().unwrap().backward().unwrap();
+                let truth = backward(&(&here.sigma * weights).unwrap().sum_all().unwrap()).unwrap();
                 assert!(gap(&slope, truth.get(layer.weight().unwrap()).unwrap()) < 1e-4);
             }
             // The restarted sample is another iterate until it has converged.
@@ -83,10 +84,81 @@ fn masked_norms() {
             let gradient = |pair: &workbench::bounds::SingularPair| {
                 let weights = same(&Tensor::new(&[1.0, 0.0, -2.0, 0.5], &CPU).unwrap());
                 let loss = (same(&pair.sigma) * weights).unwrap().sum_all().unwrap();
-                loss.backward().unwrap().get(layer.weight().unwrap()).unwrap().clone()
+                backward(&loss).unwrap().get(layer.weight().unwrap()).unwrap().clone()
             };
             let Some(g) = on_the_host(|| gradient(&there)) else { return };
             assert!(gap(&g, &gradient(&here)) < bound.max(1e-11) * 10.0, "the envelope");
+        }
+    }
+}
+
+/// Both norms of a layer as one batch are those of two calls, vectors and gradients too, whichever of the two has one.
+#[test]
+fn both_norms_as_one_batch() {
+    let random = Generator::new(41);
+    for model in layers(&random) {
+        let mask = |shape: &[usize]| draw(&random, shape).gt(-0.5).unwrap();
+        let (columns, rows) = (mask(&[&[3], model.input()].concat()), mask(&[&[3], model.output()].concat()));
+        let (u, whole) =
+            (draw(&random, &[&[3], model.input()].concat()), draw(&random, &[&[1], model.input()].concat()));
+        for (iterations, tolerance) in [(2, None), (7, None), (60_000, Some(1e-9))] {
+            for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-6)] {
+                // What is left of a step at the end of an iteration is larger than rounding.
+                let bound = if tolerance.is_some() { 1e-6 } else { bound };
+                if tolerance.is_some() && dtype == DType::F32 {
+                    continue;
+                }
+                let options = PowerOptions { iterations, tolerance, arithmetic: Arithmetic::Own };
+                let found = |device: &Device, together: bool, wanted: [f64; 2]| {
+                    let there = |t: &Tensor| t.to_device(device).unwrap();
+                    let single = |t: &Tensor| there(&t.to_dtype(dtype).unwrap());
+                    let own = |(name, var): &(String, Var)| {
+                        let name = name.rsplit('.').next().unwrap().to_string();
+                        (name, Var::from_tensor(&single(var.as_tensor())).unwrap().as_tensor().clone())
+                    };
+                    let own: Vec<_> = model.parameters().iter().map(own).collect();
+                    let layer = &model.layers()[0].with_parameters(&own).unwrap();
+                    let (columns, rows) = (there(&columns), there(&rows));
+                    let (local, global) = if together {
+                        let start = Start::of(&Tensor::cat(&[&single(&u), &single(&whole)], 0).unwrap());
+                        spectral_norms(layer, start, Some(&columns), Some(&rows), options).unwrap()
+                    } else {
+                        let norm = |u, columns, rows| spectral_norm(layer, u, columns, rows, options).unwrap();
+                        (norm(&single(&u), Some(&columns), Some(&rows)), norm(&single(&whole), None, None))
+                    };
+                    let weights = single(&Tensor::new(&[1.0, -2.0, 0.5], &CPU).unwrap());
+                    let (a, b) =
+                        ((&local.sigma * weights).unwrap().sum_all().unwrap(), global.sigma.sum_all().unwrap());
+                    let loss = ((a * wanted[0]).unwrap() + (b * wanted[1]).unwrap()).unwrap();
+                    let loss = match wanted {
+                        [1.0, 0.0] => local.sigma.sum_all().unwrap(),
+                        [0.0, 1.0] => global.sigma.sum_all().unwrap(),
+                        _ => loss,
+                    };
+                    let slope = backward(&loss).unwrap().get(layer.weight().unwrap()).unwrap().clone();
+                    let vectors = [&local.u, &local.v, &global.u, &global.v].map(|vectors| vectors.unit().unwrap());
+                    let all = [&[local.sigma.detach(), global.sigma.detach(), slope][..], &vectors].concat();
+                    all.iter().map(|t| t.to_dtype(DType::F64).unwrap().to_device(&CPU).unwrap()).collect::<Vec<_>>()
+                };
+                for wanted in [[1.0, 0.7], [1.0, 0.0], [0.0, 1.0]] {
+                    let pairs = [
+                        Some((found(&CPU, true, wanted), found(&CPU, false, wanted))),
+                        on_the_host(|| (found(&CPU, true, wanted), found(&CPU, false, wanted))),
+                        on_the_host(|| as_for_tensor_cores(|| (found(&CPU, true, wanted), found(&CPU, false, wanted)))),
+                        gpu().map(|gpu| (found(&gpu, true, wanted), found(&gpu, false, wanted))),
+                    ];
+                    for (way, (one, two)) in pairs.into_iter().enumerate().filter_map(|(way, pair)| Some((way, pair?)))
+                    {
+                        for (i, (one, two)) in one.iter().zip(&two).enumerate() {
+                            let off = gap(one, two);
+                            assert!(
+                                off < bound,
+                                "{iterations} iterations, {dtype:?}, way {way}: result {i} is off by {off:e}"
+                            );
+                        }
+                    }
+                }
+            }
         }
     }
 }

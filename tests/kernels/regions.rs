@@ -33,7 +33,8 @@ fn ball_and_box_through_a_layer() {
             let relu = Layer::new(1, &LayerSpec::of(Relu), &own.output, &[] as &[(&str, Tensor)], dtype, device)?;
             let open = workbench::bounds::varying(&relu, &region)?.unwrap().to_dtype(a[0].dtype())?;
             let other = region.activation(&relu, false)?;
-            let (below, above) = behind.gaps()?;
+            let gaps = behind.gaps()?;
+            let (below, above) = (gaps.get(0)?, gaps.get(1)?);
             Ok(vec![
                 region.center()?,
                 region.lower()?,
@@ -109,7 +110,8 @@ fn regions_through_several_layers() {
                     masks.extend(mask.map(|mask| mask.to_dtype(a[0].dtype())).transpose()?);
                 }
             }
-            let (below, above) = region.gaps()?;
+            let gaps = region.gaps()?;
+            let (below, above) = (gaps.get(0)?, gaps.get(1)?);
             Ok([vec![region.center()?, below, above, region.radius.clone()], masks].concat())
         });
     }

@@ -2,7 +2,7 @@
 
 use super::common::emulation::on_the_host;
 use super::common::values;
-use super::{CPU, as_for_tensor_cores, chosen, gap};
+use super::{CPU, as_for_tensor_cores, chosen, draw, gap};
 use candle_core::{DType, Tensor};
 use half::f16;
 use workbench::base::random::Generator;
@@ -35,8 +35,8 @@ fn half_precision_is_rounded_as_elsewhere() {
         let there = on_the_host(|| {
             let (store, first) =
                 (DeviceRows::zeros(DType::F16, 1, &[n], Layout::Nchw, &CPU).unwrap(), Places::new(vec![0]));
-            store.scatter(&first, &x, None).unwrap();
-            let read = || store.gather(&first, DType::F32, None).unwrap().flatten_all().unwrap();
+            store.scatter(&first, (&x, None), None).unwrap();
+            let read = || store.gather(&first, DType::F32, None, None).unwrap().flatten_all().unwrap();
             let rounded = read().to_vec1::<f32>().unwrap();
             store.place(&[0], &x.to_dtype(DType::F16).unwrap()).unwrap();
             (rounded, read().to_vec1::<f32>().unwrap())
@@ -117,5 +117,58 @@ fn a_store_in_the_other_order() {
         // The main memory's store draws the same vectors.
         let (here, ..) = filled();
         assert_eq!(values(&here), values(&start));
+    }
+}
+
+/// Both norms of a batch at once leave in the store what one after the other leaves, where an image comes twice too.
+#[test]
+fn both_norms_from_a_store() {
+    use workbench::train::{Vectors, VectorsOptions};
+    let random = Generator::new(16);
+    let specs =
+        [LayerSpec::of(Conv2d { channels: 4, kernel: 3, stride: 1, padding: 1, bias: true }), LayerSpec::of(Flatten)];
+    let specs = [&specs[..], &[LayerSpec::of(Linear { features: 2, bias: true })]].concat();
+    let model = Sequential::new(&[3, 5, 6], &specs, DType::F32, &CPU, &random).unwrap().computed_in(&chosen());
+    let columns = draw(&random, &[4, 3, 5, 6]).gt(-0.5).unwrap();
+    let power = PowerOptions { iterations: 2, tolerance: None, arithmetic: Arithmetic::Own };
+    for (dtype, fresh) in [(DType::F16, false), (DType::F32, false), (DType::F64, false), (DType::F32, true)] {
+        let options = VectorsOptions { dtype, layers: None, fresh, memory: None };
+        let visited = |together: bool| {
+            let store = Vectors::new(&model, 7, &options, &Generator::new(3)).unwrap();
+            let layer = &model.layers()[0];
+            let some = store.of(&[5, 0, 3, 5]).unwrap();
+            let mut all = vec![];
+            for _ in 0..2 {
+                let (local, global) = if together {
+                    some.both_norms(layer, Some(&columns), None, power).unwrap()
+                } else {
+                    (
+                        some.local_norm(layer, Some(&columns), None, power).unwrap(),
+                        some.global_norm(layer, power).unwrap(),
+                    )
+                };
+                all.extend([local.sigma.detach(), global.sigma.detach(), some.global(layer).unwrap()]);
+                if !fresh {
+                    all.push(some.local(layer).unwrap());
+                }
+            }
+            let mut file = vec![];
+            store.write_part("0/global", &mut file).unwrap();
+            assert_eq!(file.len(), 90 * 4, "one vector, in the numbers of the network");
+            all
+        };
+        let pairs = [
+            Some((visited(true), visited(false))),
+            on_the_host(|| (visited(true), visited(false))),
+            on_the_host(|| as_for_tensor_cores(|| (visited(true), visited(false)))),
+        ];
+        for (way, (one, two)) in pairs.into_iter().enumerate().filter_map(|(way, pair)| Some((way, pair?))) {
+            for (i, (one, two)) in one.iter().zip(&two).enumerate() {
+                let off = gap(one, &two.to_dtype(DType::F64).unwrap());
+                // A number that f16 rounds up here may be rounded down there.
+                let bound = if dtype == DType::F16 { 1e-3 } else { 2e-6 };
+                assert!(off < bound, "{dtype:?}, way {way}: result {i} is off by {off:e}");
+            }
+        }
     }
 }

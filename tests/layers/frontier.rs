@@ -5,6 +5,7 @@ use super::common::{close, values};
 use super::resnets::golden;
 use candle_core::{DType, Device, Tensor, Var};
 use workbench::base::random::Generator;
+use workbench::compute::autograd::backward;
 use workbench::nn::layers::*;
 use workbench::nn::{LayerSpec, Sequential};
 
@@ -31,7 +32,7 @@ fn sorted_and_reflected_activations_meet_the_truth() {
         }
         let y = net.forward(x.as_tensor()).unwrap();
         close(&format!("{case}: its value"), &y, &read("y"), 1e-12);
-        let gradients = (y * read("cotangent")).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradients = backward(&(y * read("cotangent")).unwrap().sum_all().unwrap()).unwrap();
         close(&format!("{case}: in x"), gradients.get(x.as_tensor()).unwrap(), &read("grad/x"), 1e-10);
         for (name, var) in net.parameters() {
             let own = gradients.get(var.as_tensor()).unwrap();
@@ -74,7 +75,7 @@ fn smooth_activations_are_their_definitions() {
         let line = Var::from_tensor(&line).unwrap();
         let wide = alone(&spec, &line.dims()[1..]);
         let all = wide.forward(line.as_tensor()).unwrap();
-        let slopes = values(all.sum_all().unwrap().backward().unwrap().get(line.as_tensor()).unwrap());
+        let slopes = values(backward(&all.sum_all().unwrap()).unwrap().get(line.as_tensor()).unwrap());
         let steepest = slopes.into_iter().map(f64::abs).fold(0.0, f64::max);
         let said = wide.layers()[0].lipschitz().unwrap();
         assert!(steepest <= said && said < steepest * (1.0 + 1e-5), "{}: {steepest} and {said}", spec.describe());

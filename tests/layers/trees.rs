@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use nalgebra::DMatrix;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use workbench::compute::autograd::backward;
 use workbench::nn::Sequential;
 use workbench::script::values::Model;
 
@@ -137,7 +138,7 @@ fn jacobian_norms(net: &Sequential, points: &Tensor) -> Vec<f64> {
     let inputs = points.elem_count() / batch;
     let mut rows = vec![vec![]; batch];
     for i in 0..n {
-        let gradients = features.narrow(1, i, 1).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradients = backward(&features.narrow(1, i, 1).unwrap().sum_all().unwrap()).unwrap();
         let own = gradients.get(x.as_tensor()).map_or(vec![0.0; batch * inputs], values);
         rows.iter_mut().enumerate().for_each(|(b, rows)| rows.extend_from_slice(&own[b * inputs..][..inputs]));
     }

@@ -33,7 +33,7 @@ pub fn certified_margins(
     y: &Tensor,
     execution: Option<&Execution>,
 ) -> Result<Tensor> {
-    let Some(Dense::Matrix { weight, bias }) = last.dense() else {
+    let Some(Dense::Matrix { weight, bias, .. }) = last.dense() else {
         bail!(
             "certified_margins: the last layer must be linear, it is {}; end the network with linear(classes)",
             last.title()

@@ -6,6 +6,7 @@
 //! Sums over samples run in a fixed order, whatever the number of threads.
 
 use crate::bounds::margin::solve::{Maximum, Rule, maximize};
+use crate::compute::autograd::{Of, differentiable};
 use crate::compute::element::{Element, for_float, slice};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -13,19 +14,17 @@ use rayon::prelude::*;
 /// Samples whose gradients in the weight are summed one after the other; the sums of all such groups are then added.
 const GROUP: usize = 16;
 
-/// The rise `[B, C]`: `weight` `[C, F]`, `low` <= 0 <= `high` `[B, F]`, `radius` `[B]`, `y` `[B]` u32.
-pub fn margin_gap(
-    rule: Rule,
-    weight: &Tensor,
-    low: &Tensor,
-    high: &Tensor,
-    radius: &Tensor,
-    y: &Tensor,
-) -> Result<Tensor> {
+/// The rise `[B, C]`: `weight` `[C, F]`, `gaps` `[2, B, F]`, low <= 0 <= high, `radius` `[B]`, `y` `[B]` u32. All of a sample's are NaN
+/// where its radius is NaN or infinite, and the rule reads it.
+pub fn margin_gap(rule: Rule, weight: &Tensor, gaps: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
     let labels = y.to_vec1::<u32>()?;
-    let bounds = Tensor::cat(&[low, high], 1)?;
     let host = |t: &Tensor| t.to_device(&Device::Cpu)?.contiguous();
-    let value = host(weight)?.apply_op3(&host(&bounds)?, &host(radius)?, Rise { labels, rule })?;
+    let (weights, bounds, radii) = (host(weight)?, host(gaps)?, host(radius)?);
+    let rise = Rise { labels, rule };
+    let (w, b, r) = (weights.detach(), bounds.detach(), radii.detach());
+    let value = w.apply_op3_no_bwd(&b, &r, &rise)?;
+    let value =
+        differentiable("worst_logits", value, [&weights, &bounds, &radii], move |g, _| rise.gradients(&w, &b, &r, g))?;
     value.to_device(weight.device())
 }
 
@@ -59,19 +58,27 @@ impl Problem<'_> {
     }
 
     fn solve(&self, sample: usize, direction: &[f64]) -> Maximum {
-        let bounds = &self.bounds[sample * 2 * self.features..][..2 * self.features];
-        let (low, high) = bounds.split_at(self.features);
+        let (low, high) = self.bounds.split_at(self.bounds.len() / 2);
+        let [low, high] = [low, high].map(|end| &end[sample * self.features..][..self.features]);
         maximize(self.rule, direction, low, high, self.radius[sample])
     }
 
     /// Gradients of `sum g_bj rise_bj`.
     fn gradients(&self, g: &[f64]) -> Gradients {
+        let half = self.labels.len() * self.features;
         let samples: Vec<usize> = (0..self.labels.len()).collect();
         let groups: Vec<Gradients> = samples.par_chunks(GROUP).map(|group| self.of_group(group, g)).collect();
-        let mut all = Gradients { weight: vec![0.0; self.classes * self.features], bounds: vec![], radius: vec![] };
+        let mut all =
+            Gradients { weight: vec![0.0; self.classes * self.features], bounds: vec![0.0; 2 * half], radius: vec![] };
+        let mut at = 0;
         for group in groups {
             all.weight.iter_mut().zip(group.weight).for_each(|(sum, d)| *sum += d);
-            all.bounds.extend(group.bounds);
+            for own in group.bounds.chunks(2 * self.features) {
+                let (low, high) = own.split_at(self.features);
+                all.bounds[at..at + self.features].copy_from_slice(low);
+                all.bounds[half + at..][..self.features].copy_from_slice(high);
+                at += self.features;
+            }
             all.radius.extend(group.radius);
         }
         all
@@ -141,6 +148,10 @@ impl CustomOp3 for Rise {
                 .into_par_iter()
                 .map(|at| {
                     let (b, j) = (at / classes, at % classes);
+                    let radius = problem.radius[b];
+                    if !radius.is_finite() && self.rule != Rule::Box {
+                        return T::of(f64::NAN);
+                    }
                     if j == self.labels[b] as usize {
                         return T::ZERO;
                     }
@@ -151,15 +162,10 @@ impl CustomOp3 for Rise {
             Ok((candle_core::WithDType::to_cpu_storage_owned(rise), shape))
         })
     }
+}
 
-    fn bwd(
-        &self,
-        w: &Tensor,
-        bounds: &Tensor,
-        r: &Tensor,
-        _: &Tensor,
-        g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+impl Rise {
+    fn gradients(&self, w: &Tensor, bounds: &Tensor, r: &Tensor, g: &Tensor) -> Result<Of> {
         let (classes, features) = w.dims2()?;
         let read = |t: &Tensor| t.detach().to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
         let (labels, rule) = (&self.labels, self.rule);

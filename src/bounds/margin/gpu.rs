@@ -20,21 +20,15 @@ fn number(rule: Rule) -> [Arg<'static>; 2] {
     }
 }
 
-/// The rise `[B, C]`: `weight` `[C, F]`, `low` <= 0 <= `high` `[B, F]`, `radius` `[B]`, `y` `[B]` u32.
-pub fn margin_gap(
-    rule: Rule,
-    weight: &Tensor,
-    low: &Tensor,
-    high: &Tensor,
-    radius: &Tensor,
-    y: &Tensor,
-) -> Result<Tensor> {
+/// The rise `[B, C]`: `weight` `[C, F]`, `gaps` `[2, B, F]`, low <= 0 <= high, `radius` `[B]`, `y` `[B]` u32. All of a sample's are NaN
+/// where its radius is NaN or infinite, and the rule reads it.
+pub fn margin_gap(rule: Rule, weight: &Tensor, gaps: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (classes, features) = weight.dims2()?;
-    let (batch, dtype, device) = (low.dim(0)?, weight.dtype(), weight.device().clone());
-    let bounds = Tensor::cat(&[low, high], 0)?;
+    let (batch, dtype, device) = (gaps.dim(1)?, weight.dtype(), weight.device().clone());
+    let bounds = gaps.contiguous()?;
     let (weight, radius, y) = (weight.contiguous()?, radius.contiguous()?, y.contiguous()?);
-    let (w, b, r) = (weight.detach(), bounds.detach().contiguous()?, radius.detach());
-    let ends = move |t: &Tensor| Ok::<_, candle_core::Error>((t.narrow(0, 0, batch)?, t.narrow(0, batch, batch)?));
+    let (w, b, r) = (weight.detach(), bounds.detach(), radius.detach());
+    let ends = move |t: &Tensor| Ok::<_, candle_core::Error>((t.get(0)?, t.get(1)?));
     let value = room((batch, classes), dtype, &device)?;
     let [reach, factor] = [(); 2].map(|()| room((batch, classes), DType::F64, &device));
     let (reach, factor) = (reach?, factor?);

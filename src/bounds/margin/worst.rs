@@ -12,6 +12,7 @@
 use super::solve::Rule;
 use super::{ball, clip, gap, gpu as on_gpu, interval};
 use crate::bounds::region::Region;
+use crate::compute::autograd::add;
 use crate::compute::gpu;
 use crate::compute::labels::class_labels;
 use crate::nn::Layer;
@@ -53,14 +54,14 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
         bail!("worst_logits: {batch} samples want as many radii, got a tensor of shape {:?}", radius.dims());
     }
     let y = class_labels("worst_logits", y, batch, "the last layer has", classes)?;
-    let center = region.center()?;
-    let logits = last.forward(&center)?;
-    let (low, high) = region.gaps()?;
+    let logits = region.forward(last)?;
+    let gaps = region.gaps()?;
     let by_kernel = gpu::has_kernel(weight);
     let by_rule = |rule| match by_kernel {
-        true => on_gpu::margin_gap(rule, weight, &low, &high, radius, &y),
-        false => gap::margin_gap(rule, weight, &low, &high, radius, &y),
+        true => on_gpu::margin_gap(rule, weight, &gaps, radius, &y),
+        false => gap::margin_gap(rule, weight, &gaps, radius, &y),
     };
+    let ends = || Ok::<_, candle_core::Error>((gaps.get(0)?, gaps.get(1)?));
     // Elsewhere the forms made of tensor operations stay on the device, at the price of a table of differences; so does the
     // value with the published constant everywhere.
     let on_cpu = weight.device().is_cpu() || by_kernel;
@@ -68,16 +69,26 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
         WorstMethod::Exact => by_rule(Rule::Exact)?,
         WorstMethod::Clip { iterations: 0, .. } => bail!("worst_logits: 0 iterations, at least 1 is needed"),
         WorstMethod::Clip { iterations, constant: 0.0 } if on_cpu => by_rule(Rule::Clip { iterations })?,
-        WorstMethod::Clip { iterations, constant } => {
-            clip::margin_gap(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?
-        }
         WorstMethod::Ball if on_cpu => by_rule(Rule::Ball)?,
-        WorstMethod::Ball => ball::margin_gap(&differences(weight, &y)?, radius)?,
-        WorstMethod::Box if on_cpu => return logits + by_rule(Rule::Box)?,
-        WorstMethod::Box => return logits + interval::margin_gap(&differences(weight, &y)?, &low, &high)?,
+        WorstMethod::Box if on_cpu => by_rule(Rule::Box)?,
+        WorstMethod::Clip { iterations, constant } => {
+            let (low, high) = ends()?;
+            let gap = clip::margin_gap(&differences(weight, &y)?, &low, &high, radius, iterations, constant)?;
+            known(&gap, radius)?
+        }
+        WorstMethod::Ball => known(&ball::margin_gap(&differences(weight, &y)?, radius)?, radius)?,
+        WorstMethod::Box => {
+            let (low, high) = ends()?;
+            interval::margin_gap(&differences(weight, &y)?, &low, &high)?
+        }
     };
-    // A radius that is NaN or infinite comes out as NaN, whatever the method made of it: it certifies nothing.
-    (logits + gap)?.broadcast_add(&(radius * 0.0)?.unsqueeze(1)?)
+    add(&logits, &gap)
+}
+
+/// A radius that is NaN or infinite comes out as NaN, whatever a method made of it: it certifies nothing. The operations that follow
+/// a [`Rule`] do so themselves.
+fn known(gap: &Tensor, radius: &Tensor) -> Result<Tensor> {
+    gap.broadcast_add(&(radius * 0.0)?.unsqueeze(1)?)
 }
 
 /// `w_j - w_y` for every sample and class, `[B, C, features]`.
@@ -89,6 +100,7 @@ fn differences(weight: &Tensor, y: &Tensor) -> Result<Tensor> {
 mod tests {
     use super::*;
     use crate::base::random::Generator;
+    use crate::compute::autograd::backward;
     use candle_core::{DType, Device, Var};
 
     /// The operation on the host and the forms made of tensor operations are the same function, gradients included.
@@ -106,7 +118,8 @@ mod tests {
             let weights = draw(&[7, 5])?;
             let rules = [Rule::Clip { iterations: 1 }, Rule::Clip { iterations: 4 }, Rule::Ball, Rule::Box];
             for (i, rule) in rules.into_iter().enumerate() {
-                let here = gap::margin_gap(rule, &weight, &low, &high, &r, &y)?;
+                let gaps = Tensor::stack(&[low.as_tensor(), high.as_tensor()], 0)?;
+                let here = gap::margin_gap(rule, &weight, &gaps, &r, &y)?;
                 let there = match i {
                     0 => clip::margin_gap(&d, &low, &high, &r, 1, 0.0)?,
                     1 => clip::margin_gap(&d, &low, &high, &r, 4, 0.0)?,
@@ -115,7 +128,7 @@ mod tests {
                 };
                 let gap = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
                 assert!(gap(&here, &there)? < 1e-12, "{rule:?} at radius {radius}");
-                let (a, b) = ((here * &weights)?.sum_all()?.backward()?, (there * &weights)?.sum_all()?.backward()?);
+                let (a, b) = (backward(&(here * &weights)?)?, backward(&(there * &weights)?)?);
                 for (name, var) in [("weight", &weight), ("low", &low), ("high", &high), ("radius", &r)] {
                     // At radius 0 the tensor form has no slope in the radius, by its square root.
                     if name == "radius" && radius == 0.0 {

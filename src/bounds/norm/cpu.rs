@@ -5,7 +5,7 @@
 //! groups of samples, so that one reading of its matrix serves them all; converged samples leave the group.
 
 use super::options::PowerOptions;
-use super::vectors::{Iterated, Sample, SingularVectors};
+use super::vectors::{Iterated, Sample, SingularVectors, Task};
 use crate::base::interrupt;
 use crate::bounds::norm::direct::Direct;
 use crate::bounds::norm::tensor::generic;
@@ -23,37 +23,26 @@ use std::mem::MaybeUninit;
 /// Most samples of a linear layer that iterate together.
 const GROUP: usize = 256;
 
-/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is a convolution or linear.
-pub fn iterate(
-    layer: &Layer,
-    u: &Tensor,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<Iterated> {
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. The layer is a convolution or linear.
+pub fn iterate(task: &Task, u: &Tensor) -> Result<Iterated> {
+    let layer = task.layer;
     let Some(Dense::Convolution { weight, .. } | Dense::Matrix { weight, .. }) = layer.dense() else {
         bail!("spectral_norm: {} is neither a convolution nor linear", layer.title());
     };
     let weight = &weight;
     match weight.dtype() {
-        DType::F32 => typed::<f32>(layer, weight, u, columns, rows, options),
-        DType::F64 => typed::<f64>(layer, weight, u, columns, rows, options),
+        DType::F32 => typed::<f32>(task, weight, u),
+        DType::F64 => typed::<f64>(task, weight, u),
         other => bail!("spectral_norm: dtype {other:?} is not supported; use f32 or f64"),
     }
 }
 
-fn typed<T: Element>(
-    layer: &Layer,
-    weight: &Tensor,
-    u: &Tensor,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<Iterated> {
-    let batch = u.dim(0)?;
+fn typed<T: Element>(task: &Task, weight: &Tensor, u: &Tensor) -> Result<Iterated> {
+    let (Task { layer, options, first, .. }, batch) = (*task, u.dim(0)?);
+    let masks = (task.columns.map(Tensor::contiguous).transpose()?, task.rows.map(Tensor::contiguous).transpose()?);
     let tensors = (weight.contiguous()?, u.to_dtype(T::DTYPE)?.contiguous()?);
     let (weight, u) = (Host::of(&tensors.0), Host::of(&tensors.1));
-    let masks = (columns.map(Host::of), rows.map(Host::of));
+    let masks = (masks.0.as_ref().map(Host::of), masks.1.as_ref().map(Host::of));
     let (w, start) = (weight.slice::<T>()?, u.slice::<T>()?);
     let columns = masks.0.as_ref().map(Host::slice::<u8>).transpose()?;
     let rows = masks.1.as_ref().map(Host::slice::<u8>).transpose()?;
@@ -65,10 +54,11 @@ fn typed<T: Element>(
     let group = if matches!(map, Map::Conv(..)) { 1 } else { batch.clamp(1, GROUP) };
     let one = |chunk: usize, start: &[T], u: &mut [MaybeUninit<T>], v: &mut [MaybeUninit<T>], scratch: &mut Vec<T>| {
         let samples = start.len() / n_in;
-        let masks = (
-            columns.map(|m| &m[chunk * group * n_in..][..samples * n_in]),
-            rows.map(|m| &m[chunk * group * n_out..][..samples * n_out]),
-        );
+        // A vector beyond the masks has none.
+        let masked = first.saturating_sub(chunk * group).min(samples);
+        let own = |n| chunk * group * n..(chunk * group + masked) * n;
+        let (columns, rows) = (columns.filter(|_| masked > 0), rows.filter(|_| masked > 0));
+        let masks = (columns.map(|m| &m[own(n_in)]), rows.map(|m| &m[own(n_out)]));
         let rooms = (T::as_f32_room(u), T::as_f32_room(v));
         if let Some(sample) = direct.run(T::as_f32(start), rooms, masks, options) {
             return vec![sample];
@@ -94,7 +84,7 @@ fn typed<T: Element>(
     let device = tensors.0.device();
     let shape = |s: &[usize]| [&[batch], s].concat();
     Ok(Iterated {
-        sigma: Tensor::from_vec(done.iter().map(|s| T::of(s.sigma)).collect(), batch, device)?,
+        sigma: task.split(&Tensor::from_vec(done.iter().map(|s| T::of(s.sigma)).collect(), batch, device)?)?,
         u: SingularVectors::of(Tensor::from_vec(u, shape(&layer.input), device)?),
         v: SingularVectors::of(Tensor::from_vec(v, shape(&layer.output), device)?),
         iterations: done.iter().map(|s| s.iterations).collect(),
@@ -237,7 +227,7 @@ impl<T: Element> Group<'_, T> {
     }
 
     fn mask_of<'m>(&self, mask: Option<&'m [u8]>, sample: usize, n: usize) -> Option<&'m [u8]> {
-        mask.map(|m| &m[sample * n..][..n])
+        mask.and_then(|m| m.get(sample * n..(sample + 1) * n))
     }
 }
 

@@ -6,24 +6,19 @@
 //! goes on from a generic left vector, where the other forms take a generic right one: no further product, and nothing to
 //! wait for.
 
-use super::options::PowerOptions;
-use super::vectors::{Iterated, SingularVectors};
+use super::vectors::{Iterated, SingularVectors, Task};
 use crate::base::interrupt;
 use crate::compute::power::gpu::Iterates;
-use crate::nn::Layer;
 use candle_core::{Result, Tensor};
 
 /// Iterations between two looks at whether all samples are done.
 const LOOK: usize = 10;
 
-/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
-pub fn iterate(
-    layer: &Layer,
-    u: &Tensor,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<Iterated> {
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. The layer is frozen.
+pub fn iterate(task: &Task, u: &Tensor) -> Result<Iterated> {
+    let Task { layer, options, .. } = *task;
+    let (columns, rows) = (task.opened(task.columns, u.dim(0)?)?, task.opened(task.rows, u.dim(0)?)?);
+    let (columns, rows) = (columns.as_ref(), rows.as_ref());
     let dtype = layer.numbers().map_or(u.dtype(), |(dtype, _)| dtype);
     let state = Iterates::new(&u.to_dtype(dtype)?, columns, &layer.output)?;
     for iteration in 0..options.iterations {
@@ -41,5 +36,5 @@ pub fn iterate(
         Some(_) => (state.used.to_vec1()?, state.done.to_vec1::<u8>()?.into_iter().map(|d| d == 1).collect()),
     };
     let (u, v) = (SingularVectors::of(state.u), SingularVectors::of(state.v));
-    Ok(Iterated { sigma: state.sigma.to_dtype(dtype)?, u, v, iterations, converged })
+    Ok(Iterated { sigma: task.split(&state.sigma.to_dtype(dtype)?)?, u, v, iterations, converged })
 }

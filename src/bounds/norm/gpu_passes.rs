@@ -2,57 +2,44 @@
 //! product and one pass, nothing read back.
 //!
 //! ```text
-//! v <- I_out W u / (||u|| s)      u <- I_in W^T v / (||v|| s)      sigma = s ||u||      s = ||W||_F
+//! v <- I_out W u / (||u|| s)      u <- I_in W^T v / (||v|| s)      sigma = s ||u||      s = sqrt(rows) max ||w_i||
 //! ```
 //!
 //! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a
-//! norm before it has read the whole vector. The Frobenius norm keeps vectors near length 1 whatever the size of the
+//! norm before it has read the whole vector. s keeps vectors near length 1 whatever the size of the
 //! weights: without it weights of size 1e-30 sent them to zero before their norm was known. A sample that the masked
 //! map sends to zero at the first step goes on from a generic left vector, as in [`crate::bounds::norm::gpu`].
 
-use super::options::PowerOptions;
-use super::vectors::{Iterated, SingularVectors, Start, layout_of};
+use super::vectors::{Iterated, SingularVectors, Start, Task, layout_of};
 use crate::base::interrupt;
 use crate::compute::layout;
 use crate::compute::layout::memory;
-use crate::compute::power::gpu_passes::{Norms, masked, pass, restart};
-use crate::compute::region::weights::Map;
-use crate::nn::Layer;
-use crate::nn::layers::Dense;
+use crate::compute::power::gpu_passes::{masked, pass, restart};
+use crate::compute::region::weights::{Map, WeightParts};
 use candle_core::{Result, Tensor, bail};
 
-/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
-pub fn iterate(
-    layer: &Layer,
-    start: Start,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<Iterated> {
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. The layer is frozen, `weight` what was made of its own for its products.
+pub fn iterate(task: &Task, weight: Option<&(Map, WeightParts)>, start: Start) -> Result<Iterated> {
+    let Task { layer, options, .. } = *task;
     let dtype = layer.numbers().map_or(start.u.dtype(), |(dtype, _)| dtype);
     let layout = layout_of(layer);
-    let map = match layer.dense() {
-        Some(Dense::Convolution { weight, window, .. }) => Some((Map::Conv(window, layout), weight)),
-        Some(Dense::Matrix { weight, .. }) => Some((Map::Linear(layer.precision.get()), weight)),
-        // By the layer's own products; what has no norm was refused before.
-        Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => None,
-    };
-    let map = map.map(|(map, weight)| Ok::<_, candle_core::Error>((map, map.in_layout(&weight)?))).transpose()?;
-    let size = map.as_ref().map(|(_, weight)| Norms::of_all(weight)).transpose()?;
-    let size = size.as_ref();
-    let apply = |u: &Tensor| match &map {
-        Some((map, w)) => map.apply(u, w)?.contiguous(),
+    let size = weight.map(|(_, w)| &w.norms);
+    let apply = |u: &Tensor| match weight {
+        Some((map, w)) => map.apply(u, &w.weight)?.contiguous(),
         None => layer.apply(u)?.contiguous(),
     };
-    let adjoint = |v: &Tensor| match &map {
-        Some((map, w)) => map.adjoint(v, w, &layer.input)?.contiguous(),
+    let adjoint = |v: &Tensor| match weight {
+        Some((map, w)) => map.adjoint(v, &w.weight, &layer.input)?.contiguous(),
         None => layer.adjoint(v)?.contiguous(),
     };
     let in_layout = |mask: Option<&Tensor>| mask.map(|mask| memory(mask, layout)).transpose();
-    let (columns, rows) = (in_layout(columns)?, in_layout(rows)?);
+    let (columns, rows) = (in_layout(task.columns)?, in_layout(task.rows)?);
     let (columns, rows) = (columns.as_ref(), rows.as_ref());
     let u = layout::turned(&start.u.to_dtype(dtype)?, start.layout, layout)?;
-    let mut u = masked(&u, columns.filter(|_| !start.is_masked))?;
+    let mut u = match columns {
+        Some(_) if !start.is_masked => masked(&u, task.opened(columns, u.dim(0)?)?.as_ref())?,
+        _ => u,
+    };
     let (mut of_u, mut left) = (None, None);
     for iteration in 0..options.iterations {
         interrupt::check()?;
@@ -67,8 +54,9 @@ pub fn iterate(
     }
     let (Some(of_u), Some((v, of_v))) = (of_u, left) else { bail!("spectral_norm: 0 iterations") };
     let batch = u.dim(0)?;
+    let [sigma, others] = of_u.values(size, dtype, task.first)?;
     Ok(Iterated {
-        sigma: of_u.values(size, dtype)?,
+        sigma: [sigma, others],
         u: SingularVectors::with_norms(u, of_u, layout),
         v: SingularVectors::with_norms(v, of_v, layout),
         iterations: vec![options.iterations as u32; batch],

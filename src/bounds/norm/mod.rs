@@ -6,6 +6,7 @@ mod direct;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "no_direct.rs"]
 mod direct;
+mod few_rows;
 mod gpu;
 mod gpu_passes;
 mod options;
@@ -14,5 +15,5 @@ mod tensor;
 mod vectors;
 
 pub use options::{Arithmetic, PowerOptions, bf16_iterations};
-pub use spectral::{spectral_norm, spectral_norm_from};
+pub use spectral::{spectral_norm, spectral_norm_from, spectral_norms};
 pub use vectors::{SingularPair, SingularVectors, Start, layout_of};

@@ -2,8 +2,7 @@
 //!
 //! A sample that has converged leaves the batch at once, so that its result does not depend on who shared it.
 
-use super::options::PowerOptions;
-use super::vectors::{Iterated, SingularVectors};
+use super::vectors::{Iterated, SingularVectors, Task};
 use crate::base::interrupt;
 use crate::compute::norms::samples::{normalize_samples, sample_norms};
 use crate::nn::Layer;
@@ -33,14 +32,11 @@ struct Batch {
     rows: Option<Tensor>,
 }
 
-/// See [`crate::bounds::spectral_norm`]; shapes are checked there. `layer` is frozen.
-pub fn iterate(
-    layer: &Layer,
-    u: &Tensor,
-    columns: Option<&Tensor>,
-    rows: Option<&Tensor>,
-    options: PowerOptions,
-) -> Result<Iterated> {
+/// See [`crate::bounds::spectral_norm`]; shapes are checked there. The layer is frozen.
+pub fn iterate(task: &Task, u: &Tensor) -> Result<Iterated> {
+    let Task { layer, options, .. } = *task;
+    let (columns, rows) = (task.opened(task.columns, u.dim(0)?)?, task.opened(task.rows, u.dim(0)?)?);
+    let (columns, rows) = (columns.as_ref(), rows.as_ref());
     let dtype = layer.numbers().map_or(u.dtype(), |(dtype, _)| dtype);
     let float = |m: Option<&Tensor>| m.map(|m| m.to_dtype(dtype)).transpose();
     let n = u.dim(0)?;
@@ -89,7 +85,7 @@ pub fn iterate(
         select(&Tensor::cat(&left.iter().map(part).collect::<Vec<_>>(), 0)?, &order)
     };
     Ok(Iterated {
-        sigma: gather(|l| l.sigma.clone())?.to_dtype(dtype)?,
+        sigma: task.split(&gather(|l| l.sigma.clone())?.to_dtype(dtype)?)?,
         u: SingularVectors::of(gather(|l| l.u.clone())?),
         v: SingularVectors::of(gather(|l| l.v.clone())?),
         iterations,

@@ -1,5 +1,6 @@
 //! What power iterations begin from and end with: vectors of a batch in the layout of the layer, norms, how each sample ended.
 
+use crate::bounds::norm::options::PowerOptions;
 use crate::compute::layout::{self, Layout};
 use crate::compute::power::gpu_passes::Norms;
 use crate::nn::Layer;
@@ -11,7 +12,7 @@ use candle_core::{Result, Tensor};
 pub struct SingularVectors {
     raw: Tensor,
     norms: Option<Norms>,
-    pub(super) layout: Layout,
+    pub layout: Layout,
 }
 
 impl SingularVectors {
@@ -40,6 +41,17 @@ impl SingularVectors {
         Ok((raw, self.norms.as_ref()))
     }
 
+    /// Are they as the iteration has left them, their norms beside them?
+    pub fn has_norms(&self) -> bool {
+        self.norms.is_some()
+    }
+
+    /// `count` of them, from one on.
+    pub fn rows(&self, from: usize, count: usize) -> Result<Self> {
+        let norms = self.norms.as_ref().map(|norms| norms.rows(from, count)).transpose()?;
+        Ok(Self { raw: self.raw.narrow(0, from, count)?, norms, layout: self.layout })
+    }
+
     /// The shape of the vectors, `[B, ...]`.
     pub fn dims(&self) -> Vec<usize> {
         match (self.layout, self.raw.dims()) {
@@ -64,9 +76,38 @@ pub struct SingularPair {
     pub converged: Vec<bool>,
 }
 
+/// What is asked of an iteration: the norms of a layer between masks `[first, ...]`, then without masks from all further vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub layer: &'a Layer,
+    pub columns: Option<&'a Tensor>,
+    pub rows: Option<&'a Tensor>,
+    pub options: PowerOptions,
+    pub first: usize,
+}
+
+impl Task<'_> {
+    /// Norms of all vectors as those of the first and of the others.
+    pub fn split(&self, sigma: &Tensor) -> Result<[Tensor; 2]> {
+        let others = sigma.dim(0)? - self.first;
+        Ok([
+            sigma.narrow(0, 0, self.first)?.force_contiguous()?,
+            sigma.narrow(0, self.first, others)?.force_contiguous()?,
+        ])
+    }
+
+    /// A mask of the first vectors as one of `count`.
+    pub fn opened(&self, mask: Option<&Tensor>, count: usize) -> Result<Option<Tensor>> {
+        let Some(mask) = mask.filter(|_| count > self.first) else { return mask.map(Tensor::contiguous).transpose() };
+        let open = Tensor::ones([&[count - self.first], &mask.dims()[1..]].concat(), mask.dtype(), mask.device())?;
+        Tensor::cat(&[&mask.contiguous()?, &open], 0).map(Some)
+    }
+}
+
 /// What the iterations give before the gradient is attached.
 pub(super) struct Iterated {
-    pub sigma: Tensor,
+    /// Of the masked map, and of the whole one.
+    pub sigma: [Tensor; 2],
     pub u: SingularVectors,
     pub v: SingularVectors,
     pub iterations: Vec<u32>,

@@ -1,9 +1,19 @@
-//! Gradients past candle's store: large tensors on a tape, values that are known with their gradients.
+//! Gradients past candle's store: a graph of our own between parameters and loss, beside candle's.
 
-mod differentiable;
-pub mod known;
-mod prepared;
+mod arithmetic;
+mod arrived;
+mod backward;
+mod gateway;
+mod node;
+mod operation;
+mod seed;
+mod taken;
 pub mod tape;
+mod walk;
 
-pub use differentiable::differentiable;
-pub use prepared::Gradients;
+pub use arithmetic::{add, mul, scaled, sub};
+pub use arrived::{Arrived, Arriving};
+pub use backward::backward;
+pub use node::{Argument, Node, Work};
+pub use operation::{Of, differentiable, value_of, with_gradient};
+pub use walk::Gradients;

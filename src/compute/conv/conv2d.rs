@@ -8,19 +8,20 @@
 //! conv2d_weight(x, y) = dT/dw      the gradient of the kernel
 //! ```
 //!
-//! The gradient of each is given by the other two, so all can be differentiated any number of times. The zero padding
+//! The gradient of each is given by the other two. The zero padding
 //! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
 
 #[cfg(feature = "cuda")]
 use super::cuda::run::{View, run};
 pub use super::geometry::{Geometry, Window};
 use super::{cpu, device};
+use crate::compute::autograd::differentiable;
 use crate::compute::element::{for_float, slice};
 use crate::compute::gpu;
 #[cfg(feature = "cuda")]
 use crate::compute::layout::Layout;
 use crate::compute::norms;
-use crate::compute::norms::channels::{add_channels, channel_sums};
+use crate::compute::norms::channels::{add_bias, channel_sums};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout as Strides, Result, Shape, Tensor, bail};
@@ -30,15 +31,30 @@ pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
     if !ours(x) {
         return device::forward(x, w, window);
     }
-    x.contiguous()?.apply_op2(&w.contiguous()?, Forward { window })
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    let (xs, ws) = (x.detach(), w.detach());
+    let y = xs.apply_op2_no_bwd(&ws, &Forward { window })?;
+    differentiable("conv2d", y, [&x, &w, &w], move |g, [to_x, to_w, _]| {
+        let ((_, _, h, width), (_, _, kh, kw)) = (xs.dims4()?, ws.dims4()?);
+        let dx = to_x.then(|| conv2d_input(g, &ws, window, (h, width))).transpose()?;
+        Ok((dx, to_w.then(|| conv2d_weight(&xs, g, window, (kh, kw))).transpose()?, None))
+    })
 }
 
 /// [`conv2d`] plus `bias` `[O]`, in one pass.
 pub fn conv2d_bias(x: &Tensor, w: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return add_channels(&conv2d(x, w, window)?, &bias.unsqueeze(0)?);
+        return add_bias(&conv2d(x, w, window)?, bias);
     }
-    x.contiguous()?.apply_op3(&w.contiguous()?, &bias.contiguous()?, Biased { window })
+    let (x, w, bias) = (x.contiguous()?, w.contiguous()?, bias.contiguous()?);
+    let (xs, ws) = (x.detach(), w.detach());
+    let y = xs.apply_op3_no_bwd(&ws, &bias.detach(), &Biased { window })?;
+    differentiable("conv2d", y, [&x, &w, &bias], move |g, [to_x, to_w, to_bias]| {
+        let ((_, _, h, width), (_, _, kh, kw)) = (xs.dims4()?, ws.dims4()?);
+        let dx = to_x.then(|| conv2d_input(g, &ws, window, (h, width))).transpose()?;
+        let dw = to_w.then(|| conv2d_weight(&xs, g, window, (kh, kw))).transpose()?;
+        Ok((dx, dw, to_bias.then(|| channel_sums(g)?.sum(0)).transpose()?))
+    })
 }
 
 /// `sum_b scale_b dT/dw (x_b, y_b)`: [`conv2d_weight`] with each sample of `y` times one number. No gradient.
@@ -64,7 +80,14 @@ pub fn conv2d_input(y: &Tensor, w: &Tensor, window: Window, size: (usize, usize)
     if !ours(y) {
         return device::input(y, w, window, size);
     }
-    y.contiguous()?.apply_op2(&w.contiguous()?, Input { window, size })
+    let (y, w) = (y.contiguous()?, w.contiguous()?);
+    let (ys, ws) = (y.detach(), w.detach());
+    let x = ys.apply_op2_no_bwd(&ws, &Input { window, size })?;
+    differentiable("conv2d_input", x, [&y, &w, &w], move |g, [to_y, to_w, _]| {
+        let (_, _, kh, kw) = ws.dims4()?;
+        let dy = to_y.then(|| conv2d(g, &ws, window)).transpose()?;
+        Ok((dy, to_w.then(|| conv2d_weight(g, &ys, window, (kh, kw))).transpose()?, None))
+    })
 }
 
 /// The adjoint of [`conv2d`] in its kernel, summed over the batch: `x` and `y` to `[O,I,KH,KW]`.
@@ -72,7 +95,14 @@ pub fn conv2d_weight(x: &Tensor, y: &Tensor, window: Window, kernel: (usize, usi
     if !ours(x) {
         return device::weight(x, y, window, kernel);
     }
-    x.contiguous()?.apply_op2(&y.contiguous()?, Weight { window, kernel })
+    let (x, y) = (x.contiguous()?, y.contiguous()?);
+    let (xs, ys) = (x.detach(), y.detach());
+    let w = xs.apply_op2_no_bwd(&ys, &Weight { window, kernel })?;
+    differentiable("conv2d_weight", w, [&x, &y, &y], move |g, [to_x, to_y, _]| {
+        let (_, _, h, width) = xs.dims4()?;
+        let dx = to_x.then(|| conv2d_input(&ys, g, window, (h, width))).transpose()?;
+        Ok((dx, to_y.then(|| conv2d(&xs, g, window)).transpose()?, None))
+    })
 }
 
 /// Is there a form of our own for this tensor? Elsewhere candle's operations do the same.
@@ -103,14 +133,6 @@ impl CustomOp2 for Forward {
         let g = Geometry::new(self.name(), lx.shape().dims4()?, lw.shape().dims4()?, self.window)?;
         let shape = Shape::from((g.batch, g.channels_out, g.output.0, g.output.1));
         Ok((run(View::Forward, Layout::Nchw, &g, (x, lx), (w, lw))?, shape))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, _, h, width) = x.dims4()?;
-        let (_, _, kh, kw) = w.dims4()?;
-        let dx = wanted(x, || conv2d_input(g, w, self.window, (h, width)))?;
-        let dw = wanted(w, || conv2d_weight(x, g, self.window, (kh, kw)))?;
-        Ok((dx, dw))
     }
 }
 
@@ -143,19 +165,6 @@ impl CustomOp3 for Biased {
             let y = cpu::forward::<T>(&g, slice(op, x, lx)?, slice(op, w, lw)?, bias);
             Ok((candle_core::WithDType::to_cpu_storage_owned(y), shape))
         })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw) = Forward { window: self.window }.bwd(x, w, g, g)?;
-        let db = wanted(bias, || channel_sums(g)?.sum(0))?;
-        Ok((dx, dw, db))
     }
 }
 
@@ -193,13 +202,6 @@ impl CustomOp2 for Input {
         let g = self.geometry(ly, lw)?;
         let shape = Shape::from((g.batch, g.channels_in, g.input.0, g.input.1));
         Ok((run(View::Input, Layout::Nchw, &g, (y, ly), (w, lw))?, shape))
-    }
-
-    fn bwd(&self, y: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, _, kh, kw) = w.dims4()?;
-        let dy = wanted(y, || conv2d(g, w, self.window))?;
-        let dw = wanted(w, || conv2d_weight(g, y, self.window, (kh, kw)))?;
-        Ok((dy, dw))
     }
 }
 
@@ -239,13 +241,6 @@ impl CustomOp2 for Weight {
         let shape = Shape::from((g.channels_out, g.channels_in, g.kernel.0, g.kernel.1));
         Ok((run(View::Weight, Layout::Nchw, &g, (x, lx), (y, ly))?, shape))
     }
-
-    fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, _, h, width) = x.dims4()?;
-        let dx = wanted(x, || conv2d_input(y, g, self.window, (h, width)))?;
-        let dy = wanted(y, || conv2d(x, g, self.window))?;
-        Ok((dx, dy))
-    }
 }
 
 /// The scaled sum, without a gradient of its own.
@@ -275,9 +270,4 @@ impl CustomOp3 for Weight {
             Ok((candle_core::WithDType::to_cpu_storage_owned(w), shape))
         })
     }
-}
-
-/// A gradient is worth computing only for what is, or depends on, a parameter.
-fn wanted(arg: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
-    if arg.is_variable() || arg.track_op() { gradient().map(Some) } else { Ok(None) }
 }

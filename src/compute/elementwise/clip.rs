@@ -14,7 +14,8 @@
 
 use super::gpu as fused;
 use super::loops;
-use crate::compute::autograd::tape::{Arriving, Tracked};
+use crate::compute::autograd::tape::Tracked;
+use crate::compute::autograd::{Arriving, differentiable};
 use crate::compute::element::{Element, Host, for_dtype, for_float, slice};
 use crate::compute::gpu;
 use candle_core::{
@@ -31,7 +32,11 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
         // candle's relu on other devices; adding 0 x keeps a NaN.
         return x.relu()? + (x * 0.0)?;
     }
-    x.contiguous()?.apply_op1(Relu)
+    let x = x.contiguous()?;
+    let xs = x.detach();
+    differentiable("relu", xs.apply_op1_no_bwd(&Relu)?, [&x; 3], move |g, _| {
+        Ok((Some(xs.gt(0.0)?.to_dtype(g.dtype())?.mul(g)?), None, None))
+    })
 }
 
 /// `max(min(x, threshold), 0)`: `x` `[B, ...]`, `threshold` `[1, ...]`.
@@ -66,7 +71,13 @@ fn apply(x: &Tensor, t: &Tensor, kind: Kind) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return on_device(x, t, kind);
     }
-    x.contiguous()?.apply_op2(&t.contiguous()?, Value(kind))
+    let (x, t) = (x.contiguous()?, t.contiguous()?);
+    let (xs, ts) = (x.detach(), t.detach());
+    let y = xs.apply_op2_no_bwd(&ts, &Value(kind))?;
+    differentiable(kind.name(), y, [&x, &t, &t], move |g, [to_x, to_t, _]| {
+        let (dx, dt) = kind.gradients(&xs, &ts, g, (to_x, to_t))?;
+        Ok((dx, dt, None))
+    })
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +129,29 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Those of x and t, where wanted.
+    fn gradients(
+        self,
+        x: &Tensor,
+        t: &Tensor,
+        g: &Tensor,
+        wanted: (bool, bool),
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (xs, ts, gs) = (Host::of(x), Host::of(t), Host::of(g));
+        for_dtype!(self.name(), x.dtype(), T => {
+            let (a, b, c) = (xs.slice::<T>()?, ts.slice::<T>()?, gs.slice::<T>()?);
+            let (dx, dt) = match self {
+                Kind::Clip => loops::sides(a, b, c, wanted, |x, t| Kind::Clip.sides(x, t)),
+                Kind::Smaller => loops::sides(a, b, c, wanted, |x, t| Kind::Smaller.sides(x, t)),
+                Kind::Larger => loops::sides(a, b, c, wanted, |x, t| Kind::Larger.sides(x, t)),
+            };
+            let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+            Ok((dx.map(|d| tensor(d, x)).transpose()?, dt.map(|d| tensor(d, t)).transpose()?))
+        })
+    }
+}
+
 #[inline(always)]
 fn is_nan<T: Element>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
@@ -156,22 +190,6 @@ impl CustomOp2 for Value {
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
         })
     }
-
-    fn bwd(&self, x: &Tensor, t: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = g.contiguous()?;
-        let (xs, ts, gs) = (Host::of(x), Host::of(t), Host::of(&g));
-        let wanted = (x.track_op(), t.track_op());
-        for_dtype!(self.name(), x.dtype(), T => {
-            let (a, b, c) = (xs.slice::<T>()?, ts.slice::<T>()?, gs.slice::<T>()?);
-            let (dx, dt) = match self.0 {
-                Kind::Clip => loops::sides(a, b, c, wanted, |x, t| Kind::Clip.sides(x, t)),
-                Kind::Smaller => loops::sides(a, b, c, wanted, |x, t| Kind::Smaller.sides(x, t)),
-                Kind::Larger => loops::sides(a, b, c, wanted, |x, t| Kind::Larger.sides(x, t)),
-            };
-            let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-            Ok((dx.map(|d| tensor(d, x)).transpose()?, dt.map(|d| tensor(d, t)).transpose()?))
-        })
-    }
 }
 
 struct Relu;
@@ -186,10 +204,6 @@ impl CustomOp1 for Relu {
             let y = loops::map(slice::<T>(self.name(), x, lx)?, positive);
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
         })
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        x.detach().gt(0.0)?.to_dtype(g.dtype())?.mul(g).map(Some)
     }
 }
 
@@ -209,18 +223,18 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     let to_threshold = threshold.track_op();
     if gpu::has_kernel(&xs) {
         let y = fused::side_value(&xs, &ts, fused::Side::Clip)?;
-        return x.then("clip", y, threshold, &ts.clone(), move |gradient, to_x| {
+        return Ok(x.then("clip", y, threshold, &ts.clone(), move |gradient, to_x| {
             let g = gradient.tensor.contiguous()?;
             let (dx, dt) = fused::side_gradients(&xs, &ts, &g, (to_x, to_threshold), fused::Side::Clip)?;
             Ok((dx, dt, None))
-        });
+        }));
     }
     let y = {
         let (x, t) = (Host::of(&xs), Host::of(&ts));
         loops::combine(x.slice::<T>()?, t.slice()?, |x, t| Kind::Clip.value(x, t))
     };
     let y = Tensor::from_vec(y, xs.shape(), xs.device())?;
-    x.then("clip", y, threshold, &ts.clone(), move |Arriving { tensor: g, alone }, to_x| {
+    Ok(x.then("clip", y, threshold, &ts.clone(), move |Arriving { tensor: g, alone }, to_x| {
         let g = g.contiguous()?;
         if alone && to_x {
             // In place of the gradient that arrives: a set of activations less at the peak.
@@ -235,7 +249,7 @@ fn clip_typed<T: Element>(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
         let (dx, dt) = loops::sides(x.slice::<T>()?, t.slice()?, g.slice()?, wanted, sides);
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((dx.map(|d| tensor(d, &xs)).transpose()?, dt.map(|d| tensor(d, &ts)).transpose()?, None))
-    })
+    }))
 }
 
 /// A clip's gradients: that of x in place of the one that arrives, that of the thresholds in `found`.

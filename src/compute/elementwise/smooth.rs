@@ -1,6 +1,6 @@
 //! A smooth function element by element, computed in f64 whatever the type, and its slope.
 
-use crate::compute::autograd::known::with_gradient;
+use crate::compute::autograd::with_gradient;
 use crate::compute::element::Host;
 use candle_core::{DType, Result, Tensor, WithDType};
 use rayon::prelude::*;

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod direct;
+mod product;
 pub mod products;
 
+pub use product::product;
 pub use products::*;

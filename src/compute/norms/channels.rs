@@ -5,6 +5,7 @@
 //! which costs more than the convolution it follows.
 
 use super::gpu as fused;
+use crate::compute::autograd::differentiable;
 use crate::compute::element::{Element, for_float, slice};
 use crate::compute::gpu;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -24,7 +25,20 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
         shape.resize(x.rank(), 1);
         return x.broadcast_add(&v.reshape(shape)?);
     }
-    x.contiguous()?.apply_op2(&v.contiguous()?, Add)
+    let (x, v) = (x.contiguous()?, v.contiguous()?);
+    let y = x.detach().apply_op2_no_bwd(&v.detach(), &Add)?;
+    differentiable("add_channels", y, [&x, &v, &v], move |g, [to_x, to_v, _]| {
+        let sums = to_v.then(|| if rows == 1 { channel_sums(g)?.sum_keepdim(0) } else { channel_sums(g) });
+        Ok((to_x.then(|| g.clone()), sums.transpose()?, None))
+    })
+}
+
+/// `x` `[B, C, ...]` plus a bias `[C]`.
+pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let y = add_channels(&x.detach(), &bias.detach().unsqueeze(0)?)?;
+    differentiable("add_bias", y, [x, bias, bias], move |g, [to_x, to_bias, _]| {
+        Ok((to_x.then(|| g.clone()), to_bias.then(|| channel_sums(g)?.sum(0)).transpose()?, None))
+    })
 }
 
 /// Sums over positions: `[B, C, ...]` to `[B, C]`, no gradient.
@@ -60,17 +74,6 @@ impl CustomOp2 for Add {
             });
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
         })
-    }
-
-    fn bwd(&self, x: &Tensor, v: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = x.track_op().then(|| g.clone());
-        let dv = if v.track_op() {
-            let sums = channel_sums(g)?;
-            Some(if v.dim(0)? == 1 { sums.sum_keepdim(0)? } else { sums })
-        } else {
-            None
-        };
-        Ok((dx, dv))
     }
 }
 

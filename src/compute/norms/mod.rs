@@ -2,5 +2,8 @@
 
 pub mod channels;
 pub mod gpu;
+mod product;
 pub mod rows;
 pub mod samples;
+
+pub use product::norm_product;

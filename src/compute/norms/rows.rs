@@ -2,6 +2,7 @@
 //! gradient 0, where a plain square root would give NaN. Squares are summed in f64.
 
 use super::gpu as fused;
+use crate::compute::autograd::differentiable;
 use crate::compute::element::{Element, Host, for_dtype, for_float, slice};
 use crate::compute::gpu;
 use crate::compute::unwritten::{unwritten, written};
@@ -15,7 +16,10 @@ pub fn row_norms(w: &Tensor) -> Result<Tensor> {
         return fused::row_norms(w);
     }
     if w.device().is_cpu() {
-        return w.contiguous()?.apply_op1(RowNorms);
+        let w = w.contiguous()?;
+        let norms = w.detach().apply_op1_no_bwd(&RowNorms)?;
+        let (ws, ns) = (w.detach(), norms.copy()?);
+        return differentiable("row_norms", norms, [&w; 3], move |g, _| Ok((Some(gradient(&ws, &ns, g)?), None, None)));
     }
     let squares = w.sqr()?.sum(1)?;
     let zero = squares.eq(0.0)?;
@@ -39,27 +43,27 @@ impl CustomOp1 for RowNorms {
             Ok((WithDType::to_cpu_storage_owned(norms), Shape::from(rows)))
         })
     }
+}
 
-    fn bwd(&self, w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let (_, columns) = w.dims2()?;
-        let (w, g) = (w.contiguous()?, g.contiguous()?);
-        let (ws, ns, gs) = (Host::of(&w), Host::of(norms), Host::of(&g));
-        for_dtype!(self.name(), w.dtype(), T => {
-            let (ws, ns, gs) = (ws.slice::<T>()?, ns.slice::<T>()?, gs.slice::<T>()?);
-            let mut d = unwritten(ws.len());
-            d.par_chunks_mut(columns.max(1)).zip(ws.par_chunks(columns.max(1))).enumerate().for_each(|(row, (d, w))| {
-                let factor = if ns[row] == T::ZERO { T::ZERO } else { gs[row] / ns[row] };
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || d.iter_mut().zip(w).for_each(|(d, w)| {
-                        d.write(*w * factor);
-                    }),
-                );
-            });
-            // SAFETY: every row has been written.
-            Tensor::from_vec(unsafe { written(d) }, w.shape(), w.device()).map(Some)
-        })
-    }
+/// `g_o w_o / n_o`.
+fn gradient(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
+    let (_, columns) = w.dims2()?;
+    let (ws, ns, gs) = (Host::of(w), Host::of(norms), Host::of(g));
+    for_dtype!("row_norms", w.dtype(), T => {
+        let (ws, ns, gs) = (ws.slice::<T>()?, ns.slice::<T>()?, gs.slice::<T>()?);
+        let mut d = unwritten(ws.len());
+        d.par_chunks_mut(columns.max(1)).zip(ws.par_chunks(columns.max(1))).enumerate().for_each(|(row, (d, w))| {
+            let factor = if ns[row] == T::ZERO { T::ZERO } else { gs[row] / ns[row] };
+            Arch::new().dispatch(
+                #[inline(always)]
+                || d.iter_mut().zip(w).for_each(|(d, w)| {
+                    d.write(*w * factor);
+                }),
+            );
+        });
+        // SAFETY: every row has been written.
+        Tensor::from_vec(unsafe { written(d) }, w.shape(), w.device())
+    })
 }
 
 fn norm<T: Element>(row: &[T]) -> f64 {

@@ -24,29 +24,24 @@ fn row_len(x: &Tensor) -> Result<usize> {
 }
 
 impl Norms {
-    /// The norm of a tensor as a whole, as one row.
-    pub fn of_all(x: &Tensor) -> Result<Self> {
-        // Whoever wants it adds the pieces up again: few, though each takes longer.
-        const MOST: usize = 32;
-        let (x, n) = (x.contiguous()?, x.elem_count());
-        let pieces = pieces(n, 1).min(MOST);
-        let sums = room((1, pieces, 2), DType::F64, x.device())?;
-        let args = [(&x).into(), (&sums).into(), n.into(), pieces.into()];
-        launch(SOURCE, "sums_of_all", &x, Blocks::Exactly(pieces), &args)?;
-        Ok(Self { sums, pieces })
-    }
-
-    /// As numbers of this type, `[B]`, times the one norm `size` if there is one.
-    pub fn values(&self, size: Option<&Self>, dtype: DType) -> Result<Tensor> {
+    /// As numbers of this type, times the size of a map by the norms of its rows if there is one: those of the rows before `first`, and
+    /// of the rows from there on.
+    pub fn values(&self, size: Option<&Tensor>, dtype: DType, first: usize) -> Result<[Tensor; 2]> {
         let rows = self.sums.dim(0)?;
-        let norms = room(rows, dtype, self.sums.device())?;
-        let tensors = [(&self.sums).into(), size.map(|s| &s.sums).into(), (&norms).into()];
-        let counts = [rows, self.pieces, size.map_or(0, |s| s.pieces)].map(Arg::Count);
+        let own = |rows: usize| room(rows.max(1), dtype, self.sums.device());
+        let (norms, last) = (own(first)?, own(rows - first)?);
+        let tensors = [Arg::Tensor(&self.sums), size.into(), (&norms).into(), (&last).into()];
+        let counts = [rows, self.pieces, size.map_or(0, Tensor::elem_count), first].map(Arg::Count);
         launch(SOURCE, "norms_of_rows", &norms, Blocks::Elements(rows), &[&tensors[..], &counts].concat())?;
-        Ok(norms)
+        Ok([norms, last])
     }
 
-    /// `x`, whose norms these are, each row divided by its own; a zero row stays zero.
+    /// Those of some rows.
+    pub fn rows(&self, from: usize, count: usize) -> Result<Self> {
+        Ok(Self { sums: self.sums.narrow(0, from, count)?, pieces: self.pieces })
+    }
+
+    /// `x` `[B, ...]`, whose norms these are, each row divided by its own; a zero row stays zero.
     pub fn unit(&self, x: &Tensor) -> Result<Tensor> {
         let (x, n) = (x.contiguous()?, row_len(x)?);
         let (y, own) = (room(x.shape(), x.dtype(), x.device())?, pieces(n, 1));
@@ -57,16 +52,16 @@ impl Norms {
     }
 }
 
-/// `w <- I w / (||before|| size)` in place, and its norms. `w` `[B, ...]` must be contiguous and nobody else's; `size` is the norm of
-/// the map's weight as a whole.
-pub fn pass(w: &Tensor, mask: Option<&Tensor>, before: Option<&Norms>, size: Option<&Norms>) -> Result<Norms> {
+/// `w <- I w / (||before|| size)` in place, and its norms. `w` `[B, ...]` must be contiguous and nobody else's; `size` are the norms
+/// of the rows of the map's weight. A mask may have fewer rows than w: what lies beyond is not masked.
+pub fn pass(w: &Tensor, mask: Option<&Tensor>, before: Option<&Norms>, size: Option<&Tensor>) -> Result<Norms> {
     let (rows, n) = (w.dim(0)?, row_len(w)?);
     let width = width(n, &[w])?;
     let pieces = pieces(n, width);
     let sums = room((rows, pieces, 2), DType::F64, w.device())?;
-    let norms = [before, size].map(|norms| norms.map(|n| &n.sums).into());
-    let tensors = [&[w.into(), mask.into()][..], &norms, &[w.into(), (&sums).into()]].concat();
-    let counts = [n, pieces, before.map_or(0, |b| b.pieces), size.map_or(0, |s| s.pieces)].map(Arg::Count);
+    let tensors = [w.into(), mask.into(), before.map(|n| &n.sums).into(), size.into(), w.into(), (&sums).into()];
+    let others = [before.map_or(0, |b| b.pieces), size.map_or(0, Tensor::elem_count), masked_rows(mask)];
+    let counts = [&[n, pieces][..], &others].concat().into_iter().map(Arg::Count).collect::<Vec<_>>();
     let kernel = by_width(width, ["power_pass_1", "power_pass_4"]);
     launch(SOURCE, kernel, w, Blocks::Exactly(rows * pieces), &[&tensors[..], &counts].concat())?;
     Ok(Norms { sums, pieces })
@@ -74,18 +69,29 @@ pub fn pass(w: &Tensor, mask: Option<&Tensor>, before: Option<&Norms>, size: Opt
 
 /// Rows of norm 0 go on from a generic vector, masked.
 pub fn restart(y: &Tensor, mask: Option<&Tensor>, norms: &Norms) -> Result<()> {
-    let args = [y.into(), mask.into(), (&norms.sums).into(), row_len(y)?.into(), norms.pieces.into()];
+    let counts = [row_len(y)?, norms.pieces, masked_rows(mask)].map(Arg::Count);
+    let args = [&[y.into(), mask.into(), (&norms.sums).into()][..], &counts].concat();
     launch(SOURCE, "power_restart", y, Blocks::Exactly(y.dim(0)?), &args)
 }
 
-/// `g_b v_b / (||u_b|| ||v_b||)`.
-pub fn envelope(v: &Tensor, g: &Tensor, of_u: &Norms, of_v: &Norms) -> Result<Tensor> {
-    let (v, g, n) = (v.contiguous()?, g.detach().contiguous()?, row_len(v)?);
+fn masked_rows(mask: Option<&Tensor>) -> usize {
+    mask.and_then(|mask| mask.dims().first().copied()).unwrap_or(0)
+}
+
+/// `g_b v_b / (||u_b|| ||v_b||)`: `g` `[first]` for the first rows, `last` for those from there on, 0 where either is not there.
+pub fn envelope(
+    v: &Tensor,
+    [g, last]: [Option<&Tensor>; 2],
+    first: usize,
+    of_u: &Norms,
+    of_v: &Norms,
+) -> Result<Tensor> {
+    let (v, n) = (v.contiguous()?, row_len(v)?);
     let y = room(v.shape(), v.dtype(), v.device())?;
     let width = width(n, &[&v, &y])?;
     let own = pieces(n, width);
-    let tensors = [&v, &g, &of_u.sums, &of_v.sums, &y].map(Arg::Tensor);
-    let counts = [n, own, of_u.pieces, of_v.pieces].map(Arg::Count);
+    let tensors = [(&v).into(), g.into(), last.into(), (&of_u.sums).into(), (&of_v.sums).into(), (&y).into()];
+    let counts = [n, own, of_u.pieces, of_v.pieces, first].map(Arg::Count);
     let kernel = by_width(width, ["envelope_1", "envelope_4"]);
     launch(SOURCE, kernel, &v, Blocks::Exactly(v.dim(0)? * own), &[&tensors[..], &counts].concat())?;
     Ok(y)

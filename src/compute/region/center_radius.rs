@@ -44,20 +44,20 @@ fn turned(x: &Tracked, [kernel, adjoint]: [&'static str; 2]) -> Result<Tracked> 
     let xs = x.value().contiguous()?;
     let (y, n) = (like(&xs, xs.shape())?, xs.elem_count() / 3);
     over_parts(kernel, &[&xs, &y], n)?;
-    x.then(kernel, y, &xs, &xs, move |gradient, _| {
+    Ok(x.then(kernel, y, &xs, &xs, move |gradient, _| {
         let g = gradient.tensor.contiguous()?;
         let d = like(&g, g.shape())?;
         over_parts(adjoint, &[&g, &d], n)?;
         Ok((Some(d), None, None))
-    })
+    }))
 }
 
 /// The same region in another layout.
 pub(super) fn in_layout(x: &Tracked, from: Layout, to: Layout) -> Result<Tracked> {
     let xs = x.value();
-    x.then("order", layout::turned(xs, from, to)?, xs, xs, move |gradient, _| {
+    Ok(x.then("order", layout::turned(xs, from, to)?, xs, xs, move |gradient, _| {
         Ok((Some(layout::turned(&gradient.tensor, to, from)?), None, None))
-    })
+    }))
 }
 
 impl CenterRadius {
@@ -110,7 +110,7 @@ impl CenterRadius {
         let counts = [all, n, pieces, usize::from(images)].map(Arg::Count);
         let args = [&[(&x).into(), (&radius).into(), (&z).into()][..], &counts].concat();
         launch(SOURCE, "region_around", &x, Blocks::Exactly(batch * pieces), &args)?;
-        Ok(Self::new(Tracked::of(&z)?, Layout::Nchw, x.dims()))
+        Ok(Self::new(Tracked::of(&z), Layout::Nchw, x.dims()))
     }
 
     /// From center, lower and upper.

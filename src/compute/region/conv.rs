@@ -53,7 +53,7 @@ pub fn affine(x: &Tracked, w: &Tensor, offsets: &Tensor, window: Window) -> Resu
     };
     let y = Tensor::from_vec(y, (3, g.batch, g.channels_out, g.output.0, g.output.1), &Device::Cpu)?;
     let ys = y.clone();
-    x.then("affine", y, w, offsets, move |gradient, wanted| {
+    Ok(x.then("affine", y, w, offsets, move |gradient, wanted| {
         let gradient = gradient.tensor.contiguous()?;
         let [x, w, offsets, y, dy] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
         let found = Backward::new(&g, w.slice()?, offsets.slice()?);
@@ -61,7 +61,7 @@ pub fn affine(x: &Tracked, w: &Tensor, offsets: &Tensor, window: Window) -> Resu
         let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
         let dx = if wanted { Some(tensor(found.x, &xs)?) } else { None };
         Ok((dx, Some(tensor(found.w, &ws)?), Some(tensor(found.offsets, &os)?)))
-    })
+    }))
 }
 
 fn geometry(x: &[usize], w: &[usize], window: Window) -> Result<Geometry> {

@@ -12,8 +12,9 @@
 //! and writes of the activations less each way. A region is lazy here: what is asked for decides which kernel runs.
 
 use super::center_radius::{CenterRadius, SOURCE, in_layout, like};
-use super::weights::{Map, WeightParts};
-use crate::compute::autograd::tape::{Arriving, Tracked};
+use super::weights::{Map, OfWeight, WeightParts};
+use crate::compute::autograd::tape::Tracked;
+use crate::compute::autograd::{Argument, Arrived, Arriving};
 use crate::compute::gpu::{Arg, Blocks, Source, THREADS, WARPS, by_width, launch, pieces, room, width};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
@@ -83,6 +84,8 @@ struct Numbers {
     /// Numbers of a sample.
     n: usize,
     layout: Layout,
+    /// Is it a ball around images, so that `both` is W center alone, and `half` |W| 1 for all samples?
+    around: bool,
 }
 
 impl PreActivation {
@@ -90,19 +93,19 @@ impl PreActivation {
     /// before it.
     pub fn new(
         x: &CenterRadius,
-        (weight, bias): (&Tensor, Option<&Tensor>),
+        (w, bias): (&WeightParts, Option<&Tensor>),
         radius: &Tensor,
         map: Map,
         output: &[usize],
     ) -> Result<Self> {
         let x = x.in_layout(map.layout())?;
         let xs = x.value().contiguous()?;
-        let w = WeightParts::new(weight, map)?;
+        let (weight, absolute, shape) = (w.weight.clone(), w.absolute.clone(), w.dims().to_vec());
         let batch = xs.dim(1)?;
         let (before, half) = (xs.narrow(0, 0, 2)?.flatten(0, 1)?, xs.get(2)?);
-        let both = map.apply(&before, &w.weight)?.contiguous()?;
-        let wide = map.apply(&half, &w.absolute)?.contiguous()?;
-        let (channels, n) = (weight.dim(0)?, wide.elem_count() / batch.max(1));
+        let both = map.apply(&before, &weight)?.contiguous()?;
+        let wide = map.apply(&half, &absolute)?.contiguous()?;
+        let (channels, n) = (shape[0], wide.elem_count() / batch.max(1));
         let numbers = Numbers {
             both: both.clone(),
             half: wide,
@@ -113,29 +116,80 @@ impl PreActivation {
             channels,
             n,
             layout: map.layout(),
+            around: false,
         };
         let all = 3 * batch * n;
         let behind = numbers.half.dims()[1..].to_vec();
-        let with_bias = bias.is_some();
         let backward = move |gradient: Arriving, wanted: bool| {
             let row = gradient.tensor;
             let d = row.narrow(0, 0, all)?.reshape([&[3 * batch], &behind[..]].concat())?;
             let (of_bias, of_norms) = (row.narrow(0, all, channels)?, row.narrow(0, all + channels, channels)?);
             let (g_both, g_half) = (d.narrow(0, 0, 2 * batch)?, d.narrow(0, 2 * batch, batch)?);
-            let of_w = w.gradient(&w.product(&before, &g_both)?, &w.product(&half, &g_half)?, &of_norms)?;
+            let of_w = |x: &Tensor, g: &Tensor| map.weight(x, g, &shape)?.contiguous();
+            let (products, of_absolute) = (of_w(&before, &g_both)?, of_w(&half, &g_half)?);
             let of_x = wanted.then(|| {
                 let of_x = like(&xs, [&[3 * batch], &xs.dims()[2..]].concat())?;
-                map.adjoint_into(&g_both, &w.weight, &of_x.narrow(0, 0, 2 * batch)?)?;
-                map.adjoint_into(&g_half, &w.absolute, &of_x.narrow(0, 2 * batch, batch)?)?;
+                map.adjoint_into(&g_both, &weight, &of_x.narrow(0, 0, 2 * batch)?)?;
+                map.adjoint_into(&g_half, &absolute, &of_x.narrow(0, 2 * batch, batch)?)?;
                 of_x.reshape(xs.shape())
             });
-            Ok((of_x.transpose()?, Some(of_w), with_bias.then_some(of_bias)))
+            Ok(vec![of_x.transpose()?, Some(products), Some(of_absolute), Some(of_norms), Some(of_bias)])
         };
         let row = Shape::from(all + 2 * channels);
-        let products = x.then_shaped("affine", both, row, weight, bias.unwrap_or(weight), backward)?;
+        let mut others = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part)).to_vec();
+        others.push(bias.map_or(Argument::Constant, Argument::of));
+        let products = x.then_of("affine", both, row, others, backward);
+        Ok(Self::of(products, radius, numbers, output))
+    }
+
+    /// The same for a ball of `radius` around images `x` `[B, ...]` and its box, neither with a gradient
+    ///
+    /// ```text
+    /// middle = center, half = radius:   W middle = W center,   |W| half = radius (|W| 1)
+    /// ```
+    pub fn around(
+        x: &Tensor,
+        (w, bias): (&WeightParts, Option<&Tensor>),
+        radius: &Tensor,
+        map: Map,
+        output: &[usize],
+    ) -> Result<Self> {
+        let xs = layout::turned(&x.detach(), Layout::Nchw, map.layout())?;
+        let ones = Tensor::ones([&[1], &xs.dims()[1..]].concat(), xs.dtype(), xs.device())?;
+        let shape = w.dims().to_vec();
+        let (both, sums) = (map.apply(&xs, &w.weight)?.contiguous()?, map.apply(&ones, &w.absolute)?.contiguous()?);
+        let (batch, channels, n) = (xs.dim(0)?, shape[0], sums.elem_count());
+        let numbers = Numbers {
+            both: both.clone(),
+            half: sums,
+            radius: radius.detach().contiguous()?,
+            norms: w.norms.clone(),
+            bias: bias.map(|b| b.detach().contiguous()).transpose()?,
+            batch,
+            channels,
+            n,
+            layout: map.layout(),
+            around: true,
+        };
+        let (all, behind) = (batch * n, both.dims()[1..].to_vec());
+        let backward = move |arrived: Arrived, _: &[bool]| {
+            let row = arrived.whole(&Shape::from(all + n + 2 * channels))?.tensor;
+            let part =
+                |from, count, samples: usize| row.narrow(0, from, count)?.reshape([&[samples], &behind[..]].concat());
+            let (d, of_sums) = (part(0, all, batch)?, part(all, n, 1)?);
+            let [of_bias, of_norms] = [0, channels].map(|from| row.narrow(0, all + n + from, channels));
+            let of_w = |x: &Tensor, g: &Tensor| map.weight(x, g, &shape)?.contiguous();
+            Ok(vec![Some(of_w(&xs, &d)?), Some(of_w(&ones, &of_sums)?), Some(of_norms?), Some(of_bias?)])
+        };
+        let mut arguments = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part)).to_vec();
+        arguments.push(bias.map_or(Argument::Constant, Argument::of));
+        Ok(Self::of(Tracked::made("affine", both, arguments, backward), radius, numbers, output))
+    }
+
+    fn of(products: Tracked, radius: &Tensor, numbers: Numbers, output: &[usize]) -> Self {
         let (ends, activated) = (OnceCell::new(), RefCell::default());
-        let dims = [&[batch], output].concat();
-        Ok(Self(Rc::new(State { products, radius: radius.clone(), numbers, dims, ends, activated })))
+        let dims = [&[numbers.batch], output].concat();
+        Self(Rc::new(State { products, radius: radius.clone(), numbers, dims, ends, activated }))
     }
 
     /// The shape of each part, `[B, ...]`.
@@ -184,7 +238,7 @@ impl State {
         let numbers = self.numbers.clone();
         let t = threshold.map(|t| layout::turned(&t.detach(), Layout::Nchw, numbers.layout)).transpose()?;
         let Numbers { batch, n, .. } = numbers;
-        let shape = numbers.half.dims();
+        let shape = &[&[batch], &numbers.half.dims()[1..]].concat()[..];
         let z = like(&numbers.half, [&[3], shape].concat())?;
         let masked = !matches!(kind, Kind::Ends | Kind::Sorted);
         let mask = room(if masked { shape } else { &[1][..] }, DType::U8, z.device())?;
@@ -198,7 +252,8 @@ impl State {
             false => ["region_forward_1", "region_forward_4"],
             true => ["sorted_forward_1", "sorted_forward_4"],
         };
-        let counts = [batch * n, n, positions, channels, last, pieces, number].map(Arg::Count);
+        let around = usize::from(numbers.around);
+        let counts = [batch * n, n, positions, channels, last, pieces, number, around].map(Arg::Count);
         let args = [&numbers.read(t.as_ref())[..], &[(&z).into(), (&mask).into()], &counts].concat();
         launch(source, by_width(width, kernels), &z, Blocks::Exactly(batch * pieces), &args)?;
         let shape_of_t = threshold.map(|t| t.dims().to_vec());
@@ -207,7 +262,7 @@ impl State {
             let of_threshold = found.threshold.zip(shape_of_t.as_ref()).map(|(d, shape)| d.reshape(shape.as_slice()));
             Ok((Some(found.row), Some(found.radius), of_threshold.transpose()?))
         };
-        let made = self.products.then("behind", z, &self.radius, threshold.unwrap_or(&self.radius), backward)?;
+        let made = self.products.then("behind", z, &self.radius, threshold.unwrap_or(&self.radius), backward);
         Ok((made, mask))
     }
 }
@@ -238,10 +293,13 @@ impl Numbers {
 
     fn backward(&self, kind: Kind, threshold: Option<&Tensor>, g: &Tensor) -> Result<Found> {
         let Self { batch, channels, n, .. } = *self;
-        let (all, [positions, _, last]) = (3 * batch * n, self.channels());
-        let row = like(g, all + 2 * channels)?;
+        let (all, [positions, _, last]) = (if self.around { batch * n } else { 3 * batch * n }, self.channels());
+        let behind = if self.around { n } else { 0 };
+        let row = like(g, all + behind + 2 * channels)?;
+        let part = |from, count| row.narrow(0, from, count);
         let [d, of_bias, of_norms] =
-            [row.narrow(0, 0, all)?, row.narrow(0, all, channels)?, row.narrow(0, all + channels, channels)?];
+            [part(0, all)?, part(all + behind, channels)?, part(all + behind + channels, channels)?];
+        let of_sums = self.around.then(|| part(all, n)).transpose()?;
         let of_radius = like(g, batch)?;
         let of_threshold = threshold.map(|t| like(g, t.elem_count())).transpose()?;
         let (source, number) = kind.number();
@@ -254,15 +312,16 @@ impl Numbers {
         let group = batch.div_ceil(BUSY.div_ceil(tiles).min(GROUPS));
         let groups = batch.div_ceil(group);
         let wide = |shape: &[usize]| room(shape, DType::F64, g.device());
-        let (parts, radii) = (wide(&[groups, 3, n])?, wide(&[batch, tiles, WARPS])?);
-        let sizes = [batch, n, positions, channels, last, tiles, group, number].map(Arg::Count);
+        let (parts, radii) = (wide(&[groups, 4, n])?, wide(&[batch, tiles, WARPS])?);
+        let around = usize::from(self.around);
+        let sizes = [batch, n, positions, channels, last, tiles, group, number, around].map(Arg::Count);
         let args = [&self.read(threshold)[..], &[g, &d, &parts, &radii].map(Arg::Tensor), &sizes].concat();
         let kernel = match kind.sorts() {
             false => by_width(width, ["region_backward_1", "region_backward_4"]),
             true => "sorted_backward",
         };
         launch(source, kernel, g, Blocks::Exactly(groups * tiles), &args)?;
-        let tensors = [Arg::Tensor(&parts), Arg::Tensor(&radii), of_threshold.as_ref().into()];
+        let tensors = [Arg::Tensor(&parts), Arg::Tensor(&radii), of_threshold.as_ref().into(), of_sums.as_ref().into()];
         let results = [&of_bias, &of_norms, &of_radius].map(Arg::Tensor);
         let sizes = [channels, positions, last, groups, tiles].map(Arg::Count);
         let args = [&tensors[..], &results, &sizes].concat();

@@ -36,7 +36,7 @@ fn typed<T: Element>(x: &Tracked, w: &Tensor, offsets: &Tensor) -> Result<Tracke
     };
     let y = Tensor::from_vec(y, (3, batch, outputs), &Device::Cpu)?;
     let ys = y.clone();
-    x.then("affine", y, w, offsets, move |gradient, wanted| {
+    Ok(x.then("affine", y, w, offsets, move |gradient, wanted| {
         let gradient = gradient.tensor.contiguous()?;
         let [x, w, offsets, y, g] = [&xs, &ws, &os, &ys, &gradient].map(Host::of);
         let (offsets, y, g) = (offsets.slice::<T>()?, y.slice()?, g.slice()?);
@@ -44,7 +44,7 @@ fn typed<T: Element>(x: &Tracked, w: &Tensor, offsets: &Tensor) -> Result<Tracke
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu);
         let dx = if wanted { Some(tensor(dx, &xs)?) } else { None };
         Ok((dx, Some(tensor(dw, &ws)?), Some(tensor(sums, &os)?)))
-    })
+    }))
 }
 
 struct Affine {

@@ -1,5 +1,6 @@
 //! Ball and box through an affine layer and the activation behind it, as one operation.
 
+pub mod around;
 pub mod center_radius;
 #[cfg(target_arch = "x86_64")]
 pub mod conv;

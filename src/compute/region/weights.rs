@@ -1,13 +1,17 @@
 //! The weight of an affine layer, as bounds need it on a device with kernels of our own: its products, |W|, the norms of its
 //! rows, and the gradient of all three.
 
+use crate::compute::autograd::{Argument, Arrived, Node};
 use crate::compute::conv::Window;
 use crate::compute::conv::in_layout as conv;
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
 use crate::compute::precision::{Precision, matmul};
+use crate::compute::variables::age;
 use candle_core::{Result, Tensor};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const SOURCE: Source = Source::Region;
 
@@ -60,14 +64,10 @@ impl Map {
             Self::Conv(window, layout) => conv::weight(layout, x, y, window, (w[2], w[3])),
         }
     }
-
-    /// A weight in the map's layout.
-    pub fn in_layout(self, w: &Tensor) -> Result<Tensor> {
-        layout::turned(&w.detach(), Layout::Nchw, self.layout())
-    }
 }
 
-/// A weight outside of the graph, the norms of its rows `[O]`, and in the layout of the map it and its absolute values.
+/// What bounds want of a weight, outside of the graph: the norms of its rows `[O]`, and in the layout of its products it and its
+/// absolute values.
 #[derive(Clone, Debug)]
 pub struct WeightParts {
     /// As the layer has it.
@@ -75,37 +75,91 @@ pub struct WeightParts {
     pub weight: Tensor,
     pub absolute: Tensor,
     pub norms: Tensor,
-    map: Map,
+    layout: Layout,
+    /// Takes the gradients of all that is computed of the weight, and adds them up in one kernel.
+    sink: Argument,
+}
+
+/// What of the weight a gradient belongs to, by the row of the sink that takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfWeight {
+    /// W in the products of a region, in the layout.
+    Products,
+    /// |W|, in the layout.
+    Absolute,
+    /// The norms of the rows.
+    Norms,
+    /// W in v . W u, in the layout.
+    Envelope,
+}
+
+impl OfWeight {
+    fn row(self) -> Range<usize> {
+        let at = self as usize;
+        at..at + 1
+    }
+}
+
+/// The parts of a layer's weight, made once for all who ask for them between two changes of variables.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared(Arc<Mutex<Option<(u64, WeightParts)>>>);
+
+impl Prepared {
+    /// Those of `weight`, which is the same at each call, for products in this layout.
+    pub fn parts(&self, weight: &Tensor, layout: Layout) -> Result<WeightParts> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = age();
+        match known.as_ref() {
+            Some((then, parts)) if *then == now && parts.layout == layout => Ok(parts.clone()),
+            _ => {
+                let parts = WeightParts::new(weight, layout)?;
+                *known = Some((now, parts.clone()));
+                Ok(parts)
+            }
+        }
+    }
 }
 
 impl WeightParts {
-    pub fn new(weight: &Tensor, map: Map) -> Result<Self> {
+    fn new(weight: &Tensor, layout: Layout) -> Result<Self> {
         let own = weight.detach().contiguous()?;
         let (rows, dtype, device) = (own.dim(0)?, own.dtype(), own.device());
-        let in_layout = || room(layout::shape(own.dims(), map.layout()), dtype, device);
-        let turned = (map.layout() == Layout::Nhwc).then(in_layout).transpose()?;
+        let in_layout = || room(layout::shape(own.dims(), layout), dtype, device);
+        let turned = (layout == Layout::Nhwc).then(in_layout).transpose()?;
         let (absolute, norms) = (in_layout()?, room(rows, dtype, device)?);
         let tensors = [(&own).into(), turned.as_ref().into(), (&absolute).into(), (&norms).into()];
         let counts = [own.elem_count() / rows.max(1), taps(&own)].map(Arg::Count);
         launch(SOURCE, "weight_parts", &own, Blocks::Exactly(rows), &[&tensors[..], &counts].concat())?;
-        Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, map })
+        let sink = sink(weight, &own, &norms, layout);
+        Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, layout, sink })
     }
 
-    /// The gradient of the weight for `y . W x`, or `y . |W| x`, in the layout of the map.
-    pub fn product(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        self.map.weight(x, y, self.own.dims())?.contiguous()
+    /// Where the gradients of what is computed of the weight go.
+    pub fn of(&self, part: OfWeight) -> Argument {
+        self.sink.rows(part.row())
     }
 
-    /// The gradient of the weight from that of W, of |W| and of the rows' norms `[O]`.
-    pub fn gradient(&self, product: &Tensor, absolute: &Tensor, of_norms: &Tensor) -> Result<Tensor> {
-        let w = &self.own;
+    /// The shape of the weight as the layer has it.
+    pub fn dims(&self) -> &[usize] {
+        self.own.dims()
+    }
+}
+
+fn sink(weight: &Tensor, own: &Tensor, norms: &Tensor, layout: Layout) -> Argument {
+    let (w, norms) = (own.clone(), norms.clone());
+    let backward = move |arrived: Arrived, _: &[bool]| {
         let (d, count) = (room(w.shape(), w.dtype(), w.device())?, w.elem_count());
-        let tensors = [product, absolute, w, &self.norms, of_norms, &d].map(Arg::Tensor);
-        let last = usize::from(self.map.layout() == Layout::Nhwc);
-        let counts = [count, count / self.norms.elem_count().max(1), taps(w), last].map(Arg::Count);
-        launch(SOURCE, "weight_gradient", w, Blocks::Elements(count), &[&tensors[..], &counts].concat())?;
-        Ok(d)
-    }
+        let part = |of: OfWeight| arrived.of_rows(&of.row()).map(|g| g.contiguous()).transpose();
+        let parts = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms, OfWeight::Envelope].map(part);
+        let [products, absolute, of_norms, envelope] = parts;
+        let (products, absolute, of_norms, envelope) = (products?, absolute?, of_norms?, envelope?);
+        let gradients = [&products, &absolute, &of_norms, &envelope].map(|g| Arg::from(g.as_ref()));
+        let counts = [count, count / norms.elem_count().max(1), taps(&w), usize::from(layout == Layout::Nhwc)];
+        let args = [&gradients[..], &[&w, &norms, &d].map(Arg::Tensor), &counts.map(Arg::Count)].concat();
+        launch(SOURCE, "weight_gradient", &w, Blocks::Elements(count), &args)?;
+        Ok(vec![Some(d)])
+    };
+    Node::argument("weight", vec![Argument::of(weight)], backward)
 }
 
 /// Positions of a kernel.

@@ -2,6 +2,7 @@
 
 use crate::compute::conv::Window;
 use crate::compute::precision::Precision;
+use crate::compute::region::weights::Prepared;
 use candle_core::{DType, Device, Result, Tensor};
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -43,15 +44,15 @@ pub trait Affine: Debug {
     fn seen(&self, x: &Tensor) -> Result<Option<Rc<dyn Affine>>>;
 }
 
-/// A map in the form that fast kernels take. Tensors, so it may go to other threads.
+/// A map in the form that fast kernels take. Tensors, so it may go to other threads. `prepared` is what they have made of the weight.
 #[derive(Clone, Debug)]
 pub enum Dense {
     /// `weight` `[out, in, k, k]`, `bias` `[out]`.
-    Convolution { weight: Tensor, bias: Option<Tensor>, window: Window },
+    Convolution { weight: Tensor, bias: Option<Tensor>, window: Window, prepared: Prepared },
     /// A convolution of every channel by itself, `weight` `[1, 1, k, k]`.
     EachChannel { weight: Tensor, window: Window },
     /// `weight` `[out, in]`, `bias` `[out]`.
-    Matrix { weight: Tensor, bias: Option<Tensor> },
+    Matrix { weight: Tensor, bias: Option<Tensor>, prepared: Prepared },
     /// Element by element times `scale`, shaped to be broadcast over a batch.
     Diagonal { scale: Tensor },
 }
@@ -61,11 +62,13 @@ impl Dense {
     pub fn detached(self) -> Self {
         let cut = |bias: Option<Tensor>| bias.map(|bias| bias.detach());
         match self {
-            Self::Convolution { weight, bias, window } => {
-                Self::Convolution { weight: weight.detach(), bias: cut(bias), window }
+            Self::Convolution { weight, bias, window, .. } => {
+                Self::Convolution { weight: weight.detach(), bias: cut(bias), window, prepared: Prepared::default() }
             }
             Self::EachChannel { weight, window } => Self::EachChannel { weight: weight.detach(), window },
-            Self::Matrix { weight, bias } => Self::Matrix { weight: weight.detach(), bias: cut(bias) },
+            Self::Matrix { weight, bias, .. } => {
+                Self::Matrix { weight: weight.detach(), bias: cut(bias), prepared: Prepared::default() }
+            }
             Self::Diagonal { scale } => Self::Diagonal { scale: scale.detach() },
         }
     }

@@ -15,6 +15,7 @@ use super::graph::{Attribute, Graph};
 use super::normalize::Scaling;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
 use crate::compute::precision::Precision;
+use crate::compute::variables::assign;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -123,7 +124,7 @@ impl Normalised {
         if self.mean.is_variable() {
             let moved = |running: &Tensor, now: &Tensor, factor: f64| {
                 let kept = (running.detach() * (1.0 - self.settings.momentum))?;
-                Var::from_tensor(running)?.set(&(kept + (now.detach() * (self.settings.momentum * factor))?)?)
+                assign(&Var::from_tensor(running)?, &(kept + (now.detach() * (self.settings.momentum * factor))?)?)
             };
             moved(&self.mean, &mean, 1.0)?;
             moved(&self.variance, &variance, n as f64 / (n - 1) as f64)?;

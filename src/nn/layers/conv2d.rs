@@ -7,9 +7,10 @@ use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
-use crate::compute::norms::channels::add_channels;
+use crate::compute::norms::channels::add_bias;
 use crate::compute::norms::rows::row_norms;
 use crate::compute::precision::Precision;
+use crate::compute::region::weights::Prepared;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -109,6 +110,7 @@ impl Kind for Conv2d {
             bias: place.optional("bias"),
             window: Window::new(self.stride, self.padding),
             size: (place.input[1], place.input[2]),
+            prepared: Prepared::default(),
         })))
     }
 }
@@ -121,6 +123,7 @@ struct Convolution {
     window: Window,
     /// Height and width of the input.
     size: (usize, usize),
+    prepared: Prepared,
 }
 
 impl Affine for Convolution {
@@ -149,7 +152,7 @@ impl Affine for Convolution {
     }
 
     fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
-        self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
+        self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_bias(y, bias))
     }
 
     fn weight(&self) -> Option<&Tensor> {
@@ -173,7 +176,12 @@ impl Affine for Convolution {
     }
 
     fn dense(&self) -> Option<Dense> {
-        Some(Dense::Convolution { weight: self.weight.clone(), bias: self.bias.clone(), window: self.window })
+        Some(Dense::Convolution {
+            weight: self.weight.clone(),
+            bias: self.bias.clone(),
+            window: self.window,
+            prepared: self.prepared.clone(),
+        })
     }
 
     fn numbers(&self) -> (DType, Device) {
@@ -182,7 +190,7 @@ impl Affine for Convolution {
 
     fn frozen(&self) -> Rc<dyn Affine> {
         let bias = self.bias.as_ref().map(Tensor::detach);
-        Rc::new(Self { weight: self.weight.detach(), bias, ..self.clone() })
+        Rc::new(Self { weight: self.weight.detach(), bias, prepared: Prepared::default(), ..*self })
     }
 
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {

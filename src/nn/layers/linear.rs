@@ -6,10 +6,12 @@ use super::affine::{Affine, Dense, Rounding, peak};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
+use crate::compute::linear::product as multiplied;
 use crate::compute::linear::products::{by_itself, is_by_itself};
-use crate::compute::norms::channels::add_channels;
+use crate::compute::norms::channels::add_bias;
 use crate::compute::norms::rows::row_norms;
 use crate::compute::precision::{Precision, matmul};
+use crate::compute::region::weights::Prepared;
 use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,7 +80,11 @@ impl Kind for Linear {
     }
 
     fn build(&self, place: &Place) -> Result<Role> {
-        Ok(Role::Affine(Rc::new(Matrix { weight: place.parameter("weight")?, bias: place.optional("bias") })))
+        Ok(Role::Affine(Rc::new(Matrix {
+            weight: place.parameter("weight")?,
+            bias: place.optional("bias"),
+            prepared: Prepared::default(),
+        })))
     }
 }
 
@@ -86,11 +92,12 @@ impl Kind for Linear {
 struct Matrix {
     weight: Tensor,
     bias: Option<Tensor>,
+    prepared: Prepared,
 }
 
 /// `x W^T`.
 fn product(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
-    if is_by_itself(x, weight) { by_itself(x, weight) } else { matmul(x, &weight.t()?, precision) }
+    if is_by_itself(x, weight) { by_itself(x, weight) } else { multiplied(x, weight, precision) }
 }
 
 impl Affine for Matrix {
@@ -123,7 +130,7 @@ impl Affine for Matrix {
     }
 
     fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
-        self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_channels(y, &bias.unsqueeze(0)?))
+        self.bias.as_ref().map_or(Ok(y.clone()), |bias| add_bias(y, bias))
     }
 
     fn weight(&self) -> Option<&Tensor> {
@@ -143,11 +150,12 @@ impl Affine for Matrix {
     }
 
     fn dense(&self) -> Option<Dense> {
-        Some(Dense::Matrix { weight: self.weight.clone(), bias: self.bias.clone() })
+        Some(Dense::Matrix { weight: self.weight.clone(), bias: self.bias.clone(), prepared: self.prepared.clone() })
     }
 
     fn frozen(&self) -> Rc<dyn Affine> {
-        Rc::new(Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) })
+        let bias = self.bias.as_ref().map(Tensor::detach);
+        Rc::new(Self { weight: self.weight.detach(), bias, prepared: Prepared::default() })
     }
 
     fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {

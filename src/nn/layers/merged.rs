@@ -9,6 +9,7 @@
 use super::affine::Dense;
 use super::spec::Meeting;
 use crate::compute::conv::Window;
+use crate::compute::region::weights::Prepared;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// Shapes of a sample before and behind the branches, and their numbers.
@@ -41,7 +42,7 @@ impl Shapes<'_> {
         for part in parts {
             found.push(match part {
                 None => (self.eye(n)?, None),
-                Some(Dense::Matrix { weight, bias }) => (weight.clone(), bias.clone()),
+                Some(Dense::Matrix { weight, bias, .. }) => (weight.clone(), bias.clone()),
                 Some(Dense::Convolution { .. } | Dense::EachChannel { .. } | Dense::Diagonal { .. }) => {
                     return Ok(None);
                 }
@@ -49,7 +50,11 @@ impl Shapes<'_> {
         }
         let biases = found.iter().map(|(weight, bias)| (bias.clone(), weight.dims()[0])).collect();
         let weights: Vec<_> = found.into_iter().map(|(weight, _)| weight).collect();
-        Ok(Some(Dense::Matrix { weight: meeting.along(0, &weights)?, bias: self.bias(meeting, biases)? }))
+        Ok(Some(Dense::Matrix {
+            weight: meeting.along(0, &weights)?,
+            bias: self.bias(meeting, biases)?,
+            prepared: Prepared::default(),
+        }))
     }
 
     fn kernel(&self, parts: &[Option<Dense>], meeting: Meeting, (h, w): (usize, usize)) -> Result<Option<Dense>> {
@@ -58,7 +63,7 @@ impl Shapes<'_> {
         for part in parts {
             found.push(match part {
                 None => (channels()?, None, 1, 0),
-                Some(Dense::Convolution { weight, bias, window }) => {
+                Some(Dense::Convolution { weight, bias, window, .. }) => {
                     (weight.clone(), bias.clone(), window.stride, window.padding)
                 }
                 Some(Dense::EachChannel { weight, window }) => {
@@ -85,7 +90,12 @@ impl Shapes<'_> {
         let weights = found.iter().map(|(weight, _, _, p)| laid(weight, *p)).collect::<Result<Vec<_>>>()?;
         let biases = found.iter().zip(&weights).map(|((_, bias, ..), weight)| (bias.clone(), weight.dims()[0]));
         let bias = self.bias(meeting, biases.collect())?;
-        Ok(Some(Dense::Convolution { weight: meeting.along(0, &weights)?, bias, window }))
+        Ok(Some(Dense::Convolution {
+            weight: meeting.along(0, &weights)?,
+            bias,
+            window,
+            prepared: Prepared::default(),
+        }))
     }
 
     /// Biases together, each with how many there are of it.

@@ -5,6 +5,7 @@ use super::folding::{self, Entry, Value};
 use super::numbers::{Rounded, check_finite, narrowed, shaped};
 use super::pairing::{self, Choice, How, Pairs, Wanted};
 use super::{names, refusal};
+use crate::compute::variables::assign;
 use crate::nn::Sequential;
 use crate::nn::layers::Normalize;
 use candle_core::{DType, Device, Error, Result, Tensor};
@@ -140,7 +141,7 @@ impl Sequential {
             rounded += changed;
             fitting.push((*w, value.to_device(self.device())?));
         }
-        fitting.into_iter().try_for_each(|(w, value)| self.parameters()[w].1.set(&value))?;
+        fitting.into_iter().try_for_each(|(w, value)| assign(&self.parameters()[w].1, &value))?;
         let (source, from, to) = (file.source.clone(), if wide { DType::F64 } else { DType::F32 }, self.dtype());
         Ok((rounded > 0).then_some(Rounded { source, from, to, rounded }))
     }

@@ -26,6 +26,7 @@ use super::layers::Word;
 use super::{Sequential, pytorch};
 use crate::base::random::Generator;
 use crate::compute::tensor_files::{Tensors, read_bytes, write_safetensors};
+use crate::compute::variables::assign;
 use candle_core::{DType, Device, Error, Result, Tensor};
 use numbers::{check_finite, narrowed};
 use std::collections::HashMap;
@@ -220,7 +221,7 @@ impl Sequential {
         for (name, var) in self.parameters() {
             if let Some(own) = copy.parameter(name) {
                 let value = narrowed("to_dtype", name, &var.as_tensor().detach(), dtype)?.0;
-                own.set(&value.to_device(device)?)?;
+                assign(own, &value.to_device(device)?)?;
             }
         }
         Ok(copy.computed_in(self.precision()))

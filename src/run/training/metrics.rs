@@ -2,7 +2,8 @@
 //! something is to be shown or recorded, and averaged; of numbers (schedules) the last one counts. Values are gathered
 //! twice: over the epoch and over a window of batches.
 
-use candle_core::{DType, Result, Tensor};
+use crate::compute::numbers::numbers;
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,10 +59,16 @@ impl Metrics {
 
     /// Read back what is pending. The first value that is not finite is returned as (batch, name, value).
     pub fn read_back(&mut self) -> Result<Option<(usize, String, f64)>> {
-        for (batch, name, value) in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        let tensors = pending.iter().filter_map(|(.., value)| match value {
+            Value::Tensor(t) => Some(t.clone()),
+            Value::Number(_) => None,
+        });
+        let mut read = numbers(&tensors.collect::<Vec<_>>())?.into_iter();
+        for (batch, name, value) in pending {
             let (x, mean) = match value {
                 Value::Number(x) => (x, false),
-                Value::Tensor(t) => (t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?[0], true),
+                Value::Tensor(_) => (read.next().unwrap_or(f64::NAN), true),
             };
             if !x.is_finite() {
                 return Ok(Some((batch, name, x)));

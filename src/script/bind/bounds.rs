@@ -129,6 +129,18 @@ mod bound {
         region.0.affine_box(&layer.0).map(Region).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
+    pub fn through(region: &mut Region, layer: Layer) -> Res<Region> {
+        region.0.through(&layer.0).map(Region).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn with_norm(region: &mut Region, sigma: Tensor) -> Res<Region> {
+        region.0.with_norm(&sigma.0).map(Region).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn forward(region: &mut Region, layer: Layer) -> Res<Tensor> {
+        region.0.forward(&layer.0).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
     pub fn activation(region: &mut Region, layer: Layer) -> Res<Region> {
         region.0.activation(&layer.0, false).map(Region).map_err(candle)
     }
@@ -192,6 +204,11 @@ mod bound {
     #[rhai_fn(name = "meet", return_raw)]
     pub fn meet_options(layer: Layer, regions: Array, options: Map) -> Res<Region> {
         met(&layer, regions, options)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn norm_product(factors: Array) -> Res<Tensor> {
+        let factors = args::tensors("norm_product", factors)?;
+        crate::compute::norms::norm_product(&factors.iter().collect::<Vec<_>>()).map(Tensor).map_err(candle)
     }
     #[rhai_fn(return_raw)]
     pub fn joint_norm(parts: Array) -> Res<Tensor> {

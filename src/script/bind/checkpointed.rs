@@ -5,6 +5,7 @@
 use super::host::Host;
 use super::objects::Live;
 use crate::base::error::message;
+use crate::compute::variables::assign;
 use crate::run::{Holder, Piece, Run};
 use crate::script::values::{Dataset, Split};
 use candle_core::safetensors::Load;
@@ -99,7 +100,7 @@ impl Host {
         let tensor = |name: &str| stored(name).map(|view| view.load(&self.device)).transpose();
         for (name, var) in live.parameters() {
             if let Some(value) = tensor(&name)? {
-                var.set(&value)?;
+                assign(&var, &value)?;
             }
         }
         let count = object["count"].as_u64().unwrap_or(0);

@@ -3,6 +3,7 @@
 use super::args;
 use super::host::{Host, host};
 use crate::base::suggest;
+use crate::compute::variables::assign;
 use crate::nn::Sequential;
 use crate::script::language::error::{Res, candle, fail};
 use crate::script::language::options::Options;
@@ -152,7 +153,7 @@ mod model {
         // A number of a wider type may lie beyond this one's.
         let value = value.0.detach().to_dtype(var.dtype()).map_err(candle)?;
         args::finite(&format!("set_param: the value for `{name}`, as {},", var.dtype().as_str()), &value)?;
-        var.set(&value).map_err(candle)
+        assign(var, &value).map_err(candle)
     }
     #[rhai_fn(pure)]
     pub fn frozen(model: &mut Model) -> Model {

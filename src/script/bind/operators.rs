@@ -5,6 +5,7 @@
 use super::args;
 use super::host::host;
 use super::tensor_ops::float;
+use crate::compute::autograd;
 use crate::compute::precision::products_in;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::Tensor;
@@ -13,9 +14,9 @@ use rhai::{Engine, FLOAT, INT, NativeCallContext};
 
 /// Register all operators.
 pub fn register(engine: &mut Engine) {
-    both(engine, "+", Candle::broadcast_add, |t, x| t + x, |x, t| t + x);
-    both(engine, "-", Candle::broadcast_sub, |t, x| t - x, |x, t| t.neg()? + x);
-    both(engine, "*", Candle::broadcast_mul, |t, x| t * x, |x, t| t * x);
+    both(engine, "+", autograd::add, |t, x| autograd::scaled(t, 1.0, x), |x, t| autograd::scaled(t, 1.0, x));
+    both(engine, "-", autograd::sub, |t, x| autograd::scaled(t, 1.0, -x), |x, t| autograd::scaled(t, -1.0, x));
+    both(engine, "*", autograd::mul, |t, x| autograd::scaled(t, x, 0.0), |x, t| autograd::scaled(t, x, 0.0));
     both(engine, "/", Candle::broadcast_div, |t, x| t / x, |x, t| t.recip()? * x);
     both(engine, "<", Candle::broadcast_lt, |t, x| t.lt(x), |x, t| t.gt(x));
     both(engine, "<=", Candle::broadcast_le, |t, x| t.le(x), |x, t| t.ge(x));

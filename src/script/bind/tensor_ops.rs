@@ -2,6 +2,7 @@
 
 use super::args;
 use super::host::host;
+use crate::compute::autograd::backward as backward_of;
 use crate::compute::device;
 use crate::compute::precision::products_in;
 use crate::script::language::{Res, candle, fail};
@@ -275,7 +276,7 @@ mod ops {
             )));
         }
         products_in(host(&context).precision.get());
-        t.0.backward().map(|g| Gradients(Rc::new(g))).map_err(candle)
+        backward_of(&t.0).map(|g| Gradients(Rc::new(g))).map_err(candle)
     }
     #[rhai_fn(pure)]
     pub fn of(g: &mut Gradients, parameter: Tensor) -> Dynamic {

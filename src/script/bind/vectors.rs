@@ -112,6 +112,22 @@ mod vectors {
         vectors.0.global_norm(&layer.0, options).map(|n| SpectralNorm(Rc::new(n))).map_err(candle)
     }
     #[rhai_fn(return_raw)]
+    pub fn both_norms(
+        layer: Layer,
+        vectors: BatchVectors,
+        columns: Dynamic,
+        rows: Dynamic,
+        iterations: Dynamic,
+    ) -> Res<rhai::Map> {
+        let columns = args::optional_tensor("both_norms", columns)?;
+        let rows = args::optional_tensor("both_norms", rows)?;
+        let options = power("both_norms", &iterations)?;
+        let (local, global) =
+            vectors.0.both_norms(&layer.0, columns.as_ref(), rows.as_ref(), options).map_err(candle)?;
+        let own = |pair| Dynamic::from(SpectralNorm(Rc::new(pair)));
+        Ok([("local".into(), own(local)), ("global".into(), own(global))].into())
+    }
+    #[rhai_fn(return_raw)]
     pub fn local_norm(
         layer: Layer,
         vectors: BatchVectors,

@@ -1,10 +1,10 @@
 //! The host's types as scripts see them, and how they print.
 
 use crate::bounds;
+use crate::compute::autograd;
 use crate::data;
 use crate::nn;
 use crate::train;
-use candle_core::backprop::GradStore;
 use rhai::{Engine, INT};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -55,7 +55,7 @@ pub struct Optimizer(pub Rc<RefCell<train::Optimizer>>, pub Option<Rc<nn::Sequen
 
 /// The gradients of one `backward`.
 #[derive(Clone)]
-pub struct Gradients(pub Rc<GradStore>);
+pub struct Gradients(pub Rc<autograd::Gradients>);
 
 /// A data set with its splits.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use super::steps::{Balls, choose};
 use crate::base::interrupt;
 use crate::base::random::Generator;
 use crate::bounds::{correct, margins, one_hot};
+use crate::compute::autograd::backward;
 use crate::nn::Sequential;
 use crate::train::losses::cross_entropies;
 use candle_core::{DType, Result, Tensor, Var};
@@ -77,7 +78,7 @@ impl Rows {
                     Objective::Margin | Objective::Targets => rivals(&logits, &self.y, self.targets.as_ref())?,
                 };
                 // A constant network has no gradient, and no way.
-                if let Some(g) = climbed.sum_all()?.backward()?.get(at.as_tensor()) {
+                if let Some(g) = backward(&climbed)?.get(at.as_tensor()) {
                     let factor = match options.schedule {
                         Schedule::Constant => 1.0,
                         Schedule::Falling => {

@@ -3,10 +3,11 @@
 
 use super::device_rows::DeviceRows;
 use super::places::Places;
+use super::whole::Whole;
 use crate::bounds::{SingularVectors, Start, layout_of};
 use crate::compute::element::Host;
 use crate::compute::gpu;
-use crate::compute::layout::memory;
+use crate::compute::layout::{Layout, memory};
 use crate::compute::unwritten::{fill, unwritten, written};
 use crate::nn::Layer;
 use candle_core::{DType, Device, Result, Tensor, WithDType};
@@ -139,36 +140,75 @@ impl Buffer {
         Ok(())
     }
 
-    /// The rows of `places`, `[images, ...]` with samples of this shape, where they are; masked by `mask` where they lie on a device
-    /// with kernels.
-    pub fn gather(&self, places: &Places, shape: &[usize], mask: Option<&Tensor>) -> Result<Start> {
-        fn rows<T: WithDType>(v: &[T], images: &[u32], shape: &[usize]) -> Result<Start> {
-            let n = shape.iter().product::<usize>();
-            let mut flat = unwritten(images.len() * n);
-            flat.par_chunks_mut(n.max(1)).zip(images).for_each(|(room, i)| {
-                let row = &v[*i as usize * n..][..n];
-                fill(room, |at| row[at]);
-            });
-            let shape = [&[images.len()], shape].concat();
-            // SAFETY: every row has been filled.
-            Ok(Start::of(&Tensor::from_vec(unsafe { written(flat) }, shape, &Device::Cpu)?))
-        }
-        let images = places.images();
+    /// The layout of the rows.
+    pub fn layout(&self) -> Layout {
         match self {
-            Self::F16(v) => rows(v, images, shape),
-            Self::F32(v) => rows(v, images, shape),
-            Self::F64(v) => rows(v, images, shape),
-            Self::Device(v) => {
-                let dtype = if v.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-                let mask = mask.map(|mask| memory(mask, v.layout())).transpose()?;
-                let u = v.gather(places, dtype, mask.as_ref())?;
-                Ok(Start { u, layout: v.layout(), is_masked: mask.is_some() })
-            }
+            Self::F16(_) | Self::F32(_) | Self::F64(_) => Layout::Nchw,
+            Self::Device(rows) => rows.layout(),
         }
     }
 
-    /// Replace the rows of `places` by unit vectors.
-    pub fn scatter(&mut self, places: &Places, n: usize, u: &SingularVectors) -> Result<()> {
+    /// The rows of `places`, `[images, ...]` with samples of this shape, in numbers of `dtype` on `device`, masked by `mask` where they
+    /// lie on a device with kernels; behind them `whole` `[1, ...]`, of this type and in the layout of the rows, which no mask is for.
+    pub fn gather(
+        &self,
+        places: &Places,
+        shape: &[usize],
+        dtype: DType,
+        device: &Device,
+        mask: Option<&Tensor>,
+        whole: Option<&Tensor>,
+    ) -> Result<Start> {
+        if let Self::Device(v) = self {
+            let mask = mask.map(|mask| memory(mask, v.layout())).transpose()?;
+            let u = v.gather(places, dtype, mask.as_ref(), whole)?;
+            return Ok(Start { u: u.to_device(device)?, layout: v.layout(), is_masked: mask.is_some() });
+        }
+        let whole = whole.map(|whole| whole.to_device(&Device::Cpu)).transpose()?;
+        let u = match dtype {
+            DType::F64 => self.rows(places.images(), shape, whole.as_ref(), |x| x)?,
+            _ => self.rows(places.images(), shape, whole.as_ref(), |x| x as f32)?,
+        };
+        Ok(Start::of(&u.to_dtype(dtype)?.to_device(device)?))
+    }
+
+    /// Rows in main memory, with `whole` behind them.
+    fn rows<O: WithDType>(
+        &self,
+        images: &[u32],
+        shape: &[usize],
+        whole: Option<&Tensor>,
+        number: impl Fn(f64) -> O + Sync,
+    ) -> Result<Tensor> {
+        let n = shape.iter().product::<usize>();
+        let count = images.len() + usize::from(whole.is_some());
+        let last = whole.map(|whole| whole.flatten_all()?.to_vec1::<O>()).transpose()?;
+        let mut flat = unwritten(count * n);
+        flat.par_chunks_mut(n.max(1)).enumerate().for_each(|(at, room)| {
+            let Some(image) = images.get(at) else {
+                fill(room, |i| last.as_ref().map_or_else(O::zero, |last| last[i]));
+                return;
+            };
+            let own = *image as usize * n..(*image as usize + 1) * n;
+            match self {
+                Self::F16(v) => fill(room, |i| number(f64::from(f32::from(v[own.start + i])))),
+                Self::F32(v) => fill(room, |i| number(f64::from(v[own.start + i]))),
+                Self::F64(v) => fill(room, |i| number(v[own.start + i])),
+                Self::Device(_) => unreachable!("rows in main memory"),
+            };
+        });
+        // SAFETY: every row has been filled.
+        Tensor::from_vec(unsafe { written(flat) }, [&[count], shape].concat(), &Device::Cpu)
+    }
+
+    /// Replace the rows of `places` by unit vectors; where they lie on a device with kernels, also `into` by its own.
+    pub fn scatter(
+        &mut self,
+        places: &Places,
+        n: usize,
+        u: &SingularVectors,
+        into: Option<(&SingularVectors, &Whole)>,
+    ) -> Result<()> {
         fn rows<T: WithDType>(v: &mut [T], images: &[u32], n: usize, u: &Tensor) -> Result<()> {
             let u = u.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
             place(v, images, n, Host::of(&u).slice::<T>()?);
@@ -180,8 +220,13 @@ impl Buffer {
             Self::F32(v) => rows(v, images, n, &u.unit()?),
             Self::F64(v) => rows(v, images, n, &u.unit()?),
             Self::Device(v) => {
-                let (u, norms) = u.unscaled(v.layout())?;
-                v.scatter(places, &u, norms)
+                let (layout, own) = (v.layout(), u.unscaled(v.layout())?);
+                let whole = into.map(|(whole, kept)| Ok::<_, candle_core::Error>((whole.unscaled(layout)?, kept)));
+                v.scatter(
+                    places,
+                    (&own.0, own.1),
+                    whole.transpose()?.as_ref().map(|(own, kept)| ((&own.0, own.1), kept.numbers())),
+                )
             }
         }
     }

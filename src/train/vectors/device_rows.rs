@@ -66,43 +66,78 @@ impl DeviceRows {
         }
     }
 
-    /// The rows of `places` in f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it.
-    pub fn gather(&self, places: &Places, dtype: DType, mask: Option<&Tensor>) -> Result<Tensor> {
+    /// The rows of `places` in f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it; behind
+    /// them `whole`, one row of this type in this order, which no mask is for.
+    pub fn gather(
+        &self,
+        places: &Places,
+        dtype: DType,
+        mask: Option<&Tensor>,
+        whole: Option<&Tensor>,
+    ) -> Result<Tensor> {
         self.check(places)?;
-        let shape = [&[places.len()], layout::shape(&self.shape, self.layout).as_slice()].concat();
-        let (index, n) = (places.index(self.numbers.device())?, self.n);
         let own = if self.halves() { dtype } else { self.dtype() };
+        // Numbers of another type than the kernel reads.
+        if let Some(whole) = whole.filter(|_| own != dtype) {
+            return Tensor::cat(&[&self.gather(places, dtype, mask, None)?, &whole.reshape(self.sample())?], 0);
+        }
+        let (rows, behind) = (places.len(), usize::from(whole.is_some()));
+        let shape = [&[rows + behind], &self.sample()[1..]].concat();
+        let (index, n) = (places.index(self.numbers.device())?, self.n);
         let y = room(shape, own, self.numbers.device())?;
         let width = width(n, &[&y, &self.numbers])?;
         let pieces = pieces(n, width);
-        let args = [(&self.numbers).into(), (&index).into(), mask.into(), (&y).into(), n.into(), pieces.into()];
+        let tensors = [(&self.numbers).into(), (&index).into(), mask.into(), whole.into(), (&y).into()];
+        let args = [&tensors[..], &[n, pieces, rows].map(Arg::Count)].concat();
         let kernel = by_width(
             width,
             if self.halves() { ["gather_halves_1", "gather_halves_4"] } else { ["gather_rows_1", "gather_rows_4"] },
         );
-        launch(SOURCE, kernel, &y, Blocks::Exactly(places.len() * pieces), &args)?;
+        launch(SOURCE, kernel, &y, Blocks::Exactly((rows + behind) * pieces), &args)?;
         y.to_dtype(dtype)
     }
 
+    /// The shape of one row in the order of its memory.
+    fn sample(&self) -> Vec<usize> {
+        [&[1], layout::shape(&self.shape, self.layout).as_slice()].concat()
+    }
+
     /// Replace the rows of `places` by those of `u` `[images, ...]`, in the store's order, each divided by its norm where there
-    /// are norms; of an image that comes twice, the last counts.
-    pub fn scatter(&self, places: &Places, u: &Tensor, norms: Option<&Norms>) -> Result<()> {
+    /// are norms; of an image that comes twice, the last counts. `whole` is one more row, and where it goes.
+    pub fn scatter(
+        &self,
+        places: &Places,
+        own: (&Tensor, Option<&Norms>),
+        whole: Option<((&Tensor, Option<&Norms>), &Tensor)>,
+    ) -> Result<()> {
         self.check(places)?;
+        let (u, norms) = own;
         let (to, from) = places.targets(self.numbers.device())?;
         let n = self.n;
         let u = if self.halves() { u.clone() } else { u.to_dtype(self.dtype())? };
         let u = u.detach().to_device(self.numbers.device())?.contiguous()?;
         let width = width(n, &[&u, &self.numbers])?;
         let pieces = pieces(n, width);
-        let tensors = [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into()];
-        let sums = norms.map(|norms| &norms.sums).into();
-        let counts = [n, pieces, norms.map_or(0, |norms| norms.pieces)].map(Arg::Count);
+        // Numbers of another type than the kernel writes.
+        if let Some(((other, norms), into)) = whole.filter(|(_, into)| into.dtype() != u.dtype()) {
+            self.scatter(places, own, None)?;
+            let unit = norms.map_or_else(|| Ok(other.detach()), |norms| norms.unit(other))?;
+            return into.slice_set(&unit.to_dtype(into.dtype())?.contiguous()?, 0, 0);
+        }
+        let (rows, behind) = (to.elem_count(), usize::from(whole.is_some()));
+        let sums = |norms: Option<&'_ Norms>| norms.map(|norms| norms.sums.clone());
+        let (sums_of, others) = (sums(norms), sums(whole.and_then(|((_, norms), _)| norms)));
+        let last = whole.map(|((other, _), _)| other.detach().contiguous()).transpose()?;
+        let tensors =
+            [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into(), sums_of.as_ref().into()];
+        let one = [last.as_ref().into(), others.as_ref().into(), whole.map(|(_, into)| into).into()];
+        let counts = [n, pieces, norms.map_or(0, |norms| norms.pieces), rows].map(Arg::Count);
         let kernel = by_width(
             width,
             if self.halves() { ["scatter_halves_1", "scatter_halves_4"] } else { ["scatter_rows_1", "scatter_rows_4"] },
         );
-        let args = [&tensors[..], &[sums], &counts].concat();
-        launch(SOURCE, kernel, &u, Blocks::Exactly(to.elem_count() * pieces), &args)
+        let args = [&tensors[..], &one, &counts].concat();
+        launch(SOURCE, kernel, &u, Blocks::Exactly((rows + behind) * pieces), &args)
     }
 
     /// Put `rows` `[images, n]`, in main memory, of the store's number type and order, into those of `images`, each once.
@@ -111,7 +146,7 @@ impl DeviceRows {
         self.check(&places)?;
         let rows = rows.to_device(self.numbers.device())?;
         if !self.halves() {
-            return self.scatter(&places, &rows, None);
+            return self.scatter(&places, (&rows, None), None);
         }
         let (index, pieces) = (places.index(self.numbers.device())?, pieces(self.n, 1));
         let args = [(&self.numbers).into(), (&index).into(), (&rows).into(), self.n.into(), pieces.into()];

@@ -6,6 +6,7 @@ mod fresh;
 pub mod places;
 mod saved;
 mod store;
+mod whole;
 
 pub use fresh::fresh_vectors;
 pub use saved::{Part, WeakVectors};

@@ -2,6 +2,8 @@
 //! have been visited `[count]`, and the vector of the global norm `[1, ...]`.
 
 use super::store::{Store, Vectors};
+use super::whole::Whole;
+use crate::compute::layout::Layout;
 use candle_core::{DType, Result, Tensor, bail};
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -57,7 +59,7 @@ impl Vectors {
                 add(TOUCHED, DType::U8, vec![store.count]);
             }
             if let Some(global) = &layer.global {
-                add(GLOBAL, global.dtype(), global.dims().to_vec());
+                add(GLOBAL, global.dtype(), global.dims());
             }
         }
         parts
@@ -74,7 +76,8 @@ impl Vectors {
                 out.write_all(&layer.touched.iter().map(|visited| u8::from(*visited)).collect::<Vec<_>>())
             }
             Some((layer, GLOBAL)) => {
-                layer.global.as_ref().map_or(Ok(()), |global| out.write_all(&safetensors::View::data(global)))
+                let Some(global) = &layer.global else { return Ok(()) };
+                out.write_all(&safetensors::View::data(&global.planes().map_err(io::Error::other)?))
             }
             _ => Err(io::Error::other(format!("the store has no part `{name}`"))),
         }
@@ -99,7 +102,7 @@ impl Vectors {
                 if global.dims() != [&[1], layer.shape.as_slice()].concat() {
                     bail!("the store of vectors wants another shape in `{name}`");
                 }
-                layer.global = Some(global);
+                layer.global = Some(Whole::of(&global, Layout::Nchw)?);
             }
             _ => bail!("the store of vectors has no part `{name}` of this length"),
         }

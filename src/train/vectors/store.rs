@@ -9,9 +9,12 @@
 
 use super::buffer::Buffer;
 use super::places::Places;
+use super::whole::Whole;
 use crate::base::memory::describe;
 use crate::base::random::Generator;
-use crate::bounds::{PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from};
+use crate::bounds::{
+    PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from, spectral_norms,
+};
 use crate::compute::device::available_memory_on;
 use crate::compute::layout::{Layout, turned};
 use crate::nn::{Layer, Sequential};
@@ -51,7 +54,7 @@ pub(super) struct Kept {
     pub shape: Vec<usize>,
     pub local: Option<Buffer>,
     pub touched: Vec<bool>,
-    pub global: Option<Tensor>,
+    pub global: Option<Whole>,
 }
 
 /// The vectors of one batch: those at some image numbers.
@@ -171,7 +174,7 @@ impl Vectors {
         if value.dims() != [&[1], kept.shape.as_slice()].concat() {
             bail!("vectors: layer {index} wants a vector of shape [1, {:?}], got {:?}", kept.shape, value.dims());
         }
-        kept.global = Some(value.detach());
+        kept.global = Some(Whole::of(value, Layout::Nchw)?);
         Ok(())
     }
 }
@@ -191,9 +194,27 @@ impl BatchVectors {
         rows: Option<&Tensor>,
         options: PowerOptions,
     ) -> Result<SingularPair> {
-        let found = spectral_norm_from(layer, self.start(layer, columns)?, columns, rows, options)?;
+        let found = spectral_norm_from(layer, self.start(layer, columns, false)?, columns, rows, options)?;
         self.put_local(layer.index, &found.u)?;
         Ok(found)
+    }
+
+    /// The masked norms of `layer`, one per image, and its unmasked one, `[1]`: [`Self::local_norm`] and [`Self::global_norm`] as one
+    /// batch. See [`spectral_norms`].
+    pub fn both_norms(
+        &self,
+        layer: &Layer,
+        columns: Option<&Tensor>,
+        rows: Option<&Tensor>,
+        options: PowerOptions,
+    ) -> Result<(SingularPair, SingularPair)> {
+        // Where each sample has a map of its own there is no whole one beside them.
+        if self.uncertain || layer.each_sample()?.is_some() {
+            return Ok((self.local_norm(layer, columns, rows, options)?, self.global_norm(layer, options)?));
+        }
+        let (local, global) = spectral_norms(layer, self.start(layer, columns, true)?, columns, rows, options)?;
+        self.put(layer.index, &local.u, Some(&global.u))?;
+        Ok((local, global))
     }
 
     /// The unmasked norm of `layer`, `[1]`, from the kept vector, which is replaced.
@@ -205,13 +226,16 @@ impl BatchVectors {
 
     /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
     pub fn local(&self, layer: &Layer) -> Result<Tensor> {
-        let Start { u, layout, .. } = self.start(layer, None)?;
+        let Start { u, layout, .. } = self.start(layer, None, false)?;
         turned(&u, layout, Layout::Nchw)
     }
 
-    /// The same as a power iteration wants them.
-    fn start(&self, layer: &Layer, columns: Option<&Tensor>) -> Result<Start> {
+    /// The same as a power iteration wants them, with that of the whole map behind them if it is asked for.
+    fn start(&self, layer: &Layer, columns: Option<&Tensor>, with_whole: bool) -> Result<Start> {
         let (dtype, device) = numbers(layer)?;
+        if with_whole {
+            self.draw_global(layer)?;
+        }
         let mut store = self.store.0.borrow_mut();
         store.draws += 1;
         let (visit, seed) = (store.draws, store.random.fork(&format!("layer {}", layer.index)));
@@ -221,7 +245,10 @@ impl BatchVectors {
         let shape = [&[self.places.len()], kept.shape.as_slice()].concat();
         let Some(buffer) = &mut kept.local else {
             let fresh = seed.fork(&format!("visit {visit}")).normal(0.0, 1.0, shape, dtype, &device)?;
-            return Ok(Start::of(&fresh));
+            return match kept.global.as_mut().filter(|_| with_whole) {
+                Some(whole) => Ok(Start::of(&Tensor::cat(&[&fresh, whole.brought(dtype, &device, Layout::Nchw)?], 0)?)),
+                None => Ok(Start::of(&fresh)),
+            };
         };
         let mut new = vec![];
         for image in self.places.images() {
@@ -236,12 +263,20 @@ impl BatchVectors {
                 move || own.gauss()
             })?;
         }
-        let start = buffer.gather(&self.places, &kept.shape, columns.filter(|mask| mask.dims() == shape))?;
-        Ok(Start { u: start.u.to_dtype(dtype)?.to_device(&device)?, ..start })
+        let mask = columns.filter(|mask| mask.dims() == shape);
+        let layout = buffer.layout();
+        let whole = kept.global.as_mut().filter(|_| with_whole);
+        let whole = whole.map(|whole| whole.brought(dtype, &device, layout)).transpose()?;
+        buffer.gather(&self.places, &kept.shape, dtype, &device, mask, whole)
     }
 
     /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
     pub fn put_local(&self, index: usize, u: &SingularVectors) -> Result<()> {
+        self.put(index, u, None)
+    }
+
+    /// The same, and the vector of the whole map.
+    fn put(&self, index: usize, u: &SingularVectors, whole: Option<&SingularVectors>) -> Result<()> {
         let mut store = self.store.0.borrow_mut();
         let kept = store.layer(index, self.uncertain)?;
         let n: usize = kept.shape.iter().product();
@@ -249,8 +284,17 @@ impl BatchVectors {
         if dims != [&[self.places.len()], kept.shape.as_slice()].concat() {
             bail!("vectors: layer {index} wants {} vectors of shape {:?}, got {dims:?}", self.places.len(), kept.shape);
         }
+        let into = match (&kept.local, whole) {
+            // Written beside the others.
+            (Some(Buffer::Device(_)), Some(whole)) => kept.global.as_ref().map(|kept| (whole, kept)),
+            (_, Some(whole)) => {
+                kept.global = Some(Whole::of(&whole.unit()?, Layout::Nchw)?);
+                None
+            }
+            (_, None) => None,
+        };
         if let Some(buffer) = &mut kept.local {
-            buffer.scatter(&self.places, n, u)?;
+            buffer.scatter(&self.places, n, u, into)?;
             self.places.images().iter().for_each(|i| kept.touched[*i as usize] = true);
         }
         Ok(())
@@ -259,14 +303,24 @@ impl BatchVectors {
     /// The start vector `[1, ...]` for the global norm of `layer`.
     pub fn global(&self, layer: &Layer) -> Result<Tensor> {
         let (dtype, device) = numbers(layer)?;
+        self.draw_global(layer)?;
+        match &self.store.0.borrow_mut().layer(layer.index, false)?.global {
+            Some(whole) => whole.planes()?.to_dtype(dtype)?.to_device(&device),
+            None => bail!("vectors: layer {} has no vector of its whole map", layer.index),
+        }
+    }
+
+    /// Draw it where it was never wanted.
+    fn draw_global(&self, layer: &Layer) -> Result<()> {
+        let (dtype, device) = numbers(layer)?;
         let mut store = self.store.0.borrow_mut();
         let seed = store.random.fork(&format!("global {}", layer.index));
         let kept = store.layer(layer.index, false)?;
-        let shape = [&[1], kept.shape.as_slice()].concat();
-        match &kept.global {
-            Some(u) => u.to_dtype(dtype)?.to_device(&device),
-            None => seed.normal(0.0, 1.0, shape, dtype, &device),
+        if kept.global.is_none() {
+            let drawn = seed.normal(0.0, 1.0, [&[1], kept.shape.as_slice()].concat(), dtype, &device)?;
+            kept.global = Some(Whole::of(&drawn, Layout::Nchw)?);
         }
+        Ok(())
     }
 
     /// Number of images in the batch.

@@ -57,3 +57,65 @@ KERNEL power_right(const T *w, const u8 *columns, u8 *done, T *u, double *sigma,
     done[blockIdx.x] = stop;
   }
 }
+
+// All iterations of one vector u [n] through a matrix w of few rows, at most FEW, by one block: on the left side they are those of
+// W W^T, which is made once, in `gram` [rows, rows].
+//
+//   v <- W u / ||.||, then k - 1 times v <- W W^T v / ||.||      u <- W^T v / ||.||, sigma = ||.||
+#define FEW 64
+
+KERNEL power_few_rows(const T *w, const T *start, T *u, T *v, T *sigma, double *gram, i64 rows, i64 n, i64 iterations) {
+  SHARED double own[FEW], next[FEW];
+  u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (i64 r = warp; r < rows; r += WARPS) {
+    double sum = 0;
+    for (i64 i = lane; i < n; i += 32) sum += (double)w[r * n + i] * (double)start[i];
+    sum = warp_sum(sum);
+    if (lane == 0) own[r] = sum;
+    for (i64 s = 0; s <= r; s++) {
+      double both = 0;
+      for (i64 i = lane; i < n; i += 32) both += (double)w[r * n + i] * (double)w[s * n + i];
+      both = warp_sum(both);
+      if (lane == 0) gram[r * rows + s] = gram[s * rows + r] = both;
+    }
+  }
+  BARRIER;
+  for (i64 k = 0; k < iterations; k++) {
+    if (k > 0) {
+      WITHIN(r, rows) {
+        double sum = 0;
+        for (i64 s = 0; s < rows; s++) sum += gram[r * rows + s] * own[s];
+        next[r] = sum;
+      }
+      BARRIER;
+      WITHIN(r, rows) own[r] = next[r];
+      BARRIER;
+    }
+    // Over the largest, so that no square leaves the range.
+    double peak = 0, sum = 0;
+    for (i64 r = 0; r < rows; r++) peak = fabs(own[r]) > peak ? fabs(own[r]) : peak;
+    bool dead = peak == 0 && k == 0;
+    for (i64 r = 0; r < rows; r++) {
+      double a = dead ? generic(r) : own[r] / (peak == 0 ? 1 : peak);
+      sum += a * a;
+    }
+    BARRIER;
+    WITHIN(r, rows) own[r] = (dead ? generic(r) : own[r] / (peak == 0 ? 1 : peak)) * inverse(sqrt(sum));
+    BARRIER;
+  }
+  double peak = 0;
+  WITHIN(i, n) {
+    double sum = 0;
+    for (i64 r = 0; r < rows; r++) sum += (double)w[r * n + i] * own[r];
+    u[i] = (T)sum;
+    if (fabs((double)u[i]) > peak) peak = fabs((double)u[i]);
+  }
+  peak = block_max(peak);
+  if (!(peak > 0)) peak = 1;
+  double sum = 0;
+  WITHIN(i, n) sum += ((double)u[i] / peak) * ((double)u[i] / peak);
+  double norm = peak * sqrt(block_sum(sum));
+  WITHIN(i, n) u[i] = (T)((double)u[i] * inverse(norm));
+  WITHIN(r, rows) v[r] = (T)own[r];
+  if (threadIdx.x == 0) sigma[0] = (T)norm;
+}

@@ -35,10 +35,14 @@ DEVICE T number_of(T x) { return x; }
 DEVICE void put(u16 *to, T x) { *to = to_half((float)x); }
 DEVICE void put(T *to, T x) { *to = x; }
 
-// y = I kept[index], row by row.
+// y = I kept[index], row by row; row `rows` of y, if there is one, is `last`, which no mask is for.
 template <int W, class N>
-DEVICE void gather(const N *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
+DEVICE void gather(const N *kept, const u32 *index, const u8 *mask, const T *last, T *y, i64 n, i64 pieces, i64 rows) {
   i64 row = ROW(pieces), at = row * n;
+  if (row >= rows) {
+    SHARE(1, k, n, pieces) y[at + k] = last[k];
+    return;
+  }
   kept += (i64)index[row] * n;
   SHARE(W, k, n, pieces) {
     Pack<W, N> x = load<W>(kept + k);
@@ -52,22 +56,29 @@ DEVICE void gather(const N *kept, const u32 *index, const u8 *mask, T *y, i64 n,
   }
 }
 
-KERNEL gather_halves_4(const u16 *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
-  gather<4>(kept, index, mask, y, n, pieces);
+KERNEL gather_halves_4(const u16 *kept, const u32 *index, const u8 *mask, const T *last, T *y, i64 n, i64 pieces, i64 rows) {
+  gather<4>(kept, index, mask, last, y, n, pieces, rows);
 }
-KERNEL gather_halves_1(const u16 *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
-  gather<1>(kept, index, mask, y, n, pieces);
+KERNEL gather_halves_1(const u16 *kept, const u32 *index, const u8 *mask, const T *last, T *y, i64 n, i64 pieces, i64 rows) {
+  gather<1>(kept, index, mask, last, y, n, pieces, rows);
 }
-KERNEL gather_rows_4(const T *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
-  gather<4>(kept, index, mask, y, n, pieces);
+KERNEL gather_rows_4(const T *kept, const u32 *index, const u8 *mask, const T *last, T *y, i64 n, i64 pieces, i64 rows) {
+  gather<4>(kept, index, mask, last, y, n, pieces, rows);
 }
-KERNEL gather_rows_1(const T *kept, const u32 *index, const u8 *mask, T *y, i64 n, i64 pieces) {
-  gather<1>(kept, index, mask, y, n, pieces);
+KERNEL gather_rows_1(const T *kept, const u32 *index, const u8 *mask, const T *last, T *y, i64 n, i64 pieces, i64 rows) {
+  gather<1>(kept, index, mask, last, y, n, pieces, rows);
 }
 
-// Row `from[k]` of x, or row k, becomes row `index[k]` of what is kept; divided by its norm where there are sums of one.
+// Row `from[k]` of x, or row k, becomes row `index[k]` of what is kept; divided by its norm where there are sums of one. Behind these
+// `rows` comes the row `other`, of as many pieces, which becomes `last`.
 template <int W, class N>
-DEVICE void scatter(N *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces, i64 others) {
+DEVICE void scatter(N *kept, const u32 *index, const u32 *from, const T *x, const double *sums, const T *other,
+                    const double *other_sums, T *last, i64 n, i64 pieces, i64 others, i64 rows) {
+  if (ROW(pieces) >= rows) {
+    double by = other_sums ? inverse(norm_of(other_sums, 0, others)) : 1;
+    SHARE(1, k, n, pieces) last[k] = other_sums ? (T)((double)other[k] * by) : other[k];
+    return;
+  }
   i64 row = from ? (i64)from[ROW(pieces)] : (i64)ROW(pieces);
   kept += (i64)index[ROW(pieces)] * n;
   x += row * n;
@@ -80,21 +91,21 @@ DEVICE void scatter(N *kept, const u32 *index, const u32 *from, const T *x, cons
   }
 }
 
-KERNEL scatter_halves_4(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
-                        i64 others) {
-  scatter<4>(kept, index, from, x, sums, n, pieces, others);
+KERNEL scatter_halves_4(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, const T *other,
+                        const double *other_sums, T *last, i64 n, i64 pieces, i64 others, i64 rows) {
+  scatter<4>(kept, index, from, x, sums, other, other_sums, last, n, pieces, others, rows);
 }
-KERNEL scatter_halves_1(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
-                        i64 others) {
-  scatter<1>(kept, index, from, x, sums, n, pieces, others);
+KERNEL scatter_halves_1(u16 *kept, const u32 *index, const u32 *from, const T *x, const double *sums, const T *other,
+                        const double *other_sums, T *last, i64 n, i64 pieces, i64 others, i64 rows) {
+  scatter<1>(kept, index, from, x, sums, other, other_sums, last, n, pieces, others, rows);
 }
-KERNEL scatter_rows_4(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
-                      i64 others) {
-  scatter<4>(kept, index, from, x, sums, n, pieces, others);
+KERNEL scatter_rows_4(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, const T *other,
+                      const double *other_sums, T *last, i64 n, i64 pieces, i64 others, i64 rows) {
+  scatter<4>(kept, index, from, x, sums, other, other_sums, last, n, pieces, others, rows);
 }
-KERNEL scatter_rows_1(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, i64 n, i64 pieces,
-                      i64 others) {
-  scatter<1>(kept, index, from, x, sums, n, pieces, others);
+KERNEL scatter_rows_1(T *kept, const u32 *index, const u32 *from, const T *x, const double *sums, const T *other,
+                      const double *other_sums, T *last, i64 n, i64 pieces, i64 others, i64 rows) {
+  scatter<1>(kept, index, from, x, sums, other, other_sums, last, n, pieces, others, rows);
 }
 
 // Halves as they are.

@@ -35,7 +35,8 @@ DEVICE Pair sorted_back(T x, T y, T most, T least, i64 clipped, T of_larger, T o
 
 template <int W>
 DEVICE void sorted_forward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
-                           T *z, u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped) {
+                           T *z, u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped,
+                           i64 around) {
   i64 b = ROW(pieces), middle = last ? channels / 2 : n / 2;
   T r = radius[b];
   SHARE(W, j, n / 2, pieces) {
@@ -46,12 +47,14 @@ DEVICE void sorted_forward(const T *both, const T *half, const T *radius, const 
     #pragma unroll
     for (int s = 0; s < 2; s++) {
       i64 i = b * n + k + s * middle;
-      Pack<W> m = load<W>(both + i), c = load<W>(both + all + i), h = load<W>(half + i);
+      Pack<W> m = load<W>(both + i), c = around ? m : load<W>(both + all + i);
+      Pack<W> h = load<W>(half + (around ? k + s * middle : i));
       if (clipped) t[s] = load<W>(threshold + k + s * middle);
       #pragma unroll
       for (int w = 0; w < W; w++) {
         u32 channel = channel_of(k + s * middle + w, positions, channels, last);
-        ends[s][w] = meet(m.at[w], c.at[w], h.at[w], bias ? bias[channel] : (T)0, r * norms[channel]);
+        T reach = around ? r * h.at[w] : h.at[w];
+        ends[s][w] = meet(m.at[w], c.at[w], reach, bias ? bias[channel] : (T)0, r * norms[channel]);
       }
     }
     #pragma unroll
@@ -77,23 +80,27 @@ DEVICE void sorted_forward(const T *both, const T *half, const T *radius, const 
 }
 
 KERNEL sorted_forward_4(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
-                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped) {
-  sorted_forward<4>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, clipped);
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped,
+                        i64 around) {
+  sorted_forward<4>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, clipped,
+                    around);
 }
 
 KERNEL sorted_forward_1(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold, T *z,
-                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped) {
-  sorted_forward<1>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, clipped);
+                        u8 *mask, i64 all, i64 n, i64 positions, i64 channels, i64 last, i64 pieces, i64 clipped,
+                        i64 around) {
+  sorted_forward<1>(both, half, radius, norms, bias, threshold, z, mask, all, n, positions, channels, last, pieces, clipped,
+                    around);
 }
 
 // `parts` and `radii` as those of region_backward, tile by tile of pairs.
 KERNEL sorted_backward(const T *both, const T *half, const T *radius, const T *norms, const T *bias, const T *threshold,
                        const T *g, T *d, double *parts, double *radii, i64 batch, i64 n, i64 positions, i64 channels,
-                       i64 last, i64 tiles, i64 group, i64 clipped) {
+                       i64 last, i64 tiles, i64 group, i64 clipped, i64 around) {
   i64 tile = PIECE(tiles), from = ROW(tiles) * group, to = from + group < batch ? from + group : batch, all = batch * n;
   i64 j = tile * THREADS + threadIdx.x, middle = last ? channels / 2 : n / 2, k = first_of(j, middle, last);
   bool own = j < n / 2;
-  double sums[3][2] = {};
+  double sums[4][2] = {};
   T shift[2] = {}, norm[2] = {}, t[2] = {};
   for (int s = 0; s < 2 && own; s++) {
     u32 channel = channel_of(k + s * middle, positions, channels, last);
@@ -108,7 +115,8 @@ KERNEL sorted_backward(const T *both, const T *half, const T *radius, const T *n
       Ends e[2];
       for (int s = 0; s < 2; s++) {
         i64 i = b * n + k + s * middle;
-        e[s] = meet(both[i], both[all + i], half[i], shift[s], r * norm[s]);
+        T reach = around ? r * half[k + s * middle] : half[i];
+        e[s] = meet(both[i], around ? both[i] : both[all + i], reach, shift[s], r * norm[s]);
         T of_middle = g[all + i], of_half = g[2 * all + i];
         gm[s] = g[i], gl[s] = (of_middle - of_half) * (T)0.5, gu[s] = (of_middle + of_half) * (T)0.5;
       }
@@ -124,7 +132,9 @@ KERNEL sorted_backward(const T *both, const T *half, const T *radius, const T *n
         of_radius += of_reach * (double)norm[s];
         sums[1][s] += (double)of_m + (double)of_l + (double)of_u;
         sums[2][s] += of_reach * (double)r;
-        d[i] = of_m + ball_l + ball_u;
+        sums[3][s] += (double)(box_u - box_l) * (double)r;
+        d[i] = of_m + ball_l + ball_u + (around ? box_l + box_u : (T)0);
+        if (around) continue;
         d[all + i] = box_l + box_u;
         d[2 * all + i] = box_u - box_l;
       }
@@ -132,6 +142,6 @@ KERNEL sorted_backward(const T *both, const T *half, const T *radius, const T *n
     of_radius = warp_sum(of_radius);
     if (threadIdx.x % 32 == 0) radii[(b * tiles + tile) * WARPS + threadIdx.x / 32] = of_radius;
   }
-  for (int row = 0; row < 3 && own; row++)
-    for (int s = 0; s < 2; s++) parts[(ROW(tiles) * 3 + row) * n + k + s * middle] = sums[row][s];
+  for (int row = 0; row < (around ? 4 : 3) && own; row++)
+    for (int s = 0; s < 2; s++) parts[(ROW(tiles) * 4 + row) * n + k + s * middle] = sums[row][s];
 }

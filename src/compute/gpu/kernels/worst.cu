@@ -30,8 +30,10 @@ DEVICE double point_of(double d, double low, double high, double reach, double f
 KERNEL worst_forward(const T *weight, const T *lows, const T *highs, const T *radii, const u32 *y, T *rises,
                      double *reaches, double *factors, i64 classes, i64 features, i64 rule, i64 iterations) {
   i64 at = blockIdx.x, b = at / classes, j = at % classes;
+  // A radius that is NaN or infinite certifies nothing, whatever the rule makes of it.
+  double unknown = rule == BOX ? 0 : 0 * (double)radii[b];
   if (j == (i64)y[b]) {
-    if (threadIdx.x == 0) rises[at] = 0, reaches[at] = 0, factors[at] = 0;
+    if (threadIdx.x == 0) rises[at] = (T)unknown, reaches[at] = 0, factors[at] = 0;
     return;
   }
   const T *w_j = weight + j * features, *w_y = weight + (i64)y[b] * features;
@@ -85,7 +87,7 @@ KERNEL worst_forward(const T *weight, const T *lows, const T *highs, const T *ra
   }
   value = block_sum(value);
   if (threadIdx.x == 0) {
-    rises[at] = (T)(broken ? 0 * infinite : value);
+    rises[at] = (T)(broken ? 0 * infinite : value + unknown);
     reaches[at] = broken ? infinite : reach;
     factors[at] = broken ? infinite : factor;
   }
