@@ -71,7 +71,7 @@ enum Parts {
     Around(Around),
 }
 
-/// A ball around images and the box that it fills: center, middle and half-width are known without being written.
+/// A ball around images, or any point, and the box that it fills: center, middle and half-width are known without being written.
 #[derive(Clone, Debug)]
 struct Around {
     x: Tensor,
@@ -82,6 +82,11 @@ struct Around {
 impl Around {
     fn new(x: &Tensor, radius: &Tensor) -> Self {
         Self { x: x.clone(), radius: radius.clone(), ends: Rc::default() }
+    }
+
+    /// Is it a constant, of this radius, so that what lies behind a layer has a closed form?
+    fn is_closed(&self, radius: &Tensor) -> bool {
+        radius.id() == self.radius.id() && !self.x.track_op() && !self.radius.track_op()
     }
 
     fn ends(&self) -> Result<Tracked> {
@@ -170,11 +175,11 @@ impl Region {
         if epsilon.dims() != [x.dim(0)?] {
             bail!("region: {} images want as many radii, got a tensor of shape {:?}", x.dim(0)?, epsilon.dims());
         }
-        if x.dtype() == epsilon.dtype() && !x.track_op() && !epsilon.track_op() {
+        if x.dtype() == epsilon.dtype() {
             if !images && (x.device().is_cpu() || gpu::has_kernel(x)) {
                 return Ok(Self::of(Parts::Around(Around::new(x, epsilon)), epsilon.clone()));
             }
-            if gpu::has_kernel(x) {
+            if gpu::has_kernel(x) && !x.track_op() && !epsilon.track_op() {
                 check_images("ball_and_box with `images`", x)?;
                 let parts = Parts::CenterRadius(CenterRadius::around(x, epsilon, images)?);
                 return Ok(Self::of(parts, epsilon.clone()));
@@ -318,14 +323,13 @@ impl Region {
         }
         let parts = prepared.parts(&weight, map.layout())?;
         let middles = match &self.parts {
-            Parts::Around(around) if around.radius.id() == self.radius.id() => {
+            Parts::Around(around) if around.is_closed(&self.radius) => {
                 let own = (&parts, bias.as_ref());
                 return PreActivation::around(&around.x, own, &self.radius, map, &layer.output)
                     .map(|made| Some(Parts::PreActivation(made)));
             }
-            Parts::Around(around) => CenterRadius::around(&around.x, &around.radius, false)?,
             Parts::CenterRadius(middles) => middles.clone(),
-            Parts::Ends(_) | Parts::PreActivation(_) => CenterRadius::of_ends(&self.all()?)?,
+            Parts::Ends(_) | Parts::PreActivation(_) | Parts::Around(_) => CenterRadius::of_ends(&self.all()?)?,
         };
         let made = PreActivation::new(&middles, (&parts, bias.as_ref()), &self.radius, map, &layer.output)?;
         Ok(Some(Parts::PreActivation(made)))
@@ -334,7 +338,7 @@ impl Region {
     /// A ball around images through any layer on the CPU, in closed form.
     fn closed(&self, layer: &Layer) -> Result<Option<Tracked>> {
         let Parts::Around(around) = &self.parts else { return Ok(None) };
-        let own = self.dims()[1..] == layer.input && around.radius.id() == self.radius.id();
+        let own = self.dims()[1..] == layer.input && around.is_closed(&self.radius);
         // A map of each sample's own has no |W| 1 for all.
         if !own
             || layer.each_sample()?.is_some()

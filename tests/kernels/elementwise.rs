@@ -72,3 +72,15 @@ fn losses_and_margins() {
     let share = on_the_host(|| accuracy(&broken, &y).unwrap().to_scalar::<f32>().unwrap());
     assert!(share.is_none_or(|share| share == 0.2), "{share:?}");
 }
+
+/// MaxMin, plain and cut at thresholds.
+#[test]
+fn sorted_pairs_of_channels() {
+    use workbench::compute::elementwise::pairs::sorted_pairs;
+    let random = Generator::new(8);
+    for shape in [vec![5, 4, 3, 7], vec![300, 6], vec![1, 2]] {
+        let half = [&[1, shape[1] / 2], &shape[2..]].concat();
+        let inputs = [draw(&random, &shape), draw(&random, &half), draw(&random, &half)];
+        check("pairs", &inputs, |a| Ok(vec![sorted_pairs(&a[0], None)?, sorted_pairs(&a[0], Some((&a[1], &a[2])))?]));
+    }
+}

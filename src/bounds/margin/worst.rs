@@ -55,7 +55,11 @@ pub fn worst_logits(last: &Layer, region: &Region, radius: &Tensor, y: &Tensor, 
     }
     let y = class_labels("worst_logits", y, batch, "the last layer has", classes)?;
     let logits = region.forward(last)?;
-    let gaps = region.gaps()?;
+    let gaps = match method {
+        // Nobody reads them.
+        WorstMethod::Ball => Tensor::zeros((2, batch, features), weight.dtype(), weight.device())?,
+        WorstMethod::Exact | WorstMethod::Clip { .. } | WorstMethod::Box => region.gaps()?,
+    };
     let by_kernel = gpu::has_kernel(weight);
     let by_rule = |rule| match by_kernel {
         true => on_gpu::margin_gap(rule, weight, &gaps, radius, &y),

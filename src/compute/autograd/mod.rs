@@ -14,6 +14,6 @@ mod walk;
 pub use arithmetic::{add, mul, scaled, sub};
 pub use arrived::{Arrived, Arriving};
 pub use backward::backward;
-pub use node::{Argument, Node, Work};
+pub use node::{Argument, Node, Work, same_numbers};
 pub use operation::{Of, differentiable, value_of, with_gradient};
 pub use walk::Gradients;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 /// Gets what has arrived for the values, and which arguments' gradients are wanted; gives those.
 pub type Backward = Box<dyn Fn(Arrived, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
@@ -19,7 +19,8 @@ pub type Backward = Box<dyn Fn(Arrived, &[bool]) -> Result<Vec<Option<Tensor>>> 
 pub struct Node {
     pub number: u64,
     pub work: Work,
-    known: OnceLock<TensorId>,
+    /// Tensors of candle's graph that stand for it as long as it is there.
+    known: Mutex<Vec<TensorId>>,
 }
 
 pub enum Work {
@@ -69,14 +70,27 @@ pub fn remember(id: TensorId, node: &Arc<Node>, rows: Option<Range<usize>>) {
     nodes(|all| all.insert(id, (Arc::downgrade(node), rows)));
 }
 
+/// `view`, which holds the numbers of `of` in another shape: what reads it goes on to where `of` has come from, past candle.
+pub fn same_numbers(of: &Tensor, view: Tensor) -> Tensor {
+    if let Argument::Of(node, None) = Argument::of(of) {
+        node.stands_for(&view);
+    }
+    view
+}
+
 /// The tensor is gone.
 pub fn forget(id: TensorId) {
     nodes(|all| all.remove(&id));
 }
 
 impl Node {
+    fn stands_for(self: &Arc<Self>, tensor: &Tensor) {
+        remember(tensor.id(), self, None);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).push(tensor.id());
+    }
+
     pub fn new(work: Work) -> Arc<Self> {
-        Arc::new(Self { number: MADE.fetch_add(1, Ordering::Relaxed), work, known: OnceLock::new() })
+        Arc::new(Self { number: MADE.fetch_add(1, Ordering::Relaxed), work, known: Mutex::default() })
     }
 }
 
@@ -97,9 +111,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Some(id) = self.known.get() {
-            forget(*id);
-        }
+        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(forget);
     }
 }
 
@@ -117,8 +129,7 @@ impl Argument {
         }
         // One node for all who read it, so that candle walks behind it once.
         let node = Node::new(Work::Candles(tensor.clone()));
-        remember(tensor.id(), &node, None);
-        node.known.get_or_init(|| tensor.id());
+        node.stands_for(tensor);
         Self::Of(node, None)
     }
 

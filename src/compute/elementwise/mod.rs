@@ -1,6 +1,7 @@
-//! Element by element: clipped and smooth activations, the smaller and larger of two, and the loops that do it.
+//! Element by element: clipped and smooth activations, the smaller and larger of two, sorted pairs, and the loops that do it.
 
 pub mod clip;
 pub mod gpu;
 pub mod loops;
+pub mod pairs;
 pub mod smooth;

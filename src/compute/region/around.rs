@@ -96,10 +96,10 @@ fn backward<T: Element>(sizes: &Sizes, g: &[T], r: &[T], sums: &[T], norms: &[T]
     });
     let mut reach = vec![T::ZERO; n];
     reach.par_chunks_mut(PART).enumerate().for_each(|(part, reach)| {
-        for b in 0..batch {
+        for (b, r) in r.iter().enumerate() {
             let from = b * n + part * PART;
             let ends = of_lower[from..].iter().zip(&of_upper[from..]);
-            reach.iter_mut().zip(ends).for_each(|(sum, (l, u))| *sum += (*u - *l) * r[b]);
+            reach.iter_mut().zip(ends).for_each(|(sum, (l, u))| *sum += (*u - *l) * *r);
         }
     });
     let mut of_norms = vec![T::ZERO; norms.len()];

@@ -4,6 +4,7 @@ use super::entry::{Entry, none_left, without_settings};
 use super::graph::Attribute;
 use super::reshape::Reshape;
 use super::spec::{LayerSpec, Role};
+use crate::compute::autograd::same_numbers;
 use candle_core::{Result, Tensor};
 use std::rc::Rc;
 
@@ -33,11 +34,11 @@ struct Flattened {
 
 impl Reshape for Flattened {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.flatten_from(1)
+        Ok(same_numbers(x, x.flatten_from(1)?))
     }
 
     fn inverse(&self, y: &Tensor) -> Result<Tensor> {
-        y.reshape([&[y.dim(0)?], self.input.as_slice()].concat())
+        Ok(same_numbers(y, y.reshape([&[y.dim(0)?], self.input.as_slice()].concat())?))
     }
 
     fn keeps_order(&self) -> bool {

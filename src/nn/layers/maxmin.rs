@@ -5,7 +5,8 @@ use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines
 use super::entry::{Argument, Entry, Takes, none_left, read, settings, without_settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
-use crate::compute::elementwise::clip::{larger, smaller};
+use crate::compute::elementwise::clip::larger;
+use crate::compute::elementwise::pairs::sorted_pairs;
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -114,11 +115,6 @@ pub(super) fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.narrow(1, 0, half)?, x.narrow(1, half, half)?))
 }
 
-fn sorted(x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (p, q) = halves(x)?;
-    Ok((larger(&p, &q)?, smaller(&p, &q)?))
-}
-
 /// An error is at most the larger one of its pair.
 fn in_pairs(each: &Tensor) -> Result<Tensor> {
     let (p, q) = halves(each)?;
@@ -128,8 +124,7 @@ fn in_pairs(each: &Tensor) -> Result<Tensor> {
 
 impl Activation for MaxMin {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (top, bottom) = sorted(x)?;
-        Tensor::cat(&[top, bottom], 1)
+        sorted_pairs(x, None)
     }
 
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
@@ -172,8 +167,7 @@ struct Clipped {
 
 impl Activation for Clipped {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (top, bottom) = sorted(x)?;
-        Tensor::cat(&[smaller(&top, &self.max)?, larger(&bottom, &self.min)?], 1)
+        sorted_pairs(x, Some((&self.max, &self.min)))
     }
 
     fn spread(&self, each: &Tensor) -> Result<Tensor> {
