@@ -72,8 +72,9 @@ fn the_map_names_paths_that_are_there() {
     assert_eq!(paths("`a/b` and `c`, `x / y`, `d/e.rs`"), ["a/b", "d/e.rs"]);
 }
 
-/// What was computed of a weight is kept until a variable changes, so every change goes through `compute/variables`; and gradients
-/// are found by `compute/autograd`, since candle's own walk does not know its nodes.
+/// What was computed of a weight is kept until a variable changes, so every assignment goes through `compute/variables`
+/// (kernels that change one in place say so there); and gradients are found by `compute/autograd`, since candle's own walk does not know its
+/// nodes.
 #[test]
 fn variables_change_and_are_differentiated_in_one_place() {
     let mut found = vec![];

@@ -285,10 +285,10 @@ fn a_ball_around_images_in_closed_form() -> Result<()> {
             let sigma = layer.weight().unwrap().sqr()?.sum_all()?.sqrt()?.reshape(1)?;
             let values = if closed {
                 let region = Region::around(&x, &radius, false)?;
-                let behind = region.through(layer)?;
+                let behind = region.before_norm(layer)?;
                 let unknown = behind.radius.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 assert!(unknown.iter().all(|r| r.is_nan()), "a radius that nobody knows certifies nothing");
-                assert!(behind.through(layer).is_err() && region.with_norm(&sigma).is_err());
+                assert!(behind.before_norm(layer).is_err() && region.with_norm(&sigma).is_err());
                 let region = behind.with_norm(&sigma)?;
                 vec![region.center()?, region.lower()?, region.upper()?, region.radius.clone()]
             } else {

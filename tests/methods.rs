@@ -308,3 +308,58 @@ fn worst_logits_of_the_baselines() {
     close("worst", [3.0, 1.5]);
     close("lmt", [1.0, 2.0 + 0.5 * 2f64.sqrt()]);
 }
+
+/// A network that is its last layer alone has no hidden norms: every method trains it, its curves too.
+#[test]
+fn networks_without_a_hidden_layer_train() {
+    let script = r#"
+        import "std/methods" as methods;
+        let cfg = #{ iterations: 2 };
+        let batch = #{ x: uniform(0, 1, [3, 1, 4, 4]), y: tensor([0, 1, 2], "u32"), number: 32 };
+        let losses = [];
+        for layers in [[flatten(), linear(3)], [flatten(), relu(), linear(3)]] {
+            let net = sequential([1, 4, 4], layers);
+            let optimizer = adam(net);
+            for method in methods::names() {
+                let vectors = methods::vector_store(method, net, 3, cfg);
+                let found = methods::worst_case(methods::bound_of(method), net, batch.x, batch.y, 0.1, vectors.first(3), 2, #{ method: "clip" }, #{});
+                let curves = methods::curves(methods::bound_of(method), net, found, batch.y);
+                optimizer.step(cross_entropy(found.worst, batch.y) + cross_entropy(found.logits, batch.y));
+                losses += [curves["loss/robust"].item(), curves["loss/clean"].item()];
+            }
+        }
+        losses
+    "#;
+    let found: Vec<f64> = Lab::new().run(script).into_typed_array().unwrap();
+    assert!(found.len() == 28 && found.iter().all(|loss| loss.is_finite()), "{found:?}");
+}
+
+/// What is multiplied by 0 has no gradient, and what has none is not moved; a region whose norm is owed is refused where it would be read.
+#[test]
+fn nothing_comes_of_what_is_not_there() {
+    let script = r#"
+        let w = zeros([2]).parameter();
+        let v = ones([2]).parameter();
+        let gradients = (0.0 * w.sqr().sum().sqrt() + v.sum()).backward();
+        let out = [gradients.of(w) == (), gradients.of(v).sum().item() == 2.0];
+        let net = sequential([1, 3, 3], [conv2d(2, 3, #{ padding: 1 }), flatten(), relu(), linear(2)]);
+        let before = ball_and_box(zeros([2, 1, 3, 3]), 0.1).before_norm(net.layers[0]);
+        for refused in [
+            || before.activation(net.layers[1], #{ cut: true }),
+            || before.activation(net.layers[1]).activation(net.layers[2]),
+            || before.activation(net.layers[1]).affine(net.layers[3], ones([1])),
+            || before.activation(net.layers[1]).affine(net.layers[3]),
+        ] {
+            try { refused.call(); out.push(false); } catch (error) { out.push(`${error}`.contains("call with_norm with it")); }
+        }
+        out.push(before.activation(net.layers[1]).with_norm(ones([1])).activation(net.layers[2]).radius.all_close(0.1 * ones([2]), 1e-6));
+        // A layer that is refused has learned nothing of the images.
+        let normal = sequential([1, 3, 3], [batch_norm2d(), flatten(), linear(2)]);
+        let mean   = normal.param("0.running_mean").detach() * 1.0;
+        try { ball_and_box(uniform(0, 1, [4, 1, 3, 3]), 0.1).affine(normal.layers[0], ones([1])); out.push(false); }
+        catch { out.push(normal.param("0.running_mean").all_close(mean, 0.0)); }
+        out
+    "#;
+    let found: Vec<bool> = Lab::new().run(script).into_typed_array().unwrap();
+    assert!(found.len() == 8 && found.iter().all(|ok| *ok), "{found:?}");
+}

@@ -23,6 +23,7 @@ pub fn meet(layer: &Layer, parts: &[Region], box_alone: bool) -> Result<Region> 
         bail!("meet: {} has {} branches, got {} regions", layer.title(), layer.branches.len(), parts.len());
     }
     for (part, list) in parts.iter().zip(&layer.branches) {
+        part.expect_radius("meet")?;
         let want = list.last().map_or(&layer.input, |last| &last.output);
         if part.dims()[1..] != *want || part.dims()[0] != parts[0].dims()[0] {
             bail!("meet: {}: a branch gives {want:?}, got a region of shape {:?}", layer.title(), part.dims());

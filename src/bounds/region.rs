@@ -8,12 +8,14 @@
 //!                           c = W (lower + upper)/2 + b  h = |W| (upper - lower)/2
 //!                           lower' = max(c - h, center' - radius ||w_i||)   upper' = min(c + h, center' + radius ||w_i||)
 //! affine, box alone:        lower' = c - h   upper' = c + h   radius' = NaN: there is no ball any more
+//! of the ball around images and its box:  c = center', h = radius (|W| 1)
 //! activation f:             center' = f(center)  radius' = L_f radius  lower', upper' = the box of f over [lower, upper]
 //! ```
 //!
 //! w_i is the row of output i; L_f is 1 for most activations, and where f is monotone the box is f(lower), f(upper). The center is the very tensor of the
 //! clean activations: one forward pass makes both. A radius of NaN lets nothing certify that still uses the ball. A box
 //! behind an activation is not cut with f(center -+ radius), which changes nothing where the radius is a true bound.
+//! sigma enters radius' alone, so a region can go through a layer before its norm is known (`before_norm`, `with_norm`).
 //! Center, lower and upper are kept as one tensor: what is done to all three is then one operation, forward and
 //! backward. On a device with kernels of our own a region is kept as what the next operation wants, and the ends of its
 //! box are made when they are asked for.
@@ -27,6 +29,7 @@ use crate::compute::norms::channels::add_channels;
 use crate::compute::norms::gpu::scale_all;
 use crate::compute::norms::norm_product;
 use crate::compute::norms::samples::{check_images, per_sample};
+use crate::compute::precision::Precision;
 use crate::compute::region;
 use crate::compute::region::center_radius::CenterRadius;
 use crate::compute::region::gpu::PreActivation;
@@ -47,7 +50,7 @@ pub struct Region {
     pub radius: Tensor,
     /// Of a region that is rounded outward ([`super::outward`]): the part of the radius that is rounding, `[B]`.
     pub rounding: Option<Tensor>,
-    /// Of a region whose radius is not known yet ([`Self::through`]): that before the layer.
+    /// Of a region whose radius is not known yet ([`Self::before_norm`]): that before the layer.
     ungrown: Option<Tensor>,
     /// A radius that is not known: NaN `[B]`, the same tensor on the whole way.
     unknown: Rc<OnceCell<Tensor>>,
@@ -55,8 +58,8 @@ pub struct Region {
     outputs: Rc<RefCell<Option<(Made, Tensor)>>>,
 }
 
-/// Which layer, by its weight, and when.
-type Made = (TensorId, usize, u64);
+/// Which layer, by its weight, in what numbers, and when.
+type Made = (TensorId, usize, Precision, u64);
 
 /// Center and box, in one of several forms.
 #[derive(Clone, Debug)]
@@ -211,18 +214,30 @@ impl Region {
             let here = Outward { center, lower, upper, radius: self.radius.clone(), rounding: rounding.clone() };
             return Self::of_outward(outward::affine(&here, layer, sigma)?);
         }
-        self.through(layer)?.with_norm(sigma)
+        self.passed("affine", layer)?.grown("affine", sigma)
     }
 
     /// Center and box behind an affine layer whose norm nobody has found yet. The radius there is NaN, which certifies nothing, until
     /// [`Self::with_norm`] is given the norm.
-    pub fn through(&self, layer: &Layer) -> Result<Self> {
+    pub fn before_norm(&self, layer: &Layer) -> Result<Self> {
         if self.rounding.is_some() {
-            bail!("through: a region that is rounded outward goes through a layer with its norm; take affine");
+            bail!("before_norm: a region that is rounded outward goes through a layer with its norm; take affine");
         }
-        if self.ungrown.is_some() {
-            bail!("through: the norm of the layer before {} is wanted first; call with_norm with it", layer.title());
+        self.passed("before_norm", layer)
+    }
+
+    /// Does it lack the norm of the layer before it?
+    pub(super) fn expect_radius(&self, op: &str) -> Result<()> {
+        match self.ungrown {
+            None => Ok(()),
+            Some(_) => bail!(
+                "{op}: the norm of the layer that this region has gone through is wanted first; call with_norm with it"
+            ),
         }
+    }
+
+    fn passed(&self, op: &str, layer: &Layer) -> Result<Self> {
+        self.expect_radius(op)?;
         let ungrown = |parts| {
             let unknown = self.unknown.clone();
             let radius = match unknown.get() {
@@ -250,11 +265,15 @@ impl Region {
         ungrown(Self::new(&center, &lower, &upper, self.radius.clone())?.parts)
     }
 
-    /// With the radius behind the layer that it went [`Self::through`], whose norm is at most `sigma`: one value for all samples, or one
+    /// With the radius behind the layer that it went by [`Self::before_norm`], whose norm is at most `sigma`: one value for all samples, or one
     /// for each.
     pub fn with_norm(&self, sigma: &Tensor) -> Result<Self> {
+        self.grown("with_norm", sigma)
+    }
+
+    fn grown(&self, op: &str, sigma: &Tensor) -> Result<Self> {
         let Some(before) = &self.ungrown else {
-            bail!("with_norm: the radius of this region is known; with_norm comes once behind through(layer)");
+            bail!("{op}: the radius of this region is known; with_norm comes once behind before_norm(layer)");
         };
         let sigma = if sigma.rank() == 0 { &sigma.unsqueeze(0)? } else { sigma };
         if sigma.dims() != [1] && sigma.dims() != before.dims() {
@@ -264,8 +283,12 @@ impl Region {
                 sigma.dims()
             );
         }
+        if sigma.dtype() != before.dtype() || !sigma.device().same_device(before.device()) {
+            let of = |t: &Tensor| (t.dtype(), t.device().location());
+            bail!("{op}: the norm is {:?}, the region {:?}; convert one with to_dtype", of(sigma), of(before));
+        }
         let radius = match sigma.elem_count() {
-            1 if gpu::has_kernel(before) && before.dtype() == sigma.dtype() => scale_all(before, sigma)?,
+            1 if gpu::has_kernel(before) => scale_all(before, sigma)?,
             _ => norm_product(&[before, sigma])?,
         };
         Ok(Self { radius, ungrown: None, ..self.clone() })
@@ -274,7 +297,7 @@ impl Region {
     /// `layer.forward(center)`, found once.
     pub fn forward(&self, layer: &Layer) -> Result<Tensor> {
         let Some(weight) = layer.weight() else { return layer.forward(&self.center()?) };
-        let key = (weight.id(), layer.index, age());
+        let key = (weight.id(), layer.index, layer.precision.get(), age());
         if let Some((_, known)) = self.outputs.borrow().as_ref().filter(|(of, _)| *of == key) {
             return Ok(known.clone());
         }
@@ -286,6 +309,7 @@ impl Region {
     /// The box alone through an affine layer: interval bound propagation. The ball is given up; its radius becomes NaN,
     /// so that nothing that still uses it can certify.
     pub fn affine_box(&self, layer: &Layer) -> Result<Self> {
+        self.expect_radius("affine")?;
         if self.rounding.is_some() {
             bail!("affine: a region that is rounded outward keeps its ball; give the layer's norm too");
         }
@@ -348,8 +372,9 @@ impl Region {
             return Ok(None);
         }
         let ones = Tensor::ones([&[1], &self.dims()[1..]].concat(), around.x.dtype(), around.x.device())?;
-        let (center, sums) = (layer.forward(&around.x)?, layer.apply_absolute(&ones)?);
-        region::around::affine(&center, &around.radius, &sums, &layer.row_norms()?).map(Some)
+        // What a layer does not have it refuses before it computes anything.
+        let (sums, norms) = (layer.apply_absolute(&ones)?, layer.row_norms()?);
+        region::around::affine(&layer.forward(&around.x)?, &around.radius, &sums, &norms).map(Some)
     }
 
     /// Through a convolution or a linear layer in one operation on the CPU, where there is one for it.
@@ -406,8 +431,12 @@ impl Region {
 
     /// How far the box reaches below and above the center, `[2, B, ...]`: at most 0, and at least 0.
     pub fn gaps(&self) -> Result<Tensor> {
-        if let Parts::CenterRadius(middles) = &self.parts {
-            return middles.gaps();
+        match &self.parts {
+            Parts::CenterRadius(middles) => return middles.gaps(),
+            Parts::Around(around) if gpu::has_kernel(&around.x) && around.is_closed(&around.radius) => {
+                return CenterRadius::around(&around.x, &around.radius, false)?.gaps();
+            }
+            Parts::Ends(_) | Parts::PreActivation(_) | Parts::Around(_) => {}
         }
         let center = self.center()?;
         let zero = center.zeros_like()?.detach();
@@ -426,8 +455,9 @@ impl Region {
                 self.dims()
             );
         }
-        if let (Role::Activation(_), Some(_)) = (&layer.role, &self.ungrown) {
-            bail!("activation: the norm of the layer before {} is wanted first; call with_norm with it", layer.title());
+        // What only rearranges numbers asks nothing of the ball.
+        if cut || matches!(layer.role, Role::Activation(_)) {
+            self.expect_radius("activation")?;
         }
         let shape = [&[3, self.dims()[0]], layer.output.as_slice()].concat();
         let parts = match &layer.role {

@@ -9,7 +9,10 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Put `value` into `variable`.
 pub fn assign(variable: &Var, value: &Tensor) -> Result<()> {
     changed();
-    variable.set(value)
+    let done = variable.set(value);
+    // Again, for whoever has looked meanwhile.
+    changed();
+    done
 }
 
 /// Variables are changed in place: said before they are, so that what fails halfway counts too.

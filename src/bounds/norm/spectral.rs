@@ -92,7 +92,6 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
         return Ok((of(0, first)?, (all > first).then(|| of(first, all - first)).transpose()?));
     }
     let start = Start { u: start.u.detach(), ..start };
-    let weight = weight_of(layer, &start)?;
     let dense = match layer.dense() {
         dense @ Some(Dense::Convolution { .. } | Dense::Matrix { .. }) => dense,
         // By the layer's own products.
@@ -102,9 +101,11 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
     let frozen = layer.frozen();
     let frozen = Task { layer: &frozen, ..*task };
     let few = few_rows::matrix(task, &start.u).filter(|weight| all == 1 && gpu::has_kernel(weight));
+    let mut weight = None;
     let found = if let Some(weight) = few {
         few_rows::iterate(task, &weight, &start.u)?
     } else if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
+        weight = weight_of(layer, &start)?;
         gpu_passes::iterate(&frozen, weight.as_ref(), start)?
     } else {
         let iterate = if gpu::has_kernel(&start.u) {
@@ -132,16 +133,8 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
                 "spectral_norm",
                 vec![sink.unwrap_or_else(|| Argument::of(own))],
                 move |arrived: Arrived, _| {
-                    let ranges = [0..first, first..all];
-                    envelope(
-                        &dense,
-                        precision.get(),
-                        [&u, &v],
-                        ranges.map(|rows| arrived.of_rows(&rows)),
-                        first,
-                        layout,
-                    )
-                    .map(|d| vec![Some(d)])
+                    let parts = arrived.split([0..first, first..all])?;
+                    envelope(&dense, precision.get(), [&u, &v], parts, first, layout).map(|d| vec![Some(d)])
                 },
             );
             let [sigma, others] = found.sigma;

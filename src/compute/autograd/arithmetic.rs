@@ -47,11 +47,33 @@ pub fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// `factor x + offset`.
 pub fn scaled(x: &Tensor, factor: f64, offset: f64) -> Result<Tensor> {
-    if !x.track_op() || !x.dtype().is_float() {
-        return x.affine(factor, offset);
+    // What is multiplied by nothing has no gradient: as in candle, nobody walks behind it.
+    if !x.track_op() || !x.dtype().is_float() || factor == 0.0 {
+        return x.detach().affine(factor, offset);
     }
     let value = x.detach().affine(factor, offset)?;
     differentiable("affine", value, [x; 3], move |g, _| {
         Ok((Some(if factor == 1.0 { g.clone() } else { (g * factor)? }), None, None))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::backward;
+    use super::*;
+    use candle_core::{DType, Device, Var};
+
+    /// A tensor of no samples stays what it is, whatever is computed of it.
+    #[test]
+    fn of_no_samples_there_is_nothing_to_find() -> Result<()> {
+        let none = Var::zeros((0, 3), DType::F64, &Device::Cpu)?;
+        let more = scaled(&none, 2.0, 1.0)?;
+        let product = mul(&add(&more, &none)?, &sub(&more, &none)?)?;
+        assert!([none.as_tensor(), &more, &product].iter().all(|t| t.dtype() == DType::F64 && t.dims() == [0, 3]));
+        let x = Var::new(&[1.0, 2.0], &Device::Cpu)?;
+        let gradients = backward(&add(&scaled(&x, 0.0, 1.0)?, &x)?)?;
+        assert_eq!(gradients.get(&x).map(Tensor::to_vec1::<f64>).transpose()?, Some(vec![1.0, 1.0]));
+        assert!(backward(&scaled(&x, 0.0, 1.0)?)?.get(&x).is_none(), "what is multiplied by 0 has no gradient");
+        Ok(())
+    }
 }

@@ -38,24 +38,13 @@ impl Arrived {
         Ok(())
     }
 
-    /// That of these rows, where every gradient is of some rows.
-    pub fn of_rows(&self, wanted: &Range<usize>) -> Option<Tensor> {
-        self.rows.iter().find(|(rows, _)| rows == wanted).map(|(_, g)| g.clone())
-    }
-
-    /// That of these rows alone, if nothing has come for others or for the whole.
-    pub fn only(&self, wanted: &Range<usize>) -> Option<Tensor> {
-        let alone = self.whole.is_none() && self.rows.iter().all(|(rows, _)| rows == wanted);
-        self.rows.first().filter(|_| alone).map(|(_, g)| g.clone())
-    }
-
-    /// Those of two runs of rows, where each has come, and no other.
-    pub fn both(&self, wanted: [&Range<usize>; 2]) -> Option<[Tensor; 2]> {
-        if self.whole.is_some() || self.rows.len() != 2 {
-            return None;
+    /// Those of some runs of rows, where each has come, and nothing may have come for others or for the whole.
+    pub fn split<const N: usize>(self, wanted: [Range<usize>; N]) -> Result<[Option<Tensor>; N]> {
+        if self.whole.is_some() || self.rows.iter().any(|(rows, _)| !wanted.contains(rows)) {
+            let rows: Vec<_> = self.rows.iter().map(|(rows, _)| rows).collect();
+            candle_core::bail!("gradients of rows {rows:?} have come, those of {wanted:?} were wanted");
         }
-        let of = |wanted: &Range<usize>| self.rows.iter().find(|(rows, _)| rows == wanted).map(|(_, g)| g.clone());
-        Some([of(wanted[0])?, of(wanted[1])?])
+        Ok(wanted.map(|wanted| self.rows.iter().find(|(rows, _)| *rows == wanted).map(|(_, g)| g.clone())))
     }
 
     /// The gradient of the value, of this shape.
@@ -115,20 +104,19 @@ mod tests {
     fn rows_and_the_whole_add_up() -> Result<()> {
         let t = |v: &[f64]| Tensor::new(v, &Device::Cpu).unwrap();
         let shape = Shape::from(4);
-        let mut some = Arrived::default();
-        some.add(Some(2..4), t(&[1.0, 2.0]), true)?;
-        assert_eq!(values(&some.only(&(2..4)).unwrap()), [1.0, 2.0]);
-        some.add(Some(0..1), t(&[5.0]), true)?;
-        assert!(some.only(&(2..4)).is_none());
-        assert_eq!(
-            some.both([&(0..1), &(2..4)]).map(|[a, b]| (values(&a), values(&b))),
-            Some((vec![5.0], vec![1.0, 2.0]))
-        );
-        assert!(some.both([&(0..2), &(2..4)]).is_none());
+        let parts = || {
+            let mut some = Arrived::default();
+            some.add(Some(2..4), t(&[1.0, 2.0]), true)?;
+            some.add(Some(0..1), t(&[5.0]), true)?;
+            Ok::<_, candle_core::Error>(some)
+        };
+        let [none, last, first] = parts()?.split([1..2, 2..4, 0..1])?;
+        assert!(none.is_none() && values(&last.unwrap()) == [1.0, 2.0] && values(&first.unwrap()) == [5.0]);
+        assert!(parts()?.split([2..4, 1..2]).is_err(), "nothing is lost");
+        let mut some = parts()?;
         some.add(Some(1..3), t(&[10.0, 20.0]), true)?;
         some.add(Some(0..1), t(&[0.5]), true)?;
         some.add(None, t(&[100.0; 4]), true)?;
-        assert!(some.both([&(0..1), &(2..4)]).is_none() && some.only(&(0..1)).is_none());
         assert_eq!(values(&some.whole(&shape)?.tensor), [105.5, 110.0, 121.0, 102.0]);
         Ok(())
     }

@@ -16,6 +16,10 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 /// `value`, or the rows of the node's value that it is. Nobody else may hold it: its storage moves into the graph.
 pub fn gateway(value: Tensor, node: &Arc<Node>, rows: Option<Range<usize>>) -> Result<Tensor> {
+    // Of nothing there is no gradient, and candle may have handed over an argument's own storage.
+    if value.elem_count() == 0 {
+        return Ok(value.detach());
+    }
     let (shape, id) = (value.shape().clone(), Arc::new(OnceLock::new()));
     let to = Argument::Of(node.clone(), rows.clone());
     let made = root(value.device())?.apply_op1(Gateway { shape, value: Taken::of(&value)?, to, id: id.clone() })?;

@@ -92,9 +92,7 @@ impl Node {
     pub fn new(work: Work) -> Arc<Self> {
         Arc::new(Self { number: MADE.fetch_add(1, Ordering::Relaxed), work, known: Mutex::default() })
     }
-}
 
-impl Node {
     /// The value of an operation of these arguments, for its gradient; a constant where no argument has a gradient.
     /// The gradients that `backward` gives are its own.
     pub fn argument(

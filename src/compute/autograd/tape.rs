@@ -24,14 +24,17 @@ impl Tracked {
         Self { value: tensor.detach(), to: Argument::of(tensor), same_rows: true }
     }
 
-    /// What an operation has made of other tensors.
+    /// What an operation has made of other tensors; the value's gradient is of this shape.
     pub fn made(
         name: &'static str,
         value: Tensor,
+        shape: Shape,
         arguments: Vec<Argument>,
-        backward: impl Fn(Arrived, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static,
+        backward: impl Fn(Arriving, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static,
     ) -> Self {
-        Self { value, to: Node::argument(name, arguments, backward), same_rows: true }
+        let same_rows = value.shape() == &shape;
+        let backward = move |arrived: Arrived, wanted: &[bool]| backward(arrived.whole(&shape)?, wanted);
+        Self { value, to: Node::argument(name, arguments, backward), same_rows }
     }
 
     /// The numbers, outside of the graph.
@@ -60,6 +63,9 @@ impl Tracked {
     }
 
     fn handed(&self, name: &'static str, value: Tensor) -> Result<Tensor> {
+        if !self.track_op() {
+            return Ok(value);
+        }
         self.out(name, value.force_contiguous()?, |g| Ok(g.clone()))
     }
 
@@ -126,9 +132,7 @@ impl Tracked {
         others: Vec<Argument>,
         backward: impl Fn(Arriving, bool) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static,
     ) -> Self {
-        let same_rows = value.shape() == &shape;
-        let backward = move |arrived: Arrived, wanted: &[bool]| backward(arrived.whole(&shape)?, wanted[0]);
         let arguments = [self.to.clone()].into_iter().chain(others).collect();
-        Self { value, to: Node::argument(name, arguments, backward), same_rows }
+        Self::made(name, value, shape, arguments, move |g, wanted| backward(g, wanted[0]))
     }
 }

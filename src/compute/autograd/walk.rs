@@ -19,11 +19,6 @@ impl Gradients {
         self.0.get(&variable.id())
     }
 
-    /// Replace that of a variable.
-    pub fn insert(&mut self, variable: &Tensor, gradient: Tensor) -> Option<Tensor> {
-        self.0.insert(variable.id(), gradient)
-    }
-
     fn add(&mut self, id: TensorId, gradient: Tensor) -> Result<()> {
         let sum = match self.0.get(&id) {
             Some(sum) => (sum + gradient)?,
@@ -38,7 +33,7 @@ impl Gradients {
     }
 }
 
-/// One call of [`backward`].
+/// One call of [`super::backward`].
 #[derive(Default)]
 pub struct Walk {
     waiting: BTreeMap<u64, (Arc<Node>, Arrived)>,

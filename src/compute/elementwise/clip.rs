@@ -207,7 +207,7 @@ impl CustomOp1 for Relu {
     }
 }
 
-/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient goes by a slot, on the CPU or where [`gpu::has_kernel`].
+/// [`clip`] of several batches `[N, B, ...]` as one tensor whose gradient candle does not see, on the CPU or where [`gpu::has_kernel`].
 pub fn clip_tracked(x: &Tracked, threshold: &Tensor) -> Result<Tracked> {
     for_dtype!("clip", threshold.dtype(), T => clip_typed::<T>(x, threshold))
 }

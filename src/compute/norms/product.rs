@@ -14,7 +14,7 @@ pub fn norm_product(factors: &[&Tensor]) -> Result<Tensor> {
     if rest.is_empty() {
         return Ok((*first).clone());
     }
-    let n = factors.iter().map(|t| t.elem_count()).max().unwrap_or(1);
+    let n = factors.iter().map(|t| t.elem_count()).find(|n| *n != 1).unwrap_or(1);
     for factor in factors {
         if factor.rank() != 1 || ![1, n].contains(&factor.elem_count()) || factor.dtype() != first.dtype() {
             let shapes: Vec<_> = factors.iter().map(|t| (t.dims(), t.dtype())).collect();
@@ -41,7 +41,7 @@ fn forward(factors: &[Tensor], n: usize) -> Result<Tensor> {
         return factors[1..].iter().try_fold(first.clone(), |y, factor| y.broadcast_mul(factor));
     }
     let y = room(n, first.dtype(), first.device())?;
-    let args = [&eight(factors.iter().map(Some))[..], &[(&y).into(), n.into(), alone(factors, n).into()]].concat();
+    let args = [&eight(factors.iter().map(Some))[..], &[(&y).into(), n.into(), for_all(factors, n).into()]].concat();
     launch(Source::Region, "product_of", &y, Blocks::Elements(n), &args)?;
     Ok(y)
 }
@@ -53,14 +53,14 @@ fn backward(factors: &[Tensor], g: &Tensor, wanted: &[bool]) -> Result<Vec<Optio
         let found: Vec<Option<Tensor>> =
             factors.iter().zip(wanted).map(|(f, wanted)| wanted.then(|| like(f)).transpose()).collect::<Result<_>>()?;
         let (read, written) = (eight(factors.iter().map(Some)), eight(found.iter().map(Option::as_ref)));
-        let args = [&read[..], &[g.into()], &written, &[n.into(), alone(factors, n).into()]].concat();
+        let args = [&read[..], &[g.into()], &written, &[n.into(), for_all(factors, n).into()]].concat();
         launch(Source::Region, "product_back", g, Blocks::Exactly(1), &args)?;
         return Ok(found);
     }
     let one = |(at, factor): (usize, &Tensor)| {
         let others = factors.iter().enumerate().filter(|(other, _)| *other != at);
         let d = others.map(|(_, factor)| factor).try_fold(g.clone(), |d, factor| d.broadcast_mul(factor))?;
-        if factor.elem_count() < n { d.sum_keepdim(0) } else { Ok(d) }
+        if factor.elem_count() != n { d.sum_keepdim(0) } else { Ok(d) }
     };
     let each = factors.iter().enumerate().zip(wanted);
     each.map(|(factor, wanted)| wanted.then(|| one(factor)).transpose()).collect()
@@ -71,8 +71,8 @@ fn eight<'a>(tensors: impl Iterator<Item = Option<&'a Tensor>>) -> Vec<Arg<'a>> 
 }
 
 /// A bit for each that stands for all samples.
-fn alone(factors: &[Tensor], n: usize) -> usize {
-    factors.iter().enumerate().filter(|(_, f)| f.elem_count() < n).map(|(k, _)| 1 << k).sum()
+fn for_all(factors: &[Tensor], n: usize) -> usize {
+    factors.iter().enumerate().filter(|(_, f)| f.elem_count() != n).map(|(k, _)| 1 << k).sum()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! One product of a batch where the general form needs three. |W| 1 is smaller than the row's norm only where padding cuts a kernel. As
 //! there, at a tie the gradient is the ball's, and a NaN on either side comes out as NaN.
 
-use crate::compute::autograd::{Argument, Arrived, tape::Tracked};
+use crate::compute::autograd::{Argument, Arriving, tape::Tracked};
 use crate::compute::element::{Element, Host, for_dtype};
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{Result, Shape, Tensor, bail};
@@ -67,14 +67,14 @@ fn typed<T: Element>(center: &Tensor, radius: &Tensor, sums: &Tensor, norms: &Te
     let arguments = [center, sums, norms].map(Argument::of).to_vec();
     let shape: Shape = y.shape().clone();
     let (sums, norms) = (sums.shape().clone(), norms.shape().clone());
-    Ok(Tracked::made("around", y, arguments, move |arrived: Arrived, _| {
-        let g = arrived.whole(&shape)?.tensor.contiguous()?;
+    let center = Shape::from(&shape.dims()[1..]);
+    Ok(Tracked::made("around", y, shape, arguments, move |arriving: Arriving, _| {
+        let g = arriving.tensor.contiguous()?;
         let [g, r, a, w] = [&g, &r, &a, &w].map(Host::of);
         let (g, r, a, w) = (g.slice::<T>()?, r.slice::<T>()?, a.slice::<T>()?, w.slice::<T>()?);
         let [of_center, of_sums, of_norms] = backward(&sizes, g, r, a, w);
         let tensor =
             |values: Vec<T>, shape: &Shape| Tensor::from_vec(values, shape, &candle_core::Device::Cpu).map(Some);
-        let center = Shape::from(&shape.dims()[1..]);
         Ok(vec![tensor(of_center, &center)?, tensor(of_sums, &sums)?, tensor(of_norms, &norms)?])
     }))
 }

@@ -14,7 +14,7 @@
 use super::center_radius::{CenterRadius, SOURCE, in_layout, like};
 use super::weights::{Map, OfWeight, WeightParts};
 use crate::compute::autograd::tape::Tracked;
-use crate::compute::autograd::{Argument, Arrived, Arriving};
+use crate::compute::autograd::{Argument, Arriving};
 use crate::compute::gpu::{Arg, Blocks, Source, THREADS, WARPS, by_width, launch, pieces, room, width};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
@@ -172,8 +172,8 @@ impl PreActivation {
             around: true,
         };
         let (all, behind) = (batch * n, both.dims()[1..].to_vec());
-        let backward = move |arrived: Arrived, _: &[bool]| {
-            let row = arrived.whole(&Shape::from(all + n + 2 * channels))?.tensor;
+        let backward = move |gradient: Arriving, _: &[bool]| {
+            let row = gradient.tensor;
             let part =
                 |from, count, samples: usize| row.narrow(0, from, count)?.reshape([&[samples], &behind[..]].concat());
             let (d, of_sums) = (part(0, all, batch)?, part(all, n, 1)?);
@@ -183,7 +183,8 @@ impl PreActivation {
         };
         let mut arguments = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part)).to_vec();
         arguments.push(bias.map_or(Argument::Constant, Argument::of));
-        Ok(Self::of(Tracked::made("affine", both, arguments, backward), radius, numbers, output))
+        let row = Shape::from(all + n + 2 * channels);
+        Ok(Self::of(Tracked::made("affine", both, row, arguments, backward), radius, numbers, output))
     }
 
     fn of(products: Tracked, radius: &Tensor, numbers: Numbers, output: &[usize]) -> Self {

@@ -100,7 +100,8 @@ impl OfWeight {
     }
 }
 
-/// The parts of a layer's weight, made once for all who ask for them between two changes of variables.
+/// The parts of a layer's weight, made once for all who ask for them between two changes of variables, and kept as long as the layer:
+/// up to twice the weight's memory beside it, on a device with kernels.
 #[derive(Clone, Debug, Default)]
 pub struct Prepared(Arc<Mutex<Option<(u64, WeightParts)>>>);
 
@@ -149,11 +150,10 @@ fn sink(weight: &Tensor, own: &Tensor, norms: &Tensor, layout: Layout) -> Argume
     let (w, norms) = (own.clone(), norms.clone());
     let backward = move |arrived: Arrived, _: &[bool]| {
         let (d, count) = (room(w.shape(), w.dtype(), w.device())?, w.elem_count());
-        let part = |of: OfWeight| arrived.of_rows(&of.row()).map(|g| g.contiguous()).transpose();
-        let parts = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms, OfWeight::Envelope].map(part);
-        let [products, absolute, of_norms, envelope] = parts;
-        let (products, absolute, of_norms, envelope) = (products?, absolute?, of_norms?, envelope?);
-        let gradients = [&products, &absolute, &of_norms, &envelope].map(|g| Arg::from(g.as_ref()));
+        let rows = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms, OfWeight::Envelope].map(OfWeight::row);
+        let parts = arrived.split(rows)?.map(|g| g.map(|g| g.contiguous()).transpose());
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        let gradients: Vec<Arg> = parts.iter().map(|g| Arg::from(g.as_ref())).collect();
         let counts = [count, count / norms.elem_count().max(1), taps(&w), usize::from(layout == Layout::Nhwc)];
         let args = [&gradients[..], &[&w, &norms, &d].map(Arg::Tensor), &counts.map(Arg::Count)].concat();
         launch(SOURCE, "weight_gradient", &w, Blocks::Elements(count), &args)?;

@@ -129,8 +129,8 @@ mod bound {
         region.0.affine_box(&layer.0).map(Region).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn through(region: &mut Region, layer: Layer) -> Res<Region> {
-        region.0.through(&layer.0).map(Region).map_err(candle)
+    pub fn before_norm(region: &mut Region, layer: Layer) -> Res<Region> {
+        region.0.before_norm(&layer.0).map(Region).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn with_norm(region: &mut Region, sigma: Tensor) -> Res<Region> {

@@ -200,7 +200,7 @@ impl BatchVectors {
     }
 
     /// The masked norms of `layer`, one per image, and its unmasked one, `[1]`: [`Self::local_norm`] and [`Self::global_norm`] as one
-    /// batch. See [`spectral_norms`].
+    /// batch, the same up to rounding. See [`spectral_norms`].
     pub fn both_norms(
         &self,
         layer: &Layer,
@@ -209,7 +209,9 @@ impl BatchVectors {
         options: PowerOptions,
     ) -> Result<(SingularPair, SingularPair)> {
         // Where each sample has a map of its own there is no whole one beside them.
-        if self.uncertain || layer.each_sample()?.is_some() {
+        // Of one image on the CPU, all threads share each product of one vector.
+        let alone = self.len() == 1 && numbers(layer)?.1.is_cpu();
+        if self.uncertain || alone || layer.each_sample()?.is_some() {
             return Ok((self.local_norm(layer, columns, rows, options)?, self.global_norm(layer, options)?));
         }
         let (local, global) = spectral_norms(layer, self.start(layer, columns, true)?, columns, rows, options)?;

@@ -41,11 +41,12 @@ impl Whole {
 
     /// As an iteration wants it.
     pub fn brought(&mut self, dtype: DType, device: &Device, layout: Layout) -> Result<&Tensor> {
-        if self.layout != layout {
-            *self = Self::of(&self.planes()?, layout)?;
-        }
+        // Type and place first: what turns it knows those of networks alone.
         if self.numbers.dtype() != dtype || !self.numbers.device().same_device(device) {
             self.numbers = self.numbers.to_dtype(dtype)?.to_device(device)?;
+        }
+        if self.layout != layout {
+            *self = Self::of(&self.planes()?, layout)?;
         }
         debug_assert_eq!(self.numbers.dims(), shape(&self.dims(), layout));
         Ok(&self.numbers)

@@ -91,7 +91,7 @@ KERNEL region_gaps_back(const T *z, const T *g, T *d, i64 n) {
 }
 
 // Of a ball around images the middle of the box is the center, and |W| half is the radius times |W| 1: with `around`, `both` is W center
-// alone, and `half` is |W| 1, one for all samples.
+// by itself, and `half` is |W| 1, one for all samples.
 
 // W center, W middle and |W| half to what lies behind the activation, (center, middle, half-width), and which outputs can vary:
 // 1 where upper > 0 and lower < t, and where there is a NaN. Of ENDS to (center, lower, upper).
@@ -272,12 +272,12 @@ KERNEL scale_all_back(const T *x, const T *s, const T *g, T *d, T *of_s, i64 n) 
   if (threadIdx.x == 0) of_s[0] = (T)sum;
 }
 
-// The product of up to eight tensors of n numbers, or of one for all (its bit in `alone`), and the gradients of those that are wanted.
+// The product of up to eight tensors of n numbers, or of one for all (its bit in `for_all`), and the gradients of those that are wanted.
 #define FACTORS 8
-#define OF(factor, k, i) (factor)[alone >> (k) & 1 ? 0 : (i)]
+#define OF(factor, k, i) (factor)[for_all >> (k) & 1 ? 0 : (i)]
 
 KERNEL product_of(const T *a, const T *b, const T *c, const T *d, const T *e, const T *f, const T *g, const T *h, T *y, i64 n,
-                  i64 alone) {
+                  i64 for_all) {
   const T *factors[FACTORS] = {a, b, c, d, e, f, g, h};
   EACH(i, n) {
     T product = 1;
@@ -288,7 +288,7 @@ KERNEL product_of(const T *a, const T *b, const T *c, const T *d, const T *e, co
 
 // One block.
 KERNEL product_back(const T *a, const T *b, const T *c, const T *d, const T *e, const T *f, const T *g, const T *h, const T *of_y,
-                    T *of_a, T *of_b, T *of_c, T *of_d, T *of_e, T *of_f, T *of_g, T *of_h, i64 n, i64 alone) {
+                    T *of_a, T *of_b, T *of_c, T *of_d, T *of_e, T *of_f, T *of_g, T *of_h, i64 n, i64 for_all) {
   const T *factors[FACTORS] = {a, b, c, d, e, f, g, h};
   T *gradients[FACTORS] = {of_a, of_b, of_c, of_d, of_e, of_f, of_g, of_h};
   for (int k = 0; k < FACTORS && factors[k]; k++) {
@@ -298,10 +298,10 @@ KERNEL product_back(const T *a, const T *b, const T *c, const T *d, const T *e, 
       T others = of_y[i];
       for (int j = 0; j < FACTORS && factors[j]; j++)
         if (j != k) others *= OF(factors[j], j, i);
-      if (alone >> k & 1) sum += (double)others;
+      if (for_all >> k & 1) sum += (double)others;
       else gradients[k][i] = others;
     }
-    if (alone >> k & 1) {
+    if (for_all >> k & 1) {
       sum = block_sum(sum);
       if (threadIdx.x == 0) gradients[k][0] = (T)sum;
     }
