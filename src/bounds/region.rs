@@ -26,11 +26,11 @@ use crate::compute::elementwise::clip::{clip_tracked, larger, smaller};
 use crate::compute::gpu;
 use crate::compute::layout;
 use crate::compute::norms::channels::add_channels;
-use crate::compute::norms::gpu::scale_all;
 use crate::compute::norms::norm_product;
 use crate::compute::norms::samples::{check_images, per_sample};
 use crate::compute::precision::Precision;
 use crate::compute::region;
+use crate::compute::region::around::Around;
 use crate::compute::region::center_radius::CenterRadius;
 use crate::compute::region::gpu::PreActivation;
 use crate::compute::region::weights::Map;
@@ -72,35 +72,6 @@ enum Parts {
     PreActivation(PreActivation),
     /// A ball around images and its box, before any layer.
     Around(Around),
-}
-
-/// A ball around images, or any point, and the box that it fills: center, middle and half-width are known without being written.
-#[derive(Clone, Debug)]
-struct Around {
-    x: Tensor,
-    radius: Tensor,
-    ends: Rc<OnceCell<Tracked>>,
-}
-
-impl Around {
-    fn new(x: &Tensor, radius: &Tensor) -> Self {
-        Self { x: x.clone(), radius: radius.clone(), ends: Rc::default() }
-    }
-
-    /// Is it a constant, of this radius, so that what lies behind a layer has a closed form?
-    fn is_closed(&self, radius: &Tensor) -> bool {
-        radius.id() == self.radius.id() && !self.x.track_op() && !self.radius.track_op()
-    }
-
-    fn ends(&self) -> Result<Tracked> {
-        if let Some(known) = self.ends.get() {
-            return Ok(known.clone());
-        }
-        let half = per_sample(&self.radius, &self.x)?;
-        let ends = [&self.x, &self.x.broadcast_sub(&half)?, &self.x.broadcast_add(&half)?];
-        let made = Tracked::of(&Tensor::stack(&ends, 0)?);
-        Ok(self.ends.get_or_init(|| made).clone())
-    }
 }
 
 impl Region {
@@ -188,8 +159,7 @@ impl Region {
                 return Ok(Self::of(parts, epsilon.clone()));
             }
         }
-        let half = per_sample(epsilon, x)?;
-        let (mut lower, mut upper) = (x.broadcast_sub(&half)?, x.broadcast_add(&half)?);
+        let [mut lower, mut upper] = region::around::ends(x, epsilon)?;
         if images {
             check_images("ball_and_box with `images`", x)?;
             (lower, upper) = (lower.clamp(0f64, 1f64)?, upper.clamp(0f64, 1f64)?);
@@ -277,21 +247,13 @@ impl Region {
         };
         let sigma = if sigma.rank() == 0 { &sigma.unsqueeze(0)? } else { sigma };
         if sigma.dims() != [1] && sigma.dims() != before.dims() {
-            bail!(
-                "with_norm: a norm for all samples [1] or for each {:?} is wanted, got {:?}",
-                before.dims(),
-                sigma.dims()
-            );
+            bail!("{op}: a norm for all samples [1] or for each {:?} is wanted, got {:?}", before.dims(), sigma.dims());
         }
         if sigma.dtype() != before.dtype() || !sigma.device().same_device(before.device()) {
             let of = |t: &Tensor| (t.dtype(), t.device().location());
             bail!("{op}: the norm is {:?}, the region {:?}; convert one with to_dtype", of(sigma), of(before));
         }
-        let radius = match sigma.elem_count() {
-            1 if gpu::has_kernel(before) => scale_all(before, sigma)?,
-            _ => norm_product(&[before, sigma])?,
-        };
-        Ok(Self { radius, ungrown: None, ..self.clone() })
+        Ok(Self { radius: norm_product(&[before, sigma])?, ungrown: None, ..self.clone() })
     }
 
     /// `layer.forward(center)`, found once.

@@ -47,7 +47,8 @@ struct Problem<'a> {
 /// Gradients of one group of samples.
 struct Gradients {
     weight: Vec<f64>,
-    bounds: Vec<f64>,
+    low: Vec<f64>,
+    high: Vec<f64>,
     radius: Vec<f64>,
 }
 
@@ -65,20 +66,14 @@ impl Problem<'_> {
 
     /// Gradients of `sum g_bj rise_bj`.
     fn gradients(&self, g: &[f64]) -> Gradients {
-        let half = self.labels.len() * self.features;
         let samples: Vec<usize> = (0..self.labels.len()).collect();
         let groups: Vec<Gradients> = samples.par_chunks(GROUP).map(|group| self.of_group(group, g)).collect();
-        let mut all =
-            Gradients { weight: vec![0.0; self.classes * self.features], bounds: vec![0.0; 2 * half], radius: vec![] };
-        let mut at = 0;
+        let weight = vec![0.0; self.classes * self.features];
+        let mut all = Gradients { weight, low: vec![], high: vec![], radius: vec![] };
         for group in groups {
             all.weight.iter_mut().zip(group.weight).for_each(|(sum, d)| *sum += d);
-            for own in group.bounds.chunks(2 * self.features) {
-                let (low, high) = own.split_at(self.features);
-                all.bounds[at..at + self.features].copy_from_slice(low);
-                all.bounds[half + at..][..self.features].copy_from_slice(high);
-                at += self.features;
-            }
+            all.low.extend(group.low);
+            all.high.extend(group.high);
             all.radius.extend(group.radius);
         }
         all
@@ -88,12 +83,12 @@ impl Problem<'_> {
         let features = self.features;
         let mut sum = Gradients {
             weight: vec![0.0; self.classes * features],
-            bounds: vec![0.0; group.len() * 2 * features],
+            low: vec![0.0; group.len() * features],
+            high: vec![0.0; group.len() * features],
             radius: vec![0.0; group.len()],
         };
         for (at, &b) in group.iter().enumerate() {
             let label = self.labels[b] as usize;
-            let bounds = &mut sum.bounds[at * 2 * features..][..2 * features];
             for j in (0..self.classes).filter(|j| *j != label) {
                 let g = g[b * self.classes + j];
                 if g == 0.0 {
@@ -106,7 +101,8 @@ impl Problem<'_> {
                     sum.weight[j * features + i] += g * m.point[i];
                     sum.weight[label * features + i] -= g * m.point[i];
                     if let Some(pull) = m.in_box(&direction, i) {
-                        bounds[if direction[i] > 0.0 { features + i } else { i }] += g * pull;
+                        let end = if direction[i] > 0.0 { &mut sum.high } else { &mut sum.low };
+                        end[at * features + i] += g * pull;
                     }
                 }
             }
@@ -175,6 +171,6 @@ impl Rise {
         let back = |values: Vec<f64>, like: &Tensor| {
             Tensor::from_vec(values, like.shape(), &Device::Cpu)?.to_dtype(like.dtype()).map(Some)
         };
-        Ok((back(found.weight, w)?, back(found.bounds, bounds)?, back(found.radius, r)?))
+        Ok((back(found.weight, w)?, back([found.low, found.high].concat(), bounds)?, back(found.radius, r)?))
     }
 }

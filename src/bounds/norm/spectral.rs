@@ -232,8 +232,7 @@ fn envelope(
     let (u, v, first) = (u.rows(from, count)?, v.rows(from, count)?, first - from.min(first));
     let layout = v.layout;
     let ((u, of_u), (v, of_v)) = (u.unscaled(layout)?, v.unscaled(layout)?);
-    let g = g.map(|g| g.map(|g| g.detach().contiguous()).transpose());
-    let [g, last] = g;
+    let [g, last] = g.map(|g| g.map(|g| g.contiguous()).transpose());
     let (g, last) = (g?, last?);
     let by_kernel = of_u.as_ref().zip(of_v.as_ref());
     let scaled =

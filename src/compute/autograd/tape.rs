@@ -49,7 +49,10 @@ impl Tracked {
 
     /// As a tensor of candle's graph.
     pub fn tensor(&self) -> Result<Tensor> {
-        self.handed("tape", self.value.clone())
+        if !self.track_op() {
+            return Ok(self.value.clone());
+        }
+        self.out("tape", self.value.force_contiguous()?, |g| Ok(g.clone()))
     }
 
     /// Its part `at` along the first axis, as a tensor of candle's graph.
@@ -58,15 +61,8 @@ impl Tracked {
         match &self.to {
             Argument::Constant => Ok(value),
             Argument::Of(node, None) if self.same_rows => gateway(value.force_contiguous()?, node, Some(at..at + 1)),
-            Argument::Variable(_) | Argument::Of(..) => self.handed("tape", self.value.clone())?.get(at),
+            Argument::Variable(_) | Argument::Of(..) => self.tensor()?.get(at),
         }
-    }
-
-    fn handed(&self, name: &'static str, value: Tensor) -> Result<Tensor> {
-        if !self.track_op() {
-            return Ok(value);
-        }
-        self.out(name, value.force_contiguous()?, |g| Ok(g.clone()))
     }
 
     /// The same numbers in another shape.
@@ -104,26 +100,13 @@ impl Tracked {
         backward: impl Fn(Arriving, bool) -> Result<Of> + Send + Sync + 'static,
     ) -> Self {
         let shape = value.shape().clone();
-        self.then_shaped(name, value, shape, a, b, backward)
-    }
-
-    /// The same for a value whose gradient has a shape of its own.
-    pub fn then_shaped(
-        &self,
-        name: &'static str,
-        value: Tensor,
-        shape: Shape,
-        a: &Tensor,
-        b: &Tensor,
-        backward: impl Fn(Arriving, bool) -> Result<Of> + Send + Sync + 'static,
-    ) -> Self {
         self.then_of(name, value, shape, vec![Argument::of(a), Argument::of(b)], move |g, wanted| {
             let (own, of_a, of_b) = backward(g, wanted)?;
             Ok(vec![own, of_a, of_b])
         })
     }
 
-    /// The same from any arguments beside this, in the order of the gradients.
+    /// The same from any arguments beside this, in the order of the gradients; the value's gradient is of this shape.
     pub fn then_of(
         &self,
         name: &'static str,

@@ -8,8 +8,7 @@
 //! conv2d_weight(x, y) = dT/dw      the gradient of the kernel
 //! ```
 //!
-//! The gradient of each is given by the other two. The zero padding
-//! is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
+//! The gradient of each is given by the other two. The zero padding is part of the linear map, as in Algorithm 1 of Huang et al. (2021): norms are those of this map at its real input size.
 
 #[cfg(feature = "cuda")]
 use super::cuda::run::{View, run};
@@ -35,10 +34,21 @@ pub fn conv2d(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
     let (xs, ws) = (x.detach(), w.detach());
     let y = xs.apply_op2_no_bwd(&ws, &Forward { window })?;
     differentiable("conv2d", y, [&x, &w, &w], move |g, [to_x, to_w, _]| {
-        let ((_, _, h, width), (_, _, kh, kw)) = (xs.dims4()?, ws.dims4()?);
-        let dx = to_x.then(|| conv2d_input(g, &ws, window, (h, width))).transpose()?;
-        Ok((dx, to_w.then(|| conv2d_weight(&xs, g, window, (kh, kw))).transpose()?, None))
+        let (dx, dw) = gradients([&xs, &ws], g, window, [to_x, to_w])?;
+        Ok((dx, dw, None))
     })
+}
+
+/// Those of x and w, where wanted.
+fn gradients(
+    [x, w]: [&Tensor; 2],
+    g: &Tensor,
+    window: Window,
+    [to_x, to_w]: [bool; 2],
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let ((_, _, h, width), (_, _, kh, kw)) = (x.dims4()?, w.dims4()?);
+    let dx = to_x.then(|| conv2d_input(g, w, window, (h, width))).transpose()?;
+    Ok((dx, to_w.then(|| conv2d_weight(x, g, window, (kh, kw))).transpose()?))
 }
 
 /// [`conv2d`] plus `bias` `[O]`, in one pass.
@@ -50,9 +60,7 @@ pub fn conv2d_bias(x: &Tensor, w: &Tensor, bias: &Tensor, window: Window) -> Res
     let (xs, ws) = (x.detach(), w.detach());
     let y = xs.apply_op3_no_bwd(&ws, &bias.detach(), &Biased { window })?;
     differentiable("conv2d", y, [&x, &w, &bias], move |g, [to_x, to_w, to_bias]| {
-        let ((_, _, h, width), (_, _, kh, kw)) = (xs.dims4()?, ws.dims4()?);
-        let dx = to_x.then(|| conv2d_input(g, &ws, window, (h, width))).transpose()?;
-        let dw = to_w.then(|| conv2d_weight(&xs, g, window, (kh, kw))).transpose()?;
+        let (dx, dw) = gradients([&xs, &ws], g, window, [to_x, to_w])?;
         Ok((dx, dw, to_bias.then(|| channel_sums(g)?.sum(0)).transpose()?))
     })
 }

@@ -80,8 +80,9 @@ fn apply(x: &Tensor, t: &Tensor, kind: Kind) -> Result<Tensor> {
     })
 }
 
+/// Which of two numbers is taken.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Clip,
     Smaller,
     Larger,
@@ -106,7 +107,7 @@ impl Kind {
 
     /// Written so that every comparison with a NaN ends at the NaN.
     #[inline(always)]
-    fn value<T: Element>(self, x: T, t: T) -> T {
+    pub(super) fn value<T: Element>(self, x: T, t: T) -> T {
         let x_is_nan = x.partial_cmp(&x).is_none();
         match self {
             Kind::Clip if x < t => positive(x),
@@ -120,16 +121,14 @@ impl Kind {
 
     /// Does the gradient go to (x, t)?
     #[inline(always)]
-    fn sides<T: Element>(self, x: T, t: T) -> (bool, bool) {
+    pub(super) fn sides<T: Element>(self, x: T, t: T) -> (bool, bool) {
         match self {
             Kind::Clip => (x < t && x > T::ZERO, x >= t && t >= T::ZERO),
             Kind::Smaller => (x < t, x >= t),
             Kind::Larger => (x > t, x <= t),
         }
     }
-}
 
-impl Kind {
     /// Those of x and t, where wanted.
     fn gradients(
         self,

@@ -7,6 +7,7 @@
 //! As the chain of `larger` and `smaller` that it is: at p = q the gradients are q's, at a threshold they are the threshold's, and a NaN
 //! on either side comes out as NaN.
 
+use super::clip::Kind;
 use crate::compute::autograd::differentiable;
 use crate::compute::element::{Element, Host, for_dtype};
 use crate::compute::gpu;
@@ -40,16 +41,15 @@ struct Pairs {
     cut: Option<[Tensor; 2]>,
 }
 
-/// The pair's two values, before and behind the thresholds.
+/// The larger and the smaller.
 #[inline(always)]
 fn sorted<T: Element>(p: T, q: T) -> (T, T) {
-    let nan = is_nan(p);
-    (if p > q || nan { p } else { q }, if p < q || nan { p } else { q })
+    (Kind::Larger.value(p, q), Kind::Smaller.value(p, q))
 }
 
 #[inline(always)]
-fn is_nan<T: Element>(x: T) -> bool {
-    x.partial_cmp(&x).is_none()
+fn passed<T: Element>(taken: bool, g: T) -> T {
+    if taken { g } else { T::ZERO }
 }
 
 impl Pairs {
@@ -82,8 +82,8 @@ impl Pairs {
                 for i in 0..half {
                     let (mut larger, mut smaller) = sorted(p[i], q[i]);
                     if let Some([most, least]) = cut {
-                        larger = if larger < most[i] || is_nan(larger) { larger } else { most[i] };
-                        smaller = if smaller > least[i] || is_nan(smaller) { smaller } else { least[i] };
+                        larger = Kind::Smaller.value(larger, most[i]);
+                        smaller = Kind::Larger.value(smaller, least[i]);
                     }
                     top[i].write(larger);
                     bottom[i].write(smaller);
@@ -129,14 +129,12 @@ impl Pairs {
                 for i in 0..half {
                     let ((larger, smaller), (mut top, mut bottom)) = (sorted(p[i], q[i]), (of_top[i], of_bottom[i]));
                     if let Some([most, least]) = cut {
-                        top = if larger < most[i] { top } else { T::ZERO };
-                        bottom = if smaller > least[i] { bottom } else { T::ZERO };
+                        top = passed(Kind::Smaller.sides(larger, most[i]).0, top);
+                        bottom = passed(Kind::Larger.sides(smaller, least[i]).0, bottom);
                     }
-                    let own = |first: bool, second: bool| {
-                        (if first { top } else { T::ZERO }) + if second { bottom } else { T::ZERO }
-                    };
-                    of_p[i].write(own(p[i] > q[i], p[i] < q[i]));
-                    of_q[i].write(own(p[i] <= q[i], p[i] >= q[i]));
+                    let (larger, smaller) = (Kind::Larger.sides(p[i], q[i]), Kind::Smaller.sides(p[i], q[i]));
+                    of_p[i].write(passed(larger.0, top) + passed(smaller.0, bottom));
+                    of_q[i].write(passed(larger.1, top) + passed(smaller.1, bottom));
                 }
             });
             // SAFETY: every number of every sample has been written.
@@ -150,8 +148,8 @@ impl Pairs {
                     for (at, (top, bottom)) in tops.iter_mut().zip(bottoms.iter_mut()).enumerate() {
                         let i = part * PART + at;
                         let (larger, smaller) = sorted(x[i], x[half + i]);
-                        *top += if larger >= most[i] { g[i] } else { T::ZERO };
-                        *bottom += if smaller <= least[i] { g[half + i] } else { T::ZERO };
+                        *top += passed(Kind::Smaller.sides(larger, most[i]).1, g[i]);
+                        *bottom += passed(Kind::Larger.sides(smaller, least[i]).1, g[half + i]);
                     }
                 }
             });

@@ -76,22 +76,3 @@ pub fn normalize_samples(x: &Tensor) -> Result<(Tensor, Tensor)> {
     launch(Source::Power, "normalize_samples", &x, Blocks::Exactly(batch), &args)?;
     Ok((y, norms))
 }
-
-/// All of `x` times the one number `s` `[1]`.
-pub fn scale_all(x: &Tensor, s: &Tensor) -> Result<Tensor> {
-    let (xs, ss) = (x.detach().contiguous()?, s.detach().contiguous()?);
-    let (y, n) = (room(xs.shape(), xs.dtype(), xs.device())?, xs.elem_count());
-    launch(
-        Source::Region,
-        "scale_all",
-        &xs,
-        Blocks::Elements(n),
-        &[(&xs).into(), (&ss).into(), (&y).into(), n.into()],
-    )?;
-    differentiable("scale_all", y, [x, s, s], move |g, [to_x, to_s, _]| {
-        let (d, of_s) = (room(xs.shape(), xs.dtype(), xs.device())?, room(ss.shape(), ss.dtype(), ss.device())?);
-        let args = [(&xs).into(), (&ss).into(), g.into(), (&d).into(), (&of_s).into(), n.into()];
-        launch(Source::Region, "scale_all_back", &xs, Blocks::Exactly(1), &args)?;
-        Ok((to_x.then_some(d), to_s.then_some(of_s), None))
-    })
-}

@@ -1,4 +1,4 @@
-//! The ball around images and its box through an affine layer, in closed form, on the CPU
+//! The ball around images and its box, and both through an affine layer in closed form, on the CPU
 //!
 //! ```text
 //! box x -+ r:   middle = center      half = r everywhere, so |W| half = r (|W| 1)
@@ -10,9 +10,47 @@
 
 use crate::compute::autograd::{Argument, Arriving, tape::Tracked};
 use crate::compute::element::{Element, Host, for_dtype};
+use crate::compute::norms::samples::per_sample;
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// A ball around images, or any point, and the box that it fills: center, middle and half-width are known without being written.
+#[derive(Clone, Debug)]
+pub struct Around {
+    pub x: Tensor,
+    pub radius: Tensor,
+    ends: Rc<OnceCell<Tracked>>,
+}
+
+impl Around {
+    pub fn new(x: &Tensor, radius: &Tensor) -> Self {
+        Self { x: x.clone(), radius: radius.clone(), ends: Rc::default() }
+    }
+
+    /// Is it a constant, of this radius, so that what lies behind a layer has a closed form?
+    pub fn is_closed(&self, radius: &Tensor) -> bool {
+        radius.id() == self.radius.id() && !self.x.track_op() && !self.radius.track_op()
+    }
+
+    /// Center, lower and upper.
+    pub fn ends(&self) -> Result<Tracked> {
+        if let Some(known) = self.ends.get() {
+            return Ok(known.clone());
+        }
+        let [lower, upper] = ends(&self.x, &self.radius)?;
+        let made = Tracked::of(&Tensor::stack(&[&self.x, &lower, &upper], 0)?);
+        Ok(self.ends.get_or_init(|| made).clone())
+    }
+}
+
+/// `x -+ radius`, `[B, ...]` each.
+pub fn ends(x: &Tensor, radius: &Tensor) -> Result<[Tensor; 2]> {
+    let half = per_sample(radius, x)?;
+    Ok([x.broadcast_sub(&half)?, x.broadcast_add(&half)?])
+}
 
 /// Center, lower and upper `[3, B, O, ...]`: of `center` `[B, O, ...]`, which is W x + b, `radius` `[B]`, `sums` `[1, O, ...]`, which is
 /// |W| 1, and `norms` `[1, O]`.

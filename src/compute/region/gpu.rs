@@ -88,6 +88,12 @@ struct Numbers {
     around: bool,
 }
 
+/// What a layer's gradients go to, in their order: W, |W|, the norms of the rows, the bias.
+fn arguments(w: &WeightParts, bias: Option<&Tensor>) -> Vec<Argument> {
+    let of_weight = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part));
+    of_weight.into_iter().chain([bias.map_or(Argument::Constant, Argument::of)]).collect()
+}
+
 impl PreActivation {
     /// The region `x` through the layer of this weight and bias, to `output` for each sample; `radius` `[B]` is that of the ball
     /// before it.
@@ -105,19 +111,8 @@ impl PreActivation {
         let (before, half) = (xs.narrow(0, 0, 2)?.flatten(0, 1)?, xs.get(2)?);
         let both = map.apply(&before, &weight)?.contiguous()?;
         let wide = map.apply(&half, &absolute)?.contiguous()?;
-        let (channels, n) = (shape[0], wide.elem_count() / batch.max(1));
-        let numbers = Numbers {
-            both: both.clone(),
-            half: wide,
-            radius: radius.detach().contiguous()?,
-            norms: w.norms.clone(),
-            bias: bias.map(|b| b.detach().contiguous()).transpose()?,
-            batch,
-            channels,
-            n,
-            layout: map.layout(),
-            around: false,
-        };
+        let numbers = Numbers::new([&both, &wide], (w, bias), radius, map)?;
+        let (channels, n) = (numbers.channels, numbers.n);
         let all = 3 * batch * n;
         let behind = numbers.half.dims()[1..].to_vec();
         let backward = move |gradient: Arriving, wanted: bool| {
@@ -136,9 +131,7 @@ impl PreActivation {
             Ok(vec![of_x.transpose()?, Some(products), Some(of_absolute), Some(of_norms), Some(of_bias)])
         };
         let row = Shape::from(all + 2 * channels);
-        let mut others = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part)).to_vec();
-        others.push(bias.map_or(Argument::Constant, Argument::of));
-        let products = x.then_of("affine", both, row, others, backward);
+        let products = x.then_of("affine", both, row, arguments(w, bias), backward);
         Ok(Self::of(products, radius, numbers, output))
     }
 
@@ -158,19 +151,9 @@ impl PreActivation {
         let ones = Tensor::ones([&[1], &xs.dims()[1..]].concat(), xs.dtype(), xs.device())?;
         let shape = w.dims().to_vec();
         let (both, sums) = (map.apply(&xs, &w.weight)?.contiguous()?, map.apply(&ones, &w.absolute)?.contiguous()?);
-        let (batch, channels, n) = (xs.dim(0)?, shape[0], sums.elem_count());
-        let numbers = Numbers {
-            both: both.clone(),
-            half: sums,
-            radius: radius.detach().contiguous()?,
-            norms: w.norms.clone(),
-            bias: bias.map(|b| b.detach().contiguous()).transpose()?,
-            batch,
-            channels,
-            n,
-            layout: map.layout(),
-            around: true,
-        };
+        let batch = xs.dim(0)?;
+        let numbers = Numbers { around: true, ..Numbers::new([&both, &sums], (w, bias), radius, map)? };
+        let (channels, n) = (numbers.channels, numbers.n);
         let (all, behind) = (batch * n, both.dims()[1..].to_vec());
         let backward = move |gradient: Arriving, _: &[bool]| {
             let row = gradient.tensor;
@@ -181,10 +164,8 @@ impl PreActivation {
             let of_w = |x: &Tensor, g: &Tensor| map.weight(x, g, &shape)?.contiguous();
             Ok(vec![Some(of_w(&xs, &d)?), Some(of_w(&ones, &of_sums)?), Some(of_norms?), Some(of_bias?)])
         };
-        let mut arguments = [OfWeight::Products, OfWeight::Absolute, OfWeight::Norms].map(|part| w.of(part)).to_vec();
-        arguments.push(bias.map_or(Argument::Constant, Argument::of));
         let row = Shape::from(all + n + 2 * channels);
-        Ok(Self::of(Tracked::made("affine", both, row, arguments, backward), radius, numbers, output))
+        Ok(Self::of(Tracked::made("affine", both, row, arguments(w, bias), backward), radius, numbers, output))
     }
 
     fn of(products: Tracked, radius: &Tensor, numbers: Numbers, output: &[usize]) -> Self {
@@ -276,6 +257,27 @@ struct Found {
 }
 
 impl Numbers {
+    /// Of a region that is no ball around images: its products.
+    fn new(
+        [both, half]: [&Tensor; 2],
+        (w, bias): (&WeightParts, Option<&Tensor>),
+        radius: &Tensor,
+        map: Map,
+    ) -> Result<Self> {
+        Ok(Self {
+            both: both.clone(),
+            half: half.clone(),
+            radius: radius.detach().contiguous()?,
+            norms: w.norms.clone(),
+            bias: bias.map(|b| b.detach().contiguous()).transpose()?,
+            batch: radius.dim(0)?,
+            channels: w.dims()[0],
+            n: half.elem_count() / half.dim(0)?.max(1),
+            layout: map.layout(),
+            around: false,
+        })
+    }
+
     /// Positions of a channel, channels, and whether the channels of a position are side by side.
     fn channels(&self) -> [usize; 3] {
         [self.n / self.channels, self.channels, usize::from(self.layout == Layout::Nhwc)]

@@ -125,12 +125,11 @@ impl DeviceRows {
             return into.slice_set(&unit.to_dtype(into.dtype())?.contiguous()?, 0, 0);
         }
         let (rows, behind) = (to.elem_count(), usize::from(whole.is_some()));
-        let sums = |norms: Option<&'_ Norms>| norms.map(|norms| norms.sums.clone());
-        let (sums_of, others) = (sums(norms), sums(whole.and_then(|((_, norms), _)| norms)));
+        let (sums, others) =
+            (norms.map(|norms| &norms.sums), whole.and_then(|((_, norms), _)| norms).map(|norms| &norms.sums));
         let last = whole.map(|((other, _), _)| other.detach().contiguous()).transpose()?;
-        let tensors =
-            [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into(), sums_of.as_ref().into()];
-        let one = [last.as_ref().into(), others.as_ref().into(), whole.map(|(_, into)| into).into()];
+        let tensors = [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into(), sums.into()];
+        let one = [last.as_ref().into(), others.into(), whole.map(|(_, into)| into).into()];
         let counts = [n, pieces, norms.map_or(0, |norms| norms.pieces), rows].map(Arg::Count);
         let kernel = by_width(
             width,

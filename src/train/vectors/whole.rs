@@ -1,6 +1,6 @@
 //! The vector of a layer's whole map, for its global norm: one row, in the layout of the rows of images that it iterates with.
 
-use crate::compute::layout::{Layout, shape, turned};
+use crate::compute::layout::{Layout, planes, shape, turned};
 use candle_core::{DType, Device, Result, Tensor};
 
 /// One vector. Its numbers are written in place, so nobody else holds them.
@@ -13,21 +13,17 @@ pub struct Whole {
 impl Whole {
     /// From a vector `[1, ...]` plane by plane.
     pub fn of(u: &Tensor, layout: Layout) -> Result<Self> {
-        let numbers = turned(&u.detach(), Layout::Nchw, layout)?;
-        Ok(Self { numbers: if layout == Layout::Nchw { numbers.force_contiguous()? } else { numbers }, layout })
+        Ok(Self { numbers: copied(&u.detach(), Layout::Nchw, layout)?, layout })
     }
 
     /// Plane by plane, `[1, ...]`, a copy.
     pub fn planes(&self) -> Result<Tensor> {
-        match self.layout {
-            Layout::Nchw => self.numbers.force_contiguous(),
-            Layout::Nhwc => turned(&self.numbers, Layout::Nhwc, Layout::Nchw),
-        }
+        copied(&self.numbers, self.layout, Layout::Nchw)
     }
 
     /// The shape plane by plane.
     pub fn dims(&self) -> Vec<usize> {
-        crate::compute::layout::planes(self.numbers.dims(), self.layout)
+        planes(self.numbers.dims(), self.layout)
     }
 
     pub fn dtype(&self) -> DType {
@@ -51,4 +47,9 @@ impl Whole {
         debug_assert_eq!(self.numbers.dims(), shape(&self.dims(), layout));
         Ok(&self.numbers)
     }
+}
+
+/// From one layout to the other, in memory of its own.
+fn copied(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
+    if from == to { x.force_contiguous() } else { turned(x, from, to) }
 }

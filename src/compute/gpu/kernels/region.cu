@@ -259,19 +259,6 @@ KERNEL weight_gradient(const T *products, const T *absolute, const T *of_norms, 
   }
 }
 
-// y = x s, s one number, and the gradients of both; one block.
-KERNEL scale_all(const T *x, const T *s, T *y, i64 n) { EACH(i, n) y[i] = x[i] * s[0]; }
-
-KERNEL scale_all_back(const T *x, const T *s, const T *g, T *d, T *of_s, i64 n) {
-  double sum = 0;
-  WITHIN(i, n) {
-    d[i] = g[i] * s[0];
-    sum += (double)g[i] * (double)x[i];
-  }
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) of_s[0] = (T)sum;
-}
-
 // The product of up to eight tensors of n numbers, or of one for all (its bit in `for_all`), and the gradients of those that are wanted.
 #define FACTORS 8
 #define OF(factor, k, i) (factor)[for_all >> (k) & 1 ? 0 : (i)]
@@ -295,11 +282,11 @@ KERNEL product_back(const T *a, const T *b, const T *c, const T *d, const T *e, 
     if (!gradients[k]) continue;
     double sum = 0;
     WITHIN(i, n) {
-      T others = of_y[i];
+      double others = (double)of_y[i];
       for (int j = 0; j < FACTORS && factors[j]; j++)
-        if (j != k) others *= OF(factors[j], j, i);
-      if (for_all >> k & 1) sum += (double)others;
-      else gradients[k][i] = others;
+        if (j != k) others *= (double)OF(factors[j], j, i);
+      if (for_all >> k & 1) sum += others;
+      else gradients[k][i] = (T)others;
     }
     if (for_all >> k & 1) {
       sum = block_sum(sum);
