@@ -26,6 +26,7 @@ pub const STDLIB: Files = embedded!(
         "networks",
         "probe",
         "schedule",
+        "smoothing",
         "train",
     ]
 );
@@ -47,6 +48,7 @@ pub const SCRIPTS: Files = embedded!(
         "quickstart",
         "recheck",
         "residual_digits",
+        "smoothing",
         "table1_vectors",
         "table2_digits",
         "tiny_imagenet_7c1f",

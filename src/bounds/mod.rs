@@ -12,6 +12,7 @@ mod meeting;
 pub mod norm;
 pub mod outward;
 pub mod region;
+pub mod smoothing;
 pub mod upper;
 pub mod varying;
 

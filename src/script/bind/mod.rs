@@ -27,6 +27,7 @@ mod random;
 mod records;
 mod run;
 mod show;
+mod smoothing;
 mod tensor_files;
 mod tensor_index;
 mod tensor_make;
@@ -70,6 +71,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     weights::register(engine);
     bounds::register(engine);
     upper::register(engine);
+    smoothing::register(engine);
     execution::register(engine);
     vectors::register(engine);
     losses::register(engine);

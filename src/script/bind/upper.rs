@@ -63,7 +63,7 @@ fn read_options(context: &NativeCallContext, map: Map, batch: Option<usize>) -> 
     Ok(UpperOptions { method, tolerance, failure, steps, key, index, turn })
 }
 
-fn read_key(op: &str, text: &str) -> Res<Key> {
+pub(super) fn read_key(op: &str, text: &str) -> Res<Key> {
     let wrong =
         || fail(format!("{op}: \"{text}\" is no entropy; give 64 hexadecimal digits, as entropy().key has them"));
     Key::parse(text).ok_or_else(wrong)
