@@ -270,7 +270,7 @@ fn every_method_trains() {
     assert!(shown.ends_with("exit code 0"), "{shown}");
     let rows: Vec<Vec<&str>> =
         shown.lines().filter_map(|l| l.strip_prefix("result ")).map(|l| l.split(' ').collect()).collect();
-    assert_eq!(rows.len(), 14, "two procedures for each of seven methods:\n{shown}");
+    assert_eq!(rows.len(), 18, "two procedures for each of nine methods:\n{shown}");
     let mut certifying = 0;
     for row in rows {
         let [clean, pgd, certified] = [1, 2, 3].map(|i| row[i].parse::<f64>().unwrap());
@@ -278,6 +278,52 @@ fn every_method_trains() {
         certifying += usize::from(certified > 0.1);
     }
     assert!(certifying >= 8, "{shown}");
+}
+
+/// One step of EMMA and of GloRo's TRADES form: the losses of the radius, the bound and the head that the ball has found.
+#[test]
+fn steps_of_emma_and_trades() {
+    let found = Lab::new().run(
+        r#"
+        import "std/methods"   as methods;
+        import "std/losses"    as losses;
+        import "std/local_lip" as lip;
+        let data  = dataset("digits", #{ train_limit: 12, test_limit: 2 });
+        let net   = sequential(data.shape, [flatten(), linear(8), maxmin(), linear(data.classes)]);
+        let power = #{ iterations: 3000, tolerance: 1e-7 };
+        let cfg   = #{ iterations: power };
+        let found = #{};
+        for batch in data.train.batches(12) {
+            let x      = batch.x;
+            let y      = batch.y;
+            let ball   = lip::ball(net, x, 0.3, fresh_vectors(net, 12), power);
+            let head   = net.layers[3].weight;
+            let label  = losses::raised(ball.logits, ball.lipschitz, head, y, 0.3);
+            let own    = losses::raised(ball.logits, ball.lipschitz, head, ball.logits.argmax(1), 0.3);
+            found.emma         = losses::emma(ball.logits, label, y);
+            found.gloro_trades = losses::gloro_trades(ball.logits, own, y, 1.0);
+            found.gloro        = losses::gloro(ball.logits, label, y);
+            for method in ["emma", "gloro_trades", "gloro"] {
+                let step = methods::training_step(method, net, batch, 0.3, 0.0, methods::vector_store(method, net, 12, cfg), cfg);
+                found[`${method} step`] = step.loss;
+                found[`${method} certified`] = step.log.certified - accuracy(label, y);
+                if step.log.contains("kappa") { throw `${method} has no kappa`; }
+                let gradients = step.loss.backward();
+                for name in net.parameters.keys() {
+                    if !(gradients.of(net.param(name)).abs().max().item() > 0.0) { throw `${method} does not reach ${name}`; }
+                }
+            }
+        }
+        found
+        "#,
+    );
+    let of = |key: &str| values(&entry(&found, key))[0];
+    for method in ["emma", "gloro_trades", "gloro"] {
+        let (step, formula) = (of(&format!("{method} step")), of(method));
+        assert!((step - formula).abs() <= 1e-4 * formula, "{method}: {step} against {formula}");
+        assert_eq!(of(&format!("{method} certified")), 0.0, "{method}");
+    }
+    assert!((of("emma") - of("gloro")).abs() > 1e-3 && (of("gloro_trades") - of("gloro")).abs() > 1e-6);
 }
 
 /// Box and LMT logits against their formulas, written out.

@@ -16,7 +16,7 @@ use workbench::script::language::purity::Purity;
 use workbench::script::session::{Config, Session};
 
 /// Everything that a checkpoint has to hold: two loops, kept vectors and fresh ones, shuffled and augmented batches, draws
-/// from the script's generator before, in and between the loops, moments of two optimisers, windows of the record, a value
+/// from the script's generator before, in and between the loops, moments of two optimisers and slow weights of one, windows of the record, a value
 /// of the script's own, a copy that no optimiser knows, the best weights of each loop.
 const SCRIPT: &str = r#"
 import "std/local_lip" as lip;
@@ -29,9 +29,9 @@ let mean   = first.copy();
 let noise  = randn([1, 64]).sum().item();
 let draws  = run.kept("draws", []);
 for (model, i) in [first, second] {
-    let optimizer = if i == 0 { adam(model, #{ lr: 3e-3, clip_norm: 1.0 }) } else { sgd(model, #{ lr: 0.02, momentum: 0.9 }) };
+    let optimizer = if i == 0 { lookahead(nadam(model, #{ lr: 3e-3, clip_norm: 1.0 }), #{ steps: 3 }) } else { sgd(model, #{ lr: 0.02, momentum: 0.9 }) };
     let vectors   = if i == 0 { singular_vectors(model, data.train.len(), #{ dtype: "f16" }) } else { singular_vectors(model, data.train.len(), #{ fresh: true }) };
-    for epoch in run.epochs(cfg.epochs, ["adam", "sgd"][i]) {
+    for epoch in run.epochs(cfg.epochs, ["nadam", "sgd"][i]) {
         let offset = 1e-3 * random();
         for batch in data.train.batches(cfg.batch) {
             let x      = batch.x + offset + 1e-3 * random();
@@ -503,7 +503,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let mut text = String::new();
     child.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     // On a fast machine the first checkpoint that was seen may be the one at the end of the first loop.
-    assert!(text.contains("resumed from adam epoch") || text.contains("resumed from the end of the loop"), "{text}");
+    assert!(text.contains("resumed from nadam epoch") || text.contains("resumed from the end of the loop"), "{text}");
     if code != Some(0) {
         assert_eq!(code, Some(130), "{text}");
         assert!(text.contains("last checkpoint: ") && text.contains("workbench run main.rhai --resume"), "{text}");

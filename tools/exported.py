@@ -15,7 +15,7 @@ CONV = "conv2d(6, 3, #{ padding: 1 })"
 HEAD = "flatten(), linear(12), relu(), linear(5)"
 KINDS = [
     "relu()", "relu6()", "relu_theta(0.7)", "maxmin()", "clipped_maxmin(0.5, -0.5)", "groupsort(3)", "leaky_relu(0.1)", "abs()", "gelu()",
-    "softplus(2.0)", "householder()", "scale_shift()", "batch_norm2d()", "avg_pool2d(2)", "max_pool2d(2)", "pixel_unshuffle(2)",
+    "softplus(2.0)", "householder()", "n_activation()", "half_abs()", "scale_shift()", "batch_norm2d()", "avg_pool2d(2)", "max_pool2d(2)", "pixel_unshuffle(2)",
     "residual([conv2d(6, 3, #{ padding: 1 }), relu()])", "sum([conv2d(4, 1), [conv2d(4, 3, #{ padding: 1 }), relu()]])",
     "parallel([[], [conv2d(2, 1), abs()]])", "block([conv2d(4, 3), relu()])", "conv2d(4, 3, #{ stride: 2, padding: 1, bias: false })",
     "conv2d(4, 3, #{ weight: |w| 0.5 * w })",

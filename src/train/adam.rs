@@ -1,10 +1,15 @@
-//! One step of Adam (Kingma and Ba 2015), in place on the CPU, one kernel on CUDA
+//! One step of Adam (Kingma and Ba 2015) or NAdam (Dozat 2016), in place on the CPU, one kernel on CUDA
 //!
 //! ```text
-//! m <- b1 m + (1 - b1) g     v <- b2 v + (1 - b2) g^2     p <- kept p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//! m <- b1 m + (1 - b1) g     v <- b2 v + (1 - b2) g^2     p <- kept p - lr (m / first + ahead g) / (sqrt(v / (1 - b2^t)) + eps)
+//!
+//! Adam    first = 1 - b1^t                                 ahead = 0
+//! NAdam   mu_t = b1 (1 - 0.96^(t momentum_decay) / 2)      P_t = mu_1 ... mu_t
+//!         first = (1 - P_t mu_(t+1)) / mu_(t+1)            ahead = (1 - mu_t) / (1 - P_t)
 //! ```
 //!
-//! `kept` is 1, or 1 - lr weight_decay for AdamW.
+//! `kept` is 1, or 1 - lr weight_decay for AdamW. NAdam's momentum warms up, and its step looks ahead to where momentum will carry it;
+//! the constants are those of PyTorch.
 
 use crate::compute::element::{Element, for_float, slice};
 use crate::compute::gpu;
@@ -19,10 +24,43 @@ pub struct Adam {
     pub beta1: f64,
     pub beta2: f64,
     pub eps: f64,
-    /// Steps taken, with this one.
-    pub t: i32,
+    /// What m is divided by.
+    pub first: f64,
+    /// What v is divided by.
+    pub second: f64,
+    /// How much of the gradient itself is in the step.
+    pub ahead: f64,
     pub lr: f64,
     pub kept: f64,
+}
+
+/// The momenta of NAdam: their product over the steps taken, which is 0 after some thousand.
+#[derive(Clone, Copy, Debug)]
+pub struct Momenta {
+    beta1: f64,
+    decay: f64,
+    product: f64,
+    steps: usize,
+}
+
+impl Momenta {
+    /// After so many steps.
+    pub fn after(steps: usize, beta1: f64, decay: f64) -> Self {
+        let mut own = Self { beta1, decay, product: 1.0, steps: 0 };
+        while own.steps < steps && own.product > 0.0 {
+            own.step();
+        }
+        Self { steps, ..own }
+    }
+
+    /// One more step: its `first` and `ahead`.
+    pub fn step(&mut self) -> (f64, f64) {
+        let of = |step: usize| self.beta1 * (1.0 - 0.5 * 0.96_f64.powf(step as f64 * self.decay));
+        self.steps += 1;
+        let (now, next) = (of(self.steps), of(self.steps + 1));
+        self.product *= now;
+        ((1.0 - self.product * next) / next, (1.0 - now) / (1.0 - self.product))
+    }
 }
 
 /// Elements that one task works on.
@@ -50,8 +88,8 @@ pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
         for ((p, moments, _), g) in steps.iter().zip(&gradients) {
             rows.push([p.as_tensor()].into_iter().chain(moments.iter()).chain([g]).collect());
         }
-        let (first, second) = (1.0 - rule.beta1.powi(rule.t), 1.0 - rule.beta2.powi(rule.t));
-        let numbers = [rule.beta1, rule.beta2, rule.eps, first, second, rule.lr, rule.kept].map(Arg::Number);
+        let Adam { beta1, beta2, eps, first, second, ahead, lr, kept } = *rule;
+        let numbers = [beta1, beta2, eps, first, second, ahead, lr, kept].map(Arg::Number);
         changed();
         return launch_over(Source::Train, "adam", &rows, &numbers);
     }
@@ -68,13 +106,18 @@ fn adam(parameter: &Var, moments: &mut [Tensor], g: &Tensor, rule: &Adam) -> Res
         m.inplace_op2(&g, &Average { beta: rule.beta1, square: false })?;
         v.inplace_op2(&g, &Average { beta: rule.beta2, square: true })?;
         changed();
-        return p.inplace_op3(m, v, rule);
+        if rule.ahead == 0.0 {
+            return p.inplace_op3(m, v, rule);
+        }
+        let both = ((&*m / rule.first)? + (g * rule.ahead)?)?;
+        return p.inplace_op3(&both, v, &Adam { first: 1.0, ..*rule });
     }
     let (a, b) = (rule.beta1, rule.beta2);
     *m = ((&*m * a)? + (g * (1.0 - a))?)?;
     *v = ((&*v * b)? + (g.sqr()? * (1.0 - b))?)?;
-    let denominator = ((&*v / (1.0 - b.powi(rule.t)))?.sqrt()? + rule.eps)?;
-    let update = (((&*m / (1.0 - a.powi(rule.t)))? / denominator)? * rule.lr)?;
+    let denominator = ((&*v / rule.second)?.sqrt()? + rule.eps)?;
+    let both = ((&*m / rule.first)? + (g * rule.ahead)?)?;
+    let update = ((both / denominator)? * rule.lr)?;
     assign(parameter, &((p.detach() * rule.kept)? - update)?)
 }
 
@@ -123,7 +166,7 @@ impl InplaceOp3 for Adam {
     ) -> Result<()> {
         for_float!("adam", m, T => {
             let (p, m, v) = (part::<T>(p, lp)?, slice::<T>("adam", m, lm)?, slice::<T>("adam", v, lv)?);
-            let (first, second) = (T::of(1.0 - self.beta1.powi(self.t)), T::of(1.0 - self.beta2.powi(self.t)));
+            let (first, second) = (T::of(self.first), T::of(self.second));
             let (lr, eps, kept) = (T::of(self.lr), T::of(self.eps), T::of(self.kept));
             p.par_chunks_mut(PART).zip(m.par_chunks(PART).zip(v.par_chunks(PART))).for_each(|(p, (m, v))| {
                 Arch::new().dispatch(

@@ -3,10 +3,12 @@
 
 mod adam;
 pub mod attack;
+mod lookahead;
 pub mod losses;
 pub mod optimizer;
 pub mod vectors;
 
 pub use attack::{AttackOptions, Objective, Schedule, Size, Start, pgd};
+pub use lookahead::Lookahead;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use vectors::{BatchVectors, Part, Vectors, VectorsOptions, WeakVectors, fresh_vectors};

@@ -1,14 +1,17 @@
-//! Adam and SGD over named parameters, their state in the open so that a run can be continued exactly
+//! Adam, NAdam and SGD over named parameters, their state in the open so that a run can be continued exactly
 //!
 //! ```text
 //! g <- g + weight_decay p  (g <- clipped to a total norm first, where asked for)
 //! Adam   m <- b1 m + (1 - b1) g     v <- b2 v + (1 - b2) g^2     p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//! NAdam  the same with momentum that warms up and looks ahead: see `adam`
 //! SGD    m <- momentum m + g        p <- p - lr m                (m is g without momentum)
 //! ```
 //!
-//! Kingma and Ba (2015). With `decoupled` the decay is p <- p - lr weight_decay p instead (AdamW, Loshchilov and Hutter 2019).
+//! Kingma and Ba (2015). With `decoupled` the decay is p <- p - lr weight_decay p instead (AdamW, Loshchilov and Hutter 2019). With
+//! [`Lookahead`] slow weights follow, behind every so many steps.
 
-use super::adam::{Adam, adam_all};
+use super::adam::{Adam, Momenta, adam_all};
+use super::lookahead::Lookahead;
 use crate::compute::autograd::{Gradients, backward};
 use crate::compute::variables::assign;
 use candle_core::{Result, Tensor, Var, bail};
@@ -17,14 +20,30 @@ use candle_core::{Result, Tensor, Var, bail};
 #[derive(Clone, Debug, PartialEq)]
 pub enum OptimizerKind {
     Adam { beta1: f64, beta2: f64, eps: f64, decoupled: bool },
+    Nadam { beta1: f64, beta2: f64, eps: f64, momentum_decay: f64, decoupled: bool },
     Sgd { momentum: f64 },
 }
 
 impl OptimizerKind {
     fn name(&self) -> &'static str {
         match self {
+            Self::Adam { decoupled: true, .. } => "adamw",
             Self::Adam { .. } => "adam",
+            Self::Nadam { .. } => "nadam",
             Self::Sgd { .. } => "sgd",
+        }
+    }
+
+    /// Does weight decay bear on the parameters themselves, not on the gradients?
+    fn decoupled(&self) -> bool {
+        matches!(self, Self::Adam { decoupled: true, .. } | Self::Nadam { decoupled: true, .. })
+    }
+
+    /// Its momenta after so many steps, if they are not all one number.
+    fn momenta(&self, steps: usize) -> Option<Momenta> {
+        match *self {
+            Self::Nadam { beta1, momentum_decay, .. } => Some(Momenta::after(steps, beta1, momentum_decay)),
+            _ => None,
         }
     }
 }
@@ -39,15 +58,26 @@ pub struct Optimizer {
     pub clip_norm: Option<f64>,
     /// Steps taken.
     pub steps: usize,
+    lookahead: Option<Lookahead>,
+    momenta: Option<Momenta>,
     slots: Vec<Slot>,
 }
 
-/// One parameter and its moments: (m, v) for Adam, (m) for SGD with momentum.
+/// One parameter and its moments: (m, v) for Adam, (m) for SGD with momentum. With lookahead its slow value behind them.
 #[derive(Debug)]
 struct Slot {
     name: String,
     parameter: Var,
     moments: Vec<Tensor>,
+    slow: Option<Tensor>,
+}
+
+impl Slot {
+    /// What is kept of it, by name.
+    fn kept(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let moments = ["m", "v"].into_iter().zip(&self.moments);
+        moments.chain(self.slow.iter().map(|slow| ("slow", slow))).map(|(what, t)| (format!("{what}/{}", self.name), t))
+    }
 }
 
 impl Optimizer {
@@ -60,7 +90,7 @@ impl Optimizer {
     ) -> Result<Self> {
         check_rate(kind.name(), lr)?;
         let moments = match kind {
-            OptimizerKind::Adam { .. } => 2,
+            OptimizerKind::Adam { .. } | OptimizerKind::Nadam { .. } => 2,
             OptimizerKind::Sgd { momentum } => usize::from(momentum != 0.0),
         };
         let slots = parameters
@@ -68,10 +98,34 @@ impl Optimizer {
             .map(|(name, parameter)| {
                 let zero = || parameter.zeros_like();
                 let moments = (0..moments).map(|_| zero()).collect::<Result<_>>()?;
-                Ok(Slot { name: name.clone(), parameter: parameter.clone(), moments })
+                Ok(Slot { name: name.clone(), parameter: parameter.clone(), moments, slow: None })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { kind, lr, weight_decay, clip_norm, steps: 0, slots })
+        let momenta = kind.momenta(0);
+        Ok(Self { kind, lr, weight_decay, clip_norm, steps: 0, lookahead: None, momenta, slots })
+    }
+
+    /// From now on with slow weights, which begin where the parameters are.
+    pub fn look_ahead(&mut self, lookahead: Lookahead) -> Result<()> {
+        if self.steps > 0 {
+            bail!("lookahead: the optimiser has taken {} steps; wrap it before its first", self.steps);
+        }
+        if let Some(Lookahead { steps, share }) = self.lookahead {
+            bail!("lookahead: the optimiser has it already, steps {steps} and share {share}; wrap it once");
+        }
+        for slot in &mut self.slots {
+            slot.slow = Some(slot.parameter.as_tensor().detach().copy()?);
+        }
+        self.lookahead = Some(lookahead);
+        Ok(())
+    }
+
+    /// Rule, constants and wrappers: what must be the same for a state to be put back.
+    pub fn describe(&self) -> String {
+        match self.lookahead {
+            Some(lookahead) => format!("{:?} with {lookahead:?}", self.kind),
+            None => format!("{:?}", self.kind),
+        }
     }
 
     /// Differentiate `loss` and take one step with the learning rate `lr` (the optimiser's own if none is given).
@@ -89,7 +143,7 @@ impl Optimizer {
         check_rate("step", lr)?;
         self.steps += 1;
         let scale = self.clip_scale(gradients)?;
-        let decoupled = matches!(self.kind, OptimizerKind::Adam { decoupled: true, .. });
+        let decoupled = self.kind.decoupled();
         let mut steps = vec![];
         for slot in &mut self.slots {
             let Some(g) = gradients.get(slot.parameter.as_tensor()) else { continue };
@@ -102,7 +156,9 @@ impl Optimizer {
                 g = (g + (p.detach() * self.weight_decay)?)?;
             }
             match self.kind {
-                OptimizerKind::Adam { .. } => steps.push((&slot.parameter, slot.moments.as_mut_slice(), g)),
+                OptimizerKind::Adam { .. } | OptimizerKind::Nadam { .. } => {
+                    steps.push((&slot.parameter, slot.moments.as_mut_slice(), g))
+                }
                 OptimizerKind::Sgd { momentum } => {
                     let m = match slot.moments.first() {
                         Some(m) => ((m * momentum)? + &g)?,
@@ -115,9 +171,20 @@ impl Optimizer {
                 }
             }
         }
-        if let OptimizerKind::Adam { beta1, beta2, eps, .. } = self.kind {
+        if let OptimizerKind::Adam { beta1, beta2, eps, .. } | OptimizerKind::Nadam { beta1, beta2, eps, .. } =
+            self.kind
+        {
             let kept = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
-            adam_all(steps, &Adam { beta1, beta2, eps, t: self.steps as i32, lr, kept })?;
+            let t = self.steps as i32;
+            let (first, ahead) = self.momenta.as_mut().map_or((1.0 - beta1.powi(t), 0.0), Momenta::step);
+            adam_all(steps, &Adam { beta1, beta2, eps, first, second: 1.0 - beta2.powi(t), ahead, lr, kept })?;
+        }
+        if let Some(lookahead) = self.lookahead.filter(|lookahead| self.steps.is_multiple_of(lookahead.steps)) {
+            for slot in &mut self.slots {
+                if let Some(slow) = &mut slot.slow {
+                    lookahead.meet(slow, &slot.parameter)?;
+                }
+            }
         }
         Ok(())
     }
@@ -127,33 +194,33 @@ impl Optimizer {
         self.slots.iter().map(|slot| (slot.name.as_str(), &slot.parameter))
     }
 
-    /// A copy of the state by name: `m/0.weight`, `v/0.weight`, ...; with [`Self::steps`] it is all there is.
+    /// A copy of the state by name: `m/0.weight`, `v/0.weight`, ..., `slow/0.weight` with lookahead; with [`Self::steps`] it is all
+    /// there is.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let named = |slot: &Slot| {
-            let names = ["m", "v"].map(|m| format!("{m}/{}", slot.name));
-            names.into_iter().zip(slot.moments.iter().map(Tensor::copy)).map(|(n, m)| Ok((n, m?))).collect::<Vec<_>>()
-        };
-        self.slots.iter().flat_map(named).collect()
+        self.slots.iter().flat_map(Slot::kept).map(|(name, t)| Ok((name, t.copy()?))).collect()
     }
 
     /// Put back what [`Self::state`] gave.
     pub fn set_state(&mut self, steps: usize, state: &std::collections::HashMap<String, Tensor>) -> Result<()> {
         let mut restored = vec![];
         for slot in &self.slots {
-            let mut moments = vec![];
-            for (old, m) in slot.moments.iter().zip(["m", "v"]) {
-                let name = format!("{m}/{}", slot.name);
+            let mut kept = vec![];
+            for (name, old) in slot.kept() {
                 match state.get(&name) {
                     Some(t) if t.dims() == old.dims() => {
-                        moments.push(t.to_dtype(old.dtype())?.to_device(old.device())?.copy()?);
+                        kept.push(t.to_dtype(old.dtype())?.to_device(old.device())?.copy()?);
                     }
                     Some(t) => bail!("set_state: `{name}` has shape {:?}, {:?} is wanted", t.dims(), old.dims()),
                     None => bail!("set_state: `{name}` is missing"),
                 }
             }
-            restored.push(moments);
+            restored.push(kept);
         }
-        self.slots.iter_mut().zip(restored).for_each(|(slot, moments)| slot.moments = moments);
+        for (slot, mut kept) in self.slots.iter_mut().zip(restored) {
+            slot.slow = slot.slow.is_some().then(|| kept.pop()).flatten();
+            slot.moments = kept;
+        }
+        self.momenta = self.kind.momenta(steps);
         self.steps = steps;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Steps of Adam, thresholds, a whole training.
+//! Steps of Adam and NAdam, thresholds, a whole training.
 
 use super::common::emulation::on_the_host;
 use super::common::rounding::Spread;
@@ -12,16 +12,17 @@ use workbench::nn::{LayerSpec, Sequential};
 use workbench::train::optimizer::{Optimizer, OptimizerKind};
 
 #[test]
-fn steps_of_adam() {
+fn steps_of_adam_and_nadam() {
     let random = Generator::new(8);
     // Several parameters at once, of one block and of several.
     let shapes = [vec![300], vec![1], vec![70, 61], vec![1024]];
     let (start, goal): (Vec<_>, Vec<_>) = shapes.iter().map(|s| (draw(&random, s), draw(&random, s))).unzip();
-    let steps = |dtype: DType| {
+    let adam = OptimizerKind::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, decoupled: true };
+    let nadam = OptimizerKind::Nadam { beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum_decay: 4e-3, decoupled: false };
+    let steps = |kind: &OptimizerKind, dtype: DType| {
         let var = |t: &Tensor| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap();
         let named: Vec<_> = start.iter().enumerate().map(|(i, t)| (i.to_string(), var(t))).collect();
-        let kind = OptimizerKind::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, decoupled: true };
-        let mut optimizer = Optimizer::new(kind, &named, 0.05, 0.01, Some(2.0)).unwrap();
+        let mut optimizer = Optimizer::new(kind.clone(), &named, 0.05, 0.01, Some(2.0)).unwrap();
         for _ in 0..25 {
             let mut loss = Tensor::zeros((), dtype, &CPU).unwrap();
             for ((_, p), goal) in named.iter().zip(&goal) {
@@ -33,10 +34,12 @@ fn steps_of_adam() {
         let flat = |p: &Var| p.as_tensor().detach().flatten_all().unwrap();
         Tensor::cat(&named.iter().map(|(_, p)| flat(p)).collect::<Vec<_>>(), 0).unwrap()
     };
-    let truth = steps(DType::F64);
-    for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
-        let Some(found) = on_the_host(|| steps(dtype)) else { return };
-        assert!(gap(&found, &truth) < tolerance);
+    for kind in [adam, nadam] {
+        let truth = steps(&kind, DType::F64);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let Some(found) = on_the_host(|| steps(&kind, dtype)) else { return };
+            assert!(gap(&found, &truth) < tolerance, "{kind:?}");
+        }
     }
 }
 

@@ -3,15 +3,16 @@
 use super::entry::Entry;
 use super::spec::{KIND, LayerSpec, OWN};
 use super::{
-    abs, avg_pool2d, batch_norm2d, block, clip, conv2d, flatten, gelu, groupsort, householder, leaky_relu, linear,
-    max_pool2d, maxmin, normalize, parallel, pixel_unshuffle, relu, residual, scale_shift, softplus, sum,
+    abs, avg_pool2d, batch_norm2d, block, clip, conv2d, flatten, gelu, groupsort, half_abs, householder, leaky_relu,
+    linear, max_pool2d, maxmin, n_activation, normalize, parallel, pixel_unshuffle, relu, residual, scale_shift,
+    softplus, sum,
 };
 use crate::base::suggest;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 25] = [
+pub const KINDS: [Entry; 27] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
@@ -31,6 +32,8 @@ pub const KINDS: [Entry; 25] = [
     gelu::ENTRY,
     softplus::ENTRY,
     householder::ENTRY,
+    n_activation::ENTRY,
+    half_abs::ENTRY,
     scale_shift::ENTRY,
     batch_norm2d::ENTRY,
     residual::ENTRY,

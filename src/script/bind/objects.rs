@@ -71,7 +71,7 @@ impl Live {
             Self::Optimizer(optimizer) => {
                 let optimizer = optimizer.borrow();
                 let shapes: Vec<_> = optimizer.parameters().map(|(name, p)| format!("{name} {:?}", p.dims())).collect();
-                format!("{:?} over {}", optimizer.kind, shapes.join(", "))
+                format!("{} over {}", optimizer.describe(), shapes.join(", "))
             }
             Self::Vectors(vectors) => vectors.describe(),
         }

@@ -8,7 +8,7 @@ use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Gradients, Model, Optimizer, Tensor, int};
-use crate::train::{self, OptimizerKind};
+use crate::train::{self, Lookahead, OptimizerKind};
 use candle_core::Var;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
@@ -48,20 +48,29 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
 
 fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options: Map) -> Res<Optimizer> {
     let mut options = Options::new(op, options);
-    let (kind, lr) = if op == "adam" {
-        let kind = OptimizerKind::Adam {
-            beta1: options.float_in("beta1", 0.9, 0.0..1.0)?,
-            beta2: options.float_in("beta2", 0.999, 0.0..1.0)?,
-            eps: options.float_in("eps", 1e-8, 0.0..)?,
-            decoupled: options.bool("decoupled", false)?,
-        };
-        (kind, 1e-3)
-    } else {
-        (OptimizerKind::Sgd { momentum: options.float_in("momentum", 0.0, 0.0..1.0)? }, 1e-2)
+    let (kind, lr, decay) = match op {
+        "sgd" => (OptimizerKind::Sgd { momentum: options.float_in("momentum", 0.0, 0.0..1.0)? }, 1e-2, 0.0),
+        _ => {
+            let (beta1, beta2) =
+                (options.float_in("beta1", 0.9, 0.0..1.0)?, options.float_in("beta2", 0.999, 0.0..1.0)?);
+            let eps = options.float_in("eps", 1e-8, 0.0..)?;
+            match op {
+                "adamw" => (OptimizerKind::Adam { beta1, beta2, eps, decoupled: true }, 1e-3, 1e-2),
+                "nadam" => {
+                    let momentum_decay = options.float_in("momentum_decay", 4e-3, 0.0..)?;
+                    let decoupled = options.bool("decoupled", false)?;
+                    (OptimizerKind::Nadam { beta1, beta2, eps, momentum_decay, decoupled }, 2e-3, 0.0)
+                }
+                _ => {
+                    let decoupled = options.bool("decoupled", false)?;
+                    (OptimizerKind::Adam { beta1, beta2, eps, decoupled }, 1e-3, 0.0)
+                }
+            }
+        }
     };
     // A NaN learning rate gets the optimiser's own message.
     let lr = options.any_float("lr", lr)?;
-    let weight_decay = options.float_in("weight_decay", 0.0, 0.0..)?;
+    let weight_decay = options.float_in("weight_decay", decay, 0.0..)?;
     let clip_norm = if options.has("clip_norm") { Some(options.float_in("clip_norm", 0.0, 0.0..)?) } else { None };
     options.finish()?;
     let (list, model) = parameters(op, target)?;
@@ -69,6 +78,16 @@ fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options:
     let optimizer = Rc::new(RefCell::new(optimizer));
     host(context).objects.borrow_mut().optimizer(&optimizer);
     Ok(Optimizer(optimizer, model))
+}
+
+/// The same optimiser, with slow weights.
+fn with_lookahead(o: Optimizer, options: Map) -> Res<Optimizer> {
+    let mut options = Options::new("lookahead", options);
+    let (steps, share) = (options.usize("steps", 5, 1..)?, options.any_float("share", 0.5)?);
+    options.finish()?;
+    let lookahead = Lookahead::new(steps, share).map_err(candle)?;
+    o.0.borrow_mut().look_ahead(lookahead).map_err(candle)?;
+    Ok(o)
 }
 
 /// One step, and the thresholds of a model back to where the bounds hold.
@@ -91,6 +110,30 @@ mod optimizer {
     #[rhai_fn(name = "adam", return_raw)]
     pub fn adam_options(context: NativeCallContext, target: Dynamic, options: Map) -> Res<Optimizer> {
         made(&context, "adam", target, options)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn adamw(context: NativeCallContext, target: Dynamic) -> Res<Optimizer> {
+        made(&context, "adamw", target, Map::new())
+    }
+    #[rhai_fn(name = "adamw", return_raw)]
+    pub fn adamw_options(context: NativeCallContext, target: Dynamic, options: Map) -> Res<Optimizer> {
+        made(&context, "adamw", target, options)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn nadam(context: NativeCallContext, target: Dynamic) -> Res<Optimizer> {
+        made(&context, "nadam", target, Map::new())
+    }
+    #[rhai_fn(name = "nadam", return_raw)]
+    pub fn nadam_options(context: NativeCallContext, target: Dynamic, options: Map) -> Res<Optimizer> {
+        made(&context, "nadam", target, options)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn lookahead(o: Optimizer) -> Res<Optimizer> {
+        with_lookahead(o, Map::new())
+    }
+    #[rhai_fn(name = "lookahead", return_raw)]
+    pub fn lookahead_options(o: Optimizer, options: Map) -> Res<Optimizer> {
+        with_lookahead(o, options)
     }
     #[rhai_fn(name = "sgd", return_raw)]
     pub fn sgd_plain(context: NativeCallContext, target: Dynamic) -> Res<Optimizer> {

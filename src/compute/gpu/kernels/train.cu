@@ -15,9 +15,9 @@ DEVICE const i64 *row_of(const i64 *table, i64 count, i64 words) {
   for (i64 i = ((i64)blockIdx.x - (first)) * SPAN + threadIdx.x, end = i - threadIdx.x + SPAN; i < end && i < (n);     \
        i += THREADS)
 
-// In place on p, m, v by g; `first` = 1 - beta1^t, `second` = 1 - beta2^t.
-KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps, double first, double second, double lr,
-            double kept) {
+// In place on p, m, v by g: `first` and `second` are what m and v are divided by, `ahead` is how much of g itself is in the step.
+KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps, double first, double second, double ahead,
+            double lr, double kept) {
   const i64 *row = row_of(table, count, 6);
   T *p = (T *)row[0], *m = (T *)row[1], *v = (T *)row[2];
   const T *g = (const T *)row[3];
@@ -26,7 +26,7 @@ KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps,
     T b = v[i] * (T)beta2 + g[i] * g[i] * (T)(1 - beta2);
     m[i] = a;
     v[i] = b;
-    p[i] = p[i] * (T)kept - a / (T)first / ((T)sqrt((double)(b / (T)second)) + (T)eps) * (T)lr;
+    p[i] = p[i] * (T)kept - (a / (T)first + g[i] * (T)ahead) / ((T)sqrt((double)(b / (T)second)) + (T)eps) * (T)lr;
   }
 }
 
