@@ -16,8 +16,10 @@ const ASKED: &[(&str, &[&str])] = &[
     ("clip_norm", &["option clip_norm of adam"]),
     ("ema", &["guide training: Average the weights"]),
     ("exponential moving average", &["guide training: Average the weights"]),
-    ("cosine", &["guide training: A schedule of one's own"]),
-    ("cosine annealing learning rate", &["guide training: A schedule of one's own"]),
+    ("cosine", &["schedule::cosine_rate"]),
+    ("one cycle", &["schedule::one_cycle_rate"]),
+    ("lookahead", &["lookahead"]),
+    ("cosine annealing learning rate", &["schedule::cosine_rate"]),
     ("warm-up", &["guide training: A schedule of one's own"]),
     ("weight decay", &["option weight_decay of adam"]),
     ("weight_decay", &["option weight_decay of adam"]),
@@ -150,7 +152,7 @@ fn the_command_takes_names_and_words() {
     let words = folder.run(&["doc", "weight", "decay"]);
     assert_eq!(words, folder.run(&["doc", "weight decay"]));
     for part in [
-        "option weight_decay of adam, sgd\n    weight of the parameters' squares.\n    workbench doc adam\n",
+        "option weight_decay of adam, nadam, sgd\n    weight of the parameters' squares.\n    workbench doc adam\n",
         "exit code 0",
     ] {
         assert!(words.contains(part), "{words}");
@@ -158,7 +160,10 @@ fn the_command_takes_names_and_words() {
     let near = folder.run(&["doc", "conv2"]);
     assert!(near.starts_with("`conv2` is no name; did you mean `conv2d`?\n\nconv2d\n"), "{near}");
     let ema = folder.run(&["doc", "ema"]);
-    assert!(ema.starts_with("`ema` is no name; it is found here:\n\nguide training: Average the weights\n"), "{ema}");
+    assert!(
+        ema.starts_with("`ema` is no name; did you mean `emma`?\n\nguide training: Average the weights\n"),
+        "{ema}"
+    );
     for nothing in ["xqzjkwv", "how to"] {
         let said = format!("error: nothing is known about `{nothing}`\nexit code 1");
         assert_eq!(folder.run(&["doc", nothing]), said);
@@ -186,9 +191,9 @@ fn the_guide_is_read_in_the_terminal() {
 
 #[test]
 fn the_prompt_searches_for_what_is_no_name() {
-    let output = Folder::new(&[]).feed("?weight decay\n?early stopping\nhelp cosine\n?relu_thet\n?xqzjkwv\n");
+    let output = Folder::new(&[]).feed("?weight decay\n?early stopping\nhelp warm-up\n?relu_thet\n?xqzjkwv\n");
     for part in [
-        "option weight_decay of adam, sgd\n    weight of the parameters' squares.\n    ?adam\n",
+        "option weight_decay of adam, nadam, sgd\n    weight of the parameters' squares.\n    ?adam\n",
         "guide training: Keep the best epoch, stop early\n",
         "guide training: A schedule of one's own\n",
         "`relu_thet` is no name; did you mean `relu_theta`?",

@@ -298,8 +298,8 @@ fn steps_of_emma_and_trades() {
             let y      = batch.y;
             let ball   = lip::ball(net, x, 0.3, fresh_vectors(net, 12), power);
             let head   = net.layers[3].weight;
-            let label  = losses::raised(ball.logits, ball.lipschitz, head, y, 0.3);
-            let own    = losses::raised(ball.logits, ball.lipschitz, head, ball.logits.argmax(1), 0.3);
+            let label  = losses::raised_logits(ball.logits, ball.lipschitz, head, y, 0.3);
+            let own    = losses::raised_logits(ball.logits, ball.lipschitz, head, ball.logits.argmax(1), 0.3);
             found.emma         = losses::emma(ball.logits, label, y);
             found.gloro_trades = losses::gloro_trades(ball.logits, own, y, 1.0);
             found.gloro        = losses::gloro(ball.logits, label, y);
@@ -377,7 +377,7 @@ fn networks_without_a_hidden_layer_train() {
         losses
     "#;
     let found: Vec<f64> = Lab::new().run(script).into_typed_array().unwrap();
-    assert!(found.len() == 28 && found.iter().all(|loss| loss.is_finite()), "{found:?}");
+    assert!(found.len() == 36 && found.iter().all(|loss| loss.is_finite()), "{found:?}");
 }
 
 /// What is multiplied by 0 has no gradient, and what has none is not moved; a region whose norm is owed is refused where it would be read.

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 const EACH: &str = r#"
     import "std/losses" as losses;
     let every = #{
-        emma:                    |z, w, l, y| losses::emma(z, losses::raised(z, l, w, y, 0.2), y),
-        annealed_on_emma:        |z, w, l, y| losses::annealed(losses::emma_logits(z, losses::raised(z, l, w, y, 0.2), y), y),
+        emma:                    |z, w, l, y| losses::emma(z, losses::raised_logits(z, l, w, y, 0.2), y),
+        annealed_on_emma:        |z, w, l, y| losses::annealed(losses::emma_logits(z, losses::raised_logits(z, l, w, y, 0.2), y), y),
         annealed:                |z, w, l, y| losses::annealed(z, y, #{ offset: 2.0, temperature: 0.75, power: 5.0 }),
-        margin:                  |z, w, l, y| losses::margin(losses::raised(z, l, w, y, 0.2), y),
-        gloro_trades:            |z, w, l, y| losses::gloro_trades(z, losses::raised(z, l, w, z.argmax(1), 0.2), y, 1.0),
+        margin:                  |z, w, l, y| losses::margin_cross_entropy(losses::raised_logits(z, l, w, y, 0.2), y),
+        gloro_trades:            |z, w, l, y| losses::gloro_trades(z, losses::raised_logits(z, l, w, z.argmax(1), 0.2), y, 1.0),
         offset_ce:               |z, w, l, y| losses::offset_cross_entropy(z, y, 2.0, 0.75),
         certificate_regularised: |z, w, l, y| losses::certificate_regularised(z, y, 1.0, 0.5),
         multi_margin:            |z, w, l, y| losses::multi_margin(z, y, 0.5),
@@ -30,7 +30,7 @@ const EACH: &str = r#"
         for (name_of, i) in ["features", "head_weight", "head_bias", "lipschitz"] { found[`${name}/grad/${name_of}`] = slopes[i]; }
     }
     let z = h @ w.t() + b;
-    found.emma_logits = losses::emma_logits(z, losses::raised(z, l, w, y, 0.2), y);
+    found.emma_logits = losses::emma_logits(z, losses::raised_logits(z, l, w, y, 0.2), y);
     found
 "#;
 
@@ -90,19 +90,19 @@ fn raised_logits_are_those_of_a_ball() {
         import "std/losses"    as losses;
         import "std/local_lip" as lip;
         let z     = h @ w.t() + b;
-        let whole = losses::raised(z, l, w, y, 0.2);
-        let some  = losses::raised(z[0..4], l, w, y[0..4], 0.2);
+        let whole = losses::raised_logits(z, l, w, y, 0.2);
+        let some  = losses::raised_logits(z[0..4], l, w, y[0..4], 0.2);
         let net   = sequential([7], [linear(5)], #{ dtype: "f64" });
         net.set_param("0.weight", w);
         net.set_param("0.bias", b);
         let ball = lip::ball(net, h, 0.2, fresh_vectors(net, 6), 10);
         let own  = worst_logits(net, ball, y, #{ method: "ball" });
-        let one  = losses::raised(z, ball.lipschitz, w, y, 0.2);
-        let each = losses::raised(z, ones([6], "f64") * 1.7, w, y, ones([6], "f64") * 0.2);
+        let one  = losses::raised_logits(z, ball.lipschitz, w, y, 0.2);
+        let each = losses::raised_logits(z, ones([6], "f64") * 1.7, w, y, ones([6], "f64") * 0.2);
         let twin  = cat([w[0..1], w[0..4]], 0).parameter();
-        let loss  = losses::emma(z, losses::raised(z, 1.7, twin, y.zeros_like(), 0.2), y.zeros_like());
+        let loss  = losses::emma(z, losses::raised_logits(z, 1.7, twin, y.zeros_like(), 0.2), y.zeros_like());
         let slope = loss.backward().of(twin);
-        let broken = losses::raised(z, l, cat([w[0..1] * (0.0 / 0.0), w[1..5]], 0), y, 0.2);
+        let broken = losses::raised_logits(z, l, cat([w[0..1] * (0.0 / 0.0), w[1..5]], 0), y, 0.2);
         #{
             gaps: tensor([(whole[0..4] - some).abs().max().item(), (own - one).abs().max().item(), (whole - each).abs().max().item()], "f64"),
             slope: slope, broken: broken, label: whole.gather(1, y.unsqueeze(1)) - z.gather(1, y.unsqueeze(1)),
@@ -138,7 +138,7 @@ fn losses_of_two_samples_by_hand() {
 fn mistakes_are_told() {
     let mut lab = lab(&case("frontier"));
     for (line, wanted) in [
-        ("losses::raised(h @ w.t(), l, w[0..3], y, 0.2)", "logits of shape [6, 5] and a head of 3 rows"),
+        ("losses::raised_logits(h @ w.t(), l, w[0..3], y, 0.2)", "logits of shape [6, 5] and a head of 3 rows"),
         ("losses::annealed(h @ w.t(), y, #{ temperatur: 1.0 })", "unknown option temperatur; known: "),
         ("losses::annealed(h @ w.t(), y, #{ power: 0 })", "the power is 0, it must be at least 1"),
     ] {

@@ -20,7 +20,7 @@ fn meets(found: &[f64], truth: &[f64]) {
 
 #[test]
 fn a_cosine_behind_a_warm_up() {
-    let found = rates("schedule::cosine(position, #{ epochs: 10, lr: 2.0, lr_warmup: 2, lr_end: 0.1 })");
+    let found = rates("schedule::cosine_rate(position, #{ epochs: 10, lr: 2.0, lr_warmup: 2, lr_end: 0.1 })");
     // From epoch 2 on `CosineAnnealingLR` over 8 epochs.
     meets(
         &found,
@@ -38,14 +38,14 @@ fn a_cosine_behind_a_warm_up() {
             0.1,
         ],
     );
-    meets(&rates("schedule::cosine(position, #{ epochs: 10, lr: 1.0 })")[..1], &[1.0]);
-    assert_eq!(rates("schedule::cosine(position + 3.5, #{ epochs: 10, lr: 1.0 })")[7], 0.0, "beyond the end");
+    meets(&rates("schedule::cosine_rate(position, #{ epochs: 10, lr: 1.0 })")[..1], &[1.0]);
+    assert_eq!(rates("schedule::cosine_rate(position + 3.5, #{ epochs: 10, lr: 1.0 })")[7], 0.0, "beyond the end");
 }
 
 #[test]
 fn one_cycle_is_that_of_pytorch() {
     // `OneCycleLR` of 11 steps ends its rise at 0.3 of 11, less 1, of the 10 that lie between the first and the last.
-    let found = rates("schedule::one_cycle(position, #{ epochs: 10, lr: 2.0, lr_rise: 0.23 })");
+    let found = rates("schedule::one_cycle_rate(position, #{ epochs: 10, lr: 2.0, lr_rise: 0.23 })");
     meets(
         &found,
         &[
@@ -66,7 +66,7 @@ fn one_cycle_is_that_of_pytorch() {
 
 #[test]
 fn a_triangle_of_two_slopes_down() {
-    let found = rates("schedule::triangular(position, #{ epochs: 10, lr: 0.01 })");
+    let found = rates("schedule::triangular_rate(position, #{ epochs: 10, lr: 0.01 })");
     meets(&found, &[0.0, 0.0025, 0.005, 0.0075, 0.01, 0.007625, 0.00525, 0.002875, 0.0005, 0.00025, 0.0]);
 }
 
@@ -75,8 +75,8 @@ fn a_warm_up_without_an_end_is_refused() {
     let script = r#"
         import "std/schedule" as schedule;
         let said = [];
-        try { schedule::cosine(1, #{ epochs: 10, lr: 1.0, lr_warmup: 10 }); } catch (e) { said.push(`${e}`); }
-        try { schedule::one_cycle(1, #{ epochs: 10, lr: 1.0, lr_rise: 1.0 }); } catch (e) { said.push(`${e}`); }
+        try { schedule::cosine_rate(1, #{ epochs: 10, lr: 1.0, lr_warmup: 10 }); } catch (e) { said.push(`${e}`); }
+        try { schedule::one_cycle_rate(1, #{ epochs: 10, lr: 1.0, lr_rise: 1.0 }); } catch (e) { said.push(`${e}`); }
         said
     "#;
     let said: Vec<String> = Lab::on(Device::Cpu).run(script).into_typed_array().unwrap();

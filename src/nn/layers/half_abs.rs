@@ -38,6 +38,10 @@ without_settings!(HalfAbs, ENTRY, split, |_| Ok(Role::Activation(Rc::new(HalfAbs
 });
 
 impl Activation for HalfAbs {
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (first, second) = halves(x)?;
         Tensor::cat(&[first, second.abs()?], 1)
@@ -57,10 +61,6 @@ impl Activation for HalfAbs {
 
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
-    }
-
-    fn lines(&self) -> Option<&dyn Lines> {
-        Some(self)
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {

@@ -132,12 +132,12 @@ impl Activation for Broken {
         Facts { lipschitz: 1.0, roundings: Some(1), thresholds: vec![], cancels: false, fused: None }
     }
 
-    fn boxes(&self) -> Option<&dyn Boxes> {
-        Some(self)
-    }
-
     fn clipping(&self) -> Option<&dyn Clipping> {
         None
+    }
+
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        Some(self)
     }
 
     fn lines(&self) -> Option<&dyn Lines> {
