@@ -33,7 +33,10 @@ fn main() {
         for (name, augmentation) in [
             ("as they are", Augmentation::default()),
             ("crop, flip", Augmentation { crop: 4, flip: true, ..Augmentation::default() }),
-            ("crop, flip, rotation, cutout", Augmentation { crop: 4, flip: true, cutout: 8, rotation: 15.0 }),
+            (
+                "crop, flip, rotation, cutout",
+                Augmentation { crop: 4, flip: true, cutout: 8, rotation: 15.0, ..Augmentation::default() },
+            ),
         ] {
             let split = cifar.train.with_augmentation(augmentation).expect("images of 32x32");
             batches(&format!("cifar10, batches of 256, {name}"), &split);

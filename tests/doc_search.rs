@@ -25,7 +25,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ("weight_decay", &["option weight_decay of adam"]),
     ("load pytorch", &["Model.load"]),
     ("load a torch checkpoint", &["Model.load"]),
-    ("learning rate", &["schedule::learning_rate", "option lr of adam"]),
+    ("learning rate", &["schedule::learning_rate"]),
     ("lr", &["option lr of adam"]),
     ("early stopping", &["guide training: Keep the best epoch, stop early"]),
     ("patience", &["guide training: Keep the best epoch, stop early"]),

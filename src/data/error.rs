@@ -124,6 +124,14 @@ pub enum Error {
         /// As given, in degrees.
         given: f64,
     },
+    /// Operations that are stronger than the strongest, or have no strength.
+    #[error("rand_strength is {given}: give 0 to {most}")]
+    Strength {
+        /// As given.
+        given: f64,
+        /// The strongest.
+        most: f64,
+    },
     /// A part of the images that is none of them or all, or no part.
     #[error("{option} is {given}; {from} has {available} image{}: {}", if *.available == 1 { "" } else { "s" },
         way_to_share(*.available, .option))]

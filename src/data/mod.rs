@@ -31,4 +31,4 @@ pub use manifest::{Fit, Format, Manifest, Normalisation, Pictures, PlainName, Sp
 pub use options::Options;
 pub use share::Share;
 pub use source::{fetch, hub, recognise};
-pub use split::{Augmentation, Batch, BatchOrder, Batches, Split};
+pub use split::{Augmentation, Batch, BatchOrder, Batches, RandAugment, Split};

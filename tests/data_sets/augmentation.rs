@@ -4,7 +4,7 @@ use crate::common::data::{all, assert_says, digits};
 use crate::common::{Lab, tensor_of, values};
 use candle_core::{DType, Device, Tensor};
 use workbench::base::random::Generator;
-use workbench::data::{Augmentation, BatchOrder, Dataset, Options, Split};
+use workbench::data::{Augmentation, BatchOrder, Dataset, Options, RandAugment, Split};
 
 /// Row, column, side, angle, and the centre of the hole: the numbers of one image.
 fn numbers(seed: u64, pass: u64, index: u32) -> [f64; 6] {
@@ -63,7 +63,7 @@ fn toy(n: usize) -> Split {
     Split::from_arrays("toy", &images, &vec![0; n], 1).unwrap()
 }
 
-const ALL: Augmentation = Augmentation { crop: 2, flip: true, cutout: 3, rotation: 40.0 };
+const ALL: Augmentation = Augmentation { crop: 2, flip: true, cutout: 3, rotation: 40.0, random: RandAugment::NONE };
 
 #[test]
 fn every_augmentation_is_what_the_reference_makes() {
@@ -125,6 +125,33 @@ fn it_depends_on_seed_pass_and_index_only() {
     }
 }
 
+/// Random operations come between the others, which stay as they are drawn; they follow seed, pass and index, and hold images to [0, 1].
+#[test]
+fn random_operations_depend_on_seed_pass_and_index_only() {
+    let of = |operations: usize, strength: f64| Augmentation { random: RandAugment { operations, strength }, ..ALL };
+    let train = digits(&Options { seed: 3, train_limit: Some(300), ..Options::default() }.clone()).train;
+    let with = |what: Augmentation| train.with_augmentation(what).unwrap();
+    let (plain, whole) = (pass(&with(ALL), 1, 300), pass(&with(of(2, 20.0)), 1, 300));
+    assert_eq!(whole, pass(&with(of(2, 20.0)), 1, 7), "not on the batch size");
+    assert_ne!(whole, pass(&with(of(2, 20.0)), 2, 7), "passes differ");
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(whole, pool.install(|| pass(&with(of(2, 20.0)), 1, 50)), "nor on {threads} threads");
+    }
+    let changed = whole.iter().zip(&plain).filter(|(a, b)| a != b).count();
+    assert!((200..300).contains(&changed), "{changed} of 300 images: two identities are one in 196");
+    assert!(whole.iter().flatten().all(|v| (0.0..=1.0).contains(v)));
+    // The hole is where it was.
+    let holes = whole.iter().zip(&plain).enumerate().all(|(index, (image, _))| {
+        let [.., y, x] = numbers(3, 1, index as u32);
+        image[8 * (y * 8.0) as usize + (x * 8.0) as usize] == 0.0
+    });
+    assert!(holes, "the square of zeros is behind the operations");
+    // A strength alone is nothing.
+    assert!(Augmentation { random: RandAugment { operations: 0, strength: 9.0 }, ..Augmentation::NONE }.is_none());
+    assert_eq!(of(2, 9.0).describe(), "rotation 40, crop 2, flip, rand_augment 2 x 9, cutout 3");
+}
+
 #[test]
 fn half_precision_is_rounded_once() {
     let toy = toy(8).with_augmentation(ALL).unwrap();
@@ -176,7 +203,7 @@ fn pad_puts_zeros_around_the_images_of_every_split() {
 
 #[test]
 fn augmentation_sees_the_zeros() {
-    let what = Augmentation { crop: 11, flip: true, cutout: 12, rotation: 20.0 };
+    let what = Augmentation { crop: 11, flip: true, cutout: 12, rotation: 20.0, ..Augmentation::NONE };
     let data = digits(&Options { pad: 2, augmentation: what, train_limit: Some(40), ..Options::default() });
     let plain = values(&data.train.images(&all(&data.train)).unwrap());
     for (index, image) in pass(&data.train, 2, 9).iter().enumerate() {
@@ -197,6 +224,8 @@ fn options_out_of_range_are_refused_with_the_way_out() {
     insta::assert_snapshot!(refused(Augmentation { cutout: 9, ..none }, 0), @"cutout is 9; data set `digits` has images of 8x8: give 0..=8, or leave it out for none");
     insta::assert_snapshot!(refused(Augmentation { crop: 13, ..none }, 2), @"crop is 13; data set `digits` has images of 12x12: give 0..=12, or leave it out for none");
     insta::assert_snapshot!(refused(Augmentation { rotation: 181.0, ..none }, 0), @"rotation is 181 degrees: give 0 to 180, or leave it out for none");
+    let strong = Augmentation { random: RandAugment { operations: 2, strength: 31.0 }, ..none };
+    insta::assert_snapshot!(refused(strong, 0), @"rand_strength is 31: give 0 to 30");
     insta::assert_snapshot!(refused(Augmentation { rotation: -1.0, ..none }, 0), @"rotation is -1 degrees: give 0 to 180, or leave it out for none");
     insta::assert_snapshot!(refused(Augmentation { rotation: f64::NAN, ..none }, 0), @"rotation is NaN degrees: give 0 to 180, or leave it out for none");
     insta::assert_snapshot!(refused(none, 1025), @"pad is 1025; data set `digits` has images of 8x8: give 0..=1024, or leave it out for none");

@@ -1,9 +1,10 @@
 //! Augmentation: what training images get at random, in this order: a rotation about the centre, a crop out of the
-//! image with a border of zeros around it, a reflection from left to right, a square of zeros (cutout, DeVries and
-//! Taylor 2017). What an image gets depends on seed, pass and its index in the split and on nothing else: each image
+//! image with a border of zeros around it, a reflection from left to right, random operations (RandAugment), a square of zeros
+//! (cutout, DeVries and Taylor 2017). What an image gets depends on seed, pass and its index in the split and on nothing else: each image
 //! has a stream of its own, so batch size, order and threads do not matter. Six numbers are drawn whatever is asked
 //! for, so that the kinds do not influence each other; a new kind draws after them.
 
+use super::rand_augment::{Operation, RandAugment, STRONGEST, apply as operate};
 use super::rotate::rotate;
 use crate::base::random::Generator;
 use crate::data::error::{Error, Result};
@@ -21,24 +22,28 @@ pub struct Augmentation {
     pub cutout: usize,
     /// Turn by a random angle of up to so many degrees either way, 0 to 180; 0 leaves the image upright.
     pub rotation: f64,
+    /// Random operations of one strength.
+    pub random: RandAugment,
 }
 
 impl Augmentation {
     /// Images as they are.
-    pub const NONE: Self = Self { crop: 0, flip: false, cutout: 0, rotation: 0.0 };
+    pub const NONE: Self = Self { crop: 0, flip: false, cutout: 0, rotation: 0.0, random: RandAugment::NONE };
 
     /// Does it leave images as they are?
     pub fn is_none(&self) -> bool {
-        *self == Self::NONE
+        Self { random: RandAugment { strength: 0.0, ..self.random }, ..*self } == Self::NONE
     }
 
-    /// For people, in the order in which it is done: `rotation 15, crop 4, flip, cutout 8`; empty where nothing is done.
+    /// For people, in the order in which it is done: `rotation 15, crop 4, flip, rand_augment 2 x 9, cutout 8`; empty where nothing is done.
     pub fn describe(&self) -> String {
         let rotation = (self.rotation > 0.0).then(|| format!("rotation {}", self.rotation));
         let crop = (self.crop > 0).then(|| format!("crop {}", self.crop));
         let flip = self.flip.then(|| "flip".to_owned());
         let cutout = (self.cutout > 0).then(|| format!("cutout {}", self.cutout));
-        [rotation, crop, flip, cutout].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let RandAugment { operations, strength } = self.random;
+        let random = (operations > 0).then(|| format!("rand_augment {operations} x {strength}"));
+        [rotation, crop, flip, random, cutout].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// Does it leave something of images of `shape`, those that `of` names?
@@ -53,6 +58,9 @@ impl Augmentation {
         if !(0.0..=180.0).contains(&self.rotation) {
             return Err(Error::Rotation { given: self.rotation });
         }
+        if !(0.0..=STRONGEST).contains(&self.random.strength) {
+            return Err(Error::Strength { given: self.random.strength, most: STRONGEST });
+        }
         Ok(())
     }
 
@@ -65,7 +73,9 @@ impl Augmentation {
             // Always the same numbers in the same order: no part of it depends on what else is asked for.
             let [row, column, side, angle, y, x] = std::array::from_fn(|_| own.unit());
             let place = |u: f64| (u * (2 * self.crop + 1) as f64) as usize;
+            let RandAugment { operations, strength } = self.random;
             Draw {
+                operations: (0..operations).map(|_| Operation::drawn(own.unit(), own.unit(), strength)).collect(),
                 angle: (self.rotation * (2.0 * angle - 1.0)).to_radians(),
                 window: Window { crop: self.crop, top: place(row), left: place(column), flip: self.flip && side < 0.5 },
                 hole: Hole { side: self.cutout, y, x },
@@ -76,8 +86,9 @@ impl Augmentation {
 }
 
 /// What one image gets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::data) struct Draw {
+    operations: Vec<Operation>,
     /// In radians.
     angle: f64,
     window: Window,
@@ -97,6 +108,9 @@ impl Draw {
         }
         if self.window.crop > 0 || self.window.flip {
             self.window.cut(image, shape);
+        }
+        if !self.operations.is_empty() {
+            operate(&self.operations, image, shape);
         }
         self.hole.blank(image, shape);
     }

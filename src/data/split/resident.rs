@@ -1,7 +1,7 @@
 //! Images that lie on a CUDA device as the bytes they were stored as, and batches made of them there: a batch costs its
 //! images' numbers and windows on the way to the device, and no thread ahead of the loop.
 //!
-//! Crops and reflections are those that a batch made in main memory gets, number for number; rotation and cutout are done
+//! Crops and reflections are those that a batch made in main memory gets, number for number; rotation, random operations and cutout are done
 //! in main memory alone.
 
 use super::augment::{Augmentation, Draw};
@@ -15,7 +15,7 @@ const PART: u64 = 2;
 
 /// Are batches with this augmentation made on this device?
 pub(in crate::data) fn serves(device: &Device, dtype: DType, augmentation: &Augmentation) -> bool {
-    let kind = augmentation.rotation == 0.0 && augmentation.cutout == 0;
+    let kind = augmentation.rotation == 0.0 && augmentation.cutout == 0 && augmentation.random.operations == 0;
     gpu::on(device) && kind && matches!(dtype, DType::F32 | DType::F64)
 }
 

@@ -1,21 +1,29 @@
-//! An image turned about its centre: value(p) = source(c + R (p - c)), with R the rotation by the angle, the source read
-//! between its pixels by bilinear interpolation and zero outside.
+//! An image moved about its centre: value(p) = source(c + f(p - c)), the source read between its pixels by bilinear interpolation and zero
+//! outside; turned, f is the rotation by the angle.
 
 use candle_core::WithDType;
 
 /// Turn `image`, of the given shape, counter-clockwise by `angle` radians.
-pub(in crate::data) fn rotate<T: WithDType>(image: &mut [T], [_, height, width]: [usize; 3], angle: f64) {
+pub(in crate::data) fn rotate<T: WithDType>(image: &mut [T], shape: [usize; 3], angle: f64) {
+    let (sin, cos) = angle.sin_cos();
+    // Rows count downwards, so that this is where the pixel comes from and not where it goes.
+    moved(image, shape, |dy, dx| (sin * dx + cos * dy, cos * dx - sin * dy));
+}
+
+/// Each pixel of `image`, of the given shape, becomes what is at the place that `from` says, both counted from the centre, rows first.
+pub(in crate::data) fn moved<T: WithDType>(
+    image: &mut [T],
+    [_, height, width]: [usize; 3],
+    from: impl Fn(f64, f64) -> (f64, f64),
+) {
     let source = image.to_vec();
     let plane = height * width;
-    let (sin, cos) = angle.sin_cos();
     let (middle_y, middle_x) = ((height - 1) as f64 / 2.0, (width - 1) as f64 / 2.0);
     for y in 0..height {
         for x in 0..width {
-            // Rows count downwards, so that this is where the pixel comes from and not where it goes.
-            let (dy, dx) = (y as f64 - middle_y, x as f64 - middle_x);
-            let from = (middle_y + sin * dx + cos * dy, middle_x + cos * dx - sin * dy);
+            let (dy, dx) = from(y as f64 - middle_y, x as f64 - middle_x);
             // The same places in every channel.
-            let near = neighbours(from, height, width);
+            let near = neighbours((middle_y + dy, middle_x + dx), height, width);
             for (from, to) in source.chunks_exact(plane).zip(image.chunks_exact_mut(plane)) {
                 let value = near.iter().flatten().map(|(at, weight)| weight * from[*at].to_f64()).sum();
                 to[y * width + x] = T::from_f64(value);

@@ -5,7 +5,7 @@ use super::host::{Host, host};
 use super::pictures::looks;
 use crate::base::error::message;
 use crate::base::files::quoted_path;
-use crate::data::{self, Augmentation, Share};
+use crate::data::{self, Augmentation, RandAugment, Share};
 use crate::run::Data;
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::options::Options;
@@ -49,6 +49,10 @@ fn common(host: &Host, function: &'static str, options: &mut Options, dtype: DTy
             flip: options.bool("flip", false)?,
             cutout: options.usize("cutout", 0, ..)?,
             rotation: options.float("rotation", 0.0)?,
+            random: RandAugment {
+                operations: options.usize("rand_augment", 0, ..=100)?,
+                strength: options.float("rand_strength", 9.0)?,
+            },
         },
         pad: options.usize("pad", 0, ..)?,
         per_class: limit(options, "per_class")?,
