@@ -36,10 +36,14 @@ fn steps_of_adam_and_nadam() {
     };
     for kind in [adam, nadam] {
         let truth = steps(&kind, DType::F64);
-        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+        for (dtype, tolerance) in [(DType::F64, 1e-12_f64), (DType::F32, 1e-5)] {
             let Some(found) = on_the_host(|| steps(&kind, dtype)) else { return };
-            let off = gap(&found, &truth);
-            assert!(off < tolerance, "{kind:?} in {dtype:?}: off by {off:e}");
+            // Steps divide by the size of gradients, which here go to 0: what rounding alone makes of that is seen on the CPU.
+            let (off, rounded) = (gap(&found, &truth), gap(&steps(&kind, dtype), &truth));
+            assert!(
+                off < tolerance.max(4.0 * rounded),
+                "{kind:?} in {dtype:?}: off by {off:e}, the CPU by {rounded:e}"
+            );
         }
     }
 }
