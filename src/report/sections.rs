@@ -11,7 +11,7 @@ use std::time::Duration;
 const LAST: usize = 5;
 
 /// The order of columns of results; others follow.
-const ORDER: [&str; 8] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "certified"];
+const ORDER: [&str; 9] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "apgd", "certified"];
 
 /// What the script stated, and the best weights by validation.
 pub fn results(record: &Record) -> Markup {

@@ -26,6 +26,10 @@ pub fn definitions(names: &[&str]) -> Vec<(&'static str, &'static str)> {
         ("clean", "share of the images that the network classifies right"),
         ("pgd", "share that it still classifies right when an attack moves each within the radius"),
         (
+            "apgd",
+            "the same for two attacks of AutoAttack, APGD-CE and then APGD-T; without its other two, it is no AutoAttack accuracy",
+        ),
+        (
             "certified",
             "share that is classified right and for which the bound leaves no point within the radius any other class",
         ),

@@ -268,9 +268,11 @@ let x = d.test.images([0]); let y = d.test.labels([0]);";
         ("pgd(m, x, y, 0.1, #{ streams: [0, 1] })", "2 streams for 1 images"),
         (
             "evaluate::report(m, d.test, 0.1, #{ attack: \"weak\" })",
-            "evaluate: unknown attack \"weak\"; known: strong, published",
+            "evaluate: unknown attack \"weak\"; known: strong, published, apgd_ce, apgd_t, apgd",
         ),
         ("evaluate::report(m, d.test, 0.1, #{ restarts: 0 })", "restarts is 0"),
+        ("evaluate::report(m, d.test, 0.1, #{ apgd: true })", "apgd is true"),
+        ("pgd(m, x, y, 0.1, #{ targets: 0 })", "targets"),
         ("cascade::cascade_options(#{ attack: \"weak\" })", "unknown attack \"weak\""),
     ] {
         refused(&format!("{net} {call};"), part);

@@ -13,7 +13,7 @@ pub const POINTS: &str = "sweep.csv";
 pub const SUMMARY: &str = "summary.csv";
 
 /// The order of results; others follow.
-const FIRST: [&str; 4] = ["clean", "accuracy", "pgd", "certified"];
+const FIRST: [&str; 5] = ["clean", "accuracy", "pgd", "apgd", "certified"];
 
 /// So many rows of epochs are kept in memory for all points together; those of longer curves are thinned.
 const ROWS: usize = 200_000;

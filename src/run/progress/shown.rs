@@ -3,7 +3,7 @@
 use crate::run::numbers::names::{group, is_certified, is_share, per_cent};
 
 /// The order in which values are shown; others follow by name.
-const ORDER: [&str; 9] = ["loss", "clean", "accuracy", "pgd", "certified", "eps", "epsilon", "kappa", "lr"];
+const ORDER: [&str; 10] = ["loss", "clean", "accuracy", "pgd", "apgd", "certified", "eps", "epsilon", "kappa", "lr"];
 
 /// `loss 0.51  clean 93.1 %  ...`. Names of a group, as `loss/robust`, are for the record alone.
 pub fn line(values: &[(String, f64)]) -> String {

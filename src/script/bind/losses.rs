@@ -23,25 +23,33 @@ fn attack(
 ) -> Res<Tensor> {
     let epsilon = size("pgd: epsilon", epsilon)?;
     let mut options = Options::new("pgd", options);
-    let published = options.choice("attack", "strong", &["strong", "published"])? == "published";
-    let mut wanted = match published {
-        true => train::AttackOptions::published(epsilon),
-        false => train::AttackOptions::strong(epsilon),
+    let known = ["strong", "published", "apgd_ce", "apgd_t", "apgd"];
+    let mut wanted = match options.choice("attack", "strong", &known)? {
+        "published" => train::AttackOptions::published(epsilon),
+        "apgd_ce" => train::AttackOptions::auto(epsilon, train::Objective::CrossEntropy),
+        "apgd_t" => train::AttackOptions::auto(epsilon, train::Objective::Ratio),
+        "apgd" => train::AttackOptions::auto(epsilon, train::Objective::CrossEntropyThenRatio),
+        _ => train::AttackOptions::strong(epsilon),
     };
     wanted.steps = options.usize("steps", wanted.steps, ..)?;
     if let Some(given) = options.dynamic("step_size") {
         wanted.step_size = size("pgd: option `step_size`", &given)?;
     }
-    wanted.schedule = match options.choice("schedule", name_of(wanted.schedule), &["falling", "constant"])? {
-        "falling" => train::Schedule::Falling,
-        _ => train::Schedule::Constant,
-    };
-    wanted.objective =
-        match options.choice("loss", climbed(wanted.objective), &["targets", "margin", "cross_entropy"])? {
-            "targets" => train::Objective::Targets,
-            "margin" => train::Objective::Margin,
-            _ => train::Objective::CrossEntropy,
+    wanted.schedule =
+        match options.choice("schedule", name_of(wanted.schedule), &["falling", "constant", "adaptive"])? {
+            "falling" => train::Schedule::Falling,
+            "adaptive" => train::Schedule::Adaptive,
+            _ => train::Schedule::Constant,
         };
+    let losses = ["targets", "margin", "cross_entropy", "dlr", "cross_entropy_dlr"];
+    wanted.objective = match options.choice("loss", climbed(wanted.objective), &losses)? {
+        "targets" => train::Objective::Targets,
+        "margin" => train::Objective::Margin,
+        "dlr" => train::Objective::Ratio,
+        "cross_entropy_dlr" => train::Objective::CrossEntropyThenRatio,
+        _ => train::Objective::CrossEntropy,
+    };
+    wanted.targets = options.usize("targets", wanted.targets, 1..)?;
     (wanted.start, wanted.streams) = start(&mut options)?;
     let once = !matches!(wanted.start, train::Start::Random);
     wanted.restarts = options.usize("restarts", if once { 1 } else { wanted.restarts }, 1..)?;
@@ -72,6 +80,7 @@ fn name_of(schedule: train::Schedule) -> &'static str {
     match schedule {
         train::Schedule::Falling => "falling",
         train::Schedule::Constant => "constant",
+        train::Schedule::Adaptive => "adaptive",
     }
 }
 
@@ -80,6 +89,8 @@ fn climbed(objective: train::Objective) -> &'static str {
         train::Objective::Targets => "targets",
         train::Objective::Margin => "margin",
         train::Objective::CrossEntropy => "cross_entropy",
+        train::Objective::Ratio => "dlr",
+        train::Objective::CrossEntropyThenRatio => "cross_entropy_dlr",
     }
 }
 

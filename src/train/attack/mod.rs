@@ -1,5 +1,7 @@
 //! Attacks on a batch of images in the l2 norm.
 
+mod apgd;
+mod goal;
 mod options;
 mod pgd;
 mod rows;

@@ -11,6 +11,29 @@ pub enum Objective {
     /// The margin at first; each further restart the logit of one other class less the label's: the likeliest at x, the next, and
     /// so on in turn.
     Targets,
+    /// The difference of logits ratio to another class: each restart has a climb for each of the likeliest ones, see
+    /// [`AttackOptions::targets`].
+    Ratio,
+    /// The cross-entropy, then the ratio to each.
+    CrossEntropyThenRatio,
+}
+
+/// What one climb climbs; classes by their rank among the others at the images, from 0 for the likeliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    CrossEntropy,
+    Margin,
+    To(usize),
+    RatioTo(usize),
+}
+
+/// One climb of all that stand.
+pub(super) struct Climb {
+    /// The how manieth it is, from 0: random starts are named by it.
+    pub number: usize,
+    /// Does it begin where the attack does? Others begin at random points.
+    pub first: bool,
+    pub way: Way,
 }
 
 /// How long the steps are, from the first to the last.
@@ -19,6 +42,8 @@ pub enum Schedule {
     Constant,
     /// Step t of n is (1 + cos(pi t / n)) / 2 of the first.
     Falling,
+    /// Halved for each image where it gets no further, with momentum: APGD.
+    Adaptive,
 }
 
 /// Where an attack begins. Restarts after the first begin at random points of the ball.
@@ -80,6 +105,8 @@ pub struct AttackOptions {
     pub step_size: Size,
     pub schedule: Schedule,
     pub objective: Objective,
+    /// To how many other classes the ratio leads, one after the other, from the likeliest on; at most all of them.
+    pub targets: usize,
     /// Below this norm of the gradient a step shrinks with it; 0 for steps that do not depend on it.
     pub least_slope: f64,
     pub start: Start,
@@ -103,6 +130,7 @@ impl AttackOptions {
             epsilon,
             schedule: Schedule::Falling,
             objective: Objective::Targets,
+            targets: 9,
             least_slope: 0.0,
             start: Start::Random,
             restarts: 5,
@@ -124,5 +152,44 @@ impl AttackOptions {
             restarts: 1,
             ..Self::strong(epsilon)
         }
+    }
+
+    /// Auto-PGD on an objective: without parameters, steps from 2 eps on.
+    pub fn auto(epsilon: impl Into<Size>, objective: Objective) -> Self {
+        let epsilon = epsilon.into();
+        Self {
+            steps: 100,
+            step_size: epsilon.times(2.0),
+            schedule: Schedule::Adaptive,
+            objective,
+            restarts: 1,
+            ..Self::strong(epsilon)
+        }
+    }
+
+    /// How many climbs make one restart of a network with so many classes.
+    fn turns(&self, classes: usize) -> usize {
+        let targets = self.targets.min(classes.saturating_sub(1));
+        match self.objective {
+            Objective::CrossEntropy | Objective::Margin | Objective::Targets => 1,
+            Objective::Ratio => targets,
+            Objective::CrossEntropyThenRatio => 1 + targets,
+        }
+    }
+
+    /// All climbs, one after the other.
+    pub(super) fn climbs(&self, classes: usize) -> impl ExactSizeIterator<Item = Climb> {
+        let (turns, objective) = (self.turns(classes), self.objective);
+        (0..self.restarts.saturating_mul(turns)).map(move |number| {
+            let (restart, turn) = (number / turns, number % turns);
+            let way = match objective {
+                Objective::CrossEntropy => Way::CrossEntropy,
+                Objective::Margin => Way::Margin,
+                Objective::Targets => restart.checked_sub(1).map_or(Way::Margin, Way::To),
+                Objective::Ratio => Way::RatioTo(turn),
+                Objective::CrossEntropyThenRatio => turn.checked_sub(1).map_or(Way::CrossEntropy, Way::RatioTo),
+            };
+            Climb { number, first: restart == 0, way }
+        })
     }
 }

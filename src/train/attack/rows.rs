@@ -3,21 +3,23 @@
 //! A batch shrinks as its images fall, to the power of two above those that stand, filled up with some that fell: few sizes, since a
 //! GPU plans its convolutions for each.
 
-use super::options::{AttackOptions, Objective, Schedule};
-use super::steps::{Balls, choose};
+use super::apgd::Search;
+use super::goal::Goal;
+use super::options::{AttackOptions, Climb, Schedule};
+use super::steps::{Balls, choose, mask};
 use crate::base::interrupt;
 use crate::base::random::Generator;
-use crate::bounds::{correct, margins, one_hot};
+use crate::bounds::{correct, margins};
 use crate::compute::autograd::backward;
 use crate::nn::Sequential;
-use crate::train::losses::cross_entropies;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
 pub struct Rows {
     balls: Balls,
     y: Tensor,
-    /// The class that each is driven to, `[B]`; none for the largest other logit.
-    targets: Option<Tensor>,
+    /// What this climb climbs, and how far it has come where its steps adapt.
+    goal: Goal,
+    search: Option<Search>,
     /// Places in the batch.
     places: Vec<usize>,
     /// Which have not fallen.
@@ -36,7 +38,8 @@ impl Rows {
         Ok(Self {
             balls,
             y,
-            targets: None,
+            goal: Goal::Margin,
+            search: None,
             places: (0..batch).collect(),
             open: vec![true; batch],
             found,
@@ -49,18 +52,20 @@ impl Rows {
         self.open.iter().all(|open| !open)
     }
 
-    /// One climb of all that stand, from where restart number `restart` begins.
+    /// One climb of all that stand. `alone`: is it the only one?
     pub fn climb(
         &mut self,
         model: &Sequential,
         options: &AttackOptions,
-        restart: usize,
+        climb: &Climb,
+        alone: bool,
         random: &Generator,
     ) -> Result<()> {
-        let mut point = self.balls.begin(&options.start, restart, random)?;
-        self.targets = match options.objective {
-            Objective::Targets if restart > 0 => Some(self.others(model, restart - 1)?),
-            Objective::Targets | Objective::Margin | Objective::CrossEntropy => None,
+        let mut point = self.balls.begin(climb, random)?;
+        self.goal = Goal::new(climb.way, model, &self.balls.x, &self.y)?;
+        self.search = match options.schedule {
+            Schedule::Adaptive => Some(Search::new(options.steps, &point)?),
+            Schedule::Constant | Schedule::Falling => None,
         };
         for step in 0..=options.steps {
             interrupt::check()?;
@@ -73,41 +78,41 @@ impl Rows {
                 }
             }
             if step < options.steps {
-                let climbed = match options.objective {
-                    Objective::CrossEntropy => cross_entropies(&logits, &self.y)?,
-                    Objective::Margin | Objective::Targets => rivals(&logits, &self.y, self.targets.as_ref())?,
-                };
-                // A constant network has no gradient, and no way.
-                if let Some(g) = backward(&climbed)?.get(at.as_tensor()) {
-                    let factor = match options.schedule {
-                        Schedule::Constant => 1.0,
-                        Schedule::Falling => {
-                            0.5 + 0.5 * (std::f64::consts::PI * step as f64 / options.steps as f64).cos()
-                        }
-                    };
-                    point = self.balls.step(&point, g, factor)?;
-                }
-            } else if options.restarts > 1 || !options.stop_early {
-                self.end(&point, &logits)?;
+                point = self.step(&at, &logits, options, step)?;
             } else {
-                self.found = choose(&self.mask(&self.open)?, &point, &self.found)?;
+                let (end, logits) = match &mut self.search {
+                    None => (point.clone(), logits),
+                    Some(search) => {
+                        let best = search.best(&point, &self.goal.of(&logits, &self.y)?)?;
+                        (best.clone(), model.forward(&best)?)
+                    }
+                };
+                if !alone || !options.stop_early {
+                    self.end(&end, &logits)?;
+                } else {
+                    self.found = choose(&self.mask(&self.open)?, &end, &self.found)?;
+                }
             }
             point = self.shrink(point)?;
         }
         Ok(())
     }
 
-    /// The class that comes at place `rank` when all but the label are ordered by their logits at the images, from the largest on.
-    fn others(&self, model: &Sequential, rank: usize) -> Result<Tensor> {
-        let logits = model.forward(&self.balls.x)?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        let labels = self.y.to_dtype(DType::U32)?.to_vec1::<u32>()?;
-        let other = |logits: &Vec<f64>, label: &u32| {
-            let mut order: Vec<u32> = (0..logits.len() as u32).filter(|class| class != label).collect();
-            order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
-            if order.is_empty() { *label } else { order[rank % order.len()] }
+    /// The points after the step number `step` from `at`.
+    fn step(&mut self, at: &Var, logits: &Tensor, options: &AttackOptions, step: usize) -> Result<Tensor> {
+        let point = at.as_detached_tensor();
+        let climbed = self.goal.of(logits, &self.y)?;
+        let slopes = backward(&climbed)?;
+        let factor = match options.schedule {
+            Schedule::Constant | Schedule::Adaptive => 1.0,
+            Schedule::Falling => 0.5 + 0.5 * (std::f64::consts::PI * step as f64 / options.steps as f64).cos(),
         };
-        let targets: Vec<u32> = logits.iter().zip(&labels).map(|(logits, label)| other(logits, label)).collect();
-        Tensor::new(targets, self.y.device())
+        match (slopes.get(at.as_tensor()), &mut self.search) {
+            // A constant network has no gradient, and no way.
+            (None, _) => Ok(point),
+            (Some(g), None) => self.balls.step(&point, g, (&self.balls.steps * factor)?),
+            (Some(g), Some(search)) => search.step(&self.balls, &point, g, &climbed),
+        }
     }
 
     /// Those that the network gets wrong at `point` stay there.
@@ -162,7 +167,8 @@ impl Rows {
         self.open = stay.iter().map(|i| self.open[*i]).collect();
         self.balls = self.balls.take(&kept, &stay)?;
         self.y = self.y.index_select(&kept, 0)?;
-        self.targets = self.targets.as_ref().map(|targets| targets.index_select(&kept, 0)).transpose()?;
+        self.goal = self.goal.take(&kept)?;
+        self.search = self.search.as_ref().map(|search| search.take(&kept, &stay)).transpose()?;
         self.found = self.found.index_select(&kept, 0)?;
         self.reached = self.reached.as_ref().map(|reached| reached.index_select(&kept, 0)).transpose()?;
         point.index_select(&kept, 0)
@@ -183,19 +189,6 @@ impl Rows {
     }
 
     fn mask(&self, rows: &[bool]) -> Result<Tensor> {
-        Tensor::from_vec(rows.iter().map(|row| u8::from(*row)).collect(), rows.len(), self.found.device())
+        mask(rows, self.found.device())
     }
-}
-
-/// The logit of the target, or else the largest other one, less the label's, `[B]`.
-fn rivals(logits: &Tensor, y: &Tensor, targets: Option<&Tensor>) -> Result<Tensor> {
-    let logits = logits.contiguous()?;
-    let own = logits.gather(&y.unsqueeze(1)?, 1)?;
-    if let Some(targets) = targets {
-        return logits.gather(&targets.unsqueeze(1)?, 1)?.sub(&own)?.squeeze(1);
-    }
-    // Below every number, whatever the logits' size. Not logits times a constant: infinite ones would become NaN.
-    let lowest = Tensor::new(f64::NEG_INFINITY, logits.device())?.to_dtype(logits.dtype())?;
-    let others = one_hot(y, &logits)?.where_cond(&lowest.broadcast_as(logits.shape())?.contiguous()?, &logits)?;
-    others.max_keepdim(1)?.sub(&own)?.squeeze(1)
 }

@@ -18,7 +18,7 @@ const SAME: [&[&str]; 18] = [
     &["finetune", "fine tuning", "transfer learning"],
     &["clip", "clamp"],
     &["radius", "radii"],
-    &["pgd", "attack", "adversarial"],
+    &["pgd", "apgd", "attack", "adversarial", "autoattack"],
     &["pytorch", "torch", "pth"],
     &["gpu", "cuda"],
     &["certified", "certify", "certificate"],
