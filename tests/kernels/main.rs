@@ -6,6 +6,7 @@ mod common;
 
 mod attacks;
 mod elementwise;
+mod orthogonal;
 mod power;
 mod regions;
 mod store;

@@ -23,10 +23,11 @@ pub enum Source {
     Pictures,
     Losses,
     Order,
+    Inverse,
 }
 
 impl Source {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Elementwise,
         Self::Power,
         Self::Passes,
@@ -38,6 +39,7 @@ impl Source {
         Self::Pictures,
         Self::Losses,
         Self::Order,
+        Self::Inverse,
     ];
 
     pub fn name(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Source {
             Self::Pictures => "pictures",
             Self::Losses => "losses",
             Self::Order => "order",
+            Self::Inverse => "inverse",
         }
     }
 
@@ -70,6 +73,7 @@ impl Source {
             Self::Pictures => include_str!("kernels/pictures.cu"),
             Self::Losses => include_str!("kernels/losses.cu"),
             Self::Order => include_str!("kernels/order.cu"),
+            Self::Inverse => include_str!("kernels/inverse.cu"),
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod direct;
 mod product;
 pub mod products;
+pub mod strided;
 
 pub use product::product;
 pub use products::*;
