@@ -10,6 +10,8 @@ mod derived;
 mod exported;
 #[path = "layers/frontier.rs"]
 mod frontier;
+#[path = "layers/orthogonal.rs"]
+mod orthogonal;
 #[path = "layers/own.rs"]
 mod own;
 #[path = "layers/resnets.rs"]
@@ -63,6 +65,36 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 2 }), vec![1, 7, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 1 }), vec![1, 4, 5]),
         (LayerSpec::of(PixelUnshuffle { factor: 2 }), vec![3, 4, 6]),
+        (LayerSpec::of(Made(AolConv2d { channels: 3, kernel: 3, stride: 2, padding: 1, bias: true })), vec![2, 5, 6]),
+        (LayerSpec::of(Made(AolLinear { features: 5, bias: false })), vec![7]),
+        (
+            LayerSpec::of(CayleyConv2d { channels: 3, kernel: 3, stride: 1, bias: true, train_alpha: true }),
+            vec![4, 5, 5],
+        ),
+        (
+            LayerSpec::of(CayleyConv2d { channels: 5, kernel: 4, stride: 2, bias: false, train_alpha: false }),
+            vec![1, 6, 6],
+        ),
+        (LayerSpec::of(Made(CayleyLinear { features: 4, bias: true, train_alpha: false })), vec![6]),
+        (LayerSpec::of(Made(CayleyLinear { features: 6, bias: false, train_alpha: true })), vec![5]),
+        (
+            LayerSpec::of(BroConv2d { channels: 4, kernel: 3, stride: 1, padding: 1, rank: 0, bias: true }),
+            vec![3, 4, 4],
+        ),
+        (
+            LayerSpec::of(BroConv2d { channels: 2, kernel: 2, stride: 2, padding: 0, rank: 3, bias: false }),
+            vec![1, 6, 6],
+        ),
+        (LayerSpec::of(Made(BroLinear { features: 4, rank: 2, bias: true })), vec![6]),
+        (LayerSpec::of(SocConv2d { channels: 3, kernel: 3, stride: 1, terms: 12, bias: true }), vec![4, 5, 3]),
+        (LayerSpec::of(SocConv2d { channels: 5, kernel: 3, stride: 2, terms: 8, bias: false }), vec![1, 4, 6]),
+        (LayerSpec::of(Made(LinearResidual { kernel: 3, scale: 0.5, bias: true })), vec![3, 4, 5]),
+        (LayerSpec::of(Made(CholeskyLinear { scale: 0.3, bias: true })), vec![6]),
+        (LayerSpec::of(Made(LlnLinear { features: 4, bias: true })), vec![7]),
+        (LayerSpec::of(SllConv2d { inner: 5, kernel: 3 }), vec![2, 4, 3]),
+        (LayerSpec::of(SllLinear { inner: 4 }), vec![6]),
+        (LayerSpec::of(CplLinear { inner: 5, squarings: 25 }), vec![6]),
+        (LayerSpec::of(CplLinear { inner: 9, squarings: 1 }), vec![4]),
         (LayerSpec::of(Residual { layers: vec![LayerSpec::of(conv(3, 3, 1, 1, true))] }), vec![3, 5, 4]),
         (LayerSpec::of(Residual { layers: vec![LayerSpec::of(Linear { features: 6, bias: true })] }), vec![6]),
         // No kernel of one convolution: two in a row, three summands, a kernel that is wider behind than before.
@@ -384,6 +416,10 @@ impl Affine for Difference {
     fn dense(&self) -> Option<Dense> {
         None
     }
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
+    }
+
     fn numbers(&self) -> (DType, Device) {
         (self.weight.dtype(), self.weight.device().clone())
     }

@@ -270,7 +270,7 @@ fn every_method_trains() {
     assert!(shown.ends_with("exit code 0"), "{shown}");
     let rows: Vec<Vec<&str>> =
         shown.lines().filter_map(|l| l.strip_prefix("result ")).map(|l| l.split(' ').collect()).collect();
-    assert_eq!(rows.len(), 18, "two procedures for each of nine methods:\n{shown}");
+    assert_eq!(rows.len(), 20, "two procedures for each of ten methods:\n{shown}");
     let mut certifying = 0;
     for row in rows {
         let [clean, pgd, certified] = [1, 2, 3].map(|i| row[i].parse::<f64>().unwrap());
@@ -377,7 +377,7 @@ fn networks_without_a_hidden_layer_train() {
         losses
     "#;
     let found: Vec<f64> = Lab::new().run(script).into_typed_array().unwrap();
-    assert!(found.len() == 36 && found.iter().all(|loss| loss.is_finite()), "{found:?}");
+    assert!(found.len() == 40 && found.iter().all(|loss| loss.is_finite()), "{found:?}");
 }
 
 /// What is multiplied by 0 has no gradient, and what has none is not moved; a region whose norm is owed is refused where it would be read.

@@ -288,7 +288,7 @@ fn table_2_in_miniature() {
     };
     let (lines, output) = run(&["seeds=2"]);
     assert_eq!(lines[0], "row,seed,clean,pgd,published,local,rigorous");
-    assert_eq!(lines.len(), 1 + 9 * 2, "nine rows, two seeds: {lines:?}");
+    assert_eq!(lines.len(), 1 + 15 * 2, "fifteen rows, two seeds: {lines:?}");
     for line in &lines[1..] {
         let numbers: Vec<f64> = line.split(',').skip(2).map(|c| c.parse().expect("a number")).collect();
         let [clean, pgd, published, local, rigorous] = numbers[..] else { panic!("{line}") };

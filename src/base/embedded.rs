@@ -39,10 +39,13 @@ pub const SCRIPTS: Files = embedded!(
         "certify",
         "cifar10_4c3f",
         "cifar10_6c2f",
+        "cifar10_cayley",
+        "cifar10_liresnet",
         "evaluate",
         "figure2_bounds",
         "figure3_varying",
         "figure4_iterations",
+        "layers_compared",
         "mnist_4c3f",
         "probe_bounds",
         "quickstart",
@@ -78,6 +81,7 @@ pub const GUIDE: Files = embedded!(
         "15_gpu",
         "16_own_layer",
         "17_elsewhere",
+        "18_frontier",
     ]
 );
 

@@ -2,7 +2,7 @@
 
 use super::layers::{
     Activation, Affine, ClippedMaxMin, Clipping, Dense, Fused, LayerSpec, MaxMin, Meeting, Place, Reshape, Role, Side,
-    Underived,
+    Structure, Underived, Unmade, Word,
 };
 use crate::compute::precision::Chosen;
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -97,9 +97,14 @@ impl Layer {
         }
         let lists = std::mem::take(&mut self.branches).into_iter();
         self.branches = lists.map(|list| list.into_iter().map(Self::underived).collect()).collect();
-        if let Role::Affine(map) = &self.role {
-            let (title, terms, numbers) = (self.title(), map.terms(), map.numbers());
-            self.role = Role::Affine(Rc::new(Underived { title, terms, numbers }));
+        let title = self.title();
+        match &self.role {
+            Role::Affine(map) => {
+                let (terms, numbers) = (map.terms(), map.numbers());
+                self.role = Role::Affine(Rc::new(Underived { title, terms, numbers }));
+            }
+            Role::Activation(_) if self.spec.has(Word::Made) => self.role = Role::Activation(Rc::new(Unmade { title })),
+            Role::Activation(_) | Role::Reshape(_) | Role::Branches(_) => {}
         }
         self
     }
@@ -223,6 +228,22 @@ impl Layer {
                 Dense::EachChannel { weight, window: window.computed_in(precision) }
             }
             other @ (Dense::Matrix { .. } | Dense::Diagonal { .. }) => other,
+        })
+    }
+
+    /// What proved bounds rest on where the map has no dense form; none of a map with a form, and of one that its matrix bounds.
+    pub fn structure(&self, op: &str) -> Result<Option<Structure>> {
+        let map = self.affine(op)?;
+        if map.dense().is_some() { Ok(None) } else { map.structure() }
+    }
+
+    /// What scripts call the form of an affine layer's map, if it has one.
+    pub fn form(&self) -> Result<Option<&'static str>> {
+        Ok(match (&self.role, self.dense()) {
+            (_, Some(dense)) => Some(dense.name()),
+            // Before its weight is made a map has no structure to tell.
+            (Role::Affine(map), None) => map.structure()?.map(|structure| structure.name()),
+            (Role::Activation(_) | Role::Reshape(_) | Role::Branches(_), None) => None,
         })
     }
 

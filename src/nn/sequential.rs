@@ -10,7 +10,7 @@ use crate::compute::element::Host;
 use crate::compute::gpu;
 use crate::compute::gpu::{Source, launch_over};
 use crate::compute::precision::Chosen;
-use crate::compute::variables::{assign, changed};
+use crate::compute::variables::{age, assign, changed};
 use candle_core::{DType, Device, Result, Tensor, Var, WithDType, bail};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -39,6 +39,8 @@ pub struct Sequential {
 #[derive(Debug)]
 struct Made {
     of: Vec<Tensor>,
+    /// Of all variables.
+    age: u64,
     layers: Vec<Layer>,
 }
 
@@ -119,24 +121,28 @@ impl Sequential {
     }
 
     /// The network whose weights that are functions of parameters are those of the parameters as they are now; itself where there are none.
-    /// They are made when parameters have changed: in training on a GPU, where looking would wait for it, whenever they are asked for.
+    /// They are made when parameters have changed: in training on a GPU, where looking would wait for it, when any variable has.
     pub fn current(&self) -> Result<Cow<'_, Self>> {
         if !self.specs.iter().any(LayerSpec::is_derived) {
             return Ok(Cow::Borrowed(self));
         }
+        let age = age();
         let now: Vec<_> = self.parameters.iter().map(|(_, var)| var.as_tensor()).collect();
-        if let Some(made) = self.made.borrow().as_ref()
-            && (self.device.is_cpu() || self.frozen)
-        {
-            let mut same = made.of.iter().zip(&now).map(|(then, now)| equal(then, now));
-            if same.try_fold(true, |all, one| Ok::<_, candle_core::Error>(all && one?))? {
+        if let Some(made) = self.made.borrow().as_ref() {
+            let may_look = self.device.is_cpu() || self.frozen;
+            if !may_look && made.age == age {
+                return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
+            }
+            let looked = if may_look { made.of.as_slice() } else { &[] };
+            let mut same = looked.iter().zip(&now).map(|(then, now)| equal(then, now));
+            if may_look && same.try_fold(true, |all, one| Ok::<_, candle_core::Error>(all && one?))? {
                 return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
             }
         }
         let layers = self.placed()?.into_iter().map(|layer| layer.computed_in(&self.precision));
         let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
         let of = now.iter().map(|t| t.detach().copy()).collect::<Result<_>>()?;
-        self.made.replace(Some(Made { of, layers: layers.clone() }));
+        self.made.replace(Some(Made { of, age, layers: layers.clone() }));
         Ok(Cow::Owned(Self { layers, ..self.clone() }))
     }
 

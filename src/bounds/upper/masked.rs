@@ -6,8 +6,8 @@
 
 use super::rounding::{gamma, raised, scale};
 use crate::base::interrupt;
-use crate::compute::conv::Geometry;
 use crate::compute::conv::matrix::{column_buffer, forward_one, input_one};
+use crate::compute::conv::{Geometry, Window};
 use crate::compute::linear::products::{columns, rows};
 use crate::nn::Layer;
 use crate::nn::layers::Dense;
@@ -50,33 +50,40 @@ pub struct Masks<'a> {
     pub rows: Option<&'a [u8]>,
 }
 
+fn numbers(t: &Tensor) -> Result<Vec<f64>> {
+    t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()
+}
+
 impl Map {
     /// The map of an affine layer; `None` where a weight is not finite.
     pub fn of(layer: &Layer) -> Result<Option<Self>> {
-        let numbers =
-            |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-        let (kind, weight) = match layer.dense() {
+        let mut map = match layer.dense() {
             Some(Dense::Convolution { weight, window, .. }) => {
-                (Kind::Conv(Geometry::of_layer(&layer.input, &layer.output, &weight, window)?), numbers(&weight)?)
+                Self::convolution(&weight, &layer.input, &layer.output, window)?
             }
             Some(Dense::EachChannel { weight, window }) => {
                 let (input, output) = ([1, layer.input[1], layer.input[2]], [1, layer.output[1], layer.output[2]]);
-                (Kind::Conv(Geometry::of_layer(&input, &output, &weight, window)?), numbers(&weight)?)
+                Self::convolution(&weight, &input, &output, window)?
             }
             Some(Dense::Matrix { weight, .. }) => {
                 let (outputs, inputs) = weight.dims2()?;
-                (Kind::Linear { outputs, inputs }, numbers(&weight)?)
+                Self::scaled(Kind::Linear { outputs, inputs }, numbers(&weight)?)
             }
-            Some(Dense::Diagonal { scale }) => (Kind::Diagonal(0.0), numbers(&scale)?),
+            Some(Dense::Diagonal { scale }) => Self::scaled(Kind::Diagonal(0.0), numbers(&scale)?),
             None => return Self::by_columns(layer),
         };
-        let mut map = Self::scaled(kind, weight);
         // Weights that were computed lie within a few roundings of the exact ones, each relative to itself.
         let roundings = layer.affine("norm_bound")?.weight_roundings();
         if let (Some(map), true) = (&mut map, roundings > 0) {
             map.apart = raised(gamma(roundings) * map.holder.sqrt(), 8) + f64::MIN_POSITIVE;
         }
         Ok(map)
+    }
+
+    /// That of a convolution from images `input` to images `output`.
+    pub fn convolution(weight: &Tensor, input: &[usize], output: &[usize], window: Window) -> Result<Option<Self>> {
+        let geometry = Geometry::of_layer(input, output, weight, window)?;
+        Ok(Self::scaled(Kind::Conv(geometry), numbers(weight)?))
     }
 
     fn scaled(kind: Kind, weight: Vec<f64>) -> Option<Self> {

@@ -34,6 +34,8 @@ pub trait Affine: Debug {
     fn rounding(&self) -> Result<Rounding>;
     /// The map in a form that fast kernels take, if it has one.
     fn dense(&self) -> Option<Dense>;
+    /// What proved bounds of its norm rest on where it has no dense form: none of a map that is bounded by its form, or by its matrix.
+    fn structure(&self) -> Result<Option<Structure>>;
     /// Number type and device of the map.
     fn numbers(&self) -> (DType, Device);
     /// The same with parameters cut from the graph.
@@ -80,6 +82,26 @@ impl Dense {
             Self::EachChannel { .. } => "each_channel",
             Self::Matrix { .. } => "matrix",
             Self::Diagonal { .. } => "diagonal",
+        }
+    }
+}
+
+/// What a map is made of whose norm is bounded without its matrix.
+#[derive(Clone, Debug)]
+pub enum Structure {
+    /// A matrix at each frequency of n x n images, `[F, 2 O, 2 I]`, real forms of complex ones ([`crate::compute::frequency`]).
+    Frequencies(Tensor),
+    /// `sum_m K^m / m!` for m up to `terms`, K the convolution by `kernel` `[C, C, k, k]` over images `[C, H, W]`, padded with zeros to keep
+    /// their size; the kernel is the exact negative of itself turned around. Of input and output channels some may be left out.
+    Exponential { kernel: Tensor, image: [usize; 3], terms: usize },
+}
+
+impl Structure {
+    /// What scripts call it, as a form.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Frequencies(_) => "frequencies",
+            Self::Exponential { .. } => "exponential",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `avg_pool2d(kernel, #{ stride })`: the mean over squares of each channel, a convolution of every channel by itself.
 
-use super::affine::{Affine, Dense, Rounding, peak};
+use super::affine::{Affine, Dense, Rounding, Structure, peak};
 use super::entry::{Argument, Entry, Takes, pooled, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
@@ -139,6 +139,10 @@ impl Affine for Pool {
 
     fn dense(&self) -> Option<Dense> {
         Some(Dense::EachChannel { weight: self.weight.clone(), window: self.window })
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

@@ -9,7 +9,7 @@
 //! What is bounded in training is the map of the batch's statistics, as they are for its clean images: it says nothing of another batch.
 //! Evaluations, attacks and certificates take a frozen network.
 
-use super::affine::{Affine, Dense, Rounding};
+use super::affine::{Affine, Dense, Rounding, Structure};
 use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::normalize::Scaling;
@@ -182,6 +182,10 @@ impl Affine for Normalised {
 
     fn terms(&self) -> usize {
         1
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

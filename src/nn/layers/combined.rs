@@ -4,7 +4,7 @@
 //! All branches read the same x and a mask behind stands behind all of them, so bounds take the merged map (`|D_out (I + W) D_in|`, not a
 //! norm for each branch), by its kernel or matrix where there is one ([`super::merged`]), else by the branches' products.
 
-use super::affine::{Affine, Dense, Rounding};
+use super::affine::{Affine, Dense, Rounding, Structure};
 use super::merged::{Shapes, merged};
 use super::spec::Meeting;
 use crate::compute::conv::{conv2d, conv2d_input};
@@ -195,8 +195,8 @@ impl Affine for Combined {
 
     /// Of all branches, an addition for each, and what rounds the merged weights.
     fn terms(&self) -> usize {
-        let own: usize = self.maps().map(|map| map.terms() + map.weight_roundings()).sum();
-        own + 2 * self.branches.len()
+        let own = self.maps().map(|map| map.terms().saturating_add(map.weight_roundings()));
+        own.fold(2 * self.branches.len(), usize::saturating_add).min(usize::MAX / 4)
     }
 
     fn weight_roundings(&self) -> usize {
@@ -212,6 +212,15 @@ impl Affine for Combined {
 
     fn dense(&self) -> Option<Dense> {
         self.whole()
+    }
+
+    /// That of the only map, where the rest only rearranges.
+    fn structure(&self) -> Result<Option<Structure>> {
+        let mut maps = self.maps();
+        match (self.branches.len(), maps.next(), maps.next()) {
+            (1, Some(map), None) => map.structure(),
+            _ => Ok(None),
+        }
     }
 
     fn numbers(&self) -> (DType, Device) {

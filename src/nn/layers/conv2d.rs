@@ -2,7 +2,7 @@
 //!
 //! Start, as published with the method: weight ~ N(0, sqrt(2 / (k k channels))), bias 0.
 
-use super::affine::{Affine, Dense, Rounding, peak};
+use super::affine::{Affine, Dense, Rounding, Structure, peak};
 use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
@@ -182,6 +182,10 @@ impl Affine for Convolution {
             window: self.window,
             prepared: self.prepared.clone(),
         })
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

@@ -4,7 +4,8 @@
 //! A network makes these weights anew when its parameters have changed ([`crate::nn::Sequential::current`]); until then its layers hold
 //! their places ([`Underived`]), and whoever asks one for its map is told so.
 
-use super::affine::{Affine, Dense, Rounding};
+use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
+use super::affine::{Affine, Dense, Rounding, Structure};
 use super::graph::Graph;
 use super::spec::{Deriving, Kind, LayerSpec, Own, Parameter, Place, Role, Word};
 use crate::compute::precision::Precision;
@@ -123,6 +124,9 @@ impl Affine for Underived {
     fn seen(&self, _: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
         self.none()
     }
+    fn structure(&self) -> Result<Option<Structure>> {
+        self.none()
+    }
     fn weight(&self) -> Option<&Tensor> {
         None
     }
@@ -143,5 +147,47 @@ impl Affine for Underived {
     }
     fn frozen(&self) -> Rc<dyn Affine> {
         Rc::new(self.clone())
+    }
+}
+
+/// The same in the place of an activation that is made of parameters.
+#[derive(Clone, Debug)]
+pub struct Unmade {
+    pub title: String,
+}
+
+impl Unmade {
+    fn none<T>(&self) -> Result<T> {
+        bail!("{}: it is made of parameters and has to be made first; take model.current()", self.title)
+    }
+}
+
+impl Activation for Unmade {
+    fn forward(&self, _: &Tensor) -> Result<Tensor> {
+        self.none()
+    }
+    fn spread(&self, _: &Tensor) -> Result<Tensor> {
+        self.none()
+    }
+    fn facts(&self) -> Facts {
+        Facts { lipschitz: f64::NAN, roundings: None, thresholds: vec![], cancels: true, fused: None }
+    }
+    fn boxes(&self) -> Option<&dyn Boxes> {
+        Some(self)
+    }
+    fn clipping(&self) -> Option<&dyn Clipping> {
+        None
+    }
+    fn lines(&self) -> Option<&dyn Lines> {
+        None
+    }
+    fn frozen(&self) -> Rc<dyn Activation> {
+        Rc::new(self.clone())
+    }
+}
+
+impl Boxes for Unmade {
+    fn image(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 2]> {
+        self.none()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Start, as published with the method: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
-use super::affine::{Affine, Dense, Rounding, peak};
+use super::affine::{Affine, Dense, Rounding, Structure, peak};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
@@ -123,6 +123,10 @@ impl Affine for Matrix {
 
     fn row_norms(&self) -> Result<Tensor> {
         row_norms(&self.weight.flatten_from(1)?)?.unsqueeze(0)
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

@@ -1,7 +1,7 @@
 //! `normalize(mean, std)`: `(x - mean) / std` per channel, so that epsilon keeps the units of the images. `normalize()` takes both from a
 //! file of weights; they are parameters that are not trained, 0 and 1 until then.
 
-use super::affine::{Affine, Dense, Rounding};
+use super::affine::{Affine, Dense, Rounding, Structure};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::graph::Graph;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
@@ -181,6 +181,10 @@ impl Affine for Scaling {
 
     fn dense(&self) -> Option<Dense> {
         Some(Dense::Diagonal { scale: self.scale.clone() })
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

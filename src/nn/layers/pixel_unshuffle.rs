@@ -57,27 +57,39 @@ impl Kind for PixelUnshuffle {
     }
 
     fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
-        let (k, [h, w]) = (self.factor, [place.output[1], place.output[2]]);
-        let apart = graph.shape("apart", &[place.input[0], h, k, w, k]);
-        let whole = graph.shape("whole", place.output);
-        let apart = graph.apply("Reshape", &[&x, &apart], &[]);
-        let moved = graph.apply("Transpose", &[&apart], &[("perm", Attribute::ints(&[0, 1, 3, 5, 2, 4]))]);
-        Ok(graph.apply("Reshape", &[&moved, &whole], &[]))
+        Ok(Unshuffle::of(place.input, self.factor).drawn(graph, x))
     }
 
     fn build(&self, place: &Place) -> Result<Role> {
-        let [c, h, w] = [place.output[0] / (self.factor * self.factor), place.output[1], place.output[2]];
-        Ok(Role::Reshape(Rc::new(Unshuffle { factor: self.factor, channels: c, size: (h, w) })))
+        Ok(Role::Reshape(Rc::new(Unshuffle::of(place.input, self.factor))))
     }
 }
 
+/// Over images of one size.
 #[derive(Clone, Copy, Debug)]
-struct Unshuffle {
+pub(super) struct Unshuffle {
     factor: usize,
     /// Of the input.
     channels: usize,
     /// Height and width of the output.
     size: (usize, usize),
+}
+
+impl Unshuffle {
+    /// Over images `[C, H, W]` that the factor divides.
+    pub(super) fn of(input: &[usize], factor: usize) -> Self {
+        Self { factor, channels: input[0], size: (input[1] / factor, input[2] / factor) }
+    }
+
+    /// As operators.
+    pub(super) fn drawn(&self, graph: &mut Graph, x: String) -> String {
+        let (k, c, (h, w)) = (self.factor, self.channels, self.size);
+        let apart = graph.shape("apart", &[c, h, k, w, k]);
+        let whole = graph.shape("whole", &[c * k * k, h, w]);
+        let apart = graph.apply("Reshape", &[&x, &apart], &[]);
+        let moved = graph.apply("Transpose", &[&apart], &[("perm", Attribute::ints(&[0, 1, 3, 5, 2, 4]))]);
+        graph.apply("Reshape", &[&moved, &whole], &[])
+    }
 }
 
 impl Reshape for Unshuffle {

@@ -3,16 +3,16 @@
 use super::entry::Entry;
 use super::spec::{KIND, LayerSpec, OWN};
 use super::{
-    abs, avg_pool2d, batch_norm2d, block, clip, conv2d, flatten, gelu, groupsort, half_abs, householder, leaky_relu,
-    linear, max_pool2d, maxmin, n_activation, normalize, parallel, pixel_unshuffle, relu, residual, scale_shift,
-    softplus, sum,
+    abs, aol, avg_pool2d, batch_norm2d, block, bro, cayley, clip, conv2d, cpl, flatten, gelu, groupsort, half_abs,
+    householder, leaky_relu, linear, linear_residual, lln_linear, max_pool2d, maxmin, n_activation, normalize,
+    parallel, pixel_unshuffle, relu, residual, scale_shift, sll, soc, softplus, sum,
 };
 use crate::base::suggest;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 27] = [
+pub const KINDS: [Entry; 40] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
@@ -40,6 +40,19 @@ pub const KINDS: [Entry; 27] = [
     sum::ENTRY,
     parallel::ENTRY,
     block::ENTRY,
+    aol::CONV2D,
+    aol::LINEAR,
+    cayley::CONV2D,
+    cayley::LINEAR,
+    bro::CONV2D,
+    bro::LINEAR,
+    linear_residual::CONV2D,
+    linear_residual::LINEAR,
+    lln_linear::ENTRY,
+    soc::ENTRY,
+    sll::CONV2D,
+    sll::LINEAR,
+    cpl::ENTRY,
 ];
 
 /// The kind of this name, or what there is.

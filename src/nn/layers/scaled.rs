@@ -1,6 +1,6 @@
 //! A diagonal of numbers, one for all samples or one for each: `W_b x = d_b x`. What an activation is where its slopes are known.
 
-use super::affine::{Affine, Dense, Rounding};
+use super::affine::{Affine, Dense, Rounding, Structure};
 use crate::compute::precision::Precision;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use std::rc::Rc;
@@ -23,6 +23,10 @@ impl Scaled {
 impl Affine for Scaled {
     fn dense(&self) -> Option<Dense> {
         None
+    }
+
+    fn structure(&self) -> Result<Option<Structure>> {
+        Ok(None)
     }
 
     fn numbers(&self) -> (DType, Device) {

@@ -82,6 +82,18 @@ pub enum Word {
     Weight,
     /// Statistics of a batch, in training.
     Statistics,
+    /// The kind's own function of its parameters; bounds see the result.
+    Made,
+}
+
+impl Word {
+    /// Is it a script's, so that a file alone does not make the layer?
+    fn is_script_s(self) -> bool {
+        match self {
+            Self::Bounds | Self::Weight => true,
+            Self::Statistics | Self::Made => false,
+        }
+    }
 }
 
 /// A parameter before it is drawn.
@@ -121,6 +133,8 @@ pub enum Start {
     Constant(f64),
     /// By a function of its own.
     By(Rc<dyn Starting>),
+    /// As a function of the layer's parameters that are drawn before it.
+    After(Rc<dyn Following>),
 }
 
 /// A weight as a function of a parameter, of its shape.
@@ -133,6 +147,11 @@ pub trait Deriving: Debug {
 /// What draws the first value of a parameter of `shape`.
 pub trait Starting: Debug {
     fn draw(&self, shape: &[usize], random: &Generator, dtype: DType, device: &Device) -> Result<Tensor>;
+}
+
+/// What the first value of a parameter is, given those of the layer that were drawn before it, by their names.
+pub trait Following: Debug {
+    fn value(&self, before: &[(String, Tensor)]) -> Result<Tensor>;
 }
 
 /// What a layer is built from: shapes of a sample before and behind it, its parameters by their short names.
@@ -185,7 +204,7 @@ impl LayerSpec {
 
     /// Are numbers of its map made of parameters, by a function or by statistics, so that they change with these?
     pub fn is_derived(&self) -> bool {
-        self.has(Word::Weight) || self.has(Word::Statistics)
+        self.has(Word::Weight) || self.has(Word::Statistics) || self.has(Word::Made)
     }
 
     /// Is something of this sort in it?
@@ -222,7 +241,7 @@ impl Serialize for LayerSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut all = self.settings();
         all.insert(KIND.into(), self.name().into());
-        if self.own().iter().any(|own| own.word != Word::Statistics) {
+        if self.own().iter().any(|own| own.word.is_script_s()) {
             all.insert(OWN.into(), true.into());
         }
         all.serialize(serializer)

@@ -103,7 +103,9 @@ impl Sequential {
     /// Write all parameters as PyTorch saves a state_dict, to be loaded there without running anything. `names` maps a layer's path or a
     /// parameter to what it is called there; others keep their names.
     pub fn export_state_dict(&self, path: &Path, names: &[(String, String)]) -> Result<()> {
-        if let Some(layer) = self.all_layers().into_iter().find(|layer| layer.spec.has(Word::Weight)) {
+        if let Some(layer) =
+            self.all_layers().into_iter().find(|layer| layer.spec.has(Word::Weight) || layer.spec.has(Word::Made))
+        {
             return Err(Error::Msg(format!(
                 "export: the weight of {} is made of its parameter by a function, which a state_dict does not hold; export to .onnx, which has the \
                  weight that it makes",

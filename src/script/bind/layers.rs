@@ -1,6 +1,6 @@
 //! What a layer of a model tells about itself, and its linear map.
 
-use crate::nn::layers::{Meeting, Side};
+use crate::nn::layers::{Meeting, Side, Word};
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Layer, Tensor, int};
 use rhai::plugin::*;
@@ -24,9 +24,9 @@ mod layers {
     pub fn kind(layer: &mut Layer) -> String {
         layer.0.spec.name().into()
     }
-    #[rhai_fn(get = "form", pure)]
-    pub fn form(layer: &mut Layer) -> Dynamic {
-        layer.0.dense().map_or(Dynamic::UNIT, |dense| dense.name().into())
+    #[rhai_fn(get = "form", pure, return_raw)]
+    pub fn form(layer: &mut Layer) -> Res<Dynamic> {
+        Ok(layer.0.form().map_err(candle)?.map_or(Dynamic::UNIT, Dynamic::from))
     }
     #[rhai_fn(get = "lipschitz", pure)]
     pub fn lipschitz(layer: &mut Layer) -> Dynamic {
@@ -104,6 +104,10 @@ mod layers {
     #[rhai_fn(get = "is_derived", pure)]
     pub fn is_derived(layer: &mut Layer) -> bool {
         layer.0.spec.is_derived()
+    }
+    #[rhai_fn(get = "has_statistics", pure)]
+    pub fn has_statistics(layer: &mut Layer) -> bool {
+        layer.0.spec.has(Word::Statistics)
     }
     #[rhai_fn(get = "meeting", pure)]
     pub fn meeting(layer: &mut Layer) -> Dynamic {

@@ -187,6 +187,10 @@ impl Affine for Placed {
         None
     }
 
+    fn structure(&self) -> Result<Option<crate::nn::layers::Structure>> {
+        Ok(None)
+    }
+
     fn numbers(&self) -> (DType, Device) {
         self.numbers.clone()
     }

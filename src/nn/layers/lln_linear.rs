@@ -1,0 +1,57 @@
+//! `lln_linear(features)`: last-layer normalisation (Singla et al. 2022): a matrix whose rows have norm 1, for the head of a network
+//!
+//! ```text
+//! W_i / ||W_i||      a margin's bound is L ||w_y - w_j||, at most 2 L: the map itself may stretch by more than 1
+//! ```
+//!
+//! Start: as `linear`.
+
+use super::entry::{Argument, Entry, Takes};
+use super::linear::Linear;
+use super::made::{Made, Making, of_linear, read_made};
+use super::spec::{LayerSpec, Parameter, Place};
+use candle_core::{D, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LlnLinear {
+    pub features: usize,
+    pub bias: bool,
+}
+
+pub const ENTRY: Entry = Entry {
+    name: "lln_linear",
+    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    options: &[Argument { name: "bias", takes: Takes::Flag }],
+    make: |given| {
+        LayerSpec::of(Made(LlnLinear { features: given.count("features", 1), bias: given.flag("bias", true) }))
+    },
+    read: read_made::<LlnLinear>,
+};
+
+impl Making for LlnLinear {
+    fn entry(&self) -> &'static Entry {
+        &ENTRY
+    }
+
+    fn describe(&self) -> String {
+        match self.bias {
+            true => format!("lln_linear({})", self.features),
+            false => format!("lln_linear({}, #{{ bias: false }})", self.features),
+        }
+    }
+
+    fn plain(&self, _: &[usize]) -> std::result::Result<LayerSpec, String> {
+        Ok(LayerSpec::of(Linear { features: self.features, bias: self.bias }))
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        of_linear(self.features, self.bias, input)
+    }
+
+    fn weight(&self, place: &Place) -> Result<Tensor> {
+        let weight = place.parameter("weight")?;
+        weight.broadcast_div(&weight.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)
+    }
+}
