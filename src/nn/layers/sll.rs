@@ -50,25 +50,35 @@ pub const LINEAR: Entry = Entry {
     read: read::<SllLinear>,
 };
 
-/// How far above 1 the constant can be by the roundings of T: a sum of so many terms, each a sum itself, an exponential, a quotient. T is off
-/// by a relative gamma of all of these, and `I - 2 W^T T D W` by twice that.
-fn rounded(weight: &Tensor) -> f64 {
-    let (sizes, taps) = (weight.dims(), weight.dims()[2..].iter().product::<usize>());
-    let steps = (sizes[0] * (2 * taps + 1) * (2 * taps + 1) + sizes[1] * taps + 64) as f64;
-    let unit = if weight.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
-    1.0 + 4.0 * steps * unit
+/// How large the constant can be by the roundings of T. A sum that 1 / T_i is made of is off by at most gamma of the same sum of sizes,
+/// `sizes_i = sum_j,t (|W| |W|^T)_ij(t) e^q_j`; with x the largest `gamma sizes_i / sums_i`, T is at most 1 + 2 x times too large, and
+/// `I - 2 W^T T D W` has a norm of at most 1 + 4 x.
+fn rounded(weight: &Tensor, weights: &Tensor, sums: &Tensor) -> Result<f64> {
+    let (own, dims) = (weight.detach(), weight.dims());
+    let sizes = absolute_gram(&own.abs()?)?.matmul(&weights.detach())?.reshape(dims[0])?;
+    let shares = (sizes / sums.detach())?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let share = shares.into_iter().fold(0.0, |m: f64, x| if x.is_nan() || x > m { x } else { m });
+    let taps: usize = dims[2..].iter().product();
+    let steps = dims[1] * taps + dims[0] * 4 * taps + 64;
+    let unit = if own.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let x = steps as f64 * unit * share;
+    Ok(if x < 0.1 { 1.0 + 4.0 * x } else { f64::INFINITY })
 }
 
 fn built(place: &Place) -> Result<Potential> {
     let (weight, q) = (place.parameter("weight")?, place.parameter("q")?);
     let inner = q.elem_count();
-    let sums = absolute_gram(&weight)?.matmul(&q.exp()?.reshape((inner, 1))?)?.reshape(inner)?;
+    let weights = q.exp()?.reshape((inner, 1))?;
     // Of a row of zeros the sum is 0, and nothing is taken away.
-    let scale = (q.exp()? / sums.maximum(f64::from(f32::MIN_POSITIVE))?)?;
+    let sums = absolute_gram(&weight)?.matmul(&weights)?.reshape(inner)?.maximum(f64::from(f32::MIN_POSITIVE))?;
+    let scale = (q.exp()? / &sums)?;
     let mut shape = vec![1; weight.rank()];
     shape[1] = inner;
-    let (scale, bias, lipschitz) = (scale.reshape(shape)?, place.optional("bias"), rounded(&weight));
-    Ok(Potential { weight, bias, scale, lipschitz, is_promised: false })
+    // In training nothing is read back, and nothing proved.
+    let is_promised = weight.track_op();
+    let lipschitz = if is_promised { 1.0 } else { rounded(&weight, &weights, &sums)? };
+    let (scale, bias) = (scale.reshape(shape)?, place.optional("bias"));
+    Ok(Potential { weight, bias, scale, lipschitz, is_promised })
 }
 
 fn with_q(weight: &[usize], fan_in: usize) -> Vec<Parameter> {
