@@ -128,20 +128,24 @@ impl Sequential {
         }
         let age = age();
         let now: Vec<_> = self.parameters.iter().map(|(_, var)| var.as_tensor()).collect();
+        let may_look = self.device.is_cpu() || self.frozen;
         if let Some(made) = self.made.borrow().as_ref() {
-            let may_look = self.device.is_cpu() || self.frozen;
-            if !may_look && made.age == age {
-                return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
-            }
-            let looked = if may_look { made.of.as_slice() } else { &[] };
-            let mut same = looked.iter().zip(&now).map(|(then, now)| equal(then, now));
-            if may_look && same.try_fold(true, |all, one| Ok::<_, candle_core::Error>(all && one?))? {
+            let mut pairs = made.of.iter().zip(&now);
+            let is_same = match may_look {
+                true => {
+                    pairs.try_fold(true, |all, (then, now)| Ok::<_, candle_core::Error>(all && equal(then, now)?))?
+                }
+                false => made.age == age,
+            };
+            if is_same {
                 return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
             }
         }
         let layers = self.placed()?.into_iter().map(|layer| layer.computed_in(&self.precision));
         let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
-        let of = now.iter().map(|t| t.detach().copy()).collect::<Result<_>>()?;
+        // What nobody may look at is not copied.
+        let looked_at = now.iter().filter(|_| may_look);
+        let of = looked_at.map(|t| t.detach().copy()).collect::<Result<_>>()?;
         self.made.replace(Some(Made { of, age, layers: layers.clone() }));
         Ok(Cow::Owned(Self { layers, ..self.clone() }))
     }

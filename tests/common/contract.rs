@@ -94,19 +94,24 @@ fn affine(layer: &Layer, map: &dyn Affine, random: &Generator, what: &str) {
     };
     let found = values(&bounds::spectral_norm(layer, &x, None, None, own).unwrap().sigma);
     assert!(found.iter().all(|s| (s - norm).abs() <= 1e-4 * norm), "{what}: norms {found:?} against {norm}");
-    let options = UpperOptions {
-        method: UpperMethod::Cholesky,
-        tolerance: 1e-3,
-        failure: 1e-9,
-        steps: 0,
-        key: Key::of_seed(1),
-        index: vec![0],
-        turn: 0,
-    };
+    let options = upper_options(UpperMethod::Cholesky, 1);
     let upper = values(&bounds::norm_bound(layer, None, None, &options).unwrap().upper)[0];
     // A map that is bounded whole may be a part of the one that is.
     let most = if whole { norm.max(1.0) } else { norm };
     assert!(norm <= upper && upper <= most * 1.002, "{what}: the upper bound {upper} of {norm}");
+}
+
+/// What a proved bound is asked by, of so many samples.
+pub fn upper_options(method: UpperMethod, samples: u64) -> UpperOptions {
+    UpperOptions {
+        method,
+        tolerance: 1e-3,
+        failure: 1e-9,
+        steps: 5,
+        key: Key::of_seed(1),
+        index: (0..samples).collect(),
+        turn: 0,
+    }
 }
 
 fn activation(layer: &Layer, f: &dyn Activation, random: &Generator, what: &str) {

@@ -1,11 +1,12 @@
 //! Orthogonal layers and their like against float64 values and gradients of another program (`tests/cases`; all of them by `WORKBENCH_GOLDEN`,
 //! `frontier/layers`), and what they are after steps of training.
 
+use super::common::contract::upper_options;
 use super::common::{Lab, close, dense, values};
 use super::resnets::golden;
 use candle_core::{DType, Device, Tensor, Var};
-use workbench::base::random::{Generator, Key};
-use workbench::bounds::{UpperMethod, UpperOptions, norm_bound};
+use workbench::base::random::Generator;
+use workbench::bounds::{UpperMethod, norm_bound};
 use workbench::compute::autograd::backward;
 use workbench::compute::variables::assign;
 use workbench::nn::layers::*;
@@ -137,15 +138,7 @@ fn after_fifty_steps_a_norm_is_what_the_kind_says_and_its_bound_is_above() {
         }
         let norm = dense(layer).singular_values().max();
         assert!(norm <= at_most(case), "{case}: a norm of {norm}");
-        let options = UpperOptions {
-            method: UpperMethod::Cholesky,
-            tolerance: 1e-3,
-            failure: 1e-9,
-            steps: 0,
-            key: Key::of_seed(1),
-            index: vec![0],
-            turn: 0,
-        };
+        let options = upper_options(UpperMethod::Cholesky, 1);
         let upper = values(&norm_bound(layer, None, None, &options).unwrap().upper)[0];
         // A crop leaves less than the whole, which is what is bounded.
         let whole = if case.starts_with("bro_conv") { norm.max(1.0) } else { norm };
@@ -159,15 +152,7 @@ fn a_series_that_is_cut_early_is_bounded_above_one() {
     let net = alone(&soc(4, 1, 1), &[4, 6, 6], DType::F64).frozen();
     let net = net.current().unwrap();
     let norm = dense(&net.layers()[0]).singular_values().max();
-    let options = UpperOptions {
-        method: UpperMethod::GramIteration,
-        tolerance: 1e-3,
-        failure: 1e-9,
-        steps: 5,
-        key: Key::of_seed(1),
-        index: vec![0, 1],
-        turn: 0,
-    };
+    let options = upper_options(UpperMethod::GramIteration, 2);
     let bound = values(&norm_bound(&net.layers()[0], None, None, &options).unwrap().upper);
     assert!(norm > 1.2 && bound.iter().all(|b| *b >= norm && *b < norm * 1.003), "{bound:?} of {norm}");
 }
@@ -375,15 +360,7 @@ fn a_reflector_of_nearly_dependent_columns_is_what_its_bounds_say() {
         let h = nalgebra::DVector::from_vec(values(&h));
         let true_one = matrix.abs() * h;
         assert!(true_one.iter().zip(&said).all(|(a, b)| a <= b), "{apart:e}: |W| h");
-        let options = UpperOptions {
-            method: UpperMethod::Cholesky,
-            tolerance: 1e-3,
-            failure: 1e-9,
-            steps: 0,
-            key: Key::of_seed(1),
-            index: vec![0],
-            turn: 0,
-        };
+        let options = upper_options(UpperMethod::Cholesky, 1);
         let upper = values(&norm_bound(layer, None, None, &options).unwrap().upper)[0];
         assert!(matrix.singular_values().max() <= upper, "{apart:e}: {upper}");
     }

@@ -4,7 +4,7 @@ use crate::compute::element::{Element, for_float, slice};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
-/// A complex matrix for each frequency, `[F, O, I]`. No gradient.
+/// A complex matrix for each frequency, `[F, O, I]`. Gradients go through its real form and back, where it is not said otherwise.
 #[derive(Clone, Debug)]
 pub struct Complex {
     pub re: Tensor,

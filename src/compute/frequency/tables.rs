@@ -40,12 +40,17 @@ fn turned(turns: usize, n: usize) -> (f64, f64) {
 /// Those of images of n x n.
 pub fn tables(n: usize, dtype: DType, device: &Device) -> Result<Arc<Tables>> {
     let key = (n, dtype, device.location());
-    let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((_, tables)) = kept.iter().find(|(own, _)| *own == key) {
-        return Ok(tables.clone());
+    kept(&KEPT, key, || make(n, dtype, device).map(Arc::new))
+}
+
+/// What was made for the key, or is made now.
+fn kept<K: PartialEq, V: Clone>(all: &Mutex<Vec<(K, V)>>, key: K, make: impl FnOnce() -> Result<V>) -> Result<V> {
+    let mut all = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, found)) = all.iter().find(|(own, _)| *own == key) {
+        return Ok(found.clone());
     }
-    let made = Arc::new(make(n, dtype, device)?);
-    kept.push((key, made.clone()));
+    let made = make()?;
+    all.push((key, made.clone()));
     Ok(made)
 }
 
@@ -55,23 +60,19 @@ static TAPS: Mutex<Vec<(Taps, Tensor)>> = Mutex::new(Vec::new());
 /// What each tap of a k x k kernel, tap (k - 1) / 2 over the pixel itself, adds to each frequency of an n x n image: `[k k, (2, F)]`.
 pub fn taps(k: usize, n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
     let key = ((k, n), dtype, device.location());
-    let mut kept = TAPS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((_, table)) = kept.iter().find(|(own, _)| *own == key) {
-        return Ok(table.clone());
-    }
-    let (all, before) = (n * (n / 2 + 1), (k - 1) / 2);
-    let mut table = vec![0.0; k * k * 2 * all];
-    for (tap, row) in table.chunks_exact_mut(2 * all).enumerate() {
-        // Positions are counted around, so none is negative.
-        let (a, b) = (tap / k + n - before, tap % k + n - before);
-        for f in 0..all {
-            let (f2, f1) = (f / n, f % n);
-            (row[f], row[all + f]) = turned(f1 * a + f2 * b, n);
+    kept(&TAPS, key, || {
+        let (all, before) = (n * (n / 2 + 1), (k - 1) / 2);
+        let mut table = vec![0.0; k * k * 2 * all];
+        for (tap, row) in table.chunks_exact_mut(2 * all).enumerate() {
+            // Positions are counted around, so none is negative.
+            let (a, b) = (tap / k + n - before, tap % k + n - before);
+            for f in 0..all {
+                let (f2, f1) = (f / n, f % n);
+                (row[f], row[all + f]) = turned(f1 * a + f2 * b, n);
+            }
         }
-    }
-    let table = Tensor::from_vec(table, (k * k, 2 * all), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?;
-    kept.push((key, table.clone()));
-    Ok(table)
+        Tensor::from_vec(table, (k * k, 2 * all), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+    })
 }
 
 fn make(n: usize, dtype: DType, device: &Device) -> Result<Tables> {

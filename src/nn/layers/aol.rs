@@ -4,7 +4,7 @@
 //! Start: weight and bias U(-1/sqrt(fan_in), 1/sqrt(fan_in)), of which the scale does not matter.
 
 use super::conv2d::Conv2d;
-use super::entry::{Argument, Entry, Takes, image};
+use super::entry::{Argument, CONVOLUTION, DENSE, Entry, Takes, dense_shown, image};
 use super::linear::Linear;
 use super::made::{Made, Making, of_linear, read_made, torch_start, weight_and_bias, without_bias};
 use super::spec::{LayerSpec, Parameter, Place};
@@ -31,10 +31,7 @@ pub struct AolLinear {
 
 pub const CONV2D: Entry = Entry {
     name: "aol_conv2d",
-    arguments: &[
-        Argument { name: "channels", takes: Takes::Positive("the number of channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: CONVOLUTION,
     options: &[
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "padding", takes: Takes::AtLeast(0) },
@@ -54,7 +51,7 @@ pub const CONV2D: Entry = Entry {
 
 pub const LINEAR: Entry = Entry {
     name: "aol_linear",
-    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    arguments: DENSE,
     options: &[Argument { name: "bias", takes: Takes::Flag }],
     make: |given| {
         LayerSpec::of(Made(AolLinear { features: given.count("features", 1), bias: given.flag("bias", true) }))
@@ -95,10 +92,7 @@ impl Making for AolLinear {
     }
 
     fn describe(&self) -> String {
-        match self.bias {
-            true => format!("aol_linear({})", self.features),
-            false => format!("aol_linear({}, #{{ bias: false }})", self.features),
-        }
+        dense_shown(LINEAR.name, self.features, self.bias)
     }
 
     fn plain(&self, _: &[usize]) -> std::result::Result<LayerSpec, String> {

@@ -8,7 +8,7 @@
 //! norm of at most 1 after it. A stride is a pixel unshuffle before. Start: V and bias U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
 use super::circular::Circular;
-use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::entry::{Argument, CONVOLUTION, DENSE, Entry, Takes, image, read, settings};
 use super::graph::Graph;
 use super::linear::Linear;
 use super::made::{Made, Making, made, read_made, torch_start, vector, weight_and_bias, without_bias};
@@ -41,10 +41,7 @@ pub struct BroLinear {
 
 pub const CONV2D: Entry = Entry {
     name: "bro_conv2d",
-    arguments: &[
-        Argument { name: "channels", takes: Takes::Positive("the number of channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: CONVOLUTION,
     options: &[
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "padding", takes: Takes::AtLeast(0) },
@@ -67,7 +64,7 @@ pub const CONV2D: Entry = Entry {
 
 pub const LINEAR: Entry = Entry {
     name: "bro_linear",
-    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    arguments: DENSE,
     options: &[Argument { name: "rank", takes: Takes::AtLeast(0) }, Argument { name: "bias", takes: Takes::Flag }],
     make: |given| {
         LayerSpec::of(Made(BroLinear {

@@ -8,7 +8,7 @@
 //! max(1, k / s) on s^2 times the channels. Only the direction of W matters; alpha starts as the norm, so that M = W.
 
 use super::circular::Circular;
-use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::entry::{Argument, CONVOLUTION, DENSE, Entry, Takes, image, read, settings};
 use super::graph::Graph;
 use super::linear::Linear;
 use super::made::{Made, Making, NormOf, made, read_made, torch_start, vector, weight_and_bias, without_bias};
@@ -40,10 +40,7 @@ pub struct CayleyLinear {
 
 pub const CONV2D: Entry = Entry {
     name: "cayley_conv2d",
-    arguments: &[
-        Argument { name: "channels", takes: Takes::Positive("the number of channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: CONVOLUTION,
     options: &[
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "bias", takes: Takes::Flag },
@@ -63,7 +60,7 @@ pub const CONV2D: Entry = Entry {
 
 pub const LINEAR: Entry = Entry {
     name: "cayley_linear",
-    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    arguments: DENSE,
     options: &[Argument { name: "bias", takes: Takes::Flag }, Argument { name: "train_alpha", takes: Takes::Flag }],
     make: |given| {
         LayerSpec::of(Made(CayleyLinear {

@@ -14,7 +14,7 @@
 //!
 //! Bounds ask for roundings by `g(terms + 16) (|W| h)`. So `apply_absolute` adds [`SHARE`] of ||h||, and `terms` is E / (u SHARE).
 
-use super::affine::{Affine, Dense, Rounding, Structure};
+use super::affine::{Affine, Dense, Rounding, Structure, peak};
 use super::graph::{Attribute, Graph};
 use super::made::keep_parameters;
 use super::pixel_unshuffle::Unshuffle;
@@ -98,9 +98,7 @@ impl Circular {
         *self.most.get_or_init(|| {
             let found = || -> Result<f64> {
                 let sums = self.spectrum.detach().to_dtype(DType::F64)?.sqr()?.sum((1, 2))?;
-                // A NaN may be passed over by a maximum.
-                let all: Vec<f64> = sums.to_vec1()?;
-                Ok(all.into_iter().fold(0.0, |m: f64, x| if x.is_nan() || x > m { x } else { m }).sqrt() * (1.0 + 1e-9))
+                Ok(peak(&sums)?.sqrt() * (1.0 + 1e-9))
             };
             found().ok().filter(|q| q.is_finite()).unwrap_or(f64::INFINITY)
         })

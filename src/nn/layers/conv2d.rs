@@ -3,7 +3,7 @@
 //! Start, as published with the method: weight ~ N(0, sqrt(2 / (k k channels))), bias 0.
 
 use super::affine::{Affine, Dense, Rounding, Structure, peak};
-use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::entry::{Argument, CONVOLUTION, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::conv::{Window, conv2d, conv2d_bias, conv2d_input};
@@ -28,10 +28,7 @@ pub struct Conv2d {
 
 pub const ENTRY: Entry = Entry {
     name: "conv2d",
-    arguments: &[
-        Argument { name: "channels", takes: Takes::Positive("the number of channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: CONVOLUTION,
     options: &[
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "padding", takes: Takes::AtLeast(0) },

@@ -38,6 +38,21 @@ pub struct Argument {
     pub takes: Takes,
 }
 
+/// What every convolution is given.
+pub(super) const CONVOLUTION: &[Argument] = &[
+    Argument { name: "channels", takes: Takes::Positive("the number of channels") },
+    Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
+];
+
+/// What every dense layer is given.
+pub(super) const DENSE: &[Argument] =
+    &[Argument { name: "features", takes: Takes::Positive("the number of features") }];
+
+/// A dense layer with no setting but its bias, as a script would write it.
+pub(super) fn dense_shown(name: &str, features: usize, bias: bool) -> String {
+    if bias { format!("{name}({features})") } else { format!("{name}({features}, #{{ bias: false }})") }
+}
+
 /// What a script gives for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Takes {

@@ -3,7 +3,7 @@
 //! Start, as published with the method: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
 use super::affine::{Affine, Dense, Rounding, Structure, peak};
-use super::entry::{Argument, Entry, Takes, read, settings};
+use super::entry::{Argument, DENSE, Entry, Takes, dense_shown, read, settings};
 use super::graph::{Attribute, Graph};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::linear::product as multiplied;
@@ -26,7 +26,7 @@ pub struct Linear {
 
 pub const ENTRY: Entry = Entry {
     name: "linear",
-    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    arguments: DENSE,
     options: &[Argument { name: "bias", takes: Takes::Flag }, Argument { name: "weight", takes: Takes::Weight }],
     make: |given| {
         let (features, bias) = (given.count("features", 1), given.flag("bias", true));
@@ -41,10 +41,7 @@ impl Kind for Linear {
     }
 
     fn describe(&self) -> String {
-        match self.bias {
-            true => format!("linear({})", self.features),
-            false => format!("linear({}, #{{ bias: false }})", self.features),
-        }
+        dense_shown(ENTRY.name, self.features, self.bias)
     }
 
     fn own(&self) -> Vec<Own> {

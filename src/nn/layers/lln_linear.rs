@@ -6,7 +6,7 @@
 //!
 //! Start: as `linear`.
 
-use super::entry::{Argument, Entry, Takes};
+use super::entry::{Argument, DENSE, Entry, Takes, dense_shown};
 use super::linear::Linear;
 use super::made::{Made, Making, of_linear, read_made};
 use super::spec::{LayerSpec, Parameter, Place};
@@ -22,7 +22,7 @@ pub struct LlnLinear {
 
 pub const ENTRY: Entry = Entry {
     name: "lln_linear",
-    arguments: &[Argument { name: "features", takes: Takes::Positive("the number of features") }],
+    arguments: DENSE,
     options: &[Argument { name: "bias", takes: Takes::Flag }],
     make: |given| {
         LayerSpec::of(Made(LlnLinear { features: given.count("features", 1), bias: given.flag("bias", true) }))
@@ -36,10 +36,7 @@ impl Making for LlnLinear {
     }
 
     fn describe(&self) -> String {
-        match self.bias {
-            true => format!("lln_linear({})", self.features),
-            false => format!("lln_linear({}, #{{ bias: false }})", self.features),
-        }
+        dense_shown(ENTRY.name, self.features, self.bias)
     }
 
     fn plain(&self, _: &[usize]) -> std::result::Result<LayerSpec, String> {

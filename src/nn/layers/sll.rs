@@ -7,6 +7,7 @@
 //! `inner` channels (or features) between; the shape stays. q enters by j: published code for convolutions has it by i twice, where it does
 //! nothing. It is nonlinear by itself, and needs no activation beside. Start: W and b U(-1/sqrt(fan_in), 1/sqrt(fan_in)), q 0.
 
+use super::affine::peak;
 use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::graph::Graph;
 use super::made::{made, torch_start, vector, weight_and_bias};
@@ -56,8 +57,7 @@ pub const LINEAR: Entry = Entry {
 fn rounded(weight: &Tensor, weights: &Tensor, sums: &Tensor) -> Result<f64> {
     let (own, dims) = (weight.detach(), weight.dims());
     let sizes = absolute_gram(&own.abs()?)?.matmul(&weights.detach())?.reshape(dims[0])?;
-    let shares = (sizes / sums.detach())?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    let share = shares.into_iter().fold(0.0, |m: f64, x| if x.is_nan() || x > m { x } else { m });
+    let share = peak(&(sizes / sums.detach())?)?;
     let taps: usize = dims[2..].iter().product();
     let steps = dims[1] * taps + dims[0] * 4 * taps + 64;
     let unit = if own.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };

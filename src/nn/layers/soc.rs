@@ -11,7 +11,7 @@
 //! Start: W ~ N(0, 1 / sqrt(c)), of which the scale does not matter; bias 0.
 
 use super::affine::{Affine, Dense, Rounding, Structure};
-use super::entry::{Argument, Entry, Takes, image, read, settings};
+use super::entry::{Argument, CONVOLUTION, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::made::{keep_parameters, made, without_bias};
 use super::pixel_unshuffle::Unshuffle;
@@ -50,10 +50,7 @@ pub struct SocConv2d {
 
 pub const ENTRY: Entry = Entry {
     name: "soc_conv2d",
-    arguments: &[
-        Argument { name: "channels", takes: Takes::Positive("the number of channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: CONVOLUTION,
     options: &[
         Argument { name: "stride", takes: Takes::AtLeast(1) },
         Argument { name: "terms", takes: Takes::AtLeast(1) },
