@@ -234,3 +234,45 @@ fn apgd_breaks_what_the_strong_attack_breaks() {
         assert!(shown.contains(word), "{word}: {shown}");
     }
 }
+
+/// A report's APGD stands behind PGD and leaves out what is certified: the share is that of the images which stand under both attacks, each on
+/// all images. It is there without a word, in a certified report too, and nowhere where no attack is wanted.
+#[test]
+fn a_report_has_apgd_on_what_can_still_fall() {
+    let script = r#"
+        import "std/evaluate" as evaluate; import "std/certify" as certify; import "std/cascade" as cascade; import "std/attacks" as attacks;
+        let data = dataset("digits", #{ test_limit: 60 });
+        let net = load_model("digits");
+        let index = []; for i in 0..60 { index.push(i); }
+        let x = data.test.images(index); let y = data.test.labels(index);
+        let weak = #{ attack: "published", steps: 1 };
+        let auto = #{ attack: "apgd", steps: 20 };
+        let stands = |how| correct(net.forward(pgd(net, x, y, 0.8, attacks::named(how) + #{ streams: index })), y);
+        let both = (stands.call(weak) * stands.call(auto)).to_dtype("f32").mean().item();
+        let found = evaluate::report(net, data.test, 0.8, weak + #{ apgd: 20 })[0];
+        print(`shares ${both} ${found.apgd} ${found.pgd} ${found.certified}`);
+        let own = |options| "apgd" in evaluate::report(net, data.test.take(4), 0.8, options)[0];
+        print(`there ${own.call(#{ steps: 1 })} ${own.call(#{ steps: 0 })} ${own.call(#{ steps: 1, apgd: 0 })} ${"apgd" in evaluate::accuracies(net, data.test.take(4), 0.8, #{ steps: 1 })}`);
+        let how   = #{ attack_steps: 0, steps: 1, attack: "published", apgd: 20, falsify: 0, quick: 0 };
+        let rows  = cascade::certified_report(certify::prepare(net, "estimate"), data.test, 0.8, how).rows;
+        let share = cascade::summary(rows);
+        print(`cascade ${share.apgd} ${share.robust} ${share.pgd}`);
+        print(`fell ${rows.filter(|row| row.stage == "apgd").len()} ${rows.some(|row| row.attack.contains("withstood published, 1 start of 1 steps; withstood APGD-CE"))}`);
+        let none  = cascade::certified_report(certify::prepare(net, "estimate"), data.test.take(4), 0.8, #{ steps: 0, attack_steps: 0, falsify: 0 }).summary;
+        print(`none ${none.apgd == () || none.open == 0.0}`);
+    "#;
+    let shown = Folder::new(&[("main.rhai", script)]).run(&["run", "main.rhai"]);
+    assert!(shown.ends_with("exit code 0"), "{shown}");
+    let words = |begin: &str| -> Vec<String> {
+        let line = shown.lines().find_map(|line| line.strip_prefix(begin)).unwrap_or_else(|| panic!("{begin}: {shown}"));
+        line.split_whitespace().map(String::from).collect()
+    };
+    let shares: Vec<f64> = words("shares ").iter().map(|n| n.parse().unwrap()).collect();
+    assert!((shares[0] - shares[1]).abs() < 1e-6 && shares[1] < shares[2] && shares[3] <= shares[1], "{shown}");
+    assert_eq!(words("there "), ["true", "false", "false", "false"], "{shown}");
+    let cascade: Vec<f64> = words("cascade ").iter().map(|n| n.parse().unwrap()).collect();
+    assert!(cascade[0] == cascade[1] && (cascade[0] - shares[1]).abs() < 1e-6 && cascade[0] < cascade[2], "{shown}");
+    let fell = words("fell ");
+    assert!(fell[0].parse::<usize>().unwrap() > 0 && fell[1] == "true", "{shown}");
+    assert_eq!(words("none "), ["true"], "{shown}");
+}

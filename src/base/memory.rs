@@ -14,10 +14,24 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Bytes in large blocks, and how many there may be.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The most that were in use at once, since the last question began.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes in use, in blocks of 16 KiB and more.
 pub fn in_use() -> u64 {
     LIVE.load(Relaxed) as u64
+}
+
+/// Forget the most that was in use so far; gives what is in use now.
+pub fn reset_peak() -> u64 {
+    let now = LIVE.load(Relaxed);
+    PEAK.store(now, Relaxed);
+    now as u64
+}
+
+/// The most bytes in use at once since [`reset_peak`], in blocks of 16 KiB and more.
+pub fn peak() -> u64 {
+    PEAK.load(Relaxed) as u64
 }
 
 /// How many bytes may be in use.
@@ -99,6 +113,7 @@ fn count(size: usize) {
     if size >= LARGE {
         let before = LIVE.fetch_add(size, Relaxed);
         let limit = LIMIT.load(Relaxed);
+        PEAK.fetch_max(before + size, Relaxed);
         if before.saturating_add(size) > limit.saturating_add(limit / 8) {
             refuse(size);
         }

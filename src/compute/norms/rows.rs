@@ -1,5 +1,11 @@
-//! Norms of the rows of a matrix, `[O, I]` to `[O]`: `n_o = ||w_o||`, gradient `g_o w_o / n_o`; a zero row has norm 0 and
-//! gradient 0, where a plain square root would give NaN. Squares are summed in f64.
+//! Norms of the rows of a matrix, and its rows divided by them
+//!
+//! ```text
+//! row_norms   [O, I] to [O]       n_o = ||w_o||      gradient g_o w_o / n_o
+//! unit_rows   [O, I] to [O, I]    w_o / n_o          gradient (g_o - w_o <g_o, w_o> / n_o^2) / n_o
+//! ```
+//!
+//! A zero row has norm 0, stays a zero row, and has gradient 0, where plain square roots would give NaN. Squares are summed in f64.
 
 use super::gpu as fused;
 use crate::compute::autograd::differentiable;
@@ -25,6 +31,25 @@ pub fn row_norms(w: &Tensor) -> Result<Tensor> {
     let zero = squares.eq(0.0)?;
     let one = squares.ones_like()?;
     zero.where_cond(&squares.zeros_like()?, &zero.where_cond(&one, &squares)?.sqrt()?)
+}
+
+/// The rows of `w` divided by their norms, on any device.
+pub fn unit_rows(w: &Tensor) -> Result<Tensor> {
+    let w = w.contiguous()?;
+    let (own, rows) = (w.detach(), w.dim(0)?);
+    let norms = row_norms(&own)?;
+    if w.device().is_cpu() && !gpu::has_kernel(&w) {
+        let value = gradient(&own, &norms, &norms.ones_like()?)?;
+        return differentiable("unit_rows", value, [&w; 3], move |g, _| Ok((Some(across(&own, &norms, g)?), None, None)));
+    }
+    // Of a zero row 0 / 1.
+    let norms = (&norms + norms.eq(0.0)?.to_dtype(norms.dtype())?)?.reshape((rows, 1))?;
+    let value = own.broadcast_div(&norms)?;
+    differentiable("unit_rows", value, [&w; 3], move |g, _| {
+        let along = (g * &own)?.sum_keepdim(1)?.div(&norms.sqr()?)?;
+        let d = (g - own.broadcast_mul(&along)?)?.broadcast_div(&norms)?;
+        Ok((Some(d), None, None))
+    })
 }
 
 struct RowNorms;
@@ -66,17 +91,76 @@ fn gradient(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// `(g_o - w_o <g_o, w_o> / n_o^2) / n_o`.
+fn across(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
+    let (_, columns) = w.dims2()?;
+    let (ws, ns, gs) = (Host::of(w), Host::of(norms), Host::of(g));
+    for_dtype!("unit_rows", w.dtype(), T => {
+        let (ws, ns, gs) = (ws.slice::<T>()?, ns.slice::<T>()?, gs.slice::<T>()?);
+        let mut d = unwritten(ws.len());
+        let columns = columns.max(1);
+        let parts = d.par_chunks_mut(columns).zip(ws.par_chunks(columns)).zip(gs.par_chunks(columns));
+        parts.enumerate().for_each(|(row, ((d, w), g))| {
+            let n = ns[row].wide();
+            let (own, along) = if n == 0.0 { (0.0, 0.0) } else { (1.0 / n, product(w, g) / (n * n * n)) };
+            let (own, along) = (T::of(own), T::of(along));
+            Arch::new().dispatch(
+                #[inline(always)]
+                || d.iter_mut().zip(w).zip(g).for_each(|((d, w), g)| {
+                    d.write(*g * own - *w * along);
+                }),
+            );
+        });
+        // SAFETY: every row has been written.
+        Tensor::from_vec(unsafe { written(d) }, w.shape(), w.device())
+    })
+}
+
 fn norm<T: Element>(row: &[T]) -> f64 {
+    product(row, row).sqrt()
+}
+
+/// `<a, b>`.
+fn product<T: Element>(a: &[T], b: &[T]) -> f64 {
     Arch::new().dispatch(
         #[inline(always)]
         || {
             let mut sums = [0.0; 16];
-            for part in row.chunks(16) {
-                for (sum, w) in sums.iter_mut().zip(part) {
-                    *sum += w.wide() * w.wide();
+            for (a, b) in a.chunks(16).zip(b.chunks(16)) {
+                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *sum += a.wide() * b.wide();
                 }
             }
-            sums.iter().sum::<f64>().sqrt()
+            sums.iter().sum::<f64>()
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::autograd::backward;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn unit_rows_have_norm_1_and_the_gradient_of_differences() -> Result<()> {
+        let at = |t: f64| -> Result<Tensor> {
+            let rows: Vec<f64> = (0..40).map(|i| if i < 20 { 0.3 * (f64::from(i) + t).sin() } else { 0.0 }).collect();
+            Tensor::from_vec(rows, (2, 20), &Device::Cpu)
+        };
+        let along = Tensor::arange(0.0, 40.0, &Device::Cpu)?.reshape((2, 20))?.cos()?;
+        let w = Var::from_tensor(&at(0.0)?)?;
+        let y = unit_rows(&w)?;
+        let norms = row_norms(&y.detach())?.to_vec1::<f64>()?;
+        assert!((norms[0] - 1.0).abs() < 1e-15 && norms[1] == 0.0, "a row of zeros stays one: {norms:?}");
+        let gradients = backward(&(y * &along)?.sum_all()?)?;
+        let own = gradients.get(&w).expect("its gradient");
+        let h = 1e-6;
+        let moved = ((at(h)? - at(-h)?)? / (2.0 * h))?;
+        let value = |t: f64| -> Result<f64> { (unit_rows(&at(t)?)? * &along)?.sum_all()?.to_scalar() };
+        let (found, wanted) = ((own * moved)?.sum_all()?.to_scalar::<f64>()?, (value(h)? - value(-h)?) / (2.0 * h));
+        assert!((found - wanted).abs() < 1e-9, "{found} {wanted}");
+        assert!(own.get(1)?.to_vec1::<f64>()?.iter().all(|g| *g == 0.0));
+        Ok(())
+    }
 }

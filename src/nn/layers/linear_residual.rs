@@ -13,7 +13,7 @@ use super::entry::{Argument, Entry, Takes, image};
 use super::linear::Linear;
 use super::made::{Made, Making, read_made, torch_start, vector, weight_and_bias, without_bias};
 use super::spec::{LayerSpec, Parameter, Place, Start};
-use crate::compute::orthogonal::triangular;
+use crate::compute::orthogonal::{residual, triangular};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -61,12 +61,9 @@ fn finite(scale: f64) -> std::result::Result<(), String> {
     if scale.is_finite() { Ok(()) } else { Err(format!("a scale of {scale}; a number is wanted")) }
 }
 
-/// `one + s g W`, g along the first axis.
-fn merged(place: &Place, scale: f64, one: &Tensor) -> Result<Tensor> {
-    let (weight, gain) = (place.parameter("weight")?, place.parameter("gain")?);
-    let mut shape = vec![1; weight.rank()];
-    shape[0] = gain.elem_count();
-    (weight.broadcast_mul(&gain.reshape(shape)?)? * scale)?.broadcast_add(one)
+/// `I + s g W`, g along the first axis.
+fn merged(place: &Place, scale: f64) -> Result<Tensor> {
+    residual(&place.parameter("weight")?, &place.parameter("gain")?, scale)
 }
 
 fn with_gain(weight: &[usize], bias: bool, fan_in: usize) -> Vec<Parameter> {
@@ -106,10 +103,7 @@ impl Making for LinearResidual {
     }
 
     fn weight(&self, place: &Place) -> Result<Tensor> {
-        let (before, c) = (self.kernel / 2, place.input[0]);
-        let one = Tensor::eye(c, place.dtype, place.device)?.reshape((c, c, 1, 1))?;
-        let one = one.pad_with_zeros(2, before, before)?.pad_with_zeros(3, before, before)?;
-        merged(place, self.scale, &one)
+        merged(place, self.scale)
     }
 }
 
@@ -133,7 +127,6 @@ impl Making for CholeskyLinear {
     }
 
     fn weight(&self, place: &Place) -> Result<Tensor> {
-        let one = Tensor::eye(place.input[0], place.dtype, place.device)?;
-        triangular(&merged(place, self.scale, &one)?)
+        triangular(&merged(place, self.scale)?)
     }
 }

@@ -10,7 +10,8 @@ use super::entry::{Argument, DENSE, Entry, Takes, dense_shown};
 use super::linear::Linear;
 use super::made::{Made, Making, of_linear, read_made};
 use super::spec::{LayerSpec, Parameter, Place};
-use candle_core::{D, Result, Tensor};
+use crate::compute::norms::rows::unit_rows;
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,7 +49,6 @@ impl Making for LlnLinear {
     }
 
     fn weight(&self, place: &Place) -> Result<Tensor> {
-        let weight = place.parameter("weight")?;
-        weight.broadcast_div(&weight.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)
+        unit_rows(&place.parameter("weight")?)
     }
 }

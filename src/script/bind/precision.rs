@@ -1,6 +1,7 @@
-//! What a GPU multiplies in.
+//! What a GPU multiplies in, and how much memory a step takes.
 
 use super::host::host;
+use crate::base::memory;
 use crate::compute::precision::{LayoutChoice, Precision};
 use crate::script::language::{Options, Res, fail};
 use rhai::plugin::*;
@@ -12,6 +13,12 @@ pub fn register(engine: &mut Engine) {
 
 #[export_module]
 mod choice {
+    pub fn reset_peak_memory() -> i64 {
+        memory::reset_peak() as i64
+    }
+    pub fn peak_memory() -> i64 {
+        memory::peak() as i64
+    }
     #[rhai_fn(return_raw)]
     pub fn precision(context: NativeCallContext, name: &str) -> Res<()> {
         precision_options(context, name, Map::new())
