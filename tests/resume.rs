@@ -295,15 +295,42 @@ fn a_run_can_be_interrupted_again_and_again() {
     same(&outcome(&run_in(&folder)), &truth, "again and again");
 }
 
+/// How many rows its metrics have so far.
+fn rows(folder: &Folder) -> Option<usize> {
+    let runs = std::fs::read_dir(folder.path().join("runs")).ok()?.flatten().next()?;
+    Some(std::fs::read_to_string(runs.path().join("metrics.jsonl")).ok()?.lines().count())
+}
+
+/// 11 images of a second data set behind each 16, 66 in a pass over its 50: they come again as they were, in the middle of a pass and of a round.
+#[test]
+fn batches_with_images_beside_go_on_in_the_middle_of_a_pass() {
+    let beside = "cutout: 2, beside: \"digits\", beside_ratio: 0.7, beside_limit: 50";
+    let script = SCRIPT.replace("cutout: 2", beside).replace("data.train.len()", "data.train.places");
+    let folder = || Folder::new(&[("main.rhai", &script)]);
+    let whole = folder();
+    assert!(run(&whole, &QUICK).ends_with("exit code 0"));
+    let truth = outcome(&run_in(&whole));
+    let mut midway = 0;
+    for wanted in [1, 2, 4, 6, 8, 9] {
+        let folder = folder();
+        let mut child = start(&folder, &QUICK);
+        child.until(|| rows(&folder).unwrap_or(0) >= wanted);
+        child.signal(if wanted % 2 == 0 { libc::SIGINT } else { libc::SIGKILL });
+        if child.end() == Some(0) {
+            continue;
+        }
+        let output = to_the_end(&folder);
+        midway += usize::from(output.contains("after batch"));
+        same(&outcome(&run_in(&folder)), &truth, &format!("after {wanted} rows\n{output}"));
+    }
+    assert!(midway >= 2, "{midway} of 6 went on in the middle of a pass");
+}
+
 /// A run that was stopped in the second loop, with its checkpoints.
 fn stopped() -> Folder {
     let folder = folder();
     let mut child = start(&folder, &QUICK);
-    let rows = || {
-        let runs = std::fs::read_dir(folder.path().join("runs")).ok()?.flatten().next()?;
-        Some(std::fs::read_to_string(runs.path().join("metrics.jsonl")).ok()?.lines().count())
-    };
-    child.until(|| rows().unwrap_or(0) >= 7);
+    child.until(|| rows(&folder).unwrap_or(0) >= 7);
     child.signal(libc::SIGKILL);
     child.end();
     folder

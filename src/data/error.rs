@@ -199,6 +199,12 @@ pub enum Error {
         /// As given.
         given: Share,
     },
+    /// A data set that cannot stand beside another.
+    #[error("{message}")]
+    Beside {
+        /// Why not, and the way out.
+        message: String,
+    },
     /// A class list that does not belong to the data set.
     #[error("{file} names {found} classes; expected {expected}, as the manifest says{}",
         if .found < .expected { "; unpack the data set again, or do with what is there: give train_limit and test_limit" } else { "" })]

@@ -5,6 +5,7 @@
 
 mod arrange;
 mod arrays;
+mod beside;
 mod dataset;
 mod digest;
 mod error;
@@ -22,6 +23,7 @@ mod split;
 mod values;
 
 pub use arrays::{Arrays, labels};
+pub use beside::check_ratio;
 pub use dataset::Dataset;
 pub use digest::{of_bytes as sha256, of_content as digest_of};
 pub use error::{Error, Result};

@@ -23,9 +23,13 @@ impl Dataset {
         if own::is_folder(name) {
             return own::load(name, options);
         }
-        let manifest = Manifest::find(name)?;
+        let mut manifest = Manifest::find(name)?;
         check_dtype(options.dtype)?;
-        options.check_pictures(manifest.name.as_str())?;
+        if options.training_only {
+            manifest = manifest.only_train()?;
+        } else {
+            options.check_pictures(manifest.name.as_str())?;
+        }
         // Before any file is read: these mistakes are the quickest to report.
         options.check(manifest.name.as_str(), manifest.shape())?;
         if manifest.splits.test.is_some() {
@@ -117,6 +121,10 @@ impl Parts {
         let name = manifest.name.as_str();
         let (train, test, lacks_train) = match (train, test) {
             (Some(train), Some(test)) => (train, test, None),
+            (Some(train), None) if options.training_only => {
+                let none = Split::none("test", &train);
+                (train, none, None)
+            }
             (Some(train), None) => {
                 let share = options.test.unwrap_or(TEST);
                 let (rest, test) = train.set_apart("test", share)?;

@@ -35,6 +35,8 @@ pub struct Options {
     pub size: Option<[usize; 2]>,
     /// What is done to pictures of a folder that are not alike; a manifest says so itself.
     pub pictures: Pictures,
+    /// Only the images to train on: others are neither looked for nor set apart.
+    pub training_only: bool,
 }
 
 impl Default for Options {
@@ -53,11 +55,19 @@ impl Default for Options {
             test: None,
             size: None,
             pictures: Pictures::default(),
+            training_only: false,
         }
     }
 }
 
 impl Options {
+    /// How a data set is loaded whose first `limit` training images stand beside one that was loaded with these.
+    pub fn beside(&self, limit: Option<usize>) -> Self {
+        let Self { data_dir, dtype, device, seed, pad, size, pictures, .. } = self.clone();
+        let own = Self { data_dir, dtype, device, seed, pad, size, pictures, ..Self::default() };
+        Self { train_limit: limit, training_only: true, ..own }
+    }
+
     /// What batches are made of, and where; and the seed.
     pub(super) fn made(&self) -> (DType, Device, u64) {
         (self.dtype, self.device.clone(), self.seed)

@@ -39,14 +39,14 @@ pub(super) fn load(name: &str, options: &Options) -> Result<Dataset> {
     // `.` has a name too.
     let full = root.canonicalize().unwrap_or_else(|_| root.into());
     let title = full.file_name().map_or(name.into(), |n| n.to_string_lossy().into_owned());
-    let Found { classes, mut train, mut test, validation, lacks_train, notes: mut warnings } =
-        find(root, &title, options)?;
+    let found = if options.training_only { to_train(root, &title)? } else { find(root, &title, options)? };
+    let Found { classes, mut train, mut test, validation, lacks_train, notes: mut warnings } = found;
     if lacks_train.is_none() {
         train.truncate(wanted(&title, "train", options.train_limit, train.len())?);
     }
     test.truncate(wanted(&title, "test", options.test_limit, test.len())?);
 
-    let (first, _) = train.first().unwrap_or(&test[0]);
+    let (first, _) = train.first().unwrap_or_else(|| &test[0]);
     let mut look = options.pictures.clone();
     let [channels, height, width] = picture::shape(first, &look)?;
     let shape = options.size.map_or([channels, height, width], |[height, width]| [channels, height, width]);
@@ -172,6 +172,19 @@ fn find(root: &Path, name: &str, options: &Options) -> Result<Found> {
         }
     };
     Ok(Found { train, test, validation, lacks_train, notes, classes })
+}
+
+/// The pictures to train on alone: those in `train`, or all where there is no such folder.
+fn to_train(root: &Path, name: &str) -> Result<Found> {
+    let [train, others @ ..] = uses(root)?;
+    if train.is_none() && others.into_iter().flatten().any(|folder| classes(&folder).is_ok()) {
+        let why = format!("{} does not exist", root.join("train").display());
+        return Err(Error::NoTraining { dataset: name.into(), why });
+    }
+    let folder = train.as_deref().unwrap_or(root);
+    let classes = classes(folder)?;
+    let train = pictures(folder, &classes, false)?;
+    Ok(Found { train, test: vec![], validation: vec![], lacks_train: None, notes: vec![], classes })
 }
 
 /// Pictures of which a part is set apart to test on.

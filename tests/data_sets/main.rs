@@ -6,6 +6,7 @@ mod common;
 
 mod augmentation;
 mod batches;
+mod beside;
 mod cifar;
 mod described;
 mod digits;

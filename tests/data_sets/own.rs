@@ -342,5 +342,5 @@ fn scripts_are_told_what_is_wrong() {
     insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0.5], x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got a float");
     insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, \"0\", x, [0]);"), @"error: dataset_from: labels are a tensor or an array of ints, got a string");
     insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0], x, [-1]);"), @"error: dataset_from: split `test`: label 0 (counted from 0) is -1; expected 0, 1, 2, ...");
-    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0], x, [0], #{ test: 0.5 });"), @"error: dataset_from: unknown option `test`; the options are `name`, `classes`, `train_limit`, `test_limit`, `per_class`, `validation`, `pad`, `dtype`, `rotation`, `crop`, `flip`, `rand_augment`, `rand_strength`, `cutout`");
+    insta::assert_snapshot!(said("let x = zeros([1, 1, 2, 2]); dataset_from(x, [0], x, [0], #{ test: 0.5 });"), @"error: dataset_from: unknown option `test`; the options are `name`, `classes`, `train_limit`, `test_limit`, `per_class`, `validation`, `pad`, `dtype`, `rotation`, `crop`, `flip`, `rand_augment`, `rand_strength`, `cutout`, `beside`, `beside_ratio`, `beside_limit`");
 }

@@ -92,6 +92,14 @@ pub fn names_of(split: &str, known: &[String]) -> Option<(String, String)> {
     pairs.into_iter().find(|(images, labels)| known.contains(images) && known.contains(labels))
 }
 
+/// The same of the only split of a file, whose arrays need not say whose they are.
+pub fn plain_names(known: &[String]) -> Option<(String, String)> {
+    let pairs =
+        [("image", "label"), ("images", "labels"), ("x", "y"), ("X", "y"), ("data", "labels"), ("data", "label")];
+    let pairs = pairs.map(|(images, labels)| (images.to_string(), labels.to_string()));
+    pairs.into_iter().find(|(images, labels)| known.contains(images) && known.contains(labels))
+}
+
 /// Are images of this array kept as bytes?
 pub fn are_bytes(manifest: &Manifest, images: &Array) -> Result<bool> {
     let whole = images.open(|reader| Ok(images.header(reader)?.kind.is_whole()))?;

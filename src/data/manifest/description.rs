@@ -2,6 +2,7 @@
 
 use super::keys::{Columns, Format, HubSource, Normalisation, PlainName, Sha256, SplitFiles, Splits};
 use super::looks::{Pictures, Scale};
+use crate::data::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
@@ -174,6 +175,16 @@ impl Manifest {
     pub(in crate::data) fn without_train(&self) -> Self {
         let splits = Splits { train: None, ..self.splits.clone() };
         Self { splits, ..self.clone() }
+    }
+
+    /// The same with training images alone; an error where there are none.
+    pub(in crate::data) fn only_train(self) -> Result<Self> {
+        if self.splits.train.is_none() {
+            let why = "its manifest names none".into();
+            return Err(Error::NoTraining { dataset: self.name.as_str().into(), why });
+        }
+        let splits = Splits { test: None, validation: None, ..self.splits };
+        Ok(Self { splits, ..self })
     }
 
     /// All images of each split.

@@ -14,7 +14,8 @@ pub fn measured(mut manifest: Manifest, located: &Located) -> Result<Manifest> {
     let whole = manifest.clone();
     for (name, split) in manifest.splits_mut().filter(|(name, _)| !located.lacks(name)) {
         if whole.format == Format::Npz && split.images.is_none() {
-            name_arrays(name, split, located)?;
+            let is_alone = whole.splits().into_iter().all(|(other, files)| other == name || files.file != split.file);
+            name_arrays(name, split, is_alone, located)?;
         }
         if split.size.is_none() {
             let (size, file) = size(&whole, split, located)?;
@@ -34,7 +35,7 @@ fn input<'a>(located: &'a Located, file: &Option<PlainName>) -> &'a Input {
     &located.inputs[file.as_ref().expect("a checked manifest names the file").as_str()]
 }
 
-fn name_arrays(name: &str, split: &mut SplitFiles, located: &Located) -> Result<()> {
+fn name_arrays(name: &str, split: &mut SplitFiles, is_alone: bool, located: &Located) -> Result<()> {
     let file = input(located, &split.file);
     let known = npy::archive(file)?.names();
     let missing = || {
@@ -49,7 +50,8 @@ fn name_arrays(name: &str, split: &mut SplitFiles, located: &Located) -> Result<
         );
         Error::from(FileError::Content { file: file.shown(), message })
     };
-    let (images, labels) = npy::names_of(name, &known).ok_or_else(missing)?;
+    let plain = || if is_alone { npy::plain_names(&known) } else { None };
+    let (images, labels) = npy::names_of(name, &known).or_else(plain).ok_or_else(missing)?;
     split.images = Some(PlainName::of_known(images));
     split.labels = Some(PlainName::of_known(labels));
     Ok(())

@@ -65,10 +65,13 @@ fn npz(path: &Path) -> std::result::Result<Vec<String>, String> {
     }
     let all: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
     let mut lines = vec![format!("arrays {}", all.join(", "))];
-    let splits: Vec<(&str, (String, String))> = ["train", "validation", "test"]
+    let mut splits: Vec<(&str, (String, String))> = ["train", "validation", "test"]
         .into_iter()
         .filter_map(|split| Some((split, arrays::names_of(split, &names)?)))
         .collect();
+    if splits.is_empty() {
+        splits.extend(arrays::plain_names(&names).map(|names| ("train", names)));
+    }
     let Some((_, (images, labels))) = splits.first() else { return Ok(lines) };
     let image = match shapes.get(images).map(Vec::as_slice) {
         Some([_, h, w]) => format!("[1, {h}, {w}]"),

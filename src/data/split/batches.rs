@@ -1,9 +1,11 @@
 //! One pass over a split, batch by batch, in file order or in an order drawn from seed and pass. Batches are made on a
 //! thread of their own while the loop works on an earlier one, two ahead, in main memory, and moved to the device where
-//! the loop takes them; or made, with the same draws, on the device where the images lie there.
+//! the loop takes them; or made, with the same draws, on the device where the images lie there. Where images of a second data set
+//! stand beside the split, those of a shuffled pass hold some of these too ([`super::mixed`]).
 
 use super::ahead::Ahead;
 use super::in_memory::Split;
+use super::mixed::{Mixed, joined};
 use crate::base::random::Generator;
 use crate::compute::checked;
 use crate::data::error::{Error, Result};
@@ -34,8 +36,10 @@ pub struct Batch {
     pub x: Tensor,
     /// Labels, `[n]` of u32.
     pub y: Tensor,
-    /// Where the images stand in the split.
+    /// Where the images stand in the split; those of what stands beside it count on from there.
     pub index: Vec<u32>,
+    /// How many of them, the last ones, are of what stands beside the split.
+    pub beside: usize,
     /// The batch's number in this pass, from 0.
     pub number: usize,
     /// Batches in this pass.
@@ -68,6 +72,8 @@ struct Plan {
     size: usize,
     /// The pass that the augmentation is drawn for, if there is one.
     augmented: Option<u64>,
+    /// What comes behind the images of each batch, if something does.
+    mixed: Option<Mixed>,
 }
 
 impl Plan {
@@ -79,19 +85,22 @@ impl Plan {
         let index = self.order[start..end].to_vec();
         let split = &self.split;
         let draws = self.augmented.map(|pass| split.augmentation().draw(split.seed(), pass, &index));
-        let on_device = if here { split.make_on_device(&index, draws.as_deref())? } else { None };
-        let x = on_device.map_or_else(|| split.make(&index, draws.as_deref()), Ok)?;
-        let y = split.make_labels(&index)?;
-        Ok(Batch { x, y, index, number, count })
+        let x = split.make_near(&index, draws.as_deref(), here)?;
+        let own = Batch { x, y: split.make_labels(&index)?, index, beside: 0, number, count };
+        let Some(mixed) = &self.mixed else { return Ok(own) };
+        let (x, y, others) = mixed.make(number, own.index.len(), self.augmented.is_some(), here)?;
+        let (x, y) = (joined(own.x, x, split.device())?, joined(own.y, y, split.device())?);
+        Ok(Batch { x, y, beside: others.len(), index: [own.index, others].concat(), ..own })
     }
 }
 
 impl Batch {
     /// On the split's device, with what is known of its values, so that nobody has to read them back to check.
-    fn to_device(&self, split: &Split) -> candle_core::Result<Self> {
+    fn to_device(&self, plan: &Plan) -> candle_core::Result<Self> {
+        let split = &plan.split;
         let device: &Device = split.device();
         let moved = Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() };
-        if split.are_images() {
+        if split.are_images() && plan.mixed.as_ref().is_none_or(|mixed| mixed.split().are_images()) {
             checked::note_images(&moved.x);
         }
         if split.classes() > 0 {
@@ -107,16 +116,19 @@ impl Batches {
             let (split, len) = (split.name().into(), split.len());
             return Err(Error::BatchSize { split, size, len, message: "give a size of at least 1" });
         }
-        let order = match order {
-            BatchOrder::Sequential => (0..split.len() as u32).collect(),
+        let (order, mixed) = match order {
+            BatchOrder::Sequential => ((0..split.len() as u32).collect(), None),
             BatchOrder::Shuffled { seed, pass } => {
                 // Named, so that the order has nothing in common with other uses of the seed.
-                Generator::stream(seed, pass).fork("order of batches").permutation(split.len())
+                let own = Generator::stream(seed, pass).fork("order of batches").permutation(split.len());
+                (own, Mixed::of(&split, size, split.len(), (seed, pass))?)
             }
         };
         let count = split.len().div_ceil(size);
-        let ahead = if split.in_main_memory() && split.resident().is_none() { AHEAD } else { 0 };
-        let plan = Arc::new(Plan { split, order, size, augmented: None });
+        let all = || [Some(&split), mixed.as_ref().map(Mixed::split)].into_iter().flatten();
+        let elsewhere = all().any(|s| !s.in_main_memory()) || all().all(|s| s.resident().is_some());
+        let ahead = if elsewhere { 0 } else { AHEAD };
+        let plan = Arc::new(Plan { split, order, size, augmented: None, mixed });
         Ok(Self { plan, count, next: 0, ahead, making: None })
     }
 
@@ -136,7 +148,7 @@ impl Batches {
 
     /// Leave out the last batch if it is shorter than the others. An error if no batch would be left.
     pub fn drop_last(mut self) -> Result<Self> {
-        let Plan { split, size, .. } = &*self.plan;
+        let Plan { split, size, mixed, .. } = &*self.plan;
         self.count = split.len() / size;
         if self.count == 0 {
             return Err(Error::BatchSize {
@@ -146,6 +158,9 @@ impl Batches {
                 message: "no batch is left when the short one is dropped; give a smaller size or keep it",
             });
         }
+        // What would have come behind the short batch comes in the next pass.
+        let mixed = mixed.as_ref().map(|mixed| mixed.again(split, *size, self.count * size)).transpose()?.flatten();
+        Arc::make_mut(&mut self.plan).mixed = mixed;
         Ok(Self { making: None, ..self })
     }
 
@@ -195,7 +210,7 @@ impl Iterator for Batches {
             self.making = None;
         }
         // Moved here and not on the other thread: a device's work is in order on the thread that uses it.
-        Some(batch.and_then(|b| b.to_device(&self.plan.split)))
+        Some(batch.and_then(|b| b.to_device(&self.plan)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

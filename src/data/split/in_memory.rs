@@ -27,6 +27,14 @@ pub struct Split {
     device: Device,
     seed: u64,
     augmentation: Augmentation,
+    beside: Option<Arc<Beside>>,
+}
+
+/// Images of a second data set that stand beside those of a split in its shuffled batches, so many for each.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub split: Split,
+    pub ratio: f64,
 }
 
 #[derive(Debug)]
@@ -71,7 +79,7 @@ impl Split {
     fn whole(name: &str, data: Data, (dtype, device): (DType, Device)) -> Self {
         let (name, len, data) = (name.into(), data.labels.len(), Arc::new(data));
         let augmentation = Augmentation::NONE;
-        Self { name, data, places: None, start: 0, len, pad: 0, dtype, device, seed: 0, augmentation }
+        Self { name, data, places: None, start: 0, len, pad: 0, dtype, device, seed: 0, augmentation, beside: None }
     }
 
     /// `images` [n, C, H, W], or vectors [n, F], as they are, with n labels. All of it has been checked.
@@ -106,7 +114,7 @@ impl Split {
 
     /// No images, where those of a data set are not there.
     pub(in crate::data) fn none(name: &str, like: &Self) -> Self {
-        Self { name: name.into(), start: 0, len: 0, augmentation: Augmentation::NONE, ..like.clone() }
+        Self { name: name.into(), start: 0, len: 0, augmentation: Augmentation::NONE, beside: None, ..like.clone() }
     }
 
     /// The number of images.
@@ -171,12 +179,12 @@ impl Split {
         self.pad
     }
 
-    /// The same split with `pad` zeros on each side of every image as it was stored.
+    /// The same split with `pad` zeros on each side of every image as it was stored; nothing stands beside it.
     pub fn with_pad(&self, pad: usize) -> Result<Self> {
         self.check_images(pad > 0, "pad")?;
         pad::grown(&format!("split `{}`", self.name()), self.data.shape, pad)?;
         // The augmentation may be too wide for fewer of them.
-        Self { pad, ..self.clone() }.with_augmentation(self.augmentation)
+        Self { pad, beside: None, ..self.clone() }.with_augmentation(self.augmentation)
     }
 
     /// The same split under another name.
@@ -189,10 +197,11 @@ impl Split {
         Self { seed, ..self }
     }
 
-    /// For people, what becomes of the images: `pad 2, crop 4, flip`; empty where they stay as they are.
+    /// For people, what becomes of the images: `pad 2, crop 4, flip, beside each 3 of 1000000 others`; empty where they stay as they are.
     pub fn describe_changes(&self) -> String {
         let pad = if self.pad > 0 { format!("pad {}", self.pad) } else { String::new() };
-        let parts = [pad, self.augmentation.describe()];
+        let beside = |b: &Arc<Beside>| format!("beside each {} of {} others", b.ratio, b.split.len());
+        let parts = [pad, self.augmentation.describe(), self.beside.as_ref().map_or(String::new(), beside)];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
@@ -227,6 +236,12 @@ impl Split {
         if self.is_flat() { made.flatten_from(1) } else { Ok(made) }
     }
 
+    /// The same; made on the split's device where the images lie there and `here` says that this thread may.
+    pub(super) fn make_near(&self, indices: &[u32], draws: Option<&[Draw]>, here: bool) -> candle_core::Result<Tensor> {
+        let on_device = if here { self.make_on_device(indices, draws)? } else { None };
+        on_device.map_or_else(|| self.make(indices, draws), Ok)
+    }
+
     fn made(&self, indices: &[u32], draws: Option<&[Draw]>) -> candle_core::Result<Tensor> {
         match &self.data.images {
             Images::Bytes { values, levels } => match self.dtype {
@@ -252,11 +267,7 @@ impl Split {
     }
 
     /// The images at `indices`, made on the split's device of the bytes that lie there; nothing where that is not done.
-    pub(in crate::data) fn make_on_device(
-        &self,
-        indices: &[u32],
-        draws: Option<&[Draw]>,
-    ) -> candle_core::Result<Option<Tensor>> {
+    fn make_on_device(&self, indices: &[u32], draws: Option<&[Draw]>) -> candle_core::Result<Option<Tensor>> {
         self.check_indices(indices)?;
         let (Some(bytes), Images::Bytes { levels, .. }) = (self.resident(), &self.data.images) else { return Ok(None) };
         let (shape, crop) = (self.data.shape, self.augmentation.crop);
@@ -298,9 +309,9 @@ impl Split {
         }
     }
 
-    /// The first `n` images, or all if there are fewer; see [`Split::range`] for a strict form.
+    /// The first `n` images, or all if there are fewer; see [`Split::range`] for a strict form. Nothing stands beside a part of a split.
     pub fn take(&self, n: usize) -> Self {
-        Self { len: self.len.min(n), ..self.clone() }
+        Self { len: self.len.min(n), beside: None, ..self.clone() }
     }
 
     /// The images `start..end`; an empty range or one that goes past the end is an error.
@@ -308,13 +319,30 @@ impl Split {
         if start >= end || end > self.len {
             return Err(Error::Range { split: self.name().into(), start, end, len: self.len });
         }
-        Ok(Self { start: self.start + start, len: end - start, ..self.clone() })
+        Ok(Self { start: self.start + start, len: end - start, beside: None, ..self.clone() })
     }
 
     /// The images at `indices`, which have been checked, in that order.
     pub(in crate::data) fn select(&self, indices: &[u32]) -> Self {
         let places: Arc<[u32]> = indices.iter().map(|&i| self.place(i) as u32).collect();
-        Self { start: 0, len: places.len(), places: Some(places), ..self.clone() }
+        Self { start: 0, len: places.len(), places: Some(places), beside: None, ..self.clone() }
+    }
+
+    /// With `split` beside it, of which `ratio` images come to each of its own in shuffled batches. All of it has been checked.
+    pub(in crate::data) fn and_beside(self, split: Self, ratio: f64) -> Self {
+        Self { beside: Some(Arc::new(Beside { split, ratio })), ..self }
+    }
+
+    /// What stands beside it, made into batches as its own images are: of its dtype, with its augmentation; and how many come to each.
+    pub(in crate::data) fn beside(&self) -> Option<(Self, f64)> {
+        let Beside { split, ratio } = &**self.beside.as_ref()?;
+        let (dtype, device, seed, augmentation) = (self.dtype, self.device.clone(), self.seed, self.augmentation);
+        Some((Self { dtype, device, seed, augmentation, ..split.clone() }, *ratio))
+    }
+
+    /// The numbers that images of its batches can have: its own, and behind them those of what stands beside it.
+    pub fn places(&self) -> usize {
+        self.len + self.beside.as_ref().map_or(0, |beside| beside.split.len)
     }
 
     /// The labels of all images.

@@ -6,6 +6,7 @@ mod batches;
 mod checksum;
 pub mod classes;
 mod in_memory;
+mod mixed;
 pub mod pad;
 mod rand_augment;
 mod resident;

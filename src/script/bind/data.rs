@@ -143,6 +143,10 @@ mod datasets {
     pub fn split_len(split: &mut Split) -> INT {
         int(split.0.len())
     }
+    #[rhai_fn(get = "places", pure)]
+    pub fn split_places(split: &mut Split) -> INT {
+        int(split.0.places())
+    }
     #[rhai_fn(get = "digest", pure, return_raw)]
     pub fn split_digest(split: &mut Split) -> Res<String> {
         split.0.fingerprint().map_err(candle)
@@ -189,6 +193,10 @@ mod datasets {
     pub fn batch_index(batch: &mut Batch) -> Array {
         batch.0.index.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
     }
+    #[rhai_fn(get = "beside", pure)]
+    pub fn batch_beside(batch: &mut Batch) -> INT {
+        int(batch.0.beside)
+    }
     #[rhai_fn(get = "number", pure)]
     pub fn batch_number(batch: &mut Batch) -> INT {
         int(batch.0.number)
@@ -206,7 +214,13 @@ mod datasets {
 fn places(op: &str, split: &Split, numbers: &Array) -> Res<Vec<u32>> {
     let numbers = args::shape(op, numbers)?;
     if let Some(n) = numbers.iter().find(|n| **n >= split.0.len()) {
-        return Err(fail(format!("{op}: image {n} is out of range, {} has {} images", split.0.name(), split.0.len())));
+        let beside =
+            if *n < split.0.places() { "; it is one that stands beside it, which only batches hold" } else { "" };
+        return Err(fail(format!(
+            "{op}: image {n} is out of range, {} has {} images{beside}",
+            split.0.name(),
+            split.0.len()
+        )));
     }
     Ok(numbers.into_iter().map(|n| n as u32).collect())
 }

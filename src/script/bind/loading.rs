@@ -30,10 +30,6 @@ fn share(options: &mut Options, function: &str, key: &'static str) -> Res<Option
 
 /// The options that all data sets have; images are of `dtype` unless they say otherwise.
 fn common(host: &Host, function: &'static str, options: &mut Options, dtype: DType) -> Res<data::Options> {
-    let limit = |options: &mut Options, key: &'static str| -> Res<Option<usize>> {
-        // 0 stands for "all", so that a setting can switch the limit off.
-        Ok(Some(options.usize(key, 0, ..)?).filter(|n| *n > 0))
-    };
     Ok(data::Options {
         data_dir: host.data_dir.clone(),
         train_limit: limit(options, "train_limit")?,
@@ -61,6 +57,67 @@ fn common(host: &Host, function: &'static str, options: &mut Options, dtype: DTy
     })
 }
 
+/// A second data set whose images are to stand beside the training images: its name, or itself, and how much of it.
+struct Beside {
+    what: Dynamic,
+    ratio: f64,
+    limit: Option<usize>,
+}
+
+/// What is to stand beside, if something is. "" stands for nothing, so that a setting can switch it off.
+fn asked_beside(options: &mut Options, function: &str) -> Res<Option<Beside>> {
+    let what = options.dynamic("beside");
+    for key in ["beside_ratio", "beside_limit"] {
+        if options.is_given(key) && what.is_none() {
+            return Err(fail(format!("{function}: option `{key}` needs `beside`, the data set that is meant")));
+        }
+    }
+    let ratio = options.any_float("beside_ratio", 3.0)?;
+    let limit = limit(options, "beside_limit")?;
+    let Some(what) = what else { return Ok(None) };
+    if what.is_string() && what.to_string().is_empty() {
+        return Ok(None);
+    }
+    if !what.is_string() && !what.is::<Dataset>() {
+        return Err(fail(format!(
+            "{function}: option `beside` is of type {}, expected the name or path of a data set, or a data set",
+            short_type(what.type_name())
+        )));
+    }
+    data::check_ratio(ratio).map_err(|e| fail(format!("{function}: {e}")))?;
+    Ok(Some(Beside { what, ratio, limit }))
+}
+
+/// `first` with what was asked for beside it, which the run knows too.
+fn with_beside(
+    host: &Host,
+    function: &str,
+    first: data::Dataset,
+    beside: Option<Beside>,
+    wanted: &data::Options,
+) -> Res<Dataset> {
+    let Some(Beside { what, ratio, limit }) = beside else { return Ok(Dataset(Rc::new(first))) };
+    let told = first.warnings.len();
+    let found = match what.clone().try_cast::<Dataset>() {
+        Some(second) => first.with_beside(&second.0, ratio, limit),
+        None => {
+            let name = what.to_string();
+            let read = |name: &str, options: &data::Options| data::Dataset::load_beside(name, options, limit);
+            let (second, place) = found(host, function, &name, wanted, read)?;
+            noted(host, &second, Some(&name), place)?;
+            first.with_beside(&second, ratio, None)
+        }
+    };
+    let found = found.map_err(|e| fail(format!("{function}: {e}")))?;
+    tell(host, &found.warnings[told..]);
+    Ok(Dataset(Rc::new(found)))
+}
+
+/// A number of images, if some are wanted. 0 stands for "all", so that a setting can switch the limit off.
+fn limit(options: &mut Options, key: &'static str) -> Res<Option<usize>> {
+    Ok(Some(options.usize(key, 0, ..)?).filter(|n| *n > 0))
+}
+
 /// The data set called `name`, or at the path `name`; its warnings are printed.
 pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Dataset> {
     let host = host(context);
@@ -68,22 +125,36 @@ pub fn load(context: &NativeCallContext, name: &str, options: Map) -> Res<Datase
     let mut wanted = common(&host, "dataset", &mut options, host.dtype)?;
     wanted.test = share(&mut options, "dataset", "test")?;
     (wanted.size, wanted.pictures) = looks(&mut options)?;
+    let beside = asked_beside(&mut options, "dataset")?;
     options.finish()?;
-    let place = if data::is_path(name) { Some(place(&host, name)?) } else { None };
+    let (first, place) = found(&host, "dataset", name, &wanted, data::Dataset::load)?;
+    noted(&host, &first, Some(name), place)?;
+    with_beside(&host, "dataset", first, beside, &wanted)
+}
+
+/// What `read` makes of the data set called `name`, or at the path `name`; and that place.
+fn found(
+    host: &Host,
+    function: &str,
+    name: &str,
+    wanted: &data::Options,
+    read: impl Fn(&str, &data::Options) -> data::Result<data::Dataset>,
+) -> Res<(data::Dataset, Option<PathBuf>)> {
+    let place = if data::is_path(name) { Some(place(host, name)?) } else { None };
     let path = place.as_deref().and_then(|p| p.to_str()).unwrap_or(name);
-    let found = match data::Dataset::load(path, &wanted) {
+    let found = match read(path, wanted) {
         // Where the run found it that is repeated here; a path has been looked for there already.
-        Err(data::Error::NotFound { .. }) if place.is_none() => match before(&host, name)? {
-            Some(folder) => data::Dataset::load(name, &data::Options { data_dir: Some(folder), ..wanted.clone() }),
-            None => data::Dataset::load(path, &wanted),
+        Err(data::Error::NotFound { .. }) if place.is_none() => match before(host, name)? {
+            Some(folder) => read(name, &data::Options { data_dir: Some(folder), ..wanted.clone() }),
+            None => read(path, wanted),
         },
         found => found,
     };
     let found = found.map_err(|e| match e {
         data::Error::Interrupted => interrupted(),
-        e => fail(format!("dataset: {e}")),
+        e => fail(format!("{function}: {e}")),
     })?;
-    with_notes(&host, found, Some(name), place)
+    Ok((found, place))
 }
 
 /// The file or folder that the script's path `name` leads to. One on the command line counts from the working folder, one in
@@ -135,21 +206,24 @@ fn before(host: &Host, name: &str) -> Res<Option<PathBuf>> {
     )))
 }
 
-/// A loaded data set, after its warnings have been printed and the run knows what it holds, and how the script `asked` for it.
-fn with_notes(host: &Host, found: data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Res<Dataset> {
+/// Let the run know what a loaded data set holds, and how the script `asked` for it; print its warnings.
+fn noted(host: &Host, found: &data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Res<()> {
     // What it says about itself is told once it is known to be what the run had.
-    host.run.add_data(|| described(&found, asked, place)).map_err(fail)?;
-    for warning in &found.warnings {
-        host.run.print(&format!("note: {warning}"));
-    }
+    host.run.add_data(|| described(found, asked, place)).map_err(fail)?;
+    tell(host, &found.warnings);
     host.run.set_classes(found.classes);
-    Ok(Dataset(Rc::new(found)))
+    Ok(())
+}
+
+fn tell(host: &Host, warnings: &[String]) {
+    warnings.iter().for_each(|warning| host.run.print(&format!("note: {warning}")));
 }
 
 /// What a run's folder says about a data set.
 fn described(found: &data::Dataset, asked: Option<&str>, place: Option<PathBuf>) -> Result<Data, String> {
     let train = Some(&found.train).filter(|_| found.lacks_train.is_none());
-    let splits = [train, found.validation.as_ref(), Some(&found.test)].into_iter().flatten();
+    let test = Some(&found.test).filter(|test| !test.is_empty());
+    let splits = [train, found.validation.as_ref(), test].into_iter().flatten();
     let sums = splits.map(|split| {
         let sum = split.checksum().map_err(|e| message(&e))?;
         Ok((split.name().to_string(), (split.len(), sum)))
@@ -174,6 +248,7 @@ pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2],
     let name = options.string("name")?.unwrap_or("arrays".into());
     let classes = Some(options.usize("classes", 0, ..)?).filter(|n| *n > 0);
     let wanted = common(&host, function, &mut options, x[0].0.dtype())?;
+    let beside = asked_beside(&mut options, function)?;
     options.finish()?;
     let labels = |split: &str, y: Dynamic| -> Res<Vec<u32>> {
         data::labels(split, &integers(y)?).map_err(|e| fail(format!("{function}: {e}")))
@@ -181,7 +256,9 @@ pub fn from_arrays(context: &NativeCallContext, x: [Tensor; 2], y: [Dynamic; 2],
     let ([train_x, test_x], [train_y, test_y]) = (x, y);
     let (train_y, test_y) = (labels("train", train_y)?, labels("test", test_y)?);
     let found = data::Dataset::from_arrays(&name, (&train_x.0, &train_y), (&test_x.0, &test_y), classes, &wanted);
-    with_notes(&host, found.map_err(|e| fail(format!("{function}: {e}")))?, None, None)
+    let first = found.map_err(|e| fail(format!("{function}: {e}")))?;
+    noted(&host, &first, None, None)?;
+    with_beside(&host, function, first, beside, &wanted)
 }
 
 /// A tensor as it is, an array of ints as one.

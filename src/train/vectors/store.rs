@@ -145,7 +145,10 @@ impl Vectors {
     pub fn of(&self, images: &[u32]) -> Result<BatchVectors> {
         let count = self.0.borrow().count;
         if let Some(image) = images.iter().find(|i| **i as usize >= count) {
-            bail!("vectors: image {image} is out of range, the store was made for {count} images");
+            bail!(
+                "vectors: image {image} is out of range, the store was made for {count} images; make it for as many as the split has places, \
+                 `data.train.places`"
+            );
         }
         Ok(BatchVectors { store: self.clone(), places: Places::new(images.to_vec()), uncertain: false })
     }
