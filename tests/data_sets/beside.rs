@@ -19,13 +19,15 @@ fn pass(split: &Split, size: usize, pass: u64) -> data::Batches {
     split.batches(size, BatchOrder::Shuffled { seed: 7, pass }).unwrap()
 }
 
-/// What a batch holds, to compare bit for bit.
-fn content(batch: &Batch) -> (Vec<f64>, Vec<u32>, Vec<u32>, usize, usize, usize) {
+/// What a batch holds, to compare bit for bit: images, labels, index, how many from beside, number, count.
+type Content = (Vec<f64>, Vec<u32>, Vec<u32>, usize, usize, usize);
+
+fn content(batch: &Batch) -> Content {
     let y = batch.y.to_vec1().unwrap();
     (values(&batch.x), y, batch.index.clone(), batch.beside, batch.number, batch.count)
 }
 
-fn contents(batches: data::Batches) -> Vec<(Vec<f64>, Vec<u32>, Vec<u32>, usize, usize, usize)> {
+fn contents(batches: data::Batches) -> Vec<Content> {
     batches.map(|batch| content(&batch.unwrap())).collect()
 }
 
