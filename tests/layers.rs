@@ -3,6 +3,8 @@
 
 #[path = "layers/batch_norm.rs"]
 mod batch_norm;
+#[path = "layers/centering.rs"]
+mod centering;
 mod common;
 #[path = "layers/derived.rs"]
 mod derived;
@@ -12,6 +14,8 @@ mod exported;
 mod frontier;
 #[path = "layers/orthogonal.rs"]
 mod orthogonal;
+#[path = "layers/outward.rs"]
+mod outward;
 #[path = "layers/own.rs"]
 mod own;
 #[path = "layers/resnets.rs"]
@@ -61,6 +65,8 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(ScaleShift), vec![3, 2, 4]),
         (LayerSpec::of(ScaleShift), vec![5]),
         (LayerSpec::of(BatchNorm2d { eps: 1e-5, momentum: 0.1 }), vec![3, 4, 2]),
+        (LayerSpec::of(BatchCentering { momentum: 0.1 }), vec![3, 4, 2]),
+        (LayerSpec::of(BatchCentering { momentum: 0.3 }), vec![5]),
         (LayerSpec::of(MaxPool2d { kernel: 2, stride: 2 }), vec![2, 5, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 2 }), vec![1, 7, 6]),
         (LayerSpec::of(MaxPool2d { kernel: 3, stride: 1 }), vec![1, 4, 5]),
@@ -91,10 +97,12 @@ fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
         (LayerSpec::of(Made(LinearResidual { kernel: 3, scale: 0.5, bias: true })), vec![3, 4, 5]),
         (LayerSpec::of(Made(CholeskyLinear { scale: 0.3, bias: true })), vec![6]),
         (LayerSpec::of(Made(LlnLinear { features: 4, bias: true })), vec![7]),
-        (LayerSpec::of(SllConv2d { inner: 5, kernel: 3 }), vec![2, 4, 3]),
-        (LayerSpec::of(SllLinear { inner: 4 }), vec![6]),
-        (LayerSpec::of(CplLinear { inner: 5, squarings: 25 }), vec![6]),
-        (LayerSpec::of(CplLinear { inner: 9, squarings: 1 }), vec![4]),
+        (LayerSpec::of(Stepped(SllConv2d { inner: 5, kernel: 3 })), vec![2, 4, 3]),
+        (LayerSpec::of(Stepped(SllLinear { inner: 4 })), vec![6]),
+        (LayerSpec::of(Stepped(CplLinear { inner: 5, squarings: 25 })), vec![6]),
+        (LayerSpec::of(Stepped(CplLinear { inner: 9, squarings: 1 })), vec![4]),
+        (LayerSpec::of(Stepped(CplConv2d { inner: 5, kernel: 3, iterations: 1 })), vec![2, 4, 3]),
+        (LayerSpec::of(Stepped(CplConv2d { inner: 2, kernel: 1, iterations: 3 })), vec![3, 2, 2]),
         (LayerSpec::of(Residual { layers: vec![LayerSpec::of(conv(3, 3, 1, 1, true))] }), vec![3, 5, 4]),
         (LayerSpec::of(Residual { layers: vec![LayerSpec::of(Linear { features: 6, bias: true })] }), vec![6]),
         // No kernel of one convolution: two in a row, three summands, a kernel that is wider behind than before.

@@ -126,7 +126,6 @@ impl Sequential {
         if !self.specs.iter().any(LayerSpec::is_derived) {
             return Ok(Cow::Borrowed(self));
         }
-        let age = age();
         let now: Vec<_> = self.parameters.iter().map(|(_, var)| var.as_tensor()).collect();
         let may_look = self.device.is_cpu() || self.frozen;
         if let Some(made) = self.made.borrow().as_ref() {
@@ -135,7 +134,7 @@ impl Sequential {
                 true => {
                     pairs.try_fold(true, |all, (then, now)| Ok::<_, candle_core::Error>(all && equal(then, now)?))?
                 }
-                false => made.age == age,
+                false => made.age == age(),
             };
             if is_same {
                 return Ok(Cow::Owned(Self { layers: made.layers.clone(), ..self.clone() }));
@@ -143,6 +142,8 @@ impl Sequential {
         }
         let layers = self.placed()?.into_iter().map(|layer| layer.computed_in(&self.precision));
         let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
+        // A layer may have moved a vector of its own on.
+        let age = age();
         // What nobody may look at is not copied.
         let looked_at = now.iter().filter(|_| may_look);
         let of = looked_at.map(|t| t.detach().copy()).collect::<Result<_>>()?;

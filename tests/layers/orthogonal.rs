@@ -55,9 +55,10 @@ fn cases() -> Vec<(&'static str, LayerSpec)> {
         ("bro_conv_narrow", bro(4, 1, 4)),
         ("bro_conv_stride2", bro(6, 2, 6)),
         ("cholesky_residual", LayerSpec::of(Made(CholeskyLinear { scale: 8f64.powf(-0.5), bias: true }))),
-        ("sll_linear", LayerSpec::of(SllLinear { inner: 8 })),
-        ("sll_conv", LayerSpec::of(SllConv2d { inner: 6, kernel: 3 })),
-        ("cpl_linear", LayerSpec::of(CplLinear { inner: 8, squarings: 30 })),
+        ("sll_linear", LayerSpec::of(Stepped(SllLinear { inner: 8 }))),
+        ("sll_conv", LayerSpec::of(Stepped(SllConv2d { inner: 6, kernel: 3 }))),
+        ("cpl_linear", LayerSpec::of(Stepped(CplLinear { inner: 8, squarings: 30 }))),
+        ("cpl_conv", LayerSpec::of(Stepped(CplConv2d { inner: 4, kernel: 3, iterations: 2000 }))),
         ("lln", LayerSpec::of(Made(LlnLinear { features: 5, bias: true }))),
     ]
 }
@@ -76,9 +77,10 @@ fn each_meets_the_truth_with_its_gradients() {
             let read = |key: &str| all[&format!("{case}/{key}")].to_dtype(dtype).unwrap();
             let x = Var::from_tensor(&read("x")).unwrap();
             let net = alone(&spec, &x.dims()[1..], dtype);
-            for (name, var) in net.parameters() {
+            // Vectors of power iterations are no parameters of theirs.
+            for (name, var) in net.trained() {
                 let own = read(&format!("param/{}", &name[2..]));
-                assign(var, &own.reshape(var.shape()).unwrap()).unwrap();
+                assign(&var, &own.reshape(var.shape()).unwrap()).unwrap();
             }
             let y = net.forward(x.as_tensor()).unwrap();
             let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
@@ -90,7 +92,7 @@ fn each_meets_the_truth_with_its_gradients() {
                 &wide(&read("grad/x")),
                 gradient,
             );
-            for (name, var) in net.parameters() {
+            for (name, var) in net.trained() {
                 let own = gradients.get(var.as_tensor()).unwrap();
                 let truth = read(&format!("grad/{}", &name[2..]));
                 close(&format!("{case}: in {name}"), &wide(own), &wide(&truth.reshape(own.shape()).unwrap()), gradient);
@@ -241,7 +243,7 @@ fn a_network_of_cayley_layers_meets_the_truth() {
 /// Every bound walks over each kind, in f32 as in f64, and a proof holds against an attack.
 #[test]
 fn every_bound_takes_them() {
-    let kinds = r#"["cayley", "bro", "soc", "aol", "sll", "cholesky"]"#;
+    let kinds = r#"["cayley", "bro", "soc", "aol", "sll", "cpl", "cholesky"]"#;
     let mut lab = Lab::on(Device::Cpu);
     let told = lab.run(&format!(
         r#"
@@ -250,8 +252,9 @@ fn every_bound_takes_them() {
         import "std/certify"   as certify;
         let told = [];
         for kind in {kinds} {{
-            let model = networks::orthogonal_2c2f([1, 8, 8], 10, kind);
-            let x     = uniform(0, 1, [3, 1, 8, 8]);
+            let side  = if kind == "cpl" {{ 4 }} else {{ 8 }};                // its convolutions' constants come from matrices, which are squared
+            let model = networks::orthogonal_2c2f([1, side, side], 10, kind);
+            let x     = uniform(0, 1, [3, 1, side, side]);
             let y     = model.forward(x).argmax(1);
             let fresh = fresh_vectors(model, 3);
             let local = lip::bounds(model, x, 0.05, fresh, 30);
@@ -298,6 +301,8 @@ fn settings_that_make_no_layer_are_refused() {
         (r#"{"kind":"soc_conv2d","channels":2,"kernel":2,"stride":1,"terms":3,"bias":true}"#, "in its middle"),
         (r#"{"kind":"soc_conv2d","channels":2,"kernel":3,"stride":1,"terms":1000000,"bias":true}"#, "1000000 terms"),
         (r#"{"kind":"sll_conv2d","inner":0,"kernel":3}"#, "inner channels"),
+        (r#"{"kind":"cpl_conv2d","inner":3,"kernel":4,"iterations":1}"#, "in its middle"),
+        (r#"{"kind":"cpl_conv2d","inner":3,"kernel":3,"iterations":0}"#, "0 power iterations"),
         (r#"{"kind":"linear_residual","kernel":4,"scale":1.0,"bias":true}"#, "in its middle"),
     ];
     for (text, said) in cases {
@@ -321,8 +326,9 @@ fn weights_of_zero_make_no_nan() {
     for (spec, input) in [
         (LayerSpec::of(SocConv2d { channels: 1, kernel: 1, stride: 1, terms: 4, bias: false }), vec![1, 3, 3]),
         (soc(2, 1, 4), vec![2, 4, 4]),
-        (LayerSpec::of(CplLinear { inner: 3, squarings: 25 }), vec![4]),
-        (LayerSpec::of(SllLinear { inner: 3 }), vec![4]),
+        (LayerSpec::of(Stepped(CplLinear { inner: 3, squarings: 25 })), vec![4]),
+        (LayerSpec::of(Stepped(CplConv2d { inner: 3, kernel: 3, iterations: 2 })), vec![2, 4, 4]),
+        (LayerSpec::of(Stepped(SllLinear { inner: 3 })), vec![4]),
         (LayerSpec::of(Made(AolLinear { features: 4, bias: false })), vec![4]),
     ] {
         let net = alone(&spec, &input, DType::F64);

@@ -12,6 +12,7 @@
 
 mod cayley;
 mod cholesky;
+mod convolved;
 mod reflected;
 mod rescaled;
 mod residual;
@@ -19,6 +20,7 @@ mod top;
 
 pub use cayley::{cayley, cayley_by_frequency};
 pub use cholesky::triangular;
+pub use convolved::{iterated, standing, stretched};
 pub use reflected::{reflected, reflected_by_frequency};
 pub use rescaled::{absolute_gram, rescaled};
 pub use residual::residual;

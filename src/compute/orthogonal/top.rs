@@ -8,60 +8,82 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Of `[O, I]`, a tensor of one number. With 25 `squarings` vectors apart by one part in a million are told from each other.
-pub fn largest_singular_value(w: &Tensor, squarings: usize) -> Result<Tensor> {
-    let (o, i) = w.dims2()?;
-    let own = w.detach();
-    let turned = own.t()?.contiguous()?;
-    let own = own.contiguous()?;
-    let mut gram = if o < i { own.matmul(&turned)? } else { turned.matmul(&own)? };
-    for _ in 0..squarings {
-        let size = (gram.abs()?.max_all()? + f64::from(f32::MIN_POSITIVE))?;
-        let scaled = gram.broadcast_div(&size)?;
-        gram = scaled.matmul(&scaled)?;
+/// The Gram matrix of `[F, O, I]` on the smaller side.
+fn gram(m: &Tensor) -> Result<Tensor> {
+    let (_, rows, columns) = m.dims3()?;
+    let turned = m.transpose(1, 2)?.contiguous()?;
+    if rows < columns { m.matmul(&turned) } else { turned.matmul(m) }
+}
+
+/// `G^(2^squarings)` of `[F, n, n]`, scaled, and the logarithm of `||G^(2^j)||_inf^(1 / 2^j)`, `[F]`.
+fn squared(mut gram: Tensor, squarings: usize) -> Result<[Tensor; 2]> {
+    let all = gram.dim(0)?;
+    let mut bound = Tensor::zeros(all, gram.dtype(), gram.device())?;
+    for power in 0..=squarings {
+        // In logarithms: powers leave the range.
+        let size = (gram.abs()?.sum(2)?.max(1)? + f64::from(f32::MIN_POSITIVE))?;
+        bound = (bound + (size.log()? / 2f64.powi(power as i32))?)?;
+        if power < squarings {
+            let scaled = gram.broadcast_div(&size.reshape((all, 1, 1))?)?;
+            gram = scaled.matmul(&scaled)?;
+        }
     }
+    Ok([gram, bound])
+}
+
+/// `u^T W v`, whose gradient is u v^T, v (or u, on the smaller side) a column of a power of the Gram matrix.
+fn top(w: &Tensor, power: &Tensor) -> Result<Tensor> {
+    let (o, i) = w.dims2()?;
+    let own = w.detach().contiguous()?;
+    let power = power.squeeze(0)?;
     // The column with the largest diagonal entry is not next to orthogonal to v.
-    let n = gram.dim(0)?;
-    let eye = Tensor::eye(n, gram.dtype(), gram.device())?;
-    let diagonal = (&gram * &eye)?.sum(D::Minus1)?;
-    let at = diagonal.argmax(0)?;
-    let column = gram.index_select(&at.reshape(1)?, 0)?;
+    let eye = Tensor::eye(power.dim(0)?, power.dtype(), power.device())?;
+    let at = (&power * &eye)?.sum(D::Minus1)?.argmax(0)?;
+    let column = power.index_select(&at.reshape(1)?, 0)?;
     let unit = |v: Tensor| v.broadcast_div(&(v.sqr()?.sum_all()?.sqrt()? + f64::from(f32::MIN_POSITIVE))?);
     let side = unit(column)?;
     let (u, v) = if o < i {
         let v = unit(side.matmul(&own)?)?;
         (side, v)
     } else {
-        let u = unit(side.matmul(&turned)?)?;
+        let u = unit(side.matmul(&own.t()?.contiguous()?)?)?;
         (u, side)
     };
-    // u^T W v, whose gradient is u v^T.
     u.matmul(w)?.mul(&v)?.sum_all()
 }
 
-/// At least the norm of a matrix `[O, I]`, of the number type that it has, as a tensor of one number; no gradient: `||G^(2^j)||_inf^(1 / 2^j)`
-/// bounds the square of the norm, G the Gram matrix on the smaller side, and lies above it by n^(1 / 2^(j + 1)) at the most.
+/// The largest bound of those whose logarithms these are, with what rounding can have taken from it.
+fn above(bound: &Tensor, m: &Tensor) -> Result<Tensor> {
+    let sizes: usize = m.dims()[1..].iter().product();
+    let unit = if m.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    (bound.max_all()? * 0.5)?.exp()? * (1.0 + 4.0 * sizes as f64 * unit + 64.0 * unit)
+}
+
+/// Of `[O, I]`, a tensor of one number. With 25 `squarings` vectors apart by one part in a million are told from each other.
+pub fn largest_singular_value(w: &Tensor, squarings: usize) -> Result<Tensor> {
+    let [power, _] = squared(gram(&w.detach().contiguous()?.unsqueeze(0)?)?, squarings)?;
+    top(w, &power)
+}
+
+/// At least the norm of a matrix `[O, I]`, or the largest of those of `[F, O, I]`, of the number type that they have, as a tensor of one number;
+/// no gradient: `||G^(2^j)||_inf^(1 / 2^j)` bounds the square of the norm, G the Gram matrix on the smaller side, and lies above it by
+/// n^(1 / 2^(j + 1)) at the most.
 ///
 /// The Gram matrix is off by at most rows columns u of the square of the norm, a squaring by n^2 u, which the root takes 2^-j of: all of them,
 /// and the logarithms' sum, together by less than 4 rows columns u + 64 u.
 pub fn norm_above(m: &Tensor, squarings: u32) -> Result<Tensor> {
     let m = m.detach().contiguous()?;
-    let (rows, columns) = m.dims2()?;
-    let turned = m.t()?.contiguous()?;
-    let mut gram = if rows < columns { m.matmul(&turned)? } else { turned.matmul(&m)? };
-    let mut squared = Tensor::zeros((), gram.dtype(), gram.device())?;
-    for power in 0..=squarings {
-        // In logarithms: powers leave the range.
-        let size = (gram.abs()?.sum(1)?.max_all()? + f64::from(f32::MIN_POSITIVE))?;
-        squared = (squared + (size.log()? / 2f64.powi(power as i32))?)?;
-        if power < squarings {
-            let scaled = gram.broadcast_div(&size)?;
-            gram = scaled.matmul(&scaled)?;
-        }
-    }
-    let sizes = (rows * columns) as f64;
-    let unit = if gram.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
-    (squared * 0.5)?.exp()? * (1.0 + 4.0 * sizes * unit + 64.0 * unit)
+    let m = if m.rank() == 2 { m.unsqueeze(0)? } else { m };
+    let [_, bound] = squared(gram(&m)?, squarings as usize)?;
+    above(&bound, &m)
+}
+
+/// [`largest_singular_value`] and [`norm_above`] by the same squarings, no gradient.
+pub fn below_and_above(w: &Tensor, squarings: usize) -> Result<[Tensor; 2]> {
+    let w = w.detach().contiguous()?;
+    let m = w.unsqueeze(0)?;
+    let [power, bound] = squared(gram(&m)?, squarings)?;
+    Ok([top(&w, &power)?, above(&bound, &m)?])
 }
 
 #[cfg(test)]

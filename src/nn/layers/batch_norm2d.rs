@@ -9,14 +9,12 @@
 //! What is bounded in training is the map of the batch's statistics, as they are for its clean images: it says nothing of another batch.
 //! Evaluations, attacks and certificates take a frozen network.
 
-use super::affine::{Affine, Dense, Rounding, Structure};
+use super::batch_statistics::{InTraining, Statistics, by_channel, enter};
 use super::entry::{Argument, Entry, Takes, image, read, settings};
 use super::graph::{Attribute, Graph};
 use super::normalize::Scaling;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start, Word};
-use crate::compute::precision::Precision;
-use crate::compute::variables::assign;
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -80,17 +78,17 @@ impl Kind for BatchNorm2d {
     }
 
     fn build(&self, place: &Place) -> Result<Role> {
-        Ok(Role::Affine(Rc::new(Normalised {
+        Ok(Role::Affine(Rc::new(InTraining(Normalised {
             weight: place.parameter("weight")?,
             bias: place.parameter("bias")?,
             mean: place.parameter("running_mean")?,
             variance: place.parameter("running_var")?,
             settings: *self,
-        })))
+        }))))
     }
 }
 
-/// The layer in training.
+/// What it is made of.
 #[derive(Clone, Debug)]
 struct Normalised {
     weight: Tensor,
@@ -107,108 +105,30 @@ impl Normalised {
         let shift = (&self.bias - (mean * &scale)?)?;
         Ok(Scaling { scale: scale.reshape((1, (), 1, 1))?, shift: shift.reshape((1, (), 1, 1))? })
     }
+}
 
-    /// With the statistics of a batch, which enter the running ones.
+impl Statistics for Normalised {
+    const NAME: &'static str = ENTRY.name;
+
     fn of_batch(&self, x: &Tensor) -> Result<Scaling> {
-        let (batch, channels, h, w) = x.dims4()?;
-        let n = batch * h * w;
-        if n < 2 {
-            bail!(
-                "batch_norm2d: a batch of {batch} with {h} x {w} pixels has no variance; take a frozen network, or more images"
-            );
-        }
-        let flat = x.transpose(0, 1)?.reshape((channels, n))?;
+        let (flat, n) = by_channel(Self::NAME, x, "variance")?;
         let mean = flat.mean(1)?;
         let variance = flat.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.mean(1)?;
-        // Of a network in training only.
-        if self.mean.is_variable() {
-            let moved = |running: &Tensor, now: &Tensor, factor: f64| {
-                let kept = (running.detach() * (1.0 - self.settings.momentum))?;
-                assign(&Var::from_tensor(running)?, &(kept + (now.detach() * (self.settings.momentum * factor))?)?)
-            };
-            moved(&self.mean, &mean, 1.0)?;
-            moved(&self.variance, &variance, n as f64 / (n - 1) as f64)?;
-        }
+        let momentum = self.settings.momentum;
+        enter(&self.mean, &mean, momentum, 1.0)?;
+        enter(&self.variance, &variance, momentum, n as f64 / (n - 1) as f64)?;
         self.by(&mean, &variance)
     }
 
-    fn none<T>(&self, op: &str) -> Result<T> {
-        bail!(
-            "{op}: a batch_norm2d in training has the statistics of a batch; take layer.seen(x), or model.frozen() for the running ones"
-        )
-    }
-}
-
-impl Affine for Normalised {
-    fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
-        self.of_batch(x)?.forward(x, precision)
+    fn running(&self) -> Result<Scaling> {
+        self.by(&self.mean.detach(), &self.variance.detach())
     }
 
-    fn apply(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
-        self.none("apply")
-    }
-
-    fn adjoint(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
-        self.none("adjoint")
-    }
-
-    fn apply_absolute(&self, _: &Tensor, _: Precision) -> Result<Tensor> {
-        self.none("apply_absolute")
-    }
-
-    fn row_norms(&self) -> Result<Tensor> {
-        self.none("row_norms")
-    }
-
-    fn add_bias(&self, _: &Tensor) -> Result<Tensor> {
-        self.none("add_bias")
-    }
-
-    fn rounding(&self) -> Result<Rounding> {
-        self.none("affine")
-    }
-
-    fn weight(&self) -> Option<&Tensor> {
-        None
-    }
-
-    fn is_trained(&self) -> bool {
+    fn scale_is_trained(&self) -> bool {
         self.weight.track_op()
     }
 
-    fn weight_roundings(&self) -> usize {
-        0
-    }
-
-    fn terms(&self) -> usize {
-        1
-    }
-
-    fn structure(&self) -> Result<Option<Structure>> {
-        Ok(None)
-    }
-
-    fn numbers(&self) -> (DType, Device) {
-        (self.weight.dtype(), self.weight.device().clone())
-    }
-
-    fn dense(&self) -> Option<Dense> {
-        None
-    }
-
-    /// By the running statistics. Where these cannot be taken the layer stays what it is, and says so when it is asked.
-    fn frozen(&self) -> Rc<dyn Affine> {
-        match self.by(&self.mean.detach(), &self.variance.detach()) {
-            Ok(scaling) => scaling.frozen(),
-            Err(_) => Rc::new(self.clone()),
-        }
-    }
-
-    fn each_sample(&self) -> Result<Option<Vec<Rc<dyn Affine>>>> {
-        Ok(None)
-    }
-
-    fn seen(&self, x: &Tensor) -> Result<Option<Rc<dyn Affine>>> {
-        Ok(Some(Rc::new(self.of_batch(x)?)))
+    fn a_parameter(&self) -> &Tensor {
+        &self.weight
     }
 }

@@ -121,11 +121,15 @@ pub(super) struct NormOf(pub fn(&Tensor, usize) -> Result<Tensor>, pub usize);
 
 impl Following for NormOf {
     fn value(&self, before: &[(String, Tensor)]) -> Result<Tensor> {
-        // In a block names have prefixes; the latest weight is the layer's.
-        match before.iter().rev().find(|(name, _)| name.ends_with("weight")) {
-            Some((_, weight)) => self.0(weight, self.1),
-            None => candle_core::bail!("no weight was drawn"),
-        }
+        self.0(latest_weight(before)?, self.1)
+    }
+}
+
+/// The layer's own weight among what was drawn: in a block names have prefixes, and the latest is the layer's.
+pub(super) fn latest_weight(before: &[(String, Tensor)]) -> Result<&Tensor> {
+    match before.iter().rev().find(|(name, _)| name.ends_with("weight")) {
+        Some((_, weight)) => Ok(weight),
+        None => candle_core::bail!("no weight was drawn"),
     }
 }
 

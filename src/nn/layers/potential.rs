@@ -7,13 +7,89 @@
 //! ```
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
+use super::entry::{Entry, image, settings};
 use super::graph::{Attribute, Graph};
-use super::made::keep_parameters;
-use super::spec::Place;
+use super::made::{keep_parameters, made, vector};
+use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::norms::channels::add_bias;
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt::Debug;
 use std::rc::Rc;
+
+/// A kind that is such a step, by its settings.
+pub trait Stepping: Debug + Serialize + 'static {
+    fn entry(&self) -> &'static Entry;
+    /// The layer as a script would write it.
+    fn describe(&self) -> String;
+    /// Channels (or features) between.
+    fn inner(&self) -> usize;
+    /// Side of the kernel; none of a step of vectors.
+    fn kernel(&self) -> Option<usize>;
+    /// Why its other settings make no layer.
+    fn check(&self) -> std::result::Result<(), String>;
+    /// Over an input that fits.
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter>;
+    fn potential(&self, place: &Place) -> Result<Potential>;
+}
+
+/// Such a kind as a layer.
+#[derive(Clone, Debug)]
+pub struct Stepped<S>(pub S);
+
+impl<S: Stepping> Kind for Stepped<S> {
+    fn name(&self) -> &str {
+        self.0.entry().name
+    }
+
+    fn own(&self) -> Vec<Own> {
+        made(self.0.entry().name)
+    }
+
+    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
+        let between = match self.0.kernel() {
+            Some(_) => image(input).map(|_| "channels")?,
+            None => vector(input).map(|_| "features")?,
+        };
+        match self.0.kernel() {
+            _ if self.0.inner() == 0 => Err(format!("it has no inner {between}")),
+            Some(k) if k.is_multiple_of(2) => {
+                Err(format!("a {k}x{k} kernel has no pixel in its middle; take an odd one"))
+            }
+            _ => self.0.check().map(|()| input.to_vec()),
+        }
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        settings(&self.0)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
+        self.0.parameters(input)
+    }
+
+    fn build(&self, place: &Place) -> Result<Role> {
+        Ok(Role::Activation(Rc::new(self.0.potential(place)?)))
+    }
+
+    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
+        self.0.potential(place)?.drawn(place, graph, x)
+    }
+}
+
+/// The settings of such a kind from a file.
+pub(super) fn read_stepped<S: Stepping + for<'de> Deserialize<'de>>(
+    settings: Map<String, Value>,
+) -> std::result::Result<LayerSpec, String> {
+    let kind = serde_json::from_value::<S>(Value::Object(settings)).map_err(|e| e.to_string())?;
+    Ok(LayerSpec::of(Stepped(kind)))
+}
 
 /// Over samples of one shape; `scale` is T, `[inner]`, as a broadcast over a batch.
 #[derive(Clone, Debug)]

@@ -3,16 +3,16 @@
 use super::entry::Entry;
 use super::spec::{KIND, LayerSpec, OWN};
 use super::{
-    abs, aol, avg_pool2d, batch_norm2d, block, bro, cayley, clip, conv2d, cpl, flatten, gelu, groupsort, half_abs,
-    householder, leaky_relu, linear, linear_residual, lln_linear, max_pool2d, maxmin, n_activation, normalize,
-    parallel, pixel_unshuffle, relu, residual, scale_shift, sll, soc, softplus, sum,
+    abs, aol, avg_pool2d, batch_centering, batch_norm2d, block, bro, cayley, clip, conv2d, cpl, flatten, gelu,
+    groupsort, half_abs, householder, leaky_relu, linear, linear_residual, lln_linear, max_pool2d, maxmin,
+    n_activation, normalize, parallel, pixel_unshuffle, relu, residual, scale_shift, sll, soc, softplus, sum,
 };
 use crate::base::suggest;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// All kinds.
-pub const KINDS: [Entry; 40] = [
+pub const KINDS: [Entry; 42] = [
     conv2d::ENTRY,
     linear::ENTRY,
     avg_pool2d::ENTRY,
@@ -36,6 +36,7 @@ pub const KINDS: [Entry; 40] = [
     half_abs::ENTRY,
     scale_shift::ENTRY,
     batch_norm2d::ENTRY,
+    batch_centering::ENTRY,
     residual::ENTRY,
     sum::ENTRY,
     parallel::ENTRY,
@@ -52,7 +53,8 @@ pub const KINDS: [Entry; 40] = [
     soc::ENTRY,
     sll::CONV2D,
     sll::LINEAR,
-    cpl::ENTRY,
+    cpl::CONV2D,
+    cpl::LINEAR,
 ];
 
 /// The kind of this name, or what there is.

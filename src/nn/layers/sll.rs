@@ -8,16 +8,13 @@
 //! nothing. It is nonlinear by itself, and needs no activation beside. Start: W and b U(-1/sqrt(fan_in), 1/sqrt(fan_in)), q 0.
 
 use super::affine::peak;
-use super::entry::{Argument, Entry, Takes, image, read, settings};
-use super::graph::Graph;
-use super::made::{made, torch_start, vector, weight_and_bias};
-use super::potential::Potential;
-use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
+use super::entry::{Argument, Entry, Takes};
+use super::made::{torch_start, weight_and_bias};
+use super::potential::{Potential, Stepped, Stepping, read_stepped};
+use super::spec::{LayerSpec, Parameter, Place, Start};
 use crate::compute::orthogonal::absolute_gram;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::rc::Rc;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,16 +36,18 @@ pub const CONV2D: Entry = Entry {
         Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
     ],
     options: &[],
-    make: |given| LayerSpec::of(SllConv2d { inner: given.count("inner", 1), kernel: given.count("kernel", 1) }),
-    read: read::<SllConv2d>,
+    make: |given| {
+        LayerSpec::of(Stepped(SllConv2d { inner: given.count("inner", 1), kernel: given.count("kernel", 1) }))
+    },
+    read: read_stepped::<SllConv2d>,
 };
 
 pub const LINEAR: Entry = Entry {
     name: "sll_linear",
     arguments: &[Argument { name: "inner", takes: Takes::Positive("the number of inner features") }],
     options: &[],
-    make: |given| LayerSpec::of(SllLinear { inner: given.count("inner", 1) }),
-    read: read::<SllLinear>,
+    make: |given| LayerSpec::of(Stepped(SllLinear { inner: given.count("inner", 1) })),
+    read: read_stepped::<SllLinear>,
 };
 
 /// How large the constant can be by the roundings of T. A sum that 1 / T_i is made of is off by at most gamma of the same sum of sizes,
@@ -87,32 +86,25 @@ fn with_q(weight: &[usize], fan_in: usize) -> Vec<Parameter> {
     list
 }
 
-impl Kind for SllConv2d {
-    fn name(&self) -> &str {
-        CONV2D.name
+impl Stepping for SllConv2d {
+    fn entry(&self) -> &'static Entry {
+        &CONV2D
     }
 
     fn describe(&self) -> String {
         format!("sll_conv2d({}, {})", self.inner, self.kernel)
     }
 
-    fn own(&self) -> Vec<Own> {
-        made(CONV2D.name)
+    fn inner(&self) -> usize {
+        self.inner
     }
 
-    fn settings(&self) -> Map<String, Value> {
-        settings(self)
+    fn kernel(&self) -> Option<usize> {
+        Some(self.kernel)
     }
 
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        image(input)?;
-        if self.inner == 0 {
-            return Err("it has no inner channels".into());
-        }
-        match self.kernel.is_multiple_of(2) {
-            true => Err(format!("a {0}x{0} kernel has no pixel in its middle; take an odd one", self.kernel)),
-            false => Ok(input.to_vec()),
-        }
+    fn check(&self) -> std::result::Result<(), String> {
+        Ok(())
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
@@ -120,47 +112,37 @@ impl Kind for SllConv2d {
         with_q(&[self.inner, c, k, k], c * k * k)
     }
 
-    fn build(&self, place: &Place) -> Result<Role> {
-        Ok(Role::Activation(Rc::new(built(place)?)))
-    }
-
-    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
-        built(place)?.drawn(place, graph, x)
+    fn potential(&self, place: &Place) -> Result<Potential> {
+        built(place)
     }
 }
 
-impl Kind for SllLinear {
-    fn name(&self) -> &str {
-        LINEAR.name
+impl Stepping for SllLinear {
+    fn entry(&self) -> &'static Entry {
+        &LINEAR
     }
 
     fn describe(&self) -> String {
         format!("sll_linear({})", self.inner)
     }
 
-    fn own(&self) -> Vec<Own> {
-        made(LINEAR.name)
+    fn inner(&self) -> usize {
+        self.inner
     }
 
-    fn settings(&self) -> Map<String, Value> {
-        settings(self)
+    fn kernel(&self) -> Option<usize> {
+        None
     }
 
-    fn output_shape(&self, input: &[usize]) -> std::result::Result<Vec<usize>, String> {
-        let features = vector(input)?;
-        if self.inner > 0 { Ok(vec![features]) } else { Err("it has no inner features".into()) }
+    fn check(&self) -> std::result::Result<(), String> {
+        Ok(())
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
-        let features = vector(input).unwrap_or(1);
-        with_q(&[self.inner, features], features)
+        with_q(&[self.inner, input[0]], input[0])
     }
 
-    fn build(&self, place: &Place) -> Result<Role> {
-        Ok(Role::Activation(Rc::new(built(place)?)))
-    }
-
-    fn export(&self, place: &Place, graph: &mut Graph, x: String) -> Result<String> {
-        built(place)?.drawn(place, graph, x)
+    fn potential(&self, place: &Place) -> Result<Potential> {
+        built(place)
     }
 }
