@@ -81,6 +81,7 @@ fn every_kind_goes_out_and_comes_in() {
         "abs",
         "scale_shift",
         "batch_norm2d",
+        "batch_centering",
         "residual",
         "sum",
         "parallel",
@@ -88,6 +89,48 @@ fn every_kind_goes_out_and_comes_in() {
     ] {
         assert!(by_graph.iter().any(|name| name == kind), "{kind} is read from a graph; read were {by_graph:?}");
     }
+}
+
+/// Of every kind a file of ours is the same network; a state_dict holds what its parameters are, so that one whose numbers are a function of these
+/// is refused, with the layer and the way out, alone as in a block.
+#[test]
+fn no_kind_is_silently_another_one_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, dictionary) = (folder.path().join("net.safetensors"), folder.path().join("net.pth"));
+    let (random, mut made, mut plain) = (Generator::new(12), vec![], vec![]);
+    for (spec, input) in every_kind() {
+        let what = spec.describe();
+        let (net, x) = (shaken(&spec, &input, &random), batch(&input, &random));
+        net.save(&file).unwrap();
+        let (again, rounded) = load_model(&file, Some(DType::F64), &Device::Cpu).unwrap();
+        assert!(rounded.is_none() && again.digest().unwrap() == net.digest().unwrap(), "{what}");
+        close(&what, &again.frozen().forward(&x).unwrap(), &net.forward(&x).unwrap(), 0.0);
+        let _ = std::fs::remove_file(&dictionary);
+        if spec.has(Word::Made) {
+            let block = LayerSpec::of(Block { layers: vec![spec.clone()] });
+            for (net, place) in [(net, "0"), (shaken(&block, &input, &random), "0")] {
+                let why = net.export_state_dict(&dictionary, &[]).expect_err(&what).to_string();
+                assert!(why.contains(&format!("layer {place}")) && why.contains(&what), "{what}: {why}");
+                assert!(why.contains("export to .onnx") && !dictionary.exists(), "{what}: {why}");
+            }
+            made.push(spec.name().to_string());
+            continue;
+        }
+        net.export_state_dict(&dictionary, &[]).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let other = Sequential::new(&input, std::slice::from_ref(&spec), DType::F64, &Device::Cpu, &random).unwrap();
+        if net.parameters().is_empty() {
+            assert!(other.load(&dictionary).is_err() || other.digest().unwrap() == net.digest().unwrap(), "{what}");
+        } else {
+            other.load(&dictionary).unwrap_or_else(|e| panic!("{what}: {e}"));
+        }
+        close(&what, &other.frozen().forward(&x).unwrap(), &net.forward(&x).unwrap(), 0.0);
+        plain.push(spec.name().to_string());
+    }
+    for entry in KINDS {
+        let (of_made, of_plain) = (made.iter().any(|n| n == entry.name), plain.iter().any(|n| n == entry.name));
+        assert!(of_made != of_plain, "{}: one of both", entry.name);
+    }
+    assert!(made.contains(&"cpl_conv2d".into()) && plain.contains(&"batch_centering".into()), "{made:?}");
 }
 
 /// What the metadata says counts only as long as the graph is the one that it makes.

@@ -45,7 +45,7 @@ pub fn own(file: &File, dtype: Option<DType>, device: &Device) -> Result<Option<
 
 /// Is the file's graph the one that the network draws, with the constants that it draws?
 fn is_drawn(file: &File, net: &Sequential) -> Result<bool> {
-    let drawn = write::drawn(net)?;
+    let drawn = write::drawn(&net.to_dtype(DType::F64)?)?;
     let same = file.nodes.len() == drawn.operations.len()
         && file.nodes.iter().zip(&drawn.operations).all(|(node, own)| {
             let attributes = own.attributes.len() == node.attribute.len()

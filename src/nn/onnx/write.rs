@@ -51,7 +51,8 @@ pub fn drawn(net: &Sequential) -> Result<Graph> {
 }
 
 fn model(net: &Sequential, dtype: DType) -> Result<format::Model> {
-    let graph = drawn(net)?;
+    // Numbers that are made of parameters are those of the parameters in the file, in f64, whatever made them badly conditioned.
+    let graph = drawn(&net.to_dtype(dtype)?.to_dtype(DType::F64)?)?;
     let kind = if dtype == DType::F64 { DOUBLE } else { FLOAT };
     let value = |name: &str, sample: &[usize]| {
         let fixed = sample.iter().map(|n| Dimension { dim_value: Some(*n as i64), dim_param: None });
