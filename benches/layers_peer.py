@@ -105,6 +105,20 @@ class SllConv(Layer):
         return x - 2 * F.conv_transpose2d(h, self.weight, padding=1)
 
 
+class CplConv(Layer):
+    def __init__(self, *shape):
+        super().__init__(*shape)
+        self.register_buffer("u", F.normalize(torch.ones(1, C, N, N), dim=(1, 2, 3)))
+
+    def forward(self, x):
+        with torch.no_grad():  # one step from the kept vector, as published
+            v = F.conv2d(self.u, self.weight, padding=1); v = v / v.norm()
+            u = F.conv_transpose2d(v, self.weight, padding=1); self.u.copy_(u / u.norm())
+        s = (v * F.conv2d(self.u, self.weight, padding=1)).sum()
+        h = torch.relu(F.conv2d(x, self.weight, self.bias, padding=1)) * (2 / s ** 2)
+        return x - F.conv_transpose2d(h, self.weight, padding=1)
+
+
 class PlainLinear(Layer):
     def forward(self, x): return F.linear(x, self.weight, self.bias)
 
@@ -157,6 +171,7 @@ def layers():
         "plain_conv2d": lambda: PlainConv(*conv), "aol_conv2d": lambda: AolConv(*conv),
         "linear_residual": lambda: LinearResidual(*conv, gain=one(C)), "cayley_conv2d": lambda: CayleyConv(*conv, alpha=one(1) * 20),
         "bro_conv2d": lambda: BroConv(C, C // 2, K, K), "soc_conv2d": lambda: SocConv(*conv), "sll_conv2d": lambda: SllConv(*conv, q=torch.zeros(C)),
+        "cpl_conv2d": lambda: CplConv(*conv),
         "plain_linear": lambda: PlainLinear(D, D), "aol_linear": lambda: AolLinear(D, D), "cayley_linear": lambda: CayleyLinear(D, D, alpha=one(1) * 13),
         "bro_linear": lambda: BroLinear(D, D // 2), "cholesky_linear": lambda: CholeskyLinear(D, D, gain=one(D)), "lln_linear": lambda: LlnLinear(D, D),
         "sll_linear": lambda: SllLinear(D, D, q=torch.zeros(D)), "cpl_linear": lambda: CplLinear(D, D),

@@ -264,7 +264,8 @@ fn a_report_has_apgd_on_what_can_still_fall() {
     let shown = Folder::new(&[("main.rhai", script)]).run(&["run", "main.rhai"]);
     assert!(shown.ends_with("exit code 0"), "{shown}");
     let words = |begin: &str| -> Vec<String> {
-        let line = shown.lines().find_map(|line| line.strip_prefix(begin)).unwrap_or_else(|| panic!("{begin}: {shown}"));
+        let line =
+            shown.lines().find_map(|line| line.strip_prefix(begin)).unwrap_or_else(|| panic!("{begin}: {shown}"));
         line.split_whitespace().map(String::from).collect()
     };
     let shares: Vec<f64> = words("shares ").iter().map(|n| n.parse().unwrap()).collect();

@@ -279,8 +279,17 @@ fn on_digits(name: &str, settings: &[&str]) -> Vec<String> {
 fn table_2_in_miniature() {
     let folder = Folder::new(&[("table.rhai", &script("table2_digits.rhai"))]);
     let run = |settings: &[&str]| {
-        let small =
-            ["epochs=2", "warmup=0", "ramp=1", "batch=16", "train_limit=48", "test_limit=12", "steps=3", "restarts=1", "apgd=3"];
+        let small = [
+            "epochs=2",
+            "warmup=0",
+            "ramp=1",
+            "batch=16",
+            "train_limit=48",
+            "test_limit=12",
+            "steps=3",
+            "restarts=1",
+            "apgd=3",
+        ];
         let mut arguments = vec!["run", "table.rhai"];
         small.iter().chain(settings).for_each(|setting| arguments.extend(["--set", *setting]));
         let output = folder.run(&arguments);

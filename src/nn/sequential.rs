@@ -142,12 +142,10 @@ impl Sequential {
         }
         let layers = self.placed()?.into_iter().map(|layer| layer.computed_in(&self.precision));
         let layers: Vec<_> = layers.map(|layer| if self.frozen { layer.frozen() } else { layer }).collect();
-        // A layer may have moved a vector of its own on.
-        let age = age();
         // What nobody may look at is not copied.
         let looked_at = now.iter().filter(|_| may_look);
         let of = looked_at.map(|t| t.detach().copy()).collect::<Result<_>>()?;
-        self.made.replace(Some(Made { of, age, layers: layers.clone() }));
+        self.made.replace(Some(Made { of, age: age(), layers: layers.clone() }));
         Ok(Cow::Owned(Self { layers, ..self.clone() }))
     }
 
@@ -277,6 +275,15 @@ impl Sequential {
             assign(var, &var.as_tensor().detach().relu()?)?;
         }
         Ok(())
+    }
+
+    /// What follows an optimiser's step: thresholds are put back ([`Self::project_thresholds`]), and layers move on what they keep beside their
+    /// parameters.
+    pub fn after_step(&self) -> Result<()> {
+        self.project_thresholds()?;
+        let made = self.made.borrow();
+        let layers = made.iter().flat_map(|made| &made.layers).flat_map(Layer::all);
+        layers.filter_map(|layer| layer.activation("after_step").ok()).try_for_each(|f| f.after_step())
     }
 
     /// Numbers in the parameters of a layer, without those of the layers of its branches, which stand by themselves.

@@ -22,7 +22,7 @@ const SUMS: f64 = 3e-6;
 fn sigma_by_bf16_iterations(g: &Golden) {
     ratios(&g.name, &g.model(DType::F32), &g.get("x").to_dtype(DType::F32).unwrap(), g.number("eps"));
 }
-on_each_net!(sigma_by_bf16_iterations);
+on_each_net!(sigma_by_bf16_iterations, slow);
 
 /// Of a network that a few steps of certified training have changed, near and far: where all is open and where much is masked.
 #[test]

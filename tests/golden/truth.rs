@@ -11,7 +11,7 @@ use std::rc::Rc;
 use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::nn::Sequential;
 
-on_each_net!(algorithm_1_meets_the_truth);
+on_each_net!(algorithm_1_meets_the_truth, slow);
 on_each_net!(norms_of_the_published_masks);
 
 /// Power iteration from drawn vectors takes the small nets to 1e-10. The real nets have close singular values, and 20,000

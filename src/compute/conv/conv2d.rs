@@ -20,7 +20,7 @@ use crate::compute::gpu;
 #[cfg(feature = "cuda")]
 use crate::compute::layout::Layout;
 use crate::compute::norms;
-use crate::compute::norms::channels::{add_bias, channel_sums};
+use crate::compute::norms::channels::{add_bias, channel_sums, over_batch};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout as Strides, Result, Shape, Tensor, bail};
@@ -61,7 +61,7 @@ pub fn conv2d_bias(x: &Tensor, w: &Tensor, bias: &Tensor, window: Window) -> Res
     let y = xs.apply_op3_no_bwd(&ws, &bias.detach(), &Biased { window })?;
     differentiable("conv2d", y, [&x, &w, &bias], move |g, [to_x, to_w, to_bias]| {
         let (dx, dw) = gradients([&xs, &ws], g, window, [to_x, to_w])?;
-        Ok((dx, dw, to_bias.then(|| channel_sums(g)?.sum(0)).transpose()?))
+        Ok((dx, dw, to_bias.then(|| over_batch(&channel_sums(g)?)).transpose()?))
     })
 }
 

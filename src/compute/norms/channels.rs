@@ -28,7 +28,7 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
     let (x, v) = (x.contiguous()?, v.contiguous()?);
     let y = x.detach().apply_op2_no_bwd(&v.detach(), &Add)?;
     differentiable("add_channels", y, [&x, &v, &v], move |g, [to_x, to_v, _]| {
-        let sums = to_v.then(|| if rows == 1 { channel_sums(g)?.sum_keepdim(0) } else { channel_sums(g) });
+        let sums = to_v.then(|| if rows == 1 { over_batch(&channel_sums(g)?)?.unsqueeze(0) } else { channel_sums(g) });
         Ok((to_x.then(|| g.clone()), sums.transpose()?, None))
     })
 }
@@ -37,7 +37,7 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let y = add_channels(&x.detach(), &bias.detach().unsqueeze(0)?)?;
     differentiable("add_bias", y, [x, bias, bias], move |g, [to_x, to_bias, _]| {
-        Ok((to_x.then(|| g.clone()), to_bias.then(|| channel_sums(g)?.sum(0)).transpose()?, None))
+        Ok((to_x.then(|| g.clone()), to_bias.then(|| over_batch(&channel_sums(g)?)).transpose()?, None))
     })
 }
 
@@ -46,10 +46,21 @@ pub fn channel_sums(x: &Tensor) -> Result<Tensor> {
     if gpu::has_kernel(x) {
         return fused::channel_sums(x);
     }
+    if x.rank() == 2 {
+        return Ok(x.detach());
+    }
     if !x.device().is_cpu() {
         return x.detach().flatten_from(2)?.sum(2);
     }
     x.detach().contiguous()?.apply_op1_no_bwd(&Sums)
+}
+
+/// Sums over the batch: `[B, C]` to `[C]`, no gradient.
+pub fn over_batch(x: &Tensor) -> Result<Tensor> {
+    if gpu::has_kernel(x) || !x.device().is_cpu() {
+        return x.detach().sum(0);
+    }
+    x.detach().contiguous()?.apply_op1_no_bwd(&OverBatch)
 }
 
 struct Add;
@@ -68,11 +79,40 @@ impl CustomOp2 for Add {
             let sample = channels * positions;
             y.par_chunks_mut(sample).zip(x.par_chunks(sample)).enumerate().for_each(|(b, (y, x))| {
                 let own = &v[(b * channels) % v.len()..][..channels];
+                // A vector has no positions to go over.
+                if positions == 1 {
+                    return y.iter_mut().zip(x).zip(own).for_each(|((y, x), v)| *y = *x + *v);
+                }
                 for ((y, x), v) in y.chunks_mut(positions).zip(x.chunks(positions)).zip(own) {
                     y.iter_mut().zip(x).for_each(|(y, x)| *y = *x + *v);
                 }
             });
             Ok((WithDType::to_cpu_storage_owned(y), lx.shape().clone()))
+        })
+    }
+}
+
+/// `[B, C]` to `[C]`, in the order of the batch.
+struct OverBatch;
+
+impl CustomOp1 for OverBatch {
+    fn name(&self) -> &'static str {
+        "add_channels"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        const COLUMNS: usize = 128;
+        let (_, channels) = lx.shape().dims2()?;
+        for_float!(self.name(), x, T => {
+            let x = slice::<T>(self.name(), x, lx)?;
+            let mut sums = vec![T::ZERO; channels];
+            sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(at, sums)| {
+                for row in x.chunks_exact(channels) {
+                    let own = &row[at * COLUMNS..][..sums.len()];
+                    sums.iter_mut().zip(own).for_each(|(sum, x)| *sum += *x);
+                }
+            });
+            Ok((WithDType::to_cpu_storage_owned(sums), Shape::from(channels)))
         })
     }
 }

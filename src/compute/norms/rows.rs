@@ -40,15 +40,19 @@ pub fn unit_rows(w: &Tensor) -> Result<Tensor> {
     let norms = row_norms(&own)?;
     if w.device().is_cpu() && !gpu::has_kernel(&w) {
         let value = gradient(&own, &norms, &norms.ones_like()?)?;
-        return differentiable("unit_rows", value, [&w; 3], move |g, _| Ok((Some(across(&own, &norms, g)?), None, None)));
+        return differentiable("unit_rows", value, [&w; 3], move |g, _| {
+            Ok((Some(across(&own, &norms, g)?), None, None))
+        });
     }
-    // Of a zero row 0 / 1.
-    let norms = (&norms + norms.eq(0.0)?.to_dtype(norms.dtype())?)?.reshape((rows, 1))?;
+    // Of a zero row 0 / 1, and no gradient.
+    let is_zero = norms.eq(0.0)?.to_dtype(norms.dtype())?.reshape((rows, 1))?;
+    let norms = (norms.reshape((rows, 1))? + &is_zero)?;
     let value = own.broadcast_div(&norms)?;
+    let unit = value.copy()?;
     differentiable("unit_rows", value, [&w; 3], move |g, _| {
-        let along = (g * &own)?.sum_keepdim(1)?.div(&norms.sqr()?)?;
-        let d = (g - own.broadcast_mul(&along)?)?.broadcast_div(&norms)?;
-        Ok((Some(d), None, None))
+        let along = (g * &unit)?.sum_keepdim(1)?;
+        let d = (g - unit.broadcast_mul(&along)?)?.broadcast_div(&norms)?;
+        Ok((Some(d.broadcast_mul(&(1.0 - &is_zero)?)?), None, None))
     })
 }
 
@@ -102,12 +106,12 @@ fn across(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
         let parts = d.par_chunks_mut(columns).zip(ws.par_chunks(columns)).zip(gs.par_chunks(columns));
         parts.enumerate().for_each(|(row, ((d, w), g))| {
             let n = ns[row].wide();
-            let (own, along) = if n == 0.0 { (0.0, 0.0) } else { (1.0 / n, product(w, g) / (n * n * n)) };
-            let (own, along) = (T::of(own), T::of(along));
+            // In f64: the squares of small rows leave f32.
+            let (own, along) = if n == 0.0 { (0.0, 0.0) } else { (1.0 / n, product(w, g) / (n * n)) };
             Arch::new().dispatch(
                 #[inline(always)]
                 || d.iter_mut().zip(w).zip(g).for_each(|((d, w), g)| {
-                    d.write(*g * own - *w * along);
+                    d.write(T::of((g.wide() - w.wide() * along) * own));
                 }),
             );
         });

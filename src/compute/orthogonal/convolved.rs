@@ -18,6 +18,9 @@ use candle_core::{DType, Device, Result, Tensor};
 /// Inputs or outputs, whichever are fewer, up to which a map is bounded by its matrix.
 const MOST: usize = 1024;
 
+/// Numbers that the matrix may have.
+const NUMBERS: usize = 1 << 24;
+
 /// Up to which squarings of its Gram matrix cost nothing.
 const FEW: usize = 256;
 
@@ -43,7 +46,7 @@ fn unit(x: &Tensor, other: &Tensor) -> Result<Tensor> {
 
 /// The unit vector that so many steps from `u` `[1, I, H, W]` end at, for a kernel `[O, I, k, k]`, k odd. No gradient. A kernel of zeros
 /// leaves it where it is, and from nothing it starts at a constant image.
-pub fn iterated(kernel: &Tensor, u: &Tensor, steps: usize) -> Result<Tensor> {
+pub fn power_iteration(kernel: &Tensor, u: &Tensor, steps: usize) -> Result<Tensor> {
     let (kernel, u) = (kernel.detach(), u.detach());
     let (_, _, h, w) = u.dims4()?;
     let window = Window::new(1, kernel.dim(3)? / 2);
@@ -56,7 +59,7 @@ pub fn iterated(kernel: &Tensor, u: &Tensor, steps: usize) -> Result<Tensor> {
 }
 
 /// `||W u||` of a unit vector, with its gradient in the kernel.
-pub fn stretched(kernel: &Tensor, u: &Tensor) -> Result<Tensor> {
+pub fn norm_along(kernel: &Tensor, u: &Tensor) -> Result<Tensor> {
     let y = there(kernel, &u.detach())?;
     let own = y.detach();
     let size = (own.sqr()?.sum_all()?.sqrt()? + f64::from(f32::MIN_POSITIVE))?;
@@ -65,13 +68,13 @@ pub fn stretched(kernel: &Tensor, u: &Tensor) -> Result<Tensor> {
 
 /// Sigma where it stands, in f64 on the host, and what the norm over `u`'s images is at most; NaN where the kernel is not finite. Of a small map
 /// both come from its matrix; else sigma is iterated from `u`.
-pub fn standing(kernel: &Tensor, u: &Tensor) -> Result<(f64, f64)> {
+pub fn sigma_and_bound(kernel: &Tensor, u: &Tensor) -> Result<(f64, f64)> {
     let host = |t: &Tensor| t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64);
     let (kernel, u) = (host(kernel)?, host(u)?);
     let ((o, i, k, _), (_, _, h, w)) = (kernel.dims4()?, u.dims4()?);
-    let fewer = o.min(i) * h * w;
-    if fewer > MOST {
-        return Ok((by_steps(&kernel, u)?, by_frequency(&kernel, (h.max(w) + k / 2).max(k))?));
+    let [fewer, more] = [o.min(i) * h * w, o.max(i) * h * w];
+    if fewer > MOST || fewer * more > NUMBERS {
+        return Ok((by_steps(&kernel, u)?, by_frequency(&kernel, torus(h, w, k))?));
     }
     let one = Tensor::eye(fewer, DType::F64, &Device::Cpu)?.reshape((fewer, o.min(i), h, w))?;
     let matrix = match o < i {
@@ -87,14 +90,19 @@ fn by_steps(kernel: &Tensor, mut u: Tensor) -> Result<f64> {
     let mut last = 0.0;
     for _ in 0..LOOKS {
         interrupt::check()?;
-        u = iterated(kernel, &u, STEPS)?;
-        let now = stretched(kernel, &u)?.to_scalar::<f64>()?;
+        u = power_iteration(kernel, &u, STEPS)?;
+        let now = norm_along(kernel, &u)?.to_scalar::<f64>()?;
         if now.is_nan() || now <= last * (1.0 + 1e-9) {
             return Ok(now);
         }
         last = now;
     }
     Ok(last)
+}
+
+/// The side of a circular map in which that of H x W images lies: its kernel reaches k / 2 beyond each edge, around it into the same margin.
+fn torus(h: usize, w: usize, k: usize) -> usize {
+    (h.max(w) + k / 2).max(k)
 }
 
 /// At least the norm of the circular map on a torus of this side.
@@ -126,16 +134,16 @@ mod tests {
     fn a_small_map_is_bounded_closely_and_a_large_one_by_frequencies() {
         for (o, i, k, h, w) in [(4, 3, 3, 5, 6), (2, 5, 1, 3, 3), (3, 2, 5, 7, 4), (1, 1, 3, 1, 1), (4, 5, 3, 9, 8)] {
             let (kernel, u) = (draw(&[o, i, k, k]), draw(&[1, i, h, w]));
-            let (below, above) = standing(&kernel, &u).unwrap();
+            let (below, above) = sigma_and_bound(&kernel, &u).unwrap();
             let slack = if o.min(i) * h * w <= FEW { 1e-6 } else { 1e-4 };
             assert!(below <= above && above <= below * (1.0 + slack), "{o} {i} {k}: {below} {above}");
             // What steps end at is the same, from below; frequencies are above, by what the edges cost.
-            let (steps, whole) = (by_steps(&kernel, u).unwrap(), by_frequency(&kernel, h.max(w) + k).unwrap());
+            let (steps, whole) = (by_steps(&kernel, u).unwrap(), by_frequency(&kernel, torus(h, w, k)).unwrap());
             assert!(steps <= below * (1.0 + 1e-12) && steps > below * 0.998, "{o} {i} {k}: {steps} of {below}");
             assert!(whole >= below && (h == 1 || whole < below * 1.6), "{o} {i} {k}: {whole} of {below}");
         }
         // 34 x 34 images of one channel, too many for a matrix.
-        let (below, above) = standing(&draw(&[2, 1, 3, 3]), &draw(&[1, 1, 34, 34])).unwrap();
+        let (below, above) = sigma_and_bound(&draw(&[2, 1, 3, 3]), &draw(&[1, 1, 34, 34])).unwrap();
         assert!(below <= above && above <= below * 1.02, "{below} {above}");
     }
 
@@ -143,15 +151,15 @@ mod tests {
     fn nothing_becomes_no_nan_and_a_nan_is_not_lost() {
         let (kernel, u) = (draw(&[2, 2, 3, 3]), draw(&[1, 2, 4, 4]));
         let none = kernel.zeros_like().unwrap();
-        let (below, above) = standing(&none, &u).unwrap();
+        let (below, above) = sigma_and_bound(&none, &u).unwrap();
         assert!(below.abs() < 1e-18 && (0.0..1e-18).contains(&above), "{below} {above}");
-        let kept = iterated(&none, &u, 3).unwrap();
+        let kept = power_iteration(&none, &u, 3).unwrap();
         let size = kept.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
         assert!((size - 1.0).abs() < 1e-12, "{size}");
         // From a vector of zeros too.
         let (own, other) = (by_steps(&kernel, u.clone()).unwrap(), by_steps(&kernel, u.zeros_like().unwrap()).unwrap());
         assert!((own - other).abs() < 1e-4 * own, "{own} {other}");
         let broken = (&kernel / 0.0).unwrap();
-        assert!(standing(&broken, &u).unwrap().1.is_nan() && by_frequency(&broken, 5).unwrap().is_nan());
+        assert!(sigma_and_bound(&broken, &u).unwrap().1.is_nan() && by_frequency(&broken, 5).unwrap().is_nan());
     }
 }

@@ -20,7 +20,7 @@ mod top;
 
 pub use cayley::{cayley, cayley_by_frequency};
 pub use cholesky::triangular;
-pub use convolved::{iterated, standing, stretched};
+pub use convolved::{norm_along, power_iteration, sigma_and_bound};
 pub use reflected::{reflected, reflected_by_frequency};
 pub use rescaled::{absolute_gram, rescaled};
 pub use residual::residual;

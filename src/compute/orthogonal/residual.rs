@@ -15,7 +15,9 @@ pub fn residual(weight: &Tensor, gain: &Tensor, scale: f64) -> Result<Tensor> {
     let dims = weight.dims();
     let n = gain.elem_count();
     if dims.len() < 2 || dims[0] != n || dims[1] != n {
-        bail!("residual: a weight of shape {dims:?} and {n} gains; a square one is wanted, with a gain for each output");
+        bail!(
+            "residual: a weight of shape {dims:?} and {n} gains; a square one is wanted, with a gain for each output"
+        );
     }
     let (w, g) = (weight.contiguous()?, gain.contiguous()?);
     let (ws, gs) = (w.detach(), g.detach());

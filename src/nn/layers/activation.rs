@@ -18,6 +18,10 @@ pub trait Activation: Debug {
     fn lines(&self) -> Option<&dyn Lines>;
     /// The same with parameters cut from the graph.
     fn frozen(&self) -> Rc<dyn Activation>;
+    /// An optimiser has changed the parameters: what the function keeps beside them moves on.
+    fn after_step(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An activation that goes element by element and has linear lines over a box.

@@ -5,8 +5,8 @@
 //! L = max(1, 2 (||W|| / sigma)^2 - 1)      above 1 where sigma is not converged: bounds take ||W|| from above
 //! ```
 //!
-//! `inner` channels (or features) between; the shape stays. Of a convolution sigma comes from power iteration: `iterations` steps whenever the
-//! weight has changed, from where the last ones ended, the vector `u` that is saved with the layer; frozen, where it stands. Of a matrix it comes
+//! `inner` channels (or features) between; the shape stays. Of a convolution sigma comes from power iteration: `iterations` steps from the vector
+//! `u`, which is saved with the layer and goes as many after each step of an optimiser; frozen, where they end. Of a matrix it comes
 //! from `squarings` of the Gram matrix, each as good as all power iterations before it. Few of either leave it too small.
 //! Start: W and b U(-1/sqrt(fan_in), 1/sqrt(fan_in)), u after 50 steps.
 
@@ -14,8 +14,7 @@ use super::entry::{Argument, Entry, Takes};
 use super::made::{latest_weight, torch_start, weight_and_bias};
 use super::potential::{Potential, Stepped, Stepping, read_stepped};
 use super::spec::{Following, LayerSpec, Parameter, Place, Start};
-use crate::compute::orthogonal::{iterated, largest_singular_value, norm_above, standing, stretched};
-use crate::compute::variables::assign;
+use crate::compute::orthogonal::{largest_singular_value, norm_above, norm_along, power_iteration, sigma_and_bound};
 use candle_core::{DType, Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -87,7 +86,7 @@ impl Following for Top {
     fn value(&self, before: &[(String, Tensor)]) -> Result<Tensor> {
         let weight = latest_weight(before)?;
         let [c, h, w] = self.image;
-        iterated(weight, &Tensor::zeros((1, c, h, w), weight.dtype(), weight.device())?, FIRST)
+        power_iteration(weight, &Tensor::zeros((1, c, h, w), weight.dtype(), weight.device())?, FIRST)
     }
 }
 
@@ -127,15 +126,13 @@ impl Stepping for CplConv2d {
     fn potential(&self, place: &Place) -> Result<Potential> {
         let (weight, start) = (place.parameter("weight")?, place.parameter("u")?);
         if weight.track_op() {
-            let u = iterated(&weight, &start, self.iterations)?;
-            // Of a network in training only.
-            if start.is_variable() {
-                assign(&Var::from_tensor(&start)?, &u)?;
-            }
-            let sigma = stretched(&weight, &u)?;
-            return step(place, weight, &sigma, None);
+            // Kept once the optimiser has stepped, so that a value depends on what is saved alone.
+            let sigma = norm_along(&weight, &power_iteration(&weight, &start, self.iterations)?)?;
+            let follows = start.is_variable().then(|| Var::from_tensor(&start)).transpose()?;
+            let follows = follows.map(|u| (u, self.iterations));
+            return Ok(Potential { follows, ..step(place, weight, &sigma, None)? });
         }
-        let (sigma, above) = standing(&weight, &start)?;
+        let (sigma, above) = sigma_and_bound(&weight, &start)?;
         let sigma = Tensor::full(sigma, (), place.device)?.to_dtype(place.dtype)?;
         step(place, weight, &sigma, Some(above))
     }
@@ -189,7 +186,14 @@ fn step(place: &Place, weight: Tensor, sigma: &Tensor, above: Option<f64>) -> Re
     // Of W = 0 sigma is 0, and nothing is taken away.
     let scale = each.broadcast_div(&sigma.sqr()?.maximum(f64::from(f32::MIN_POSITIVE))?)?;
     let lipschitz = above.map_or(Ok(1.0), |above| lipschitz(above, &scale))?;
-    Ok(Potential { weight, bias: place.optional("bias"), scale, lipschitz, is_promised: above.is_none() })
+    Ok(Potential {
+        weight,
+        bias: place.optional("bias"),
+        scale,
+        lipschitz,
+        is_promised: above.is_none(),
+        follows: None,
+    })
 }
 
 /// Of the scale that is there, whatever rounded it.

@@ -13,7 +13,9 @@ use super::made::{keep_parameters, made, vector};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
 use crate::compute::conv::{Window, conv2d, conv2d_input};
 use crate::compute::norms::channels::add_bias;
-use candle_core::{Result, Tensor};
+use crate::compute::orthogonal::power_iteration;
+use crate::compute::variables::assign;
+use candle_core::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt::Debug;
@@ -101,6 +103,8 @@ pub struct Potential {
     pub lipschitz: f64,
     /// Is the constant only promised, as in training? Then nothing is proved with it.
     pub is_promised: bool,
+    /// The vector that `scale` comes from, and the steps that it goes after each of an optimiser.
+    pub follows: Option<(Var, usize)>,
 }
 
 impl Potential {
@@ -200,7 +204,14 @@ impl Activation for Potential {
 
     fn frozen(&self) -> Rc<dyn Activation> {
         let bias = self.bias.as_ref().map(Tensor::detach);
-        Rc::new(Self { weight: self.weight.detach(), bias, scale: self.scale.detach(), ..*self })
+        Rc::new(Self { weight: self.weight.detach(), bias, scale: self.scale.detach(), follows: None, ..*self })
+    }
+
+    fn after_step(&self) -> Result<()> {
+        match &self.follows {
+            Some((u, steps)) => assign(u, &power_iteration(&self.weight, u.as_tensor(), *steps)?),
+            None => Ok(()),
+        }
     }
 }
 

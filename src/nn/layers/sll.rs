@@ -77,7 +77,7 @@ fn built(place: &Place) -> Result<Potential> {
     let is_promised = weight.track_op();
     let lipschitz = if is_promised { 1.0 } else { rounded(&weight, &weights, &sums)? };
     let (scale, bias) = (scale.reshape(shape)?, place.optional("bias"));
-    Ok(Potential { weight, bias, scale, lipschitz, is_promised })
+    Ok(Potential { weight, bias, scale, lipschitz, is_promised, follows: None })
 }
 
 fn with_q(weight: &[usize], fan_in: usize) -> Vec<Parameter> {

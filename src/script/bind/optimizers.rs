@@ -90,7 +90,7 @@ fn with_lookahead(o: Optimizer, options: Map) -> Res<Optimizer> {
     Ok(o)
 }
 
-/// One step, and the thresholds of a model back to where the bounds hold.
+/// One step, and what follows it in a model: thresholds back to where the bounds hold.
 fn stepped(
     context: &NativeCallContext,
     o: &Optimizer,
@@ -98,7 +98,7 @@ fn stepped(
 ) -> Res<()> {
     products_in(host(context).precision.get());
     step(&mut o.0.borrow_mut()).map_err(candle)?;
-    o.1.as_ref().map_or(Ok(()), |m| m.project_thresholds()).map_err(candle)
+    o.1.as_ref().map_or(Ok(()), |m| m.after_step()).map_err(candle)
 }
 
 #[export_module]

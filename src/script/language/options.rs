@@ -1,7 +1,7 @@
 //! Strict options: a native's last argument `#{ padding: 1 }` is read key by key, and what is left over is an error.
 //! Options that do nothing yet are not offered.
 //!
-//! ```
+//! ```text
 //! use workbench::script::Options;
 //! let mut options = Options::new("conv2d", rhai::Map::from([("stride".into(), 2_i64.into())]));
 //! assert_eq!(options.usize("stride", 1, 1..=16).unwrap(), 2);
