@@ -212,6 +212,8 @@ def main():
                                   env=os.environ | {"RAYON_NUM_THREADS": str(THREADS)}).stdout
             ours.append(float(re.search(rf"layer {name} ([0-9.]+)", text)[1]))
             plain.append(least(step_of(name, False)))
+            if os.environ.get("COMPILE") == "0":  # where compiling takes longer than the run
+                compiled.append(math.nan); continue
             try:
                 compiled.append(least(step_of(name, True)))
             except Exception as e:  # what torch.compile cannot do is said, and plain stands for it

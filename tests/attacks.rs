@@ -222,7 +222,9 @@ fn apgd_breaks_what_the_strong_attack_breaks() {
     assert!(shown.contains("scale true false"), "{shown}");
     assert!(
         shown.contains("APGD %")
-            && shown.contains("APGD: APGD-CE, then APGD-T to each of up to 9 classes, 1 start of 10 steps"),
+            && shown.contains(
+                "APGD, on what withstood that and is not certified: APGD-CE, then APGD-T to each of up to 9 classes, 1 start of 10 steps"
+            ),
         "{shown}"
     );
     let results = numbers("result ");

@@ -87,7 +87,8 @@ def evaluate(name, program, runs, data, sources=entries.SOURCES, limit=0, shards
             raise SystemExit(f"rows: {row / 'run' / 'model.safetensors'} is not there; collect the row first")
         row.mkdir(parents=True, exist_ok=True)
     radius = entries.IMAGES[entry.data][1]
-    common = ["--set", f"data={entry.data}", "--set", f"model={weights}", "--set", f"test_limit={limit}"]
+    # As the paper's table: PGD alone. Shards that were done before the evaluation knew APGD go on.
+    common = ["--set", f"data={entry.data}", "--set", f"model={weights}", "--set", f"test_limit={limit}", "--set", "apgd=0"]
     # Of the first images only: apart from evaluations of all.
     kind = f"first-{limit}-" if limit else ""
     if limit:
