@@ -134,8 +134,8 @@ fn evaluations_compute_in_f32() {
             let right = accuracy(model.frozen().forward(data.validation.images([0, 1])), data.validation.labels([0, 1]));
             run.best(model, data.validation, right.item());
         }
-        evaluate::report(model, data.test, 0.1, #{ steps: 2 });
-        evaluate::report(model, data.validation, 0.1, #{ steps: 2, bound: "global" });
+        evaluate::report(model, data.test, 0.1, #{ steps: 2, apgd: 2 });
+        evaluate::report(model, data.validation, 0.1, #{ steps: 2, apgd: 2, bound: "global" });
         pgd(model, x, y, 0.1, #{ steps: 2 });
         print(certify::radius_of(certify::prepare(model, "estimate"), data.test.images([0]), data.test.labels([0])));
         let frozen = model.frozen();
@@ -182,7 +182,7 @@ fn certificates_are_the_same_beside_a_gpu() {
             exit(0);
         }
         for kind in ["rigorous", "estimate"] {
-            let report = cascade::certified_report(certify::prepare(load_model(cfg.model), kind), data.test, 0.25, #{ attack_steps: 5, steps: 5, falsify: 3, restarts: 1, radii: kind == "rigorous" });
+            let report = cascade::certified_report(certify::prepare(load_model(cfg.model), kind), data.test, 0.25, #{ attack_steps: 5, steps: 5, apgd: 5, falsify: 3, restarts: 1, radii: kind == "rigorous" });
             if kind == "rigorous" { for row in report.rows { print(`row ${[row.index, row.margin, if row.verdict == "certified" { row.certified_margin } else { 0.0 }, row.global, row.radius]}`); } }
         }
     "#;

@@ -17,7 +17,7 @@ const TRAIN: &str = r#"
     model.save("net.safetensors");
 "#;
 
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "--set",
     "model=net.safetensors",
     "--set",
@@ -28,6 +28,8 @@ const SETTINGS: [&str; 14] = [
     "eps=0.3",
     "--set",
     "steps=20",
+    "--set",
+    "apgd=10",
     "--set",
     "falsify=4",
     "--set",
@@ -101,7 +103,7 @@ fn networks_of_linear_layers_and_other_values() {
         let data = dataset_from(x, y, x, y, #{ classes: 10 });
         for layers in [[flatten(), linear(16), relu(), linear(10)], [normalize([0.1], [0.5]), avg_pool2d(2), relu6(), flatten(), linear(10)]] {
             let model = sequential(data.shape, layers);
-            let report = cascade::certified_report(certify::prepare(model, "rigorous"), data.test, 1e-4, #{ clip: false, batch: 3, radii: true });
+            let report = cascade::certified_report(certify::prepare(model, "rigorous"), data.test, 1e-4, #{ apgd: 5, clip: false, batch: 3, radii: true });
             print(report.rows.map(|row| row.radius));
         }
     "#;
