@@ -32,6 +32,20 @@ use workbench::compute::precision::Precision;
 use workbench::nn::layers::*;
 use workbench::nn::{Layer, Role, Sequential};
 
+/// A network `net` after a few steps by local bounds on `x`, saved at `path` and read again.
+const TRAINED_AND_READ: &str = r#"
+        let optimizer = adam(net);
+        let x = uniform(0.0, 1.0, [8, 1, 6, 6]);
+        let y = net.forward(x).argmax(1);
+        let vectors = fresh_vectors(net, 8);
+        for step in 0..5 {
+            let found = lip::bounds(net, x, 0.02, vectors, 5);
+            optimizer.step(cross_entropy(worst_logits(net, found, y), y));
+        }
+        net.save(path);
+        let again = load_model(path);
+"#;
+
 /// One of each kind of the registry, over shapes that it takes.
 fn every_kind() -> Vec<(LayerSpec, Vec<usize>)> {
     let conv = |channels, kernel, stride, padding, bias| Conv2d { channels, kernel, stride, padding, bias };

@@ -1,5 +1,6 @@
 //! Batch normalisation: a batch's statistics in training, the running ones in a frozen network, both by their definition.
 
+use super::TRAINED_AND_READ;
 use super::common::Lab;
 use candle_core::Device;
 
@@ -78,21 +79,15 @@ fn normalised_networks_train_and_are_certified_as_scales_and_shifts() {
     let mut lab = Lab::on(Device::Cpu);
     lab.set("path", folder.path().join("net.safetensors").display().to_string().into());
     let found = lab.run(
-        r#"
+        &[
+            r#"
         import "std/local_lip" as lip; import "std/certify" as certify; import "std/methods" as methods;
         let layers = |norm| [conv2d(4, 3), norm, relu_theta(1.0), residual([conv2d(4, 3, #{ padding: 1 }), norm]), relu_theta(1.0),
             residual([norm, relu(), conv2d(4, 1)]), flatten(), linear(6), relu_theta(1.0), linear(3)];
         let net = sequential([1, 6, 6], layers.call(batch_norm2d()));
-        let optimizer = adam(net);
-        let x = uniform(0.0, 1.0, [8, 1, 6, 6]);
-        let y = net.forward(x).argmax(1);
-        let vectors = fresh_vectors(net, 8);
-        for step in 0..5 {
-            let found = lip::bounds(net, x, 0.02, vectors, 5);
-            optimizer.step(cross_entropy(worst_logits(net, found, y), y));
-        }
-        net.save(path);
-        let again = load_model(path);
+"#,
+            TRAINED_AND_READ,
+            r#"
         let plain = sequential([1, 6, 6], layers.call(scale_shift()), #{ dtype: "f64" });
         let wide  = net.to_dtype("f64");
         for name in wide.parameters.keys() {
@@ -112,6 +107,8 @@ fn normalised_networks_train_and_are_certified_as_scales_and_shifts() {
         [(own - proved.call(plain)).abs().max().item(), (own - proved.call(again)).abs().max().item(),
          (margins(wide.frozen().forward(attacked), y) - own).min().item(), (net.frozen().forward(x) - again.frozen().forward(x)).abs().max().item()]
         "#,
+        ]
+        .concat(),
     );
     let found: Vec<f64> = found.into_typed_array().unwrap();
     assert!(found[0] < 1e-9 && found[1] == 0.0 && found[2] >= 0.0 && found[3] == 0.0, "{found:?}");

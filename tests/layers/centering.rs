@@ -1,6 +1,7 @@
 //! Batch centring: a batch's mean in training, the running one in a frozen network, both by their formula; and its norm of 1, by which bounds
 //! through it are those without it.
 
+use super::TRAINED_AND_READ;
 use super::common::Lab;
 use candle_core::Device;
 
@@ -63,22 +64,16 @@ fn frozen_it_moves_the_center_and_nothing_else() {
     let mut lab = Lab::on(Device::Cpu);
     lab.set("path", folder.path().join("net.safetensors").display().to_string().into());
     let found = lab.run(
-        r#"
+        &[
+            r#"
         import "std/local_lip" as lip; import "std/certify" as certify;
         let layers = |centred| [conv2d(4, 3, #{ padding: 1 })] + if centred { [batch_centering()] } else { [] } + [maxmin(), flatten(), linear(6)]
             + if centred { [batch_centering()] } else { [] } + [maxmin(), linear(3)];
         let net   = sequential([1, 6, 6], layers.call(true));
         let plain = sequential([1, 6, 6], layers.call(false), #{ dtype: "f64" });
-        let optimizer = adam(net);
-        let x = uniform(0.0, 1.0, [8, 1, 6, 6]);
-        let y = net.forward(x).argmax(1);
-        let vectors = fresh_vectors(net, 8);
-        for step in 0..5 {
-            let found = lip::bounds(net, x, 0.02, vectors, 5);
-            optimizer.step(cross_entropy(worst_logits(net, found, y), y));
-        }
-        net.save(path);
-        let again = load_model(path);
+"#,
+            TRAINED_AND_READ,
+            r#"
         check_claims(again);
         let wide  = net.to_dtype("f64");
         for pair in [[0, 0, 1], [4, 3, 5], [7, 5, ()]] {
@@ -105,6 +100,8 @@ fn frozen_it_moves_the_center_and_nothing_else() {
          apart.call(moved.radius, first.radius), apart.call(moved.center, first.center + shift), apart.call(moved.lower, first.lower + shift),
          apart.call(moved.upper - moved.lower, first.upper - first.lower), apart.call(net.frozen().forward(x), again.frozen().forward(x))]
         "#,
+        ]
+        .concat(),
     );
     let found: Vec<f64> = found.into_typed_array().unwrap();
     assert!(found.len() == 11 && found.iter().all(|gap| gap.abs() < 1e-9), "{found:?}");

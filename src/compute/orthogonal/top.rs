@@ -71,10 +71,10 @@ pub fn largest_singular_value(w: &Tensor, squarings: usize) -> Result<Tensor> {
 ///
 /// The Gram matrix is off by at most rows columns u of the square of the norm, a squaring by n^2 u, which the root takes 2^-j of: all of them,
 /// and the logarithms' sum, together by less than 4 rows columns u + 64 u.
-pub fn norm_above(m: &Tensor, squarings: u32) -> Result<Tensor> {
+pub fn norm_above(m: &Tensor, squarings: usize) -> Result<Tensor> {
     let m = m.detach().contiguous()?;
     let m = if m.rank() == 2 { m.unsqueeze(0)? } else { m };
-    let [_, bound] = squared(gram(&m)?, squarings as usize)?;
+    let [_, bound] = squared(gram(&m)?, squarings)?;
     above(&bound, &m)
 }
 

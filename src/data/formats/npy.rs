@@ -89,14 +89,18 @@ pub fn names_of(split: &str, known: &[String]) -> Option<(String, String)> {
         [("W_images", "W_labels"), ("x_W", "y_W"), ("X_W", "y_W"), ("W_x", "W_y"), ("W_data", "W_labels")]
             .map(|(images, labels)| (images.replace('W', word), labels.replace('W', word)))
     });
-    pairs.into_iter().find(|(images, labels)| known.contains(images) && known.contains(labels))
+    first_known(pairs, known)
 }
 
 /// The same of the only split of a file, whose arrays need not say whose they are.
 pub fn plain_names(known: &[String]) -> Option<(String, String)> {
     let pairs =
         [("image", "label"), ("images", "labels"), ("x", "y"), ("X", "y"), ("data", "labels"), ("data", "label")];
-    let pairs = pairs.map(|(images, labels)| (images.to_string(), labels.to_string()));
+    first_known(pairs.map(|(images, labels)| (images.to_string(), labels.to_string())), known)
+}
+
+/// The first pair that a file holds both of.
+fn first_known(pairs: impl IntoIterator<Item = (String, String)>, known: &[String]) -> Option<(String, String)> {
     pairs.into_iter().find(|(images, labels)| known.contains(images) && known.contains(labels))
 }
 

@@ -12,7 +12,7 @@
 
 use super::entry::{Argument, Entry, Takes};
 use super::made::{latest_weight, torch_start, weight_and_bias};
-use super::potential::{Potential, Stepped, Stepping, read_stepped};
+use super::potential::{OF_IMAGES, OF_VECTORS, Potential, Stepped, Stepping, read_stepped};
 use super::spec::{Following, LayerSpec, Parameter, Place, Start};
 use crate::compute::orthogonal::{largest_singular_value, norm_above, norm_along, power_iteration, sigma_and_bound};
 use candle_core::{DType, Result, Tensor, Var};
@@ -23,7 +23,7 @@ use std::rc::Rc;
 const USUAL: usize = 10;
 
 /// Squarings that leave nothing to converge.
-const CONVERGED: u32 = 25;
+const CONVERGED: usize = 25;
 
 /// More squarings than these change nothing.
 const MOST: usize = 60;
@@ -51,10 +51,7 @@ pub struct CplLinear {
 
 pub const CONV2D: Entry = Entry {
     name: "cpl_conv2d",
-    arguments: &[
-        Argument { name: "inner", takes: Takes::Positive("the number of inner channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: OF_IMAGES,
     options: &[Argument { name: "iterations", takes: Takes::AtLeast(1) }],
     make: |given| {
         LayerSpec::of(Stepped(CplConv2d {
@@ -68,7 +65,7 @@ pub const CONV2D: Entry = Entry {
 
 pub const LINEAR: Entry = Entry {
     name: "cpl_linear",
-    arguments: &[Argument { name: "inner", takes: Takes::Positive("the number of inner features") }],
+    arguments: OF_VECTORS,
     options: &[Argument { name: "squarings", takes: Takes::AtLeast(0) }],
     make: |given| {
         LayerSpec::of(Stepped(CplLinear { inner: given.count("inner", 1), squarings: given.count("squarings", USUAL) }))

@@ -7,7 +7,7 @@
 //! ```
 
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
-use super::entry::{Entry, image, settings};
+use super::entry::{Argument, Entry, Takes, image, settings};
 use super::graph::{Attribute, Graph};
 use super::made::{keep_parameters, made, vector};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role};
@@ -36,6 +36,16 @@ pub trait Stepping: Debug + Serialize + 'static {
     fn parameters(&self, input: &[usize]) -> Vec<Parameter>;
     fn potential(&self, place: &Place) -> Result<Potential>;
 }
+
+/// What one of images is given.
+pub(super) const OF_IMAGES: &[Argument] = &[
+    Argument { name: "inner", takes: Takes::Positive("the number of inner channels") },
+    Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
+];
+
+/// What one of vectors is given.
+pub(super) const OF_VECTORS: &[Argument] =
+    &[Argument { name: "inner", takes: Takes::Positive("the number of inner features") }];
 
 /// Such a kind as a layer.
 #[derive(Clone, Debug)]

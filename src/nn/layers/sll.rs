@@ -8,9 +8,9 @@
 //! nothing. It is nonlinear by itself, and needs no activation beside. Start: W and b U(-1/sqrt(fan_in), 1/sqrt(fan_in)), q 0.
 
 use super::affine::peak;
-use super::entry::{Argument, Entry, Takes};
+use super::entry::Entry;
 use super::made::{torch_start, weight_and_bias};
-use super::potential::{Potential, Stepped, Stepping, read_stepped};
+use super::potential::{OF_IMAGES, OF_VECTORS, Potential, Stepped, Stepping, read_stepped};
 use super::spec::{LayerSpec, Parameter, Place, Start};
 use crate::compute::orthogonal::absolute_gram;
 use candle_core::{DType, Result, Tensor};
@@ -31,10 +31,7 @@ pub struct SllLinear {
 
 pub const CONV2D: Entry = Entry {
     name: "sll_conv2d",
-    arguments: &[
-        Argument { name: "inner", takes: Takes::Positive("the number of inner channels") },
-        Argument { name: "kernel", takes: Takes::Positive("the kernel size") },
-    ],
+    arguments: OF_IMAGES,
     options: &[],
     make: |given| {
         LayerSpec::of(Stepped(SllConv2d { inner: given.count("inner", 1), kernel: given.count("kernel", 1) }))
@@ -44,7 +41,7 @@ pub const CONV2D: Entry = Entry {
 
 pub const LINEAR: Entry = Entry {
     name: "sll_linear",
-    arguments: &[Argument { name: "inner", takes: Takes::Positive("the number of inner features") }],
+    arguments: OF_VECTORS,
     options: &[],
     make: |given| LayerSpec::of(Stepped(SllLinear { inner: given.count("inner", 1) })),
     read: read_stepped::<SllLinear>,

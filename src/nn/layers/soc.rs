@@ -36,7 +36,7 @@ const MOST_TERMS: usize = 100;
 const CONVERGED: usize = 25;
 
 /// Of the Gram matrix: what bounds its norm is then within 1 / 32 of a power of its rows.
-const SQUARINGS: u32 = 5;
+const SQUARINGS: usize = 5;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
