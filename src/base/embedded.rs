@@ -25,6 +25,7 @@ pub const STDLIB: Files = embedded!(
         "methods",
         "networks",
         "probe",
+        "relax",
         "schedule",
         "smoothing",
         "train",

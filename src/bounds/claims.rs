@@ -14,7 +14,7 @@
 use crate::base::random::Generator;
 use crate::compute::autograd::{backward, mul};
 use crate::compute::norms::samples::{per_sample, sample_norms};
-use crate::nn::layers::{Activation, Affine, Side, image};
+use crate::nn::layers::{Activation, Affine, Choice, Side, image};
 use crate::nn::{Layer, Role};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
@@ -81,11 +81,10 @@ impl Trial<'_> {
     /// Its lines over the box around `x` at two points of it.
     fn lines(&self, f: &dyn Activation, x: &Tensor, y: &Tensor, half: &Tensor) -> Result<Option<String>> {
         let Some(lines) = f.lines() else { return Ok(None) };
-        let found = lines.over(&(x - half)?, &(x + half)?)?;
+        let found = lines.over(&(x - half)?, &(x + half)?, &Choice::default())?;
         for point in [x, y] {
-            let at = |slope: &Tensor, offset: &Tensor| rows(&((slope * point)? + offset)?);
-            let (low, high) =
-                (at(&found.lower_slope, &found.lower_offset)?, at(&found.upper_slope, &found.upper_offset)?);
+            let [low, high] = found.at(point)?;
+            let (low, high) = (rows(&low)?, rows(&high)?);
             for (b, values) in rows(&f.forward(point)?)?.into_iter().enumerate() {
                 for (i, value) in values.into_iter().enumerate() {
                     let room = self.slack * (value.abs() + low[b][i].abs() + high[b][i].abs());

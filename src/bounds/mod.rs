@@ -6,18 +6,17 @@
 
 pub mod claims;
 pub mod execution;
-mod lines;
 pub mod margin;
 mod meeting;
 pub mod norm;
 pub mod outward;
 pub mod region;
+pub mod relax;
 pub mod smoothing;
 pub mod upper;
 pub mod varying;
 
 pub use execution::Execution;
-pub use lines::lines;
 pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one_hot, worst_logits};
 pub use meeting::meet;
 pub use norm::{
@@ -25,5 +24,6 @@ pub use norm::{
     spectral_norm_from, spectral_norms,
 };
 pub use region::Region;
+pub use relax::LinearBound;
 pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};
 pub use varying::{share_varying, unclipped, varying};

@@ -81,7 +81,7 @@ pub fn affine(region: &Outward, layer: &Layer, sigma: &Tensor) -> Result<Outward
 
 /// The norm of each sample, as a number that is not below it: `sample_norms` scales, so nothing underflows, and the smallest normal
 /// number covers a radius that does.
-fn norms_above(slack: &Tensor) -> Result<Tensor> {
+pub(super) fn norms_above(slack: &Tensor) -> Result<Tensor> {
     let each = slack.elem_count() / slack.dim(0)?.max(1);
     (sample_norms(slack)? * (1.0 + gamma(each + 16)))? + f64::MIN_POSITIVE
 }
@@ -149,9 +149,14 @@ pub fn reach(center: &Tensor, radius: &Tensor) -> Result<Tensor> {
     (slack.broadcast_add(&radius)? * (1.0 + 4.0 * UNIT))? + f64::MIN_POSITIVE
 }
 
+/// How large a value of the box can be, and a little more.
+pub(super) fn sizes(lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
+    larger(&lower.abs()?, &upper.abs()?)? * (1.0 + 8.0 * UNIT)
+}
+
 /// What bounds every rounding of an output of the layer, `[B, output...]`, for inputs in the box.
 fn slack(layer: &Layer, lower: &Tensor, upper: &Tensor) -> Result<Tensor> {
-    let size = (larger(&lower.abs()?, &upper.abs()?)? * (1.0 + 8.0 * UNIT))?;
+    let size = sizes(lower, upper)?;
     let sums = layer.apply_absolute(&size)?;
     let offset = layer.add_bias(&sums.zeros_like()?)?.abs()?;
     // The smallest normal number covers what underflows.

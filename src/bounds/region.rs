@@ -143,6 +143,12 @@ impl Region {
         }
     }
 
+    /// With another box around the same center, whose values it holds as before.
+    pub(super) fn with_box(&self, lower: &Tensor, upper: &Tensor) -> Result<Self> {
+        let own = Self::new(&self.center()?, lower, upper, self.radius.clone())?;
+        Ok(Self { rounding: self.rounding.clone(), ungrown: self.ungrown.clone(), ..own })
+    }
+
     /// The l2 ball of radius `epsilon` (`[B]`) around each image of `x`, and the box x +- epsilon. With `images` the box
     /// is cut to [0, 1], which is valid only against an adversary who is held to images too.
     pub fn around(x: &Tensor, epsilon: &Tensor, images: bool) -> Result<Self> {

@@ -28,6 +28,7 @@ pub mod orthogonal;
 pub mod power;
 pub mod precision;
 pub mod region;
+pub mod relaxed;
 #[cfg(target_arch = "x86_64")]
 pub mod simd;
 pub mod tensor_files;

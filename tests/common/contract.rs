@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use workbench::base::random::{Generator, Key};
 use workbench::bounds::{self, Arithmetic, PowerOptions, Region, UpperMethod, UpperOptions};
 use workbench::compute::autograd::backward;
-use workbench::nn::layers::{Activation, Affine, Reshape, Side, image};
+use workbench::nn::layers::{Activation, Affine, Choice, Lines, Reshape, Side, Slope, image};
 use workbench::nn::{Layer, Role};
 
 const BATCH: usize = 3;
@@ -166,7 +166,14 @@ fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, rand
         let (lower, upper) = if clipping.side() == Side::Before { (&lower, &upper) } else { (&low, &high) };
         values(&clipping.varying(lower, upper).unwrap())
     });
-    let lines = f.lines().map(|lines| lines.over(&lower, &upper).unwrap());
+    let share =
+        || Slope::Share(random.uniform(0.0, 1.0, lower.dims().to_vec(), lower.dtype(), lower.device()).unwrap());
+    let choices = [Slope::Adaptive, Slope::Same, Slope::Zero, Slope::One, share(), share()];
+    let over = |lines: &dyn Lines, s: &Slope| {
+        let choice = Choice { lower: s.clone(), upper: if matches!(s, Slope::Share(_)) { share() } else { s.clone() } };
+        lines.over(&lower, &upper, &choice).unwrap()
+    };
+    let lines = f.lines().map(|lines| choices.iter().map(|s| over(lines, s)).collect::<Vec<_>>());
     let radius = Tensor::new(&[scale], x.device()).unwrap();
     let outward = Region::around_outward(x, &radius, false).unwrap();
     let behind = outward.activation(layer, false).unwrap();
@@ -179,11 +186,11 @@ fn box_and_masks(layer: &Layer, f: &dyn Activation, x: &Tensor, scale: f64, rand
         let point = (x + (&half * &t).unwrap()).unwrap();
         let y = values(&layer.forward(&point).unwrap());
         if let Some(lines) = &lines {
-            let line = |slope: &Tensor, offset: &Tensor| values(&((slope * &point).unwrap() + offset).unwrap());
-            let (below, above) =
-                (line(&lines.lower_slope, &lines.lower_offset), line(&lines.upper_slope, &lines.upper_offset));
-            for (y, (below, above)) in y.iter().zip(below.iter().zip(&above)) {
-                assert!(below - 1e-12 <= *y && *y <= above + 1e-12, "{what}: {y} lies outside of its lines");
+            for lines in lines {
+                let [below, above] = lines.at(&point).unwrap().map(|t| values(&t));
+                for (y, (below, above)) in y.iter().zip(below.iter().zip(&above)) {
+                    assert!(below - 1e-12 <= *y && *y <= above + 1e-12, "{what}: {y} lies outside of its lines");
+                }
             }
         }
         for (i, y) in y.iter().enumerate() {

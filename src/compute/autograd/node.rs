@@ -72,8 +72,8 @@ pub fn remember(id: TensorId, node: &Arc<Node>, rows: Option<Range<usize>>) {
 
 /// `view`, which holds the numbers of `of` in another shape: what reads it goes on to where `of` has come from, past candle.
 pub fn same_numbers(of: &Tensor, view: Tensor) -> Tensor {
-    if let Argument::Of(node, None) = Argument::of(of) {
-        node.stands_for(&view);
+    if let Argument::Of(node, rows) = Argument::of(of) {
+        node.stands_for(&view, rows);
     }
     view
 }
@@ -84,8 +84,8 @@ pub fn forget(id: TensorId) {
 }
 
 impl Node {
-    fn stands_for(self: &Arc<Self>, tensor: &Tensor) {
-        remember(tensor.id(), self, None);
+    fn stands_for(self: &Arc<Self>, tensor: &Tensor, rows: Option<Range<usize>>) {
+        remember(tensor.id(), self, rows);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).push(tensor.id());
     }
 
@@ -127,7 +127,7 @@ impl Argument {
         }
         // One node for all who read it, so that candle walks behind it once.
         let node = Node::new(Work::Candles(tensor.clone()));
-        node.stands_for(tensor);
+        node.stands_for(tensor, None);
         Self::Of(node, None)
     }
 

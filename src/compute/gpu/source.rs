@@ -24,10 +24,11 @@ pub enum Source {
     Losses,
     Order,
     Inverse,
+    Relaxed,
 }
 
 impl Source {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Elementwise,
         Self::Power,
         Self::Passes,
@@ -40,6 +41,7 @@ impl Source {
         Self::Losses,
         Self::Order,
         Self::Inverse,
+        Self::Relaxed,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Source {
             Self::Losses => "losses",
             Self::Order => "order",
             Self::Inverse => "inverse",
+            Self::Relaxed => "relaxed",
         }
     }
 
@@ -74,6 +77,7 @@ impl Source {
             Self::Losses => include_str!("kernels/losses.cu"),
             Self::Order => include_str!("kernels/order.cu"),
             Self::Inverse => include_str!("kernels/inverse.cu"),
+            Self::Relaxed => include_str!("kernels/relaxed.cu"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `abs()`: |x|, which keeps the norm of the gradient. Its box is not that of its ends: one that holds 0 begins there.
 
-use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
+use super::activation::{Activation, Boxes, Choice, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Entry, any_shape, none_left, without_settings};
 use super::lines::bent;
 use super::spec::{LayerSpec, Role};
@@ -62,7 +62,7 @@ impl Boxes for Abs {
 }
 
 impl Lines for Abs {
-    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
-        bent(lower, upper, -1.0, 1.0)
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        bent(lower, upper, -1.0, 1.0, choice)
     }
 }

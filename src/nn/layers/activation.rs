@@ -24,19 +24,76 @@ pub trait Activation: Debug {
     }
 }
 
-/// An activation that goes element by element and has linear lines over a box.
+/// An activation that has linear lines over a box, element by element or pair by pair.
 pub trait Lines {
-    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation>;
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation>;
+}
+
+/// Which of several right slopes a line has: below, and above. Where a side has one right slope alone, nothing is chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub lower: Slope,
+    pub upper: Slope,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum Slope {
+    /// Of the two extreme ones that with the smaller area (CROWN).
+    #[default]
+    Adaptive,
+    /// That of the other side's line (Fast-Lin, CAP).
+    Same,
+    /// The one next to 0.
+    Zero,
+    /// The one next to 1.
+    One,
+    /// So far between the flattest, 0, and the steepest, 1, `[B, ...]` (alpha-CROWN).
+    Share(Tensor),
+}
+
+impl Choice {
+    /// What is chosen for the first (0) or the second (1) half of the channels.
+    pub fn half(&self, half: usize) -> Result<Self> {
+        let own = |slope: &Slope| {
+            Ok::<_, candle_core::Error>(match slope {
+                Slope::Share(share) => Slope::Share(share.narrow(1, half * share.dim(1)? / 2, share.dim(1)? / 2)?),
+                Slope::Adaptive | Slope::Same | Slope::Zero | Slope::One => slope.clone(),
+            })
+        };
+        Ok(Self { lower: own(&self.lower)?, upper: own(&self.upper)? })
+    }
 }
 
 /// Lines that the function keeps between all over a box: `lower_slope x + lower_offset <= f(x) <= upper_slope x + upper_offset`,
-/// `[B, ...]` each.
+/// `[B, ...]` each. Of pairs there are slopes in the partner too, the same channel of the other half, below and above.
 #[derive(Clone, Debug)]
 pub struct Relaxation {
     pub lower_slope: Tensor,
     pub lower_offset: Tensor,
     pub upper_slope: Tensor,
     pub upper_offset: Tensor,
+    pub partners: Option<[Tensor; 2]>,
+}
+
+impl Relaxation {
+    /// What the lines come to at points `[B, ...]`: below and above.
+    pub fn at(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        let below = ((&self.lower_slope * x)? + &self.lower_offset)?;
+        let above = ((&self.upper_slope * x)? + &self.upper_offset)?;
+        match &self.partners {
+            None => Ok([below, above]),
+            Some([low, high]) => {
+                let other = exchanged(x, 1)?;
+                Ok([(below + (low * &other)?)?, (above + (high * &other)?)?])
+            }
+        }
+    }
+}
+
+/// The two halves along an axis, the second before the first.
+pub fn exchanged(x: &Tensor, axis: usize) -> Result<Tensor> {
+    let half = x.dim(axis)? / 2;
+    Tensor::cat(&[x.narrow(axis, half, half)?, x.narrow(axis, 0, half)?], axis)
 }
 
 /// What is known of an activation. Every field is said by every kind.

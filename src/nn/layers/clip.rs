@@ -1,9 +1,10 @@
 //! `relu_theta(theta)` and `relu6()`: clipped to [0, theta], a threshold for each neuron, learned in ReLU-theta (Eq. 8 of Huang et al.
 //! 2021).
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
+use super::activation::{Activation, Boxes, Choice, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, not};
 use super::entry::{Argument, Entry, Takes, any_shape, none_left, read, settings, without_settings};
 use super::graph::Graph;
+use super::lines::clipped;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{between, clip};
 use crate::compute::gpu;
@@ -108,7 +109,7 @@ impl Activation for Clip {
     }
 
     fn lines(&self) -> Option<&dyn Lines> {
-        None
+        Some(self)
     }
 
     fn facts(&self) -> Facts {
@@ -155,5 +156,12 @@ impl Clipping for Clip {
     fn excess(&self, lower: &Tensor, upper: &Tensor) -> Result<Excess> {
         let above = self.threshold.broadcast_sub(lower)?.relu()?;
         Ok(Excess { below: upper.relu()?, above: Some(above) })
+    }
+}
+
+impl Lines for Clip {
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        // One below 0 is one of 0, as the function has it.
+        clipped(lower, upper, &self.threshold.relu()?, choice)
     }
 }

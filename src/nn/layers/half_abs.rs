@@ -2,10 +2,11 @@
 //! (2026). It keeps the norm of the gradient, and half of the channels stay linear.
 
 use super::abs::Abs;
-use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
+use super::activation::{Activation, Boxes, Choice, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Entry, none_left, without_settings};
 use super::graph::Attribute;
-use super::maxmin::{drawn_halves, halves};
+use super::maxmin::drawn_halves;
+use super::pairs::halves;
 use super::spec::{LayerSpec, Role};
 use candle_core::{Result, Tensor};
 use std::rc::Rc;
@@ -78,18 +79,19 @@ impl Boxes for HalfAbs {
 
 impl Lines for HalfAbs {
     /// Those of the magnitude for the second half; the first half is its own line.
-    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
         let ((lower, from), (upper, to)) = (halves(lower)?, halves(upper)?);
         // A NaN of the box is one of every line.
         let offset = ((lower + upper)? * 0.0)?;
         let slope = (&offset + 1.0)?;
-        let bent = Abs.over(&from.contiguous()?, &to.contiguous()?)?;
+        let bent = Abs.over(&from.contiguous()?, &to.contiguous()?, &choice.half(1)?)?;
         let behind = |first: &Tensor, second: &Tensor| Tensor::cat(&[first, second], 1);
         Ok(Relaxation {
             lower_slope: behind(&slope, &bent.lower_slope)?,
             lower_offset: behind(&offset, &bent.lower_offset)?,
             upper_slope: behind(&slope, &bent.upper_slope)?,
             upper_offset: behind(&offset, &bent.upper_offset)?,
+            partners: None,
         })
     }
 }

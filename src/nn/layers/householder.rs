@@ -10,7 +10,8 @@
 use super::activation::{Activation, Boxes, Clipping, Facts, Lines};
 use super::entry::{Entry, none_left};
 use super::graph::{Attribute, Graph};
-use super::maxmin::{drawn_halves, halves, paired};
+use super::maxmin::{drawn_halves, paired};
+use super::pairs::halves;
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::{larger, smaller};
 use candle_core::{Result, Tensor};

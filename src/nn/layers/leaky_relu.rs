@@ -1,6 +1,6 @@
 //! `leaky_relu(slope)`: x where it is above 0, `slope x` below. Constant nowhere, so it masks nothing.
 
-use super::activation::{Activation, Boxes, Clipping, Facts, Lines, Relaxation};
+use super::activation::{Activation, Boxes, Choice, Clipping, Facts, Lines, Relaxation};
 use super::entry::{Argument, Entry, Takes, read, settings};
 use super::graph::{Attribute, Graph};
 use super::lines::bent;
@@ -95,7 +95,7 @@ impl Activation for LeakyRelu {
 }
 
 impl Lines for LeakyRelu {
-    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
-        bent(lower, upper, self.slope, 1.0)
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        bent(lower, upper, self.slope, 1.0, choice)
     }
 }

@@ -1,9 +1,10 @@
 //! `maxmin()`: the larger and the smaller of channel i and channel i + C/2 (Anil et al. 2019); `clipped_maxmin(max, min)` cuts them at
 //! learned thresholds, a pair for each pair of neurons (Huang et al. 2021).
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Side, not};
+use super::activation::{Activation, Boxes, Choice, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, not};
 use super::entry::{Argument, Entry, Takes, none_left, read, settings, without_settings};
 use super::graph::{Attribute, Graph};
+use super::pairs::{halves, paired as paired_lines};
 use super::spec::{Kind, LayerSpec, Own, Parameter, Place, Role, Start};
 use crate::compute::elementwise::clip::larger;
 use crate::compute::elementwise::pairs::sorted_pairs;
@@ -109,12 +110,6 @@ pub(super) fn drawn_halves(place: &Place, graph: &mut Graph, x: &str) -> [String
     [halves.pop().unwrap_or_default(), second]
 }
 
-/// The first and the second half of the channels.
-pub(super) fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let half = x.dim(1)? / 2;
-    Ok((x.narrow(1, 0, half)?, x.narrow(1, half, half)?))
-}
-
 /// An error is at most the larger one of its pair.
 fn in_pairs(each: &Tensor) -> Result<Tensor> {
     let (p, q) = halves(each)?;
@@ -150,11 +145,17 @@ impl Activation for MaxMin {
     }
 
     fn lines(&self) -> Option<&dyn Lines> {
-        None
+        Some(self)
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
+    }
+}
+
+impl Lines for MaxMin {
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        paired_lines(lower, upper, None, choice)
     }
 }
 
@@ -193,7 +194,7 @@ impl Activation for Clipped {
     }
 
     fn lines(&self) -> Option<&dyn Lines> {
-        None
+        Some(self)
     }
 
     fn frozen(&self) -> Rc<dyn Activation> {
@@ -222,5 +223,11 @@ impl Clipping for Clipped {
         let ((top, _), (_, bottom)) = (halves(lower)?, halves(upper)?);
         let below = bottom.broadcast_sub(&self.min)?.relu()?;
         Ok(Excess { below, above: Some(self.max.broadcast_sub(&top)?.relu()?) })
+    }
+}
+
+impl Lines for Clipped {
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        paired_lines(lower, upper, Some((&self.max, &self.min)), choice)
     }
 }

@@ -41,6 +41,7 @@ mod maxmin;
 mod merged;
 mod n_activation;
 mod normalize;
+mod pairs;
 mod parallel;
 mod pixel_unshuffle;
 mod potential;
@@ -58,7 +59,9 @@ mod sum;
 mod tree;
 
 pub use abs::Abs;
-pub use activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, image};
+pub use activation::{
+    Activation, Boxes, Choice, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, Slope, exchanged, image,
+};
 pub use affine::{Affine, Dense, Rounding, Structure};
 pub use aol::{AolConv2d, AolLinear};
 pub use avg_pool2d::AvgPool2d;

@@ -1,6 +1,6 @@
 //! `relu()`: `max(x, 0)`.
 
-use super::activation::{Activation, Boxes, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, not};
+use super::activation::{Activation, Boxes, Choice, Clipping, Excess, Facts, Fused, Lines, Relaxation, Side, not};
 use super::entry::{Entry, any_shape, none_left, without_settings};
 use super::lines::bent;
 use super::spec::{LayerSpec, Role};
@@ -80,7 +80,7 @@ impl Clipping for Relu {
 }
 
 impl Lines for Relu {
-    fn over(&self, lower: &Tensor, upper: &Tensor) -> Result<Relaxation> {
-        bent(lower, upper, 0.0, 1.0)
+    fn over(&self, lower: &Tensor, upper: &Tensor, choice: &Choice) -> Result<Relaxation> {
+        bent(lower, upper, 0.0, 1.0, choice)
     }
 }

@@ -186,18 +186,6 @@ mod bound {
         Ok(mask.map_or(Dynamic::UNIT, |m| Dynamic::from(Tensor(m))))
     }
     #[rhai_fn(return_raw)]
-    pub fn lines(activation: Layer, region: Region) -> Res<Map> {
-        let found = bounds::lines(&activation.0, &region.0).map_err(candle)?;
-        let own = |t| Dynamic::from(Tensor(t));
-        Ok([
-            ("lower_slope".into(), own(found.lower_slope)),
-            ("lower_offset".into(), own(found.lower_offset)),
-            ("upper_slope".into(), own(found.upper_slope)),
-            ("upper_offset".into(), own(found.upper_offset)),
-        ]
-        .into())
-    }
-    #[rhai_fn(return_raw)]
     pub fn meet(layer: Layer, regions: Array) -> Res<Region> {
         met(&layer, regions, Map::new())
     }

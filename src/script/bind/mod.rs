@@ -25,6 +25,7 @@ mod precision;
 mod printing;
 mod random;
 mod records;
+mod relax;
 mod run;
 mod show;
 mod smoothing;
@@ -71,6 +72,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     weights::register(engine);
     bounds::register(engine);
     upper::register(engine);
+    relax::register(engine);
     smoothing::register(engine);
     execution::register(engine);
     vectors::register(engine);

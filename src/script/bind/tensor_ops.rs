@@ -5,6 +5,7 @@ use super::host::host;
 use crate::compute::autograd::backward as backward_of;
 use crate::compute::device;
 use crate::compute::precision::products_in;
+use crate::compute::variables;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Gradients, Model, Tensor, int};
 use candle_core::{D, DType, Tensor as Candle, Var};
@@ -266,6 +267,18 @@ mod ops {
     #[rhai_fn(pure, return_raw)]
     pub fn parameter(t: &mut Tensor) -> Res<Tensor> {
         Var::from_tensor(&t.0.detach()).map(|v| Tensor(v.as_tensor().clone())).map_err(candle)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn assign(t: Tensor, values: Tensor) -> Res<()> {
+        if !t.0.is_variable() {
+            return Err(fail("assign: the tensor is no parameter; make it one with tensor.parameter()"));
+        }
+        if t.0.shape() != values.0.shape() || t.0.dtype() != values.0.dtype() {
+            let of = |t: &Tensor| (t.0.dims().to_vec(), t.0.dtype());
+            return Err(fail(format!("assign: the parameter is {:?}, the values are {:?}", of(&t), of(&values))));
+        }
+        let set = || variables::assign(&Var::from_tensor(&t.0)?, &values.0.detach());
+        set().map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn backward(context: NativeCallContext, t: &mut Tensor) -> Res<Gradients> {

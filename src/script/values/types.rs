@@ -29,6 +29,10 @@ pub struct Model(pub Rc<nn::Sequential>);
 #[derive(Clone)]
 pub struct Region(pub bounds::Region);
 
+/// A linear function below some quantities of a layer.
+#[derive(Clone)]
+pub struct LinearBound(pub bounds::LinearBound);
+
 /// The result of a power iteration.
 #[derive(Clone)]
 pub struct SpectralNorm(pub Rc<bounds::SingularPair>);
@@ -77,6 +81,7 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Layer>("Layer")
         .register_type_with_name::<Model>("Model")
         .register_type_with_name::<Region>("Region")
+        .register_type_with_name::<LinearBound>("LinearBound")
         .register_type_with_name::<SpectralNorm>("SpectralNorm")
         .register_type_with_name::<NormBound>("NormBound")
         .register_type_with_name::<Execution>("Execution")
@@ -93,6 +98,7 @@ pub fn register(engine: &mut Engine) {
     });
     shown(engine, |m: &Model| m.0.describe());
     shown(engine, |r: &Region| format!("Region over {:?}: center, lower, upper, radius", r.0.dims()));
+    shown(engine, |b: &LinearBound| format!("LinearBound, coefficients {:?}", b.0.dims()));
     shown(engine, |n: &SpectralNorm| {
         format!("SpectralNorm of {} samples: sigma, u, v, iterations, converged", n.0.iterations.len())
     });

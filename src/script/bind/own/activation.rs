@@ -4,7 +4,8 @@ use super::definition::{Definition, Values, freeze, map_of, tensor};
 use crate::compute::norms::samples::{per_sample, sample_norms};
 use crate::nn::Role;
 use crate::nn::layers::{
-    Activation, Boxes, Clipping, Excess, Facts, Graph, Kind, Lines, Own, Parameter, Place, Relaxation, Side, Word,
+    Activation, Boxes, Choice, Clipping, Excess, Facts, Graph, Kind, Lines, Own, Parameter, Place, Relaxation, Side,
+    Word,
 };
 use crate::script::language::Res;
 use crate::script::language::kept::{Kept, closure};
@@ -195,7 +196,8 @@ impl Boxes for Placed {
 }
 
 impl Lines for Placed {
-    fn over(&self, lower: &candle_core::Tensor, upper: &candle_core::Tensor) -> Result<Relaxation> {
+    /// The script's own, whatever is chosen.
+    fn over(&self, lower: &candle_core::Tensor, upper: &candle_core::Tensor, _: &Choice) -> Result<Relaxation> {
         let want = self.behind(lower)?;
         let Some(kept) = &self.own.lines else { bail!("{} has no lines", self.own.definition.title) };
         let found = kept.call(self.arguments(&[lower, upper]))?;
@@ -213,6 +215,7 @@ impl Lines for Placed {
                     lower_offset: own(b)?,
                     upper_slope: own(c)?,
                     upper_offset: own(d)?,
+                    partners: None,
                 })
             }
             _ => bail!(

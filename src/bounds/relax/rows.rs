@@ -1,0 +1,109 @@
+//! With which rows a walk begins: the margins of a label, or single neurons; and where what it found goes.
+
+use crate::bounds::region::Region;
+use crate::compute::elementwise::clip::{larger, smaller};
+use crate::compute::labels::class_labels;
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+/// The margins of labels `y` `[B]` against each other class: rows `e_y - e_j` for j != y in order, `[B, C - 1, C]`.
+pub fn specification(y: &Tensor, classes: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let batch = y.elem_count();
+    let labels = class_labels("specification", y, batch, "there are", classes)?.to_vec1::<u32>()?;
+    let mut rows = vec![0f32; batch * (classes - 1) * classes];
+    for (b, label) in labels.iter().map(|y| *y as usize).enumerate() {
+        for (s, j) in (0..classes).filter(|j| *j != label).enumerate() {
+            let row = &mut rows[(b * (classes - 1) + s) * classes..][..classes];
+            (row[label], row[j]) = (1.0, -1.0);
+        }
+    }
+    Tensor::from_vec(rows, (batch, classes - 1, classes), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+}
+
+/// Values `[B, C - 1]` of the classes but the label's, with 0 in the label's place: `[B, C]`.
+pub fn with_label(values: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (batch, others) = values.dims2()?;
+    let labels = class_labels("with_label", y, batch, "there are", others + 1)?.to_vec1::<u32>()?;
+    // Place j of a sample is number j of its others, one less behind the label; the label's own is a column of zeros behind all.
+    let place = |b: usize, j: usize| match labels[b] as usize {
+        y if j < y => j,
+        y if j == y => others,
+        _ => j - 1,
+    };
+    let places: Vec<u32> = (0..batch).flat_map(|b| (0..=others).map(move |j| place(b, j) as u32)).collect();
+    let places = Tensor::from_vec(places, (batch, others + 1), &Device::Cpu)?.to_device(values.device())?;
+    let zeros = Tensor::zeros((batch, 1), values.dtype(), values.device())?;
+    Tensor::cat(&[values, &zeros], 1)?.contiguous()?.gather(&places, 1)
+}
+
+/// The places of a mask `[B, ...]` of u8 where it is not 0, among the flattened ones: `[B, M]` of u32, M the most that a sample has; shorter
+/// lists repeat their first place, or 0.
+pub fn mask_places(mask: &Tensor) -> Result<Tensor> {
+    let all = mask.flatten_from(1)?.to_dtype(DType::U8)?.to_vec2::<u8>()?;
+    let own = |row: &Vec<u8>| row.iter().enumerate().filter(|(_, m)| **m != 0).map(|(i, _)| i as u32).collect();
+    let mut lists: Vec<Vec<u32>> = all.iter().map(own).collect();
+    let most = lists.iter().map(Vec::len).max().unwrap_or(0);
+    for list in &mut lists {
+        let first = list.first().copied().unwrap_or(0);
+        list.resize(most, first);
+    }
+    Tensor::from_vec(lists.concat(), (all.len(), most), &Device::Cpu)?.to_device(mask.device())
+}
+
+/// Rows that single out neurons of a layer by their places `[B, S]` (u32, among the flattened ones): `[B, S, shape...]`, `sign` there.
+pub fn unit_rows(places: &Tensor, shape: &[usize], sign: f64, dtype: DType) -> Result<Tensor> {
+    let (batch, rows) = places.dims2()?;
+    let n: usize = shape.iter().product();
+    let wanted = places.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
+    let mut all = vec![0f32; batch * rows * n];
+    for (row, place) in wanted.into_iter().map(|p| p as usize).enumerate() {
+        if place >= n {
+            bail!("unit_rows: place {place} of {n} neurons; they are numbered 0 to {}", n - 1);
+        }
+        all[row * n + place] = sign as f32;
+    }
+    let shape = [&[batch, rows], shape].concat();
+    Tensor::from_vec(all, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(places.device())
+}
+
+/// `region` with its box cut at the places `[B, S]` with these ends `[B, S]`, or with these in place of its own (`replaced`). The ball
+/// stays as it is.
+pub fn tightened(region: &Region, places: &Tensor, ends: [&Tensor; 2], replaced: bool) -> Result<Region> {
+    let (batch, rows) = places.dims2()?;
+    let shape = region.dims().to_vec();
+    if shape[0] != batch || ends.iter().any(|end| end.dims() != [batch, rows]) {
+        bail!(
+            "tightened: a region {shape:?} wants places and ends [{}, S], got {:?}, {:?} and {:?}",
+            shape[0],
+            places.dims(),
+            ends[0].dims(),
+            ends[1].dims()
+        );
+    }
+    let places = places.to_dtype(DType::U32)?.contiguous()?;
+    let put = |own: &Tensor, end: &Tensor, side: fn(&Tensor, &Tensor) -> Result<Tensor>| -> Result<Tensor> {
+        let flat = own.flatten_from(1)?.contiguous()?;
+        let before = flat.gather(&places, 1)?;
+        let new = if replaced { end.clone() } else { side(&before, end)? };
+        // A place that is there twice is changed once: by the difference from what it has, in the order of the places.
+        set(&flat, &places, &new)?.reshape(shape.as_slice())
+    };
+    let (lower, upper) = (put(&region.lower()?, ends[0], larger)?, put(&region.upper()?, ends[1], smaller)?);
+    region.with_box(&lower, &upper)
+}
+
+/// `flat` `[B, n]` with `new` `[B, S]` at the places.
+fn set(flat: &Tensor, places: &Tensor, new: &Tensor) -> Result<Tensor> {
+    let (batch, n) = flat.dims2()?;
+    let wanted = places.to_vec2::<u32>()?;
+    let rows = places.dim(1)?;
+    // Each neuron reads itself, or the row that it was bounded by: a gather, whose gradient candle knows.
+    let mut from: Vec<u32> = (0..batch).flat_map(|_| 0..n as u32).collect();
+    for (b, own) in wanted.iter().enumerate() {
+        for (s, place) in own.iter().enumerate() {
+            from[b * n + *place as usize] = (n + s) as u32;
+        }
+    }
+    debug_assert_eq!(new.dims(), [batch, rows]);
+    let from = Tensor::from_vec(from, (batch, n), &Device::Cpu)?.to_device(flat.device())?;
+    Tensor::cat(&[flat, new], 1)?.contiguous()?.gather(&from, 1)
+}

@@ -1,0 +1,9 @@
+//! Coefficients of linear bounds through the lines of an activation, and functions of such coefficients.
+
+mod concretised;
+mod cpu;
+mod gpu;
+mod through;
+
+pub use concretised::{Over, concretised};
+pub use through::{Given, through};

@@ -1,0 +1,102 @@
+//! A linear function below something, in terms of what is before an activation
+//!
+//! ```text
+//! a . f(z)  >=  a' . z + k        for all z in the box of the lines  ls z + lo <= f(z) <= us z + uo
+//! a'_i = a_i ls_i where a_i > 0, a_i us_i elsewhere      k = sum_i (a_i lo_i where a_i > 0, a_i uo_i elsewhere)
+//! ```
+//!
+//! One pass over `a`; its parts above and below 0 and their products are never stored. Gradients go to `a` and to the four lines; at
+//! a = 0 that of `a` is the upper line's.
+
+use super::{cpu, gpu as fused};
+use crate::compute::autograd::Argument;
+use crate::compute::autograd::{Arrived, Node, value_of};
+use crate::compute::element::for_dtype;
+use crate::compute::gpu;
+use candle_core::{Result, Tensor, bail};
+
+/// Lines of one shape `[B, n...]`, in this order.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub lower_slope: Tensor,
+    pub upper_slope: Tensor,
+    pub lower_offset: Tensor,
+    pub upper_offset: Tensor,
+}
+
+impl Given {
+    pub fn all(&self) -> [&Tensor; 4] {
+        [&self.lower_slope, &self.upper_slope, &self.lower_offset, &self.upper_offset]
+    }
+}
+
+/// `a` `[B, S, n...]` through the lines: the coefficients a' of its shape and the constants k `[B, S]`.
+pub fn through(a: &Tensor, lines: &Given) -> Result<(Tensor, Tensor)> {
+    let (batch, rows) = match a.dims() {
+        [batch, rows, _, ..] => (*batch, *rows),
+        dims => bail!("linear bound: coefficients want a shape [B, S, ...], got {dims:?}"),
+    };
+    let want = [&[batch], &a.dims()[2..]].concat();
+    if let Some(wrong) = lines.all().into_iter().find(|t| t.dims() != want || t.dtype() != a.dtype()) {
+        bail!(
+            "linear bound: lines want {want:?} in {:?}, as coefficients {:?} have it, got {:?} in {:?}",
+            a.dtype(),
+            a.dims(),
+            wrong.dims(),
+            wrong.dtype()
+        );
+    }
+    let a = a.contiguous()?;
+    let lines = lines.all().map(|t| t.contiguous());
+    let [ls, us, lo, uo] = lines;
+    let lines = [ls?, us?, lo?, uo?];
+    let arguments = std::iter::once(&a).chain(&lines).map(Argument::of).collect();
+    let held = Held { a: a.detach(), lines: lines.each_ref().map(Tensor::detach), sizes: [batch, rows] };
+    let (coefficients, constant) = held.forward()?;
+    let node = Node::argument("linear bound", arguments, move |arrived: Arrived, wanted: &[bool]| {
+        let [to_coefficients, to_constant] = arrived.split([0..1, 1..2])?;
+        held.backward(to_coefficients, to_constant, wanted)
+    });
+    match node {
+        Argument::Constant => Ok((coefficients, constant)),
+        // Two values of one node: its rows by name.
+        node => Ok((value_of(&node.rows(0..1), coefficients)?, value_of(&node.rows(1..2), constant)?)),
+    }
+}
+
+/// What the gradient needs: `a` and the lines, outside of the graph.
+pub(super) struct Held {
+    pub a: Tensor,
+    pub lines: [Tensor; 4],
+    /// B and S.
+    pub sizes: [usize; 2],
+}
+
+impl Held {
+    /// Numbers of one row.
+    pub fn len(&self) -> usize {
+        self.a.dims()[2..].iter().product()
+    }
+
+    fn forward(&self) -> Result<(Tensor, Tensor)> {
+        if gpu::has_kernel(&self.a) {
+            return fused::forward(self);
+        }
+        let a = self.a.to_device(&candle_core::Device::Cpu)?;
+        for_dtype!("linear bound", a.dtype(), T => cpu::forward::<T>(self))
+    }
+
+    fn backward(&self, g: Option<Tensor>, gk: Option<Tensor>, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let whole = |g: Option<Tensor>, shape: &[usize]| -> Result<Tensor> {
+            match g {
+                Some(g) => g.reshape(shape)?.contiguous(),
+                None => Tensor::zeros(shape, self.a.dtype(), self.a.device()),
+            }
+        };
+        let (g, gk) = (whole(g, self.a.dims())?, whole(gk, &self.sizes)?);
+        if gpu::has_kernel(&self.a) {
+            return fused::backward(self, &g, &gk);
+        }
+        for_dtype!("linear bound", self.a.dtype(), T => cpu::backward::<T>(self, &g, &gk, wanted))
+    }
+}
