@@ -281,8 +281,28 @@ impl Region {
         if self.rounding.is_some() {
             bail!("affine: a region that is rounded outward keeps its ball; give the layer's norm too");
         }
+        let unknown = (self.radius.detach() * f64::NAN)?;
+        // A ball that reaches everywhere cuts nothing.
+        let everywhere = Tensor::full(f64::INFINITY, (self.dims()[0], layer.output[0]), self.radius.device())?;
+        if let Some(parts) = self.at_once(layer, &everywhere.to_dtype(self.radius.dtype())?)? {
+            return Ok(Self::of(Parts::Ends(parts), unknown));
+        }
         let [center, lower, upper] = self.boxed(layer)?;
-        Self::new(&center, &lower, &upper, (self.radius.detach() * f64::NAN)?)
+        Self::new(&center, &lower, &upper, unknown)
+    }
+
+    /// The box of a ball around images behind maps by which their center comes to `center`, and which reach at most `norms` `[1, ...]` per unit
+    /// of the radius.
+    pub(super) fn of_ball(&self, center: &Tensor, norms: &Tensor) -> Result<Self> {
+        let unknown = (self.radius.detach() * f64::NAN)?;
+        if center.device().is_cpu() && !self.radius.track_op() {
+            let whole = norms.broadcast_as([&[1], &center.dims()[1..]].concat())?;
+            let none = Tensor::full(f64::INFINITY, (1, center.dim(1)?), center.device())?.to_dtype(center.dtype())?;
+            let parts = region::around::affine(center, &self.radius, &whole, &none)?;
+            return Ok(Self::of(Parts::Ends(parts), unknown));
+        }
+        let reach = per_sample(&self.radius, center)?.broadcast_mul(norms)?;
+        Self::new(center, &center.broadcast_sub(&reach)?, &center.broadcast_add(&reach)?, unknown)
     }
 
     /// Center and box behind an affine layer, without the ball.

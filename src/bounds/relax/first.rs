@@ -7,7 +7,6 @@
 use crate::bounds::margin::safe_sqrt;
 use crate::bounds::region::Region;
 use crate::compute::conv::conv2d;
-use crate::compute::norms::samples::per_sample;
 use crate::compute::precision::matmul;
 use crate::nn::layers::Dense;
 use crate::nn::{Layer, Role};
@@ -43,10 +42,7 @@ pub fn first_box(layers: &[Layer], ball: &Region, rows: Rows) -> Result<Region> 
         Rows::Exact => exact(last, &axes)?,
         Rows::Kernel => whole(last, &axes)?,
     };
-    center = last.forward(&center)?;
-    let reach = per_sample(&ball.radius, &center)?.broadcast_mul(&norms)?;
-    let unknown = (ball.radius.detach() * f64::NAN)?;
-    Region::new(&center, &center.broadcast_sub(&reach)?, &center.broadcast_add(&reach)?, unknown)
+    ball.of_ball(&last.forward(&center)?, &norms)
 }
 
 /// `sqrt((W * W) s^2)`, `[1, output...]`; of a map without a form that of whole rows, which is no less.

@@ -1,7 +1,6 @@
 //! A linear function below some quantities, in terms of the values at one place of a network, and its steps back through layers
 //!
-//! The step through an activation waits for the affine layer before it: with `z = W h + b` the constants `<a', b>` are those of lines whose
-//! offsets hold `slope b`, `[B, ...]` where the coefficients are `[B, S, ...]`.
+//! The step through an activation waits for the affine layer before it, whose `<a', b>` is found in the same pass over the coefficients.
 
 use super::rounding;
 use crate::bounds::margin::{Rule, maximize};
@@ -78,22 +77,14 @@ impl LinearBound {
             let products = flat.matmul(&bias.reshape(((), 1))?)?.reshape((batch, rows))?;
             return Ok((self.a.clone(), (&self.k + products)?));
         };
-        let offset = |offset: &Tensor, slope: &Tensor, partner: Option<&Tensor>| -> Result<Tensor> {
-            let Some(bias) = bias else { return Ok(offset.clone()) };
-            let own = (offset + slope.broadcast_mul(bias)?)?;
-            match partner {
-                None => Ok(own),
-                Some(partner) => own + partner.broadcast_mul(&exchanged(bias, 1)?)?,
-            }
-        };
-        let [low, high] = lines.partners.as_ref().map_or([None, None], |[low, high]| [Some(low), Some(high)]);
         let given = Given {
-            lower_offset: offset(&lines.lower_offset, &lines.lower_slope, low)?,
-            upper_offset: offset(&lines.upper_offset, &lines.upper_slope, high)?,
             lower_slope: lines.lower_slope.clone(),
             upper_slope: lines.upper_slope.clone(),
+            lower_offset: lines.lower_offset.clone(),
+            upper_offset: lines.upper_offset.clone(),
+            bias: bias.cloned(),
         };
-        let (mut a, constants) = through(&self.a, &given)?;
+        let (mut a, mut constants) = through(&self.a, &given)?;
         if let Some([low, high]) = &lines.partners {
             // What an output takes of its pair's other input.
             let none = low.zeros_like()?.detach();
@@ -102,8 +93,11 @@ impl LinearBound {
                 upper_slope: high.clone(),
                 lower_offset: none.clone(),
                 upper_offset: none,
+                bias: bias.map(|bias| exchanged(bias, 1)).transpose()?,
             };
-            a = (a + exchanged(&through(&self.a, &given)?.0, 2)?)?;
+            let (other, more) = through(&self.a, &given)?;
+            a = (a + exchanged(&other, 2)?)?;
+            constants = (constants + more)?;
         }
         Ok((a, (&self.k + constants)?))
     }

@@ -31,6 +31,7 @@ pub fn concretised(a: &Tensor, over: Over) -> Result<Tensor> {
                 upper_slope: nothing,
                 lower_offset: lower.clone(),
                 upper_offset: upper.clone(),
+                bias: None,
             };
             Ok(through(a, &ends)?.1)
         }

@@ -21,6 +21,8 @@ pub fn forward<T: Element>(held: &Held) -> Result<(Tensor, Tensor)> {
     let (a, lines) = (Host::of(&held.a), held.lines.each_ref().map(Host::of));
     let a = a.slice::<T>()?;
     let [ls, us, lo, uo] = [lines[0].slice::<T>()?, lines[1].slice()?, lines[2].slice()?, lines[3].slice()?];
+    let bias = held.bias.as_ref().map(Host::of);
+    let bias = bias.as_ref().map(|bias| bias.slice::<T>()).transpose()?;
     let mut out = unwritten(a.len());
     let mut constants = vec![T::ZERO; batch * rows];
     if n > 0 {
@@ -30,7 +32,10 @@ pub fn forward<T: Element>(held: &Held) -> Result<(Tensor, Tensor)> {
             let lines = [&ls[own.clone()], &us[own.clone()], &lo[own.clone()], &uo[own]];
             *constant = T::of(Arch::new().dispatch(
                 #[inline(always)]
-                || one_row(out, a, lines),
+                || match bias {
+                    None => one_row(out, a, lines, |_| T::ZERO),
+                    Some(bias) => one_row(out, a, lines, |i| bias[i]),
+                },
             ));
         });
     }
@@ -40,7 +45,12 @@ pub fn forward<T: Element>(held: &Held) -> Result<(Tensor, Tensor)> {
 }
 
 #[inline(always)]
-fn one_row<T: Element>(out: &mut [MaybeUninit<T>], a: &[T], [ls, us, lo, uo]: [&[T]; 4]) -> f64 {
+fn one_row<T: Element>(
+    out: &mut [MaybeUninit<T>],
+    a: &[T],
+    [ls, us, lo, uo]: [&[T]; 4],
+    bias: impl Fn(usize) -> T,
+) -> f64 {
     let mut sum = 0.0;
     for (at, (out, a)) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).enumerate() {
         let own = at * BLOCK..at * BLOCK + a.len();
@@ -52,14 +62,16 @@ fn one_row<T: Element>(out: &mut [MaybeUninit<T>], a: &[T], [ls, us, lo, uo]: [&
                 let i = start + lane;
                 // A NaN is not above 0, and stays one in the product.
                 let above = a[i] > T::ZERO;
-                out[i].write(a[i] * if above { ls[i] } else { us[i] });
-                parts[lane] += a[i] * if above { lo[i] } else { uo[i] };
+                let x = a[i] * if above { ls[i] } else { us[i] };
+                out[i].write(x);
+                parts[lane] += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
             }
         }
         for i in whole..a.len() {
             let above = a[i] > T::ZERO;
-            out[i].write(a[i] * if above { ls[i] } else { us[i] });
-            parts[0] += a[i] * if above { lo[i] } else { uo[i] };
+            let x = a[i] * if above { ls[i] } else { us[i] };
+            out[i].write(x);
+            parts[0] += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
         }
         sum += parts.iter().map(|part| part.wide()).sum::<f64>();
     }
@@ -71,6 +83,8 @@ pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool
     let (a, lines, g, gk) = (Host::of(&held.a), held.lines.each_ref().map(Host::of), Host::of(g), Host::of(gk));
     let (a, g, gk) = (a.slice::<T>()?, g.slice::<T>()?, gk.slice::<T>()?);
     let [ls, us, lo, uo] = [lines[0].slice::<T>()?, lines[1].slice()?, lines[2].slice()?, lines[3].slice()?];
+    let bias = held.bias.as_ref().map(Host::of);
+    let bias = bias.as_ref().map(|bias| bias.slice::<T>()).transpose()?;
     let to_lines = wanted[1..].iter().any(|w| *w);
     let mut da = unwritten(if wanted[0] { a.len() } else { 0 });
     let mut found: [Vec<T>; 4] = std::array::from_fn(|_| vec![T::ZERO; if to_lines { batch * n } else { 0 }]);
@@ -88,16 +102,23 @@ pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool
                 let (a, g, gk) = (&a[at.clone()], &g[at.clone()], gk[s]);
                 // SAFETY: tasks have samples and positions of their own.
                 let da: &mut [MaybeUninit<T>] = if wanted[0] { unsafe { room.part(at.start, len) } } else { &mut [] };
+                let bias = bias.map(|bias| &bias[from..from + len]);
                 Arch::new().dispatch(
                     #[inline(always)]
-                    || of_coefficients(da, a, g, gk, lines),
+                    || match bias {
+                        None => of_coefficients(da, a, gk, lines, |i| g[i]),
+                        Some(bias) => of_coefficients(da, a, gk, lines, |i| g[i] + gk * bias[i]),
+                    },
                 );
                 if to_lines {
                     // SAFETY: as above.
                     let sums = sums.each_ref().map(|sum| unsafe { sum.part(own.start, len) });
                     Arch::new().dispatch(
                         #[inline(always)]
-                        || of_lines(sums, a, g, gk),
+                        || match bias {
+                            None => of_lines(sums, a, gk, |i| g[i]),
+                            Some(bias) => of_lines(sums, a, gk, |i| g[i] + gk * bias[i]),
+                        },
                     );
                 }
             }
@@ -114,21 +135,29 @@ pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool
     Ok(all)
 }
 
+/// `g`: what has come for a', with what the constants have of it by a bias.
 #[inline(always)]
-fn of_coefficients<T: Element>(da: &mut [MaybeUninit<T>], a: &[T], g: &[T], gk: T, [ls, us, lo, uo]: [&[T]; 4]) {
+fn of_coefficients<T: Element>(
+    da: &mut [MaybeUninit<T>],
+    a: &[T],
+    gk: T,
+    [ls, us, lo, uo]: [&[T]; 4],
+    g: impl Fn(usize) -> T,
+) {
     for (i, da) in da.iter_mut().enumerate() {
         let above = a[i] > T::ZERO;
         let (slope, offset) = if above { (ls[i], lo[i]) } else { (us[i], uo[i]) };
-        da.write(g[i] * slope + gk * offset);
+        da.write(g(i) * slope + gk * offset);
     }
 }
 
 #[inline(always)]
-fn of_lines<T: Element>([ls, us, lo, uo]: [&mut [T]; 4], a: &[T], g: &[T], gk: T) {
+fn of_lines<T: Element>([ls, us, lo, uo]: [&mut [T]; 4], a: &[T], gk: T, g: impl Fn(usize) -> T) {
     for i in 0..a.len() {
         let (above, below) = if a[i] > T::ZERO { (a[i], T::ZERO) } else { (T::ZERO, a[i]) };
-        ls[i] += above * g[i];
-        us[i] += below * g[i];
+        let g = g(i);
+        ls[i] += above * g;
+        us[i] += below * g;
         lo[i] += above * gk;
         uo[i] += below * gk;
     }

@@ -11,8 +11,9 @@ pub fn forward(held: &Held) -> Result<(Tensor, Tensor)> {
     let out = room(a.shape(), a.dtype(), a.device())?;
     let constants = room((batch, rows), a.dtype(), a.device())?;
     let [ls, us, lo, uo] = held.lines.each_ref();
-    let args = [a, ls, us, lo, uo, &out, &constants].map(Into::into);
-    let args = [&args[..], &[held.len().into(), rows.into()]].concat();
+    let bias = Arg::from(held.bias.as_ref());
+    let args = [a, ls, us, lo, uo, &out, &constants].map(Arg::Tensor);
+    let args = [&args[..], &[bias, held.len().into(), rows.into()]].concat();
     launch(SOURCE, "lines_forward", a, Blocks::Exactly(batch * rows), &args)?;
     Ok((out, constants))
 }
@@ -25,7 +26,8 @@ pub fn backward(held: &Held, g: &Tensor, gk: &Tensor) -> Result<Vec<Option<Tenso
     let [ls, us, lo, uo] = held.lines.each_ref();
     let tensors = [a, ls, us, lo, uo, g, gk, &da].into_iter().chain(&found);
     let counts = [held.len(), batch, rows].map(Arg::Count);
-    let args: Vec<_> = tensors.map(Arg::Tensor).chain(counts).collect();
+    let bias = std::iter::once(Arg::from(held.bias.as_ref()));
+    let args: Vec<_> = tensors.map(Arg::Tensor).chain(bias).chain(counts).collect();
     launch(SOURCE, "lines_backward", a, Blocks::Elements(batch * held.len()), &args)?;
     Ok(std::iter::once(Some(da)).chain(found.into_iter().map(Some)).collect())
 }

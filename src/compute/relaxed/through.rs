@@ -5,7 +5,7 @@
 //! a'_i = a_i ls_i where a_i > 0, a_i us_i elsewhere      k = sum_i (a_i lo_i where a_i > 0, a_i uo_i elsewhere)
 //! ```
 //!
-//! One pass over `a`; its parts above and below 0 and their products are never stored. Gradients go to `a` and to the four lines; at
+//! With a bias `[1, n...]` of an affine layer before, whose outputs z are, k also holds `<a', bias>`. One pass over `a`; its parts above and below 0 and their products are never stored. Gradients go to `a` and to the four lines; at
 //! a = 0 that of `a` is the upper line's.
 
 use super::{cpu, gpu as fused};
@@ -22,6 +22,8 @@ pub struct Given {
     pub upper_slope: Tensor,
     pub lower_offset: Tensor,
     pub upper_offset: Tensor,
+    /// `[1, n...]`, of the layer before.
+    pub bias: Option<Tensor>,
 }
 
 impl Given {
@@ -46,12 +48,16 @@ pub fn through(a: &Tensor, lines: &Given) -> Result<(Tensor, Tensor)> {
             wrong.dtype()
         );
     }
-    let a = a.contiguous()?;
-    let lines = lines.all().map(|t| t.contiguous());
-    let [ls, us, lo, uo] = lines;
+    let one = [&[1], &a.dims()[2..]].concat();
+    if let Some(wrong) = lines.bias.as_ref().filter(|bias| bias.dims() != one || bias.dtype() != a.dtype()) {
+        bail!("linear bound: a bias wants {one:?} in {:?}, got {:?} in {:?}", a.dtype(), wrong.dims(), wrong.dtype());
+    }
+    let (a, bias) = (a.contiguous()?, lines.bias.as_ref().map(Tensor::contiguous).transpose()?);
+    let [ls, us, lo, uo] = lines.all().map(|t| t.contiguous());
     let lines = [ls?, us?, lo?, uo?];
-    let arguments = std::iter::once(&a).chain(&lines).map(Argument::of).collect();
-    let held = Held { a: a.detach(), lines: lines.each_ref().map(Tensor::detach), sizes: [batch, rows] };
+    let arguments = std::iter::once(&a).chain(&lines).chain(&bias).map(Argument::of).collect();
+    let lines = lines.each_ref().map(Tensor::detach);
+    let held = Held { a: a.detach(), lines, bias: bias.map(|bias| bias.detach()), sizes: [batch, rows] };
     let (coefficients, constant) = held.forward()?;
     let node = Node::argument("linear bound", arguments, move |arrived: Arrived, wanted: &[bool]| {
         let [to_coefficients, to_constant] = arrived.split([0..1, 1..2])?;
@@ -68,6 +74,7 @@ pub fn through(a: &Tensor, lines: &Given) -> Result<(Tensor, Tensor)> {
 pub(super) struct Held {
     pub a: Tensor,
     pub lines: [Tensor; 4],
+    pub bias: Option<Tensor>,
     /// B and S.
     pub sizes: [usize; 2],
 }
@@ -82,8 +89,7 @@ impl Held {
         if gpu::has_kernel(&self.a) {
             return fused::forward(self);
         }
-        let a = self.a.to_device(&candle_core::Device::Cpu)?;
-        for_dtype!("linear bound", a.dtype(), T => cpu::forward::<T>(self))
+        for_dtype!("linear bound", self.a.dtype(), T => cpu::forward::<T>(self))
     }
 
     fn backward(&self, g: Option<Tensor>, gk: Option<Tensor>, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
@@ -94,9 +100,17 @@ impl Held {
             }
         };
         let (g, gk) = (whole(g, self.a.dims())?, whole(gk, &self.sizes)?);
-        if gpu::has_kernel(&self.a) {
-            return fused::backward(self, &g, &gk);
+        let mut found = match gpu::has_kernel(&self.a) {
+            true => fused::backward(self, &g, &gk)?,
+            false => for_dtype!("linear bound", self.a.dtype(), T => cpu::backward::<T>(self, &g, &gk, wanted))?,
+        };
+        // <a', bias> hangs on the bias as the constants do on offsets: by slope times the sum of a gk on either side.
+        if wanted.get(5) == Some(&true)
+            && let [_, _, _, Some(below), Some(above)] = found.as_slice()
+        {
+            let [ls, us, ..] = &self.lines;
+            found.push(Some(((ls * below)? + (us * above)?)?.sum_keepdim(0)?));
         }
-        for_dtype!("linear bound", self.a.dtype(), T => cpu::backward::<T>(self, &g, &gk, wanted))
+        Ok(found)
     }
 }

@@ -15,6 +15,7 @@
 
 use super::activation::{Choice, Relaxation, Slope};
 use crate::compute::elementwise::clip::{larger, relu, smaller};
+use crate::compute::relaxed::bent as chords;
 use candle_core::{Result, Tensor};
 
 /// The slope between `flat` and `steep` that is asked for, under a condition that asks for the steep one where slopes are adaptive.
@@ -31,24 +32,25 @@ fn chosen(slope: &Slope, [flat, steep]: [&Tensor; 2], steeper: &Tensor, same: &T
 
 /// The lines of such a function over boxes `[B, ...]`.
 pub fn bent(lower: &Tensor, upper: &Tensor, a: f64, b: f64, choice: &Choice) -> Result<Relaxation> {
-    let crosses = (lower.lt(0.0)? * upper.gt(0.0)?)?;
-    // A NaN of the box is one of every line.
-    let broken = ((lower + upper)?.detach() * 0.0)?;
-    let (below, above) = ((&broken + a)?, (&broken + b)?);
-    let own = upper.gt(0.0)?.where_cond(&above, &below)?;
-    let zero = broken;
-    let width = crosses.where_cond(&(upper - lower)?, &(&zero + 1.0)?)?;
-    let rise = if a == 0.0 { (upper * b)? } else { ((upper * b)? - (lower * a)?)? };
-    let chord = crosses.where_cond(&(rise / width)?, &own)?;
-    let offset = crosses.where_cond(&((upper * b)? - (&chord * upper)?)?, &zero)?;
-    let (flat, steep, free) = if b >= a { (&below, &above, &choice.lower) } else { (&above, &below, &choice.upper) };
-    let wider = (upper + lower)?.gt(0.0)?;
-    // Of a concave one the side above is the flat one.
-    let wider = if b >= a { wider } else { wider.eq(0u8)? };
-    let tangent = crosses.where_cond(&chosen(free, [flat, steep], &wider, &chord)?, &own)?;
-    let (chord, tangent) = ((chord, offset), (tangent, zero));
-    let ((lower_slope, lower_offset), (upper_slope, upper_offset)) =
-        if b >= a { (tangent, chord) } else { (chord, tangent) };
+    let convex = b >= a;
+    let [chord, offset, adaptive] = chords(lower, upper, a, b)?;
+    let free = if convex { &choice.lower } else { &choice.upper };
+    let tangent = match free {
+        Slope::Adaptive => adaptive,
+        Slope::Same => chord.clone(),
+        Slope::Zero | Slope::One | Slope::Share(_) => {
+            // A NaN of the box is one of every line.
+            let broken = ((lower + upper)?.detach() * 0.0)?;
+            let (flat, steep) = ((&broken + a.min(b))?, (&broken + a.max(b))?);
+            let crosses = (lower.lt(0.0)? * upper.gt(0.0)?)?;
+            crosses.where_cond(&chosen(free, [&flat, &steep], &crosses, &chord)?, &adaptive)?
+        }
+    };
+    let zero = offset.zeros_like()?.detach();
+    let ((lower_slope, lower_offset), (upper_slope, upper_offset)) = match convex {
+        true => ((tangent, zero), (chord, offset)),
+        false => ((chord, offset), (tangent, zero)),
+    };
     Ok(Relaxation { lower_slope, lower_offset, upper_slope, upper_offset, partners: None })
 }
 
