@@ -210,7 +210,7 @@ error: module "../secret" lies outside the script's own folder (FOLDER/own), whi
 exit code 1
 "#);
     insta::assert_snapshot!(folder.run(&["run", "nowhere.rhai"]), @r"
-error: there is no script nowhere.rhai; the scripts that come with the program are `certify`, `cifar10_4c3f`, `cifar10_6c2f`, `cifar10_6c2f_maxmin`, `cifar10_cayley`, `cifar10_liresnet`, `evaluate`, `figure2_bounds`, `figure3_varying`, `figure4_iterations`, `layers_compared`, `mnist_4c3f`, `probe_bounds`, `quickstart`, `recheck`, `residual_digits`, `smoothing`, `table1_vectors`, `table2_digits`, `tiny_imagenet_7c1f`, `tiny_imagenet_8c2f`, `tiny_imagenet_8c2f_maxmin`; one of your own begins as a copy: workbench new NAME --from quickstart
+error: there is no script nowhere.rhai; the scripts that come with the program are `certify`, `cifar10_4c3f`, `cifar10_4c3f_cap`, `cifar10_4c3f_relu_stability`, `cifar10_6c2f`, `cifar10_6c2f_cap`, `cifar10_6c2f_maxmin`, `cifar10_cayley`, `cifar10_liresnet`, `evaluate`, `figure2_bounds`, `figure3_varying`, `figure4_iterations`, `layers_compared`, `mnist_4c3f`, `mnist_4c3f_cap`, `probe_bounds`, `quickstart`, `recheck`, `residual_digits`, `smoothing`, `table1_vectors`, `table2_digits`, `tiny_imagenet_7c1f`, `tiny_imagenet_8c2f`, `tiny_imagenet_8c2f_maxmin`, `verify`; one of your own begins as a copy: workbench new NAME --from quickstart
 exit code 2
 ");
 }

@@ -147,7 +147,7 @@ fn cifar10_scripts() {
 
 #[test]
 fn every_method_on_cifar10() {
-    for method in ["local_lip_g", "bcp", "gloro", "lmt", "ibp"] {
+    for method in ["local_lip_g", "bcp", "gloro", "lmt", "ibp", "crown_ibp", "relu_stability"] {
         let method = format!("method={method}");
         two_batches("cifar10_4c3f", "cifar10", "0.1551", 4, &["warmup=0", "test_limit=1", &method]);
     }
@@ -311,6 +311,8 @@ fn table_2_in_miniature() {
         own.map(|l| l.splitn(3, ',').nth(2).unwrap().to_string()).collect()
     };
     assert_ne!(of("1"), of("2"));
+    let (lines, output) = run(&["seeds=1", "rows=[crown_ibp,cap,relu_stability]", "projections=3"]);
+    assert!(lines.len() == 4 && output.contains("no proof was contradicted"), "{output}");
     let (lines, output) = run(&["sweep=true", "rows=[gloro,standard]", "validation=16"]);
     assert_eq!((lines.len(), lines[0].as_str()), (1 + 2 * 12, "row,lr,factor,clipped,clean,certified"));
     assert!(output.contains("16 images set apart"), "{output}");

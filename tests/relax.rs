@@ -7,3 +7,5 @@ mod common;
 mod golden;
 #[path = "relax/random.rs"]
 mod random;
+#[path = "relax/verifier.rs"]
+mod verifier;

@@ -29,6 +29,7 @@ pub const STDLIB: Files = embedded!(
         "schedule",
         "smoothing",
         "train",
+        "verify",
     ]
 );
 
@@ -57,6 +58,7 @@ pub const SCRIPTS: Files = embedded!(
         "table2_digits",
         "tiny_imagenet_7c1f",
         "tiny_imagenet_8c2f",
+        "verify",
     ]
 );
 
@@ -83,6 +85,7 @@ pub const GUIDE: Files = embedded!(
         "16_own_layer",
         "17_elsewhere",
         "18_frontier",
+        "19_relaxations",
     ]
 );
 
@@ -97,6 +100,7 @@ pub const REFERENCE: Files = embedded!(
         "drawings",
         "language",
         "networks",
+        "relaxations",
         "runs",
         "tensor_operations",
         "tensors",

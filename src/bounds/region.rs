@@ -143,8 +143,26 @@ impl Region {
         }
     }
 
+    /// Those of some samples, by their numbers (u32), as often as each stands there.
+    pub fn samples(&self, places: &Tensor) -> Result<Self> {
+        self.expect_radius("samples")?;
+        let own = |t: &Tensor| t.contiguous()?.index_select(places, 0);
+        let rounding = self.rounding.as_ref().map(own).transpose()?;
+        let region =
+            Self::new(&own(&self.center()?)?, &own(&self.lower()?)?, &own(&self.upper()?)?, own(&self.radius)?)?;
+        Ok(Self { rounding, ..region })
+    }
+
     /// With another box around the same center, whose values it holds as before.
-    pub(super) fn with_box(&self, lower: &Tensor, upper: &Tensor) -> Result<Self> {
+    pub fn with_box(&self, lower: &Tensor, upper: &Tensor) -> Result<Self> {
+        if lower.dims() != self.dims() || upper.dims() != self.dims() {
+            bail!(
+                "with_box: a region {:?} wants ends of its shape, got {:?} and {:?}",
+                self.dims(),
+                lower.dims(),
+                upper.dims()
+            );
+        }
         let own = Self::new(&self.center()?, lower, upper, self.radius.clone())?;
         Ok(Self { rounding: self.rounding.clone(), ungrown: self.ungrown.clone(), ..own })
     }

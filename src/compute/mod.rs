@@ -22,6 +22,7 @@ pub mod labels;
 pub mod layout;
 pub mod linear;
 pub mod losses;
+mod median;
 pub mod norms;
 pub mod numbers;
 pub mod orthogonal;
@@ -34,3 +35,5 @@ pub mod simd;
 pub mod tensor_files;
 pub mod unwritten;
 pub mod variables;
+
+pub use median::median;

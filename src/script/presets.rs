@@ -15,11 +15,54 @@ pub struct Preset {
 
 const PRESETS: &[Preset] = &[
     Preset { name: "cifar10_6c2f_maxmin", script: "cifar10_6c2f", settings: &[("activation", "auto_maxmin")] },
+    // CAP as Wong et al. (2018) trained it; on CIFAR-10 their radii are of images divided by 0.225.
+    Preset {
+        name: "mnist_4c3f_cap",
+        script: "mnist_4c3f",
+        settings: &[
+            ("method", "cap"),
+            ("epochs", "60"),
+            ("batch", "50"),
+            ("warmup", "0"),
+            ("ramp", "20"),
+            ("halve_every", "10"),
+            ("eps_first", "0.01"),
+            ("eps_train", "1.58"),
+        ],
+    },
+    Preset { name: "cifar10_4c3f_cap", script: "cifar10_4c3f", settings: CIFAR10_CAP },
+    Preset { name: "cifar10_6c2f_cap", script: "cifar10_6c2f", settings: CIFAR10_CAP },
+    // Xiao et al. (2019) trained 10,000 steps of 64 images on MNIST; for l2 and CIFAR-10 nothing is published.
+    Preset {
+        name: "cifar10_4c3f_relu_stability",
+        script: "cifar10_4c3f",
+        settings: &[
+            ("method", "relu_stability"),
+            ("epochs", "40"),
+            ("batch", "64"),
+            ("warmup", "0"),
+            ("ramp", "20"),
+            ("lr", "1e-4"),
+        ],
+    },
     Preset {
         name: "tiny_imagenet_8c2f_maxmin",
         script: "tiny_imagenet_8c2f",
         settings: &[("activation", "auto_maxmin"), ("iterations", "3"), ("lr", "1e-4")],
     },
+];
+
+const CIFAR10_CAP: &[(&str, &str)] = &[
+    ("method", "cap"),
+    ("epochs", "60"),
+    ("batch", "50"),
+    ("warmup", "0"),
+    ("ramp", "20"),
+    ("halve_every", "10"),
+    ("eps_first", "0.000225"),
+    ("eps_train", "0.14118"),
+    ("optimizer", "sgd"),
+    ("lr", "0.05"),
 ];
 
 /// All of them.

@@ -9,20 +9,20 @@ use workbench::nn::Sequential;
 use workbench::script::values;
 
 /// Each net with the one whose weights and inputs it has, whether it is plain ReLU, and its two radii.
-const NETS: [(&str, &str, bool, [f64; 2]); 4] = [
+pub const NETS: [(&str, &str, bool, [f64; 2]); 4] = [
     ("tiny_standrelu", "tiny_standrelu", true, [0.04, 0.16]),
     ("tiny_oddpad_relu", "tiny_oddpad_relux", true, [0.025, 0.1]),
     ("tiny_relux", "tiny_relux", false, [0.01625, 0.065]),
     ("tiny_oddpad_relux", "tiny_oddpad_relux", false, [0.025, 0.1]),
 ];
 
-fn truth() -> HashMap<String, Tensor> {
+pub fn truth() -> HashMap<String, Tensor> {
     let file = golden_folder().join("../cases/baselines.safetensors");
     candle_core::safetensors::load(file, &crate::common::device()).unwrap()
 }
 
 /// A lab with a net of f64, `x` and `y`.
-fn lab(source: &str, plain: bool) -> (Lab, Rc<Sequential>) {
+pub fn lab(source: &str, plain: bool) -> (Lab, Rc<Sequential>) {
     let golden = Golden::find(source).unwrap();
     let mut lab = Lab::new();
     lab.tensor("x", &golden.wide("x")).tensor("y", &golden.labels());
@@ -141,17 +141,27 @@ fn losses_and_their_gradients_are_the_golden_ones() {
                         compared += 1;
                     }
                 }
-                assert!(e == 0 || compared >= 8 || key.contains("b1.0") || key.contains("b0.0"), "{name} {key}: {compared}");
+                assert!(
+                    e == 0 || compared >= 8 || key.contains("b1.0") || key.contains("b0.0"),
+                    "{name} {key}: {compared}"
+                );
             }
         }
     }
+}
+
+/// The same by the CUDA kernels, on the host.
+#[test]
+fn losses_by_kernels() {
+    crate::common::emulation::on_the_host(losses_and_their_gradients_are_the_golden_ones);
 }
 
 /// Twenty steps of CROWN-IBP and of ReLU stability by Adam, eight of CAP by SGD with momentum, decay and a gradient clipped at norm 1.
 #[test]
 fn trainings_are_the_golden_ones() {
     let truth = truth();
-    let weights = candle_core::safetensors::load(golden_folder().join("trajectory_digits.safetensors"), &crate::common::device());
+    let weights =
+        candle_core::safetensors::load(golden_folder().join("trajectory_digits.safetensors"), &crate::common::device());
     let weights = weights.unwrap();
     for method in ["crown_ibp", "rs", "cap"] {
         let mut lab = Lab::new();
@@ -198,4 +208,38 @@ fn trainings_are_the_golden_ones() {
             close(&format!("{method} {key}"), &entry(&found, key), &truth[&format!("digits/{method}/{key}")], 1e-8);
         }
     }
+}
+
+/// In f32, where fused kernels take boxes through layers, gradients are those of f64.
+#[test]
+fn gradients_in_f32_are_those_of_f64() {
+    let found = Lab::new().run(
+        r#"
+        import "std/relax"  as relax;
+        import "std/losses" as losses;
+        let data = dataset("digits", #{ test_limit: 24 });
+        let wide = sequential(data.shape, [
+            conv2d(16, 3, #{ padding: 1 }), relu(), conv2d(32, 4, #{ stride: 2, padding: 1 }), relu_theta(0.5), flatten(), linear(32), relu(), linear(10),
+        ], #{ dtype: "f64" });
+        let net = wide.to_dtype("f32");
+        let x   = data.test.images([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        let y   = data.test.labels([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        let of  = |model| {
+            let loss = losses::crown_ibp(relax::bound("crown_ibp", model, x.to(model), y, 0.1, #{ rows: "kernel" }), y, 0.3, 0.6);
+            let own  = loss.backward();
+            let all  = [loss.reshape([1])];
+            for name in model.parameters.keys() { all.push(own.of(model.param(name)).flatten()); }
+            all
+        };
+        let narrow = of.call(net);
+        let out    = [];
+        for (truth, i) in of.call(wide) {
+            let gap = (narrow[i].to_dtype("f64") - truth).abs().max().item() / truth.abs().max().item();
+            out.push(gap);
+        }
+        out
+        "#,
+    );
+    let gaps: Vec<f64> = found.into_typed_array().unwrap();
+    assert!(gaps.len() == 10 && gaps.iter().all(|gap| *gap < 1e-4), "{gaps:?}");
 }

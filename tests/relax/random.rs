@@ -54,6 +54,8 @@ fn no_point_of_the_ball_beats_a_bound() {
         let eps = 10f64.powf(-2.0 + 2.0 * random.unit());
         lab.model("model", &net).tensor("x", &x).set("eps", eps.into());
         let found = lab.run(BOUNDS);
+        // Its own activation is a script's.
+        let _here = workbench::script::language::kept::here(&lab.engine);
         let classes = net.output()[0];
         let label: Vec<usize> = values(&entry(&found, "y")).into_iter().map(|y| y as usize).collect();
         let ball = |corner: bool| -> Vec<f64> {
@@ -98,9 +100,55 @@ fn no_point_of_the_ball_beats_a_bound() {
             let (interval, crown_ibp, crown) = (list("interval")[i], list("crown_ibp")[i], list("crown")[i]);
             let slack = 1e-9 * (1.0 + interval.abs());
             assert!(crown_ibp >= interval - slack, "net {number}: one walk back is taken where it is better");
-            assert!(list("images")[i] >= crown - 1e-7 * (1.0 + crown.abs()) || crown > crown_ibp, "net {number}: [0, 1] helps");
+            assert!(
+                list("images")[i] >= crown - 1e-7 * (1.0 + crown.abs()) || crown > crown_ibp,
+                "net {number}: [0, 1] helps"
+            );
             gained += usize::from(crown > crown_ibp + slack);
         }
     }
     assert!(gained > 30, "walks of their own must gain somewhere: {gained}");
+}
+
+/// Along random directions of all parameters, margins change as their gradients say: pairs, thresholds, residual trees, branches side by side.
+#[test]
+fn gradients_are_those_of_differences() {
+    let random = Generator::new(78);
+    for number in [0, 1, 2, 4, 5, 7, 8, 12, 13, 22, 38] {
+        let mut lab = Lab::new();
+        lab.set("number", i64::from(number).into());
+        let net: Rc<Sequential> = lab.run(NETS).cast::<script::Model>().0;
+        let x = random.uniform(0.0, 1.0, [3, 2, 6, 6].as_slice(), DType::F64, &crate::common::device()).unwrap();
+        lab.model("model", &net).tensor("x", &x);
+        let found = lab.run(
+            r#"
+            import "std/relax" as relax;
+            let y    = model.forward(x).argmax(1);
+            let loss = || { let a = relax::bound("crown_ibp", model, x, y, 0.05); let b = relax::bound("cap", model, x, y, 0.05); (a.linear.tanh() + 0.3 * a.interval.tanh() + b.margins.tanh()).sum() };
+            let gradients = loss.call().backward();
+            let slope = 0.0;
+            let moves = #{};
+            for name in model.parameters.keys() {
+                let p = model.param(name);
+                moves[name] = randn(p.shape).to_dtype("f64");
+                let own = gradients.of(p);
+                if own != () { slope += (own * moves[name]).sum().item(); }
+            }
+            let at = |h| { for name in moves.keys() { model.set_param(name, model.param(name).detach() + moves[name] * h); } };
+            at.call(1e-6); let above = loss.call().item();
+            at.call(-2e-6); let below = loss.call().item();
+            at.call(1e-6);
+            [slope, (above - below) / 2e-6]
+            "#,
+        );
+        let pair: Vec<f64> = found.into_typed_array().unwrap();
+        let gap = (pair[0] - pair[1]).abs();
+        assert!(
+            gap < 1e-5 * (1.0 + pair[1].abs()),
+            "net {number}: {} by gradients, {} by differences\n{}",
+            pair[0],
+            pair[1],
+            net.describe()
+        );
+    }
 }

@@ -51,7 +51,7 @@ class Entry:
     @property
     def bound(self):
         """What the published procedure certifies it by; a standard network by GloRo's, which costs least and gives nothing either."""
-        return {"local_lip_g": "local", "local_lip_b": "local", "bcp": "global", "gloro": "ball", "standard": "ball", "lmt": "lmt", "ibp": "box"}[self.method]
+        return {"local_lip_g": "local", "local_lip_b": "local", "bcp": "global", "gloro": "ball", "standard": "ball", "lmt": "lmt", "ibp": "interval"}[self.method]
 
     @property
     def steps(self):

@@ -2,30 +2,24 @@
 //!
 //! The step through an activation waits for the affine layer before it, whose `<a', b>` is found in the same pass over the coefficients.
 
+use super::over::Over;
+use super::part::Part;
 use super::rounding;
 use crate::bounds::margin::{Rule, maximize};
-use crate::bounds::region::Region as Known;
+use crate::bounds::region::Region;
 use crate::compute::autograd::{differentiable, same_numbers};
-use crate::compute::relaxed::{Given, Over, concretised, through};
-use crate::nn::layers::{Relaxation, exchanged};
+use crate::compute::relaxed::{Given, Over as Of, concretised, through};
+use crate::nn::layers::{Dense, Relaxation, exchanged};
 use crate::nn::{Layer, Role};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-/// Of a region, what a linear function is taken the least value over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Region {
-    Ball,
-    Box,
-    /// Where both hold.
-    Both,
-}
-
 /// `q >= <a, h> + k` for S quantities of each of B samples. Cloning shares the tensors.
 #[derive(Clone, Debug)]
 pub struct LinearBound {
-    /// `[B, S, ...]`.
+    /// `[B, S, ...]`, of a part of the image where there is one.
     a: Tensor,
+    part: Option<Part>,
     /// `[B, S]`.
     k: Tensor,
     /// Lines that the coefficients are still to go through.
@@ -55,7 +49,32 @@ impl LinearBound {
                 k.dtype()
             ),
         };
-        Ok(Self { a: a.clone(), k, waiting: None, outward: true })
+        Ok(Self { a: a.clone(), part: None, k, waiting: None, outward: true })
+    }
+
+    /// Coefficients `[B, S, C, h, w]` of a part of images.
+    pub fn of_part(a: &Tensor, part: Part) -> Result<Self> {
+        Ok(Self { part: Some(part), ..Self::new(a, None)? })
+    }
+
+    /// The same of whole images.
+    fn whole(&self) -> Result<Self> {
+        let (a, k) = self.passed(None)?;
+        let a = self.part.map_or(Ok(a.clone()), |part| part.widened(&a))?;
+        Ok(Self { a, part: None, k, waiting: None, outward: self.outward })
+    }
+
+    /// The shape of the values that it is a function of.
+    fn shape(&self) -> Vec<usize> {
+        match self.part {
+            None => self.a.dims()[2..].to_vec(),
+            Some(part) => vec![self.a.dims()[2], part.image[0], part.image[1]],
+        }
+    }
+
+    /// That of `t` `[..., H, W]` which the coefficients are of.
+    fn own(&self, t: &Tensor) -> Result<Tensor> {
+        self.part.map_or(Ok(t.clone()), |part| part.of(t))
     }
 
     /// The shape of the coefficients, `[B, S, ...]`.
@@ -65,7 +84,8 @@ impl LinearBound {
 
     /// Coefficients and constants.
     pub fn parts(&self) -> Result<(Tensor, Tensor)> {
-        self.passed(None)
+        let whole = self.whole()?;
+        Ok((whole.a, whole.k))
     }
 
     /// The same behind the lines that wait, with a bias `[1, ...]` that is in front of them.
@@ -103,12 +123,12 @@ impl LinearBound {
     }
 
     fn expect(&self, layer: &Layer) -> Result<()> {
-        if self.a.dims()[2..] != layer.output {
+        if self.shape() != layer.output {
             bail!(
                 "before: {} gives {:?}, the linear bound is of values of shape {:?}",
                 layer.title(),
                 layer.output,
-                &self.a.dims()[2..]
+                self.shape()
             );
         }
         Ok(())
@@ -116,10 +136,10 @@ impl LinearBound {
 
     /// In terms of what is before a layer that is affine or rearranges. `region` lies before the layer; of one that is rounded outward the
     /// constants pay for all roundings.
-    pub fn before(&self, layer: &Layer, region: Option<&Known>) -> Result<Self> {
+    pub fn before(&self, layer: &Layer, region: Option<&Region>) -> Result<Self> {
         self.expect(layer)?;
         let outward = region.filter(|region| region.rounding.is_some());
-        let back = |a: &Tensor, step: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
+        let back = |a: &Tensor, step: &mut dyn FnMut(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
             let (batch, rows) = (a.dim(0)?, a.dim(1)?);
             let folded = same_numbers(a, a.reshape([&[batch * rows], &a.dims()[2..]].concat())?);
             let behind = step(&folded)?;
@@ -144,16 +164,32 @@ impl LinearBound {
                     );
                 }
                 let bias = layer.add_bias(&Tensor::zeros([&[1], layer.output.as_slice()].concat(), dtype, &device)?)?;
+                let windowed = match (self.part, layer.dense()) {
+                    (Some(part), Some(Dense::Convolution { weight, window, .. })) => Some((part, weight, window)),
+                    (Some(_), _) => return self.whole()?.before(layer, region),
+                    (None, _) => None,
+                };
+                let bias = self.own(&bias)?;
                 let (a, k) = match outward {
                     None => self.passed(Some(&bias))?,
-                    Some(region) => rounding::affine(self.parts()?, layer, region, &bias)?,
+                    Some(region) => rounding::affine(self.passed(None)?, layer, region, &bias, self.part.as_ref())?,
                 };
-                let a = back(&a, &|a| layer.adjoint(a))?;
-                Ok(Self { a, k, waiting: None, outward: self.outward && outward.is_some() })
+                let outward = self.outward && outward.is_some();
+                let Some((part, weight, window)) = windowed else {
+                    let a = back(&a, &mut |a| layer.adjoint(a))?;
+                    return Ok(Self { a, part: None, k, waiting: None, outward });
+                };
+                let mut before = part;
+                let a = back(&a, &mut |a| {
+                    let (own, a) = part.adjoint(a, &weight, window, [layer.input[1], layer.input[2]])?;
+                    before = own;
+                    Ok(a)
+                })?;
+                Ok(Self { a, part: Some(before), k, waiting: None, outward })
             }
             Role::Reshape(r) => {
                 let (a, k) = self.parts()?;
-                Ok(Self { a: back(&a, &|a| r.inverse(a))?, k, waiting: None, outward: self.outward })
+                Ok(Self { a: back(&a, &mut |a| r.inverse(a))?, part: None, k, waiting: None, outward: self.outward })
             }
             Role::Activation(_) => bail!("before: {} wants its lines over the box before it", layer.title()),
             Role::Branches(_) => bail!("before: {} has branches; walk back through each (apart, plus)", layer.title()),
@@ -161,7 +197,7 @@ impl LinearBound {
     }
 
     /// In terms of what is before an activation, by its lines over the box of `region`, which lies before it.
-    pub fn before_activation(&self, layer: &Layer, region: &Known, lines: &Relaxation) -> Result<Self> {
+    pub fn before_activation(&self, layer: &Layer, region: &Region, lines: &Relaxation) -> Result<Self> {
         self.expect(layer)?;
         layer.activation("before")?;
         let want = [&[self.a.dim(0)?], layer.output.as_slice()].concat();
@@ -172,14 +208,18 @@ impl LinearBound {
                 lines.lower_slope.dims()
             );
         }
-        let (a, k) = self.parts()?;
-        let waiting = Some(lines.clone());
+        let (a, k) = self.passed(None)?;
+        let waiting = match self.part {
+            None => Some(lines.clone()),
+            Some(part) => Some(lines.map(|t| part.of(t))?),
+        };
+        let part = self.part;
         match region.rounding {
-            None => Ok(Self { a, k, waiting, outward: false }),
+            None => Ok(Self { a, part, k, waiting, outward: false }),
             Some(_) => {
-                let k = rounding::activation((&a, &k), region, lines)?;
-                let (a, sum) = Self { a, k: k.zeros_like()?, waiting, outward: true }.parts()?;
-                Ok(Self { a, k: rounding::sum(&k, &sum)?, waiting: None, outward: self.outward })
+                let k = rounding::activation((&a, &k), region, lines, part.as_ref())?;
+                let (a, sum) = Self { a, part, k: k.zeros_like()?, waiting, outward: true }.passed(None)?;
+                Ok(Self { a, part, k: rounding::sum(&k, &sum)?, waiting: None, outward: self.outward })
             }
         }
     }
@@ -195,7 +235,7 @@ impl LinearBound {
         let each = block.apart(&folded)?.into_iter().enumerate().map(|(i, part)| {
             let a = part.reshape([&[batch, rows], &part.dims()[1..]].concat())?;
             let k = if i == 0 { k.clone() } else { none.clone() };
-            Ok(Self { a, k, waiting: None, outward: self.outward })
+            Ok(Self { a, part: None, k, waiting: None, outward: self.outward })
         });
         each.collect()
     }
@@ -209,30 +249,46 @@ impl LinearBound {
         // A sum of two numbers is rounded once; what that is worth is paid where the next step is.
         let outward = self.outward && other.outward;
         let k = if outward { rounding::sum(&k, &l)? } else { (&k + &l)? };
-        Ok(Self { a: (&a + &b)?, k, waiting: None, outward })
+        Ok(Self { a: (&a + &b)?, part: None, k, waiting: None, outward })
     }
 
-    /// With these numbers `[B, ...]` taken from the coefficients of all rows.
-    pub fn minus(&self, t: &Tensor) -> Result<Self> {
+    /// With multipliers `[B, ...]` of at least 0 for the ends of the box of `region`, which holds the values that it is a function of:
+    /// `q >= <a, z> + k >= <a - least + most, z> + k + <least, lower> - <most, upper>`, for all rows. Where a split has cut the box, that is
+    /// the beta of beta-CROWN.
+    pub fn held(&self, region: &Region, least: &Tensor, most: &Tensor) -> Result<Self> {
         let (a, k) = self.parts()?;
-        let t = t.unsqueeze(1)?;
-        if t.rank() != a.rank() || t.dim(0)? != a.dim(0)? || t.dims()[2..] != a.dims()[2..] {
-            bail!("minus: coefficients {:?} want [B, ...] of their shape, got {:?}", a.dims(), t.squeeze(1)?.dims());
+        let want = region.dims();
+        if [least, most].iter().any(|t| t.dims() != want) || a.dim(0)? != want[0] || a.dims()[2..] != want[1..] {
+            bail!(
+                "held: coefficients {:?} want a region and multipliers of {want:?}, got {:?} and {:?}",
+                a.dims(),
+                least.dims(),
+                most.dims()
+            );
         }
-        Ok(Self { a: a.broadcast_sub(&t)?, k, waiting: None, outward: false })
+        let (lower, upper) = (region.lower()?, region.upper()?);
+        let moved = a.broadcast_sub(&(least - most)?.unsqueeze(1)?)?;
+        let sums = ((least * &lower)? - (most * &upper)?)?.flatten_from(1)?.sum_keepdim(1)?.broadcast_as(k.shape())?;
+        match region.rounding {
+            None => Ok(Self { a: moved, part: None, k: (k + sums)?, waiting: None, outward: false }),
+            Some(_) => {
+                let k = rounding::held((&a, &k), &sums, [least, most], region)?;
+                Ok(Self { a: moved, part: None, k, waiting: None, outward: self.outward })
+            }
+        }
     }
 
     /// The least value over a region of the values that it is a function of: `[B, S]`.
-    pub fn concretise(&self, region: &Known, over: Region) -> Result<Tensor> {
-        let (a, k) = self.parts()?;
-        if region.dims()[0] != a.dim(0)? || region.dims()[1..] != a.dims()[2..] {
+    pub fn concretise(&self, region: &Region, over: Over) -> Result<Tensor> {
+        let (a, k) = self.passed(None)?;
+        if region.dims()[0] != a.dim(0)? || region.dims()[1..] != self.shape() {
             bail!(
                 "concretise: the linear bound is of values of shape {:?}, the region of {:?}",
-                [&[a.dim(0)?], &a.dims()[2..]].concat(),
+                [&[a.dim(0)?], self.shape().as_slice()].concat(),
                 region.dims()
             );
         }
-        if over != Region::Box {
+        if over != Over::Box {
             region.expect_radius("concretise")?;
         }
         if region.rounding.is_some() {
@@ -241,20 +297,23 @@ impl LinearBound {
                     "concretise: the region is rounded outward, but a step before was not; give every step its region, outward all"
                 );
             }
-            return rounding::concretised(&a, &k, region, over);
+            return rounding::concretised(&a, &k, region, over, self.part.as_ref());
         }
-        let (lower, upper) = (region.lower()?, region.upper()?);
+        if over == Over::Both && self.part.is_some() {
+            return self.whole()?.concretise(region, over);
+        }
+        let (lower, upper) = (self.own(&region.lower()?)?, self.own(&region.upper()?)?);
         let least = match over {
-            Region::Ball => concretised(&a, Over::Ball { x: &region.center()?, radius: &region.radius })?,
-            Region::Box => concretised(&a, Over::Box { lower: &lower, upper: &upper })?,
-            Region::Both => both(&a, region)?,
+            Over::Ball => concretised(&a, Of::Ball { x: &self.own(&region.center()?)?, radius: &region.radius })?,
+            Over::Box => concretised(&a, Of::Box { lower: &lower, upper: &upper })?,
+            Over::Both => both(&a, region)?,
         };
         least + k
     }
 }
 
 /// Over ball and box, exactly: one problem for each row, in f64 on the host. Its gradient is the point where the value is taken.
-fn both(a: &Tensor, region: &Known) -> Result<Tensor> {
+fn both(a: &Tensor, region: &Region) -> Result<Tensor> {
     let (center, radius) = (region.center()?, &region.radius);
     let (lower, upper) = (region.lower()?, region.upper()?);
     if [&center, radius, &lower, &upper].iter().any(|t| t.track_op()) {

@@ -12,8 +12,25 @@ pub fn lines(activation: &Layer, region: &Region, choice: &Choice) -> Result<Rel
     let found = plain("lines", activation, region, choice)?;
     match region.rounding {
         None => Ok(found),
-        Some(_) => rounding::widened(found, activation.activation("lines")?, [&region.lower()?, &region.upper()?]),
+        Some(_) => {
+            for slope in [&choice.lower, &choice.upper] {
+                if let Slope::Share(share) = slope {
+                    expect_share(activation, share)?;
+                }
+            }
+            rounding::widened(found, activation.activation("lines")?, [&region.lower()?, &region.upper()?])
+        }
     }
+}
+
+/// A slope outside of the right ones bounds nothing.
+fn expect_share(activation: &Layer, share: &Tensor) -> Result<()> {
+    let all = share.detach().flatten_all()?;
+    let (least, most) = (all.min(0)?.to_scalar::<f64>()?, all.max(0)?.to_scalar::<f64>()?);
+    if least >= 0.0 && most <= 1.0 {
+        return Ok(());
+    }
+    bail!("lines: {}: shares of slopes go from {least} to {most}, they lie in [0, 1]; clamp them", activation.title())
 }
 
 fn plain(op: &str, activation: &Layer, region: &Region, choice: &Choice) -> Result<Relaxation> {

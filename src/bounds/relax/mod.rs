@@ -14,11 +14,14 @@ mod first;
 mod interval;
 mod linear;
 mod lines;
+mod over;
+mod part;
 mod rounding;
 mod rows;
 
 pub use first::{Rows, first_box};
 pub use interval::adjoint_absolute;
-pub use linear::{LinearBound, Region as Over};
+pub use linear::LinearBound;
 pub use lines::{lines, uncertain};
-pub use rows::{mask_places, specification, tightened, unit_rows, with_label};
+pub use over::Over;
+pub use rows::{mask_places, neuron_bounds, place_tiles, specification, tightened, unit_rows, with_label};

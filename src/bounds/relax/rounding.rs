@@ -12,7 +12,8 @@
 //! Lines over an outward region are moved apart by 32 u of their sizes and of the function's, and of a function with roundings by four times
 //! as many: the formulas of their slopes and offsets take less.
 
-use super::linear::Region as Over;
+use super::over::Over;
+use super::part::Part;
 use crate::bounds::outward::{norms_above, sizes, terms};
 use crate::bounds::region::Region;
 use crate::bounds::upper::rounding::{UNIT, gamma, raised};
@@ -49,20 +50,36 @@ fn expect_f64(a: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// That part of `t` which the coefficients are of.
+fn own(part: Option<&Part>, t: &Tensor) -> Result<Tensor> {
+    part.map_or(Ok(t.clone()), |part| part.of(t))
+}
+
 /// Coefficients, and constants with `<a, bias>`, less what the products of an affine layer can lose before `region`.
-pub fn affine((a, k): (Tensor, Tensor), layer: &Layer, region: &Region, bias: &Tensor) -> Result<(Tensor, Tensor)> {
+pub fn affine(
+    (a, k): (Tensor, Tensor),
+    layer: &Layer,
+    region: &Region,
+    bias: &Tensor,
+    part: Option<&Part>,
+) -> Result<(Tensor, Tensor)> {
     expect_f64(&a)?;
     let (batch, rows) = (a.dim(0)?, a.dim(1)?);
     let outputs: usize = layer.output.iter().product();
-    let sums = layer.apply_absolute(&sizes(&region.lower()?, &region.upper()?)?)?;
+    let sums = own(part, &layer.apply_absolute(&sizes(&region.lower()?, &region.upper()?)?)?)?;
     let e = (sums.broadcast_add(&bias.abs()?)? * raised(gamma(outputs + terms(layer) + 16), 4))? + f64::MIN_POSITIVE;
-    let products = a.reshape((batch * rows, outputs))?.matmul(&bias.reshape(((), 1))?)?.reshape((batch, rows))?;
+    let products = a.reshape((batch * rows, ()))?.matmul(&bias.reshape(((), 1))?)?.reshape((batch, rows))?;
     let k = less(&sum(&k, &products)?, &charge(&a, &e?)?)?;
     Ok((a, k))
 }
 
 /// The constants, less what the products with lines can lose.
-pub fn activation((a, k): (&Tensor, &Tensor), region: &Region, lines: &Relaxation) -> Result<Tensor> {
+pub fn activation(
+    (a, k): (&Tensor, &Tensor),
+    region: &Region,
+    lines: &Relaxation,
+    part: Option<&Part>,
+) -> Result<Tensor> {
     expect_f64(a)?;
     let n: usize = a.dims()[2..].iter().product();
     let sizes = sizes(&region.lower()?, &region.upper()?)?;
@@ -73,7 +90,24 @@ pub fn activation((a, k): (&Tensor, &Tensor), region: &Region, lines: &Relaxatio
     }
     let e = (e + steepest(&lines.lower_offset, &lines.upper_offset)?)?;
     let e = ((e * raised(gamma(n + 16), 8))? + f64::MIN_POSITIVE)?;
-    less(k, &charge(a, &e)?)
+    less(k, &charge(a, &own(part, &e)?)?)
+}
+
+/// The constants with `sums`, those of multipliers of the ends of a box, less what these and the moved coefficients can lose.
+pub fn held((a, k): (&Tensor, &Tensor), sums: &Tensor, [least, most]: [&Tensor; 2], region: &Region) -> Result<Tensor> {
+    expect_f64(a)?;
+    for multipliers in [least, most] {
+        if multipliers.flatten_all()?.min(0)?.to_scalar::<f64>()? < 0.0 {
+            bail!("held: a multiplier is below 0, which bounds nothing; clamp them at 0");
+        }
+    }
+    let (batch, rows) = (a.dim(0)?, a.dim(1)?);
+    let n: usize = a.dims()[2..].iter().product();
+    let sizes = sizes(&region.lower()?, &region.upper()?)?;
+    // Of the coefficients a - (least - most) too: their sizes and those of the multipliers, times those of the values.
+    let both = ((least + most)? * &sizes)?.flatten_from(1)?.sum_keepdim(1)?.broadcast_as((batch, rows))?;
+    let slack = ((both * raised(gamma(n + 16), 8))? + charge(a, &((sizes * gamma(16))? + f64::MIN_POSITIVE)?)?)?;
+    less(&sum(k, sums)?, &slack)
 }
 
 /// Lines moved apart by what their numbers, and the function's, are rounded.
@@ -100,13 +134,13 @@ pub fn widened(lines: Relaxation, f: &dyn Activation, [lower, upper]: [&Tensor; 
 }
 
 /// The least value over an outward region, from below; over ball and box the larger of both.
-pub fn concretised(a: &Tensor, k: &Tensor, region: &Region, over: Over) -> Result<Tensor> {
+pub fn concretised(a: &Tensor, k: &Tensor, region: &Region, over: Over, part: Option<&Part>) -> Result<Tensor> {
     expect_f64(a)?;
     let (batch, rows) = (a.dim(0)?, a.dim(1)?);
     let n: usize = a.dims()[2..].iter().product();
     let flat = a.reshape((batch, rows, n))?;
     let ball = || -> Result<Tensor> {
-        let x = region.center()?;
+        let x = own(part, &region.center()?)?;
         let norms = norms_above(&flat.reshape((batch * rows, n))?)?.reshape((batch, rows))?;
         let reach = norms.broadcast_mul(&region.radius.unsqueeze(1)?)?;
         let products = batched(&flat, &x.contiguous()?.reshape((batch, n, 1))?, [false; 2])?.squeeze(2)?;
@@ -114,7 +148,7 @@ pub fn concretised(a: &Tensor, k: &Tensor, region: &Region, over: Over) -> Resul
         less(&sum(k, &products)?, &((reach * (1.0 + 8.0 * UNIT))? + slack)?)
     };
     let boxed = || -> Result<Tensor> {
-        let (lower, upper) = (region.lower()?, region.upper()?);
+        let (lower, upper) = (own(part, &region.lower()?)?, own(part, &region.upper()?)?);
         let ends = crate::compute::relaxed::Over::Box { lower: &lower, upper: &upper };
         let least = crate::compute::relaxed::concretised(a, ends)?;
         let slack = charge(a, &((sizes(&lower, &upper)? * gamma(n + 16))? + f64::MIN_POSITIVE)?)?;

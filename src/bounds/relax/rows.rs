@@ -1,5 +1,7 @@
 //! With which rows a walk begins: the margins of a label, or single neurons; and where what it found goes.
 
+use super::linear::LinearBound;
+use super::part::Part;
 use crate::bounds::region::Region;
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::labels::class_labels;
@@ -47,6 +49,84 @@ pub fn mask_places(mask: &Tensor) -> Result<Tensor> {
         list.resize(most, first);
     }
     Tensor::from_vec(lists.concat(), (all.len(), most), &Device::Cpu)?.to_device(mask.device())
+}
+
+/// The places of a mask `[B, ...]` in lists `[B, S]`, as [`mask_places`] gives one: of images one for each tile of so few positions that it has
+/// about `rows` neurons, of vectors one for each so many.
+pub fn place_tiles(mask: &Tensor, rows: usize) -> Result<Vec<Tensor>> {
+    let rows = rows.max(1);
+    if mask.rank() != 4 {
+        let all = mask_places(mask)?;
+        let count = all.dim(1)?;
+        return (0..count)
+            .step_by(rows)
+            .map(|from| all.narrow(1, from, rows.min(count - from))?.contiguous())
+            .collect();
+    }
+    let (batch, channels, height, width) = mask.dims4()?;
+    let side = (1..=height.max(width)).find(|side| channels * side * side >= rows).unwrap_or(height.max(width)).max(1);
+    let all = mask.flatten_from(1)?.to_dtype(DType::U8)?.to_vec2::<u8>()?;
+    let mut tiles = vec![];
+    for top in (0..height).step_by(side) {
+        for left in (0..width).step_by(side) {
+            let (bottom, right) = ((top + side).min(height), (left + side).min(width));
+            let inside = |list: &Vec<u8>| -> Vec<u32> {
+                let of_channel = |c: usize| {
+                    let places =
+                        (top..bottom).flat_map(move |y| (left..right).map(move |x| (c * height + y) * width + x));
+                    places.filter(|place| list[*place] != 0).map(|place| place as u32).collect::<Vec<_>>()
+                };
+                (0..channels).flat_map(of_channel).collect()
+            };
+            let mut lists: Vec<Vec<u32>> = all.iter().map(inside).collect();
+            let most = lists.iter().map(Vec::len).max().unwrap_or(0);
+            for list in &mut lists {
+                let first = list.first().copied().unwrap_or((top * width + left) as u32);
+                list.resize(most, first);
+            }
+            if most > 0 {
+                tiles.push(Tensor::from_vec(lists.concat(), (batch, most), &Device::Cpu)?.to_device(mask.device())?);
+            }
+        }
+    }
+    Ok(tiles)
+}
+
+/// Linear bounds of the neurons of a layer at `places` `[B, S]`, and of their negatives: `[B, 2 S]`. Of images `[C, H, W]` the coefficients are kept
+/// where they are not 0.
+pub fn neuron_bounds(places: &Tensor, shape: &[usize], dtype: DType) -> Result<LinearBound> {
+    let (batch, rows) = places.dims2()?;
+    let n: usize = shape.iter().product();
+    let wanted = places.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
+    if let Some(place) = wanted.iter().find(|place| **place as usize >= n) {
+        bail!("neuron_bounds: place {place} of {n} neurons; they are numbered 0 to {}", n - 1);
+    }
+    let &[channels, height, width] = shape else {
+        let both = [1.0, -1.0].map(|sign| unit_rows(places, shape, sign, dtype));
+        let [plus, minus] = both;
+        return LinearBound::new(&Tensor::cat(&[plus?, minus?], 1)?, None);
+    };
+    let at = |place: u32| {
+        let place = place as usize;
+        [place / width % height, place % width, place / (width * height)]
+    };
+    let ends = |axis: usize| {
+        let all = wanted.iter().map(|place| at(*place)[axis]);
+        (all.clone().min().unwrap_or(0), all.max().unwrap_or(0))
+    };
+    let ((top, bottom), (left, right)) = (ends(0), ends(1));
+    let part = Part { from: [top, left], size: [bottom - top + 1, right - left + 1], image: [height, width] };
+    let own = channels * part.size[0] * part.size[1];
+    let mut all = vec![0f32; 2 * batch * rows * own];
+    for (i, place) in wanted.into_iter().enumerate() {
+        let [y, x, c] = at(place);
+        let offset = (c * part.size[0] + y - top) * part.size[1] + x - left;
+        let (b, s) = (i / rows, i % rows);
+        all[(2 * rows * b + s) * own + offset] = 1.0;
+        all[(2 * rows * b + rows + s) * own + offset] = -1.0;
+    }
+    let a = Tensor::from_vec(all, (batch, 2 * rows, channels, part.size[0], part.size[1]), &Device::Cpu)?;
+    LinearBound::of_part(&a.to_dtype(dtype)?.to_device(places.device())?, part)
 }
 
 /// Rows that single out neurons of a layer by their places `[B, S]` (u32, among the flattened ones): `[B, S, shape...]`, `sign` there.

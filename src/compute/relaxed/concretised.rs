@@ -5,6 +5,7 @@
 //! box    sum_i (a_i lower_i where a_i > 0, a_i upper_i elsewhere)
 //! ```
 
+use super::significant::significant;
 use super::through::{Given, through};
 use crate::compute::autograd::differentiable;
 use crate::compute::linear::strided::batched;
@@ -52,6 +53,7 @@ fn over_ball(a: &Tensor, x: &Tensor, radius: &Tensor) -> Result<Tensor> {
         (batched(&coefficients, &center, [false; 2])?.squeeze(2)? - norms.broadcast_mul(&reach.unsqueeze(1)?)?)?;
     let (of_a, of_x) = (a.shape().clone(), x.shape().clone());
     differentiable("linear bound over a ball", value, [a, x, radius], move |g, [to_a, to_x, to_radius]| {
+        let g = &significant(g)?;
         let da = || {
             // A row of zeros has no direction; its gradient is the center.
             let none = norms.eq(0.0)?.to_dtype(norms.dtype())?;

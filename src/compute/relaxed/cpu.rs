@@ -1,6 +1,6 @@
 //! The passes on the CPU: rows in parallel forward, positions in parallel backward, so that sums over rows have one order.
 
-use super::through::Held;
+use super::held::Held;
 use crate::compute::element::{Element, Host};
 use crate::compute::elementwise::loops::Shared;
 use crate::compute::unwritten::{unwritten, written};
@@ -58,13 +58,13 @@ fn one_row<T: Element>(
         let mut parts = [T::ZERO; LANES];
         let whole = a.len() / LANES * LANES;
         for start in (0..whole).step_by(LANES) {
-            for lane in 0..LANES {
+            for (lane, part) in parts.iter_mut().enumerate() {
                 let i = start + lane;
                 // A NaN is not above 0, and stays one in the product.
                 let above = a[i] > T::ZERO;
                 let x = a[i] * if above { ls[i] } else { us[i] };
                 out[i].write(x);
-                parts[lane] += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
+                *part += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
             }
         }
         for i in whole..a.len() {

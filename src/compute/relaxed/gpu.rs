@@ -1,6 +1,6 @@
 //! The passes by our kernels: forward a block for each row, backward a thread for each position of a sample, over all its rows.
 
-use super::through::Held;
+use super::held::Held;
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use candle_core::{Result, Tensor};
 

@@ -4,6 +4,8 @@ mod bent;
 mod concretised;
 mod cpu;
 mod gpu;
+mod held;
+mod significant;
 mod through;
 
 pub use bent::bent;

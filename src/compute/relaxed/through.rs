@@ -8,6 +8,8 @@
 //! With a bias `[1, n...]` of an affine layer before, whose outputs z are, k also holds `<a', bias>`. One pass over `a`; its parts above and below 0 and their products are never stored. Gradients go to `a` and to the four lines; at
 //! a = 0 that of `a` is the upper line's.
 
+use super::held::Held;
+use super::significant::significant;
 use super::{cpu, gpu as fused};
 use crate::compute::autograd::Argument;
 use crate::compute::autograd::{Arrived, Node, value_of};
@@ -58,10 +60,10 @@ pub fn through(a: &Tensor, lines: &Given) -> Result<(Tensor, Tensor)> {
     let arguments = std::iter::once(&a).chain(&lines).chain(&bias).map(Argument::of).collect();
     let lines = lines.each_ref().map(Tensor::detach);
     let held = Held { a: a.detach(), lines, bias: bias.map(|bias| bias.detach()), sizes: [batch, rows] };
-    let (coefficients, constant) = held.forward()?;
+    let (coefficients, constant) = forward(&held)?;
     let node = Node::argument("linear bound", arguments, move |arrived: Arrived, wanted: &[bool]| {
         let [to_coefficients, to_constant] = arrived.split([0..1, 1..2])?;
-        held.backward(to_coefficients, to_constant, wanted)
+        backward(&held, to_coefficients, to_constant, wanted)
     });
     match node {
         Argument::Constant => Ok((coefficients, constant)),
@@ -70,47 +72,31 @@ pub fn through(a: &Tensor, lines: &Given) -> Result<(Tensor, Tensor)> {
     }
 }
 
-/// What the gradient needs: `a` and the lines, outside of the graph.
-pub(super) struct Held {
-    pub a: Tensor,
-    pub lines: [Tensor; 4],
-    pub bias: Option<Tensor>,
-    /// B and S.
-    pub sizes: [usize; 2],
+fn forward(held: &Held) -> Result<(Tensor, Tensor)> {
+    if gpu::has_kernel(&held.a) {
+        return fused::forward(held);
+    }
+    for_dtype!("linear bound", held.a.dtype(), T => cpu::forward::<T>(held))
 }
 
-impl Held {
-    /// Numbers of one row.
-    pub fn len(&self) -> usize {
-        self.a.dims()[2..].iter().product()
-    }
-
-    fn forward(&self) -> Result<(Tensor, Tensor)> {
-        if gpu::has_kernel(&self.a) {
-            return fused::forward(self);
+fn backward(held: &Held, g: Option<Tensor>, gk: Option<Tensor>, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+    let whole = |g: Option<Tensor>, shape: &[usize]| -> Result<Tensor> {
+        match g {
+            Some(g) => g.reshape(shape)?.contiguous(),
+            None => Tensor::zeros(shape, held.a.dtype(), held.a.device()),
         }
-        for_dtype!("linear bound", self.a.dtype(), T => cpu::forward::<T>(self))
+    };
+    let (g, gk) = (whole(g, held.a.dims())?, significant(&whole(gk, &held.sizes)?)?);
+    let mut found = match gpu::has_kernel(&held.a) {
+        true => fused::backward(held, &g, &gk)?,
+        false => for_dtype!("linear bound", held.a.dtype(), T => cpu::backward::<T>(held, &g, &gk, wanted))?,
+    };
+    // <a', bias> hangs on the bias as the constants do on offsets: by slope times the sum of a gk on either side.
+    if wanted.get(5) == Some(&true)
+        && let [_, _, _, Some(below), Some(above)] = found.as_slice()
+    {
+        let [ls, us, ..] = &held.lines;
+        found.push(Some(((ls * below)? + (us * above)?)?.sum_keepdim(0)?));
     }
-
-    fn backward(&self, g: Option<Tensor>, gk: Option<Tensor>, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let whole = |g: Option<Tensor>, shape: &[usize]| -> Result<Tensor> {
-            match g {
-                Some(g) => g.reshape(shape)?.contiguous(),
-                None => Tensor::zeros(shape, self.a.dtype(), self.a.device()),
-            }
-        };
-        let (g, gk) = (whole(g, self.a.dims())?, whole(gk, &self.sizes)?);
-        let mut found = match gpu::has_kernel(&self.a) {
-            true => fused::backward(self, &g, &gk)?,
-            false => for_dtype!("linear bound", self.a.dtype(), T => cpu::backward::<T>(self, &g, &gk, wanted))?,
-        };
-        // <a', bias> hangs on the bias as the constants do on offsets: by slope times the sum of a gk on either side.
-        if wanted.get(5) == Some(&true)
-            && let [_, _, _, Some(below), Some(above)] = found.as_slice()
-        {
-            let [ls, us, ..] = &self.lines;
-            found.push(Some(((ls * below)? + (us * above)?)?.sum_keepdim(0)?));
-        }
-        Ok(found)
-    }
+    Ok(found)
 }

@@ -76,6 +76,21 @@ pub struct Relaxation {
 }
 
 impl Relaxation {
+    /// The same, each tensor by `f`.
+    pub fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let partners = match &self.partners {
+            Some([low, high]) => Some([f(low)?, f(high)?]),
+            None => None,
+        };
+        Ok(Self {
+            lower_slope: f(&self.lower_slope)?,
+            lower_offset: f(&self.lower_offset)?,
+            upper_slope: f(&self.upper_slope)?,
+            upper_offset: f(&self.upper_offset)?,
+            partners,
+        })
+    }
+
     /// What the lines come to at points `[B, ...]`: below and above.
     pub fn at(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         let below = ((&self.lower_slope * x)? + &self.lower_offset)?;

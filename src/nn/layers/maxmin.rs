@@ -118,6 +118,10 @@ fn in_pairs(each: &Tensor) -> Result<Tensor> {
 }
 
 impl Activation for MaxMin {
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         sorted_pairs(x, None)
     }
@@ -144,10 +148,6 @@ impl Activation for MaxMin {
         None
     }
 
-    fn lines(&self) -> Option<&dyn Lines> {
-        Some(self)
-    }
-
     fn frozen(&self) -> Rc<dyn Activation> {
         Rc::new(*self)
     }
@@ -167,6 +167,10 @@ struct Clipped {
 }
 
 impl Activation for Clipped {
+    fn lines(&self) -> Option<&dyn Lines> {
+        Some(self)
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         sorted_pairs(x, Some((&self.max, &self.min)))
     }
@@ -190,10 +194,6 @@ impl Activation for Clipped {
     }
 
     fn clipping(&self) -> Option<&dyn Clipping> {
-        Some(self)
-    }
-
-    fn lines(&self) -> Option<&dyn Lines> {
         Some(self)
     }
 

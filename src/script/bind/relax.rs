@@ -161,8 +161,17 @@ mod relaxed {
         bound.0.plus(&other.0).map(LinearBound).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
-    pub fn minus(bound: &mut LinearBound, numbers: Tensor) -> Res<LinearBound> {
-        bound.0.minus(&numbers.0).map(LinearBound).map_err(candle)
+    pub fn held(bound: &mut LinearBound, region: Region, least: Tensor, most: Tensor) -> Res<LinearBound> {
+        bound.0.held(&region.0, &least.0, &most.0).map(LinearBound).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn samples(region: &mut Region, places: Tensor) -> Res<Region> {
+        let places = places.0.to_dtype(candle_core::DType::U32).map_err(candle)?;
+        region.0.samples(&places).map(Region).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
+    pub fn with_box(region: &mut Region, lower: Tensor, upper: Tensor) -> Res<Region> {
+        region.0.with_box(&lower.0, &upper.0).map(Region).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn concretise(bound: &mut LinearBound, region: Region) -> Res<Tensor> {
@@ -197,6 +206,18 @@ mod relaxed {
     #[rhai_fn(return_raw)]
     pub fn mask_places(mask: Tensor) -> Res<Tensor> {
         relax::mask_places(&mask.0).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(return_raw)]
+    pub fn place_tiles(mask: Tensor, rows: INT) -> Res<Array> {
+        let rows = args::count("place_tiles", "the number of neurons", rows)?;
+        let tiles = relax::place_tiles(&mask.0, rows).map_err(candle)?;
+        Ok(tiles.into_iter().map(|places| Dynamic::from(Tensor(places))).collect())
+    }
+    #[rhai_fn(return_raw)]
+    pub fn neuron_bounds(places: Tensor, shape: Array, dtype: &str) -> Res<LinearBound> {
+        let shape = args::shape("neuron_bounds", &shape)?;
+        let dtype = args::dtype("neuron_bounds", dtype)?;
+        relax::neuron_bounds(&places.0, &shape, dtype).map(LinearBound).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn tightened(region: &mut Region, places: Tensor, lower: Tensor, upper: Tensor) -> Res<Region> {

@@ -239,6 +239,11 @@ mod ops {
         t.0.clamp(low, high).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
+    pub fn median(t: &mut Tensor, axis: INT) -> Res<Tensor> {
+        let axis = args::axis("median", t, axis)?;
+        crate::compute::median(&t.0, axis).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(pure, return_raw)]
     pub fn softmax(t: &mut Tensor, axis: INT) -> Res<Tensor> {
         let axis = args::axis("softmax", t, axis)?;
         float(&t.0).and_then(|t| candle_nn::ops::softmax(&t, axis)).map(Tensor).map_err(candle)
