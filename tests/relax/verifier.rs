@@ -132,6 +132,34 @@ fn other_activations_are_bounded_too() {
     assert!(held.len() == 72 && held.iter().all(|ok| *ok), "{held:?}");
 }
 
+/// Regions are those of the l2 ball; neurons that lie in the padding alone hang on nothing; a relaxation that cannot be asked is refused at once.
+#[test]
+fn what_is_asked_is_what_is_proved() {
+    let found = Lab::new().run(
+        r#"
+        import "std/certify" as certify;
+        import "std/cascade" as cascade;
+        let out = [];
+        let net = sequential([2, 5, 5], [conv2d(64, 3, #{ padding: 1 }), relu(), conv2d(64, 1, #{ padding: 2 }), relu(), conv2d(64, 1, #{ padding: 1 }), relu(), flatten(), linear(3)], #{ dtype: "f64" });
+        let x   = uniform(0.0, 1.0, [2, 2, 5, 5]).to_dtype("f64");
+        let y   = net.forward(x).argmax(1);
+        let own = certify::prepare(net, "rigorous");
+        let under = margins(net.forward(pgd(net, x, y, 0.1, #{ clip: false, stop_early: false })), y).to_array();
+        for (margin, b) in margins(certify::relaxed(own, "crown", x, y, 0.1, #{}).worst, y).to_array() { out.push(margin <= under[b] + 1e-9 && margin > -1e6); }
+        for wanted in [#{ norm: "linf" }, #{ images: true }, #{ rows: "kernel" }] {
+            try { certify::relaxed(own, "crown", x, y, 0.1, wanted); out.push(false); } catch (error) { out.push(`${error}`.contains("its regions are those of the l2 ball")); }
+        }
+        let smooth = sequential([2], [linear(3), gelu(), linear(2)]);
+        for prepared in [certify::prepare(smooth, "rigorous"), certify::prepare(sequential([2], [linear(3), relu(), linear(2)]), "estimate")] {
+            try { cascade::verdicts(prepared, zeros([1, 2]), tensor([0], "u32"), 0.1, [0], #{ crown: true }); out.push(false); } catch (error) { out.push(true); }
+        }
+        out
+        "#,
+    );
+    let held: Vec<bool> = found.into_typed_array().unwrap();
+    assert!(held.len() == 7 && held.iter().all(|ok| *ok), "{held:?}");
+}
+
 /// A test set through the cascade with the verifier last: stopped after some images it goes on, and every row is what it is when it is done again.
 #[test]
 fn a_verification_goes_on_and_repeats() {

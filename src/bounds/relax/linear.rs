@@ -246,7 +246,7 @@ impl LinearBound {
         if a.dims() != b.dims() {
             bail!("plus: linear bounds of shapes {:?} and {:?}", a.dims(), b.dims());
         }
-        // A sum of two numbers is rounded once; what that is worth is paid where the next step is.
+        // A sum of two numbers is rounded once; the next step pays for 60 such, by the 64 in its slack.
         let outward = self.outward && other.outward;
         let k = if outward { rounding::sum(&k, &l)? } else { (&k + &l)? };
         Ok(Self { a: (&a + &b)?, part: None, k, waiting: None, outward })

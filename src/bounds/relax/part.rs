@@ -36,12 +36,18 @@ impl Part {
     pub fn adjoint(&self, y: &Tensor, weight: &Tensor, window: Window, image: [usize; 2]) -> Result<(Self, Tensor)> {
         let (_, _, kh, kw) = weight.dims4()?;
         let reach = [0, 1].map(|axis| (self.size[axis] - 1) * window.stride + [kh, kw][axis]);
-        // Without padding the window's rows are all there; those that lie in the padding are cut off.
-        let whole = conv2d_input(y, weight, Window { padding: 0, ..window }, (reach[0], reach[1]))?;
         let first = self.from.map(|from| (from * window.stride) as i64 - window.padding as i64);
         let from = first.map(|first| first.max(0) as usize);
         let to = [0, 1].map(|axis| ((first[axis] + reach[axis] as i64).max(0) as usize).min(image[axis]));
-        let own = Self { from, size: [0, 1].map(|axis| to[axis].saturating_sub(from[axis])), image };
+        if (0..2).any(|axis| to[axis] <= from[axis]) {
+            // All of it lies in the padding: it hangs on nothing.
+            let shape = (y.dim(0)?, weight.dim(1)?, 1, 1);
+            let nothing = Tensor::zeros(shape, y.dtype(), y.device())?;
+            return Ok((Self { from: [0, 0], size: [1, 1], image }, nothing));
+        }
+        // Without padding the window's rows are all there; those that lie in the padding are cut off.
+        let whole = conv2d_input(y, weight, Window { padding: 0, ..window }, (reach[0], reach[1]))?;
+        let own = Self { from, size: [0, 1].map(|axis| to[axis] - from[axis]), image };
         let cut = [0, 1].map(|axis| (from[axis] as i64 - first[axis]) as usize);
         let inner = whole.narrow(2, cut[0], own.size[0])?.narrow(3, cut[1], own.size[1])?.contiguous()?;
         Ok((own, inner))

@@ -3,10 +3,10 @@
 //! ```text
 //! |fl(W^T a) - W^T a| . |h| <= gamma |a| . (|W| m)       m = the largest size of h in its box
 //! fl(<a, b>) - <a, b>      <= gamma |a| . |b|
-//! affine      e = gamma(N + n + 16) (|W| m + |b|)        N outputs, n terms of one: the longest sums there are
-//! activation  e = gamma(N + 16) (largest slope m + largest offset)
+//! affine      e = gamma(N + n + 64) (|W| m + |b|)        N outputs, n terms of one: the longest sums there are
+//! activation  e = gamma(N + 64) (largest slope m + largest offset)
 //! k <- k + (sums) - |a| . e - 8 u (|sums| + |k|)
-//! ball        gamma(N + 16) (|a| . |x| + eps ||a||)      box   gamma(N + 16) |a| . m
+//! ball        gamma(N + 64) (|a| . |x| + eps ||a||)      box   gamma(N + 64) |a| . m
 //! ```
 //!
 //! Lines over an outward region are moved apart by 32 u of their sizes and of the function's, and of a function with roundings by four times
@@ -29,7 +29,7 @@ fn charge(a: &Tensor, e: &Tensor) -> Result<Tensor> {
     let n: usize = a.dims()[2..].iter().product();
     let sizes = a.abs()?.reshape((batch, rows, n))?;
     let sums = batched(&sizes, &e.contiguous()?.reshape((batch, n, 1))?, [false; 2])?.squeeze(2)?;
-    (sums * raised(1.0, n + 16))? + f64::MIN_POSITIVE
+    (sums * raised(1.0, n + 64))? + f64::MIN_POSITIVE
 }
 
 /// `k` and what is added to it, less what the addition rounds.
@@ -67,7 +67,7 @@ pub fn affine(
     let (batch, rows) = (a.dim(0)?, a.dim(1)?);
     let outputs: usize = layer.output.iter().product();
     let sums = own(part, &layer.apply_absolute(&sizes(&region.lower()?, &region.upper()?)?)?)?;
-    let e = (sums.broadcast_add(&bias.abs()?)? * raised(gamma(outputs + terms(layer) + 16), 4))? + f64::MIN_POSITIVE;
+    let e = (sums.broadcast_add(&bias.abs()?)? * raised(gamma(outputs + terms(layer) + 64), 4))? + f64::MIN_POSITIVE;
     let products = a.reshape((batch * rows, ()))?.matmul(&bias.reshape(((), 1))?)?.reshape((batch, rows))?;
     let k = less(&sum(&k, &products)?, &charge(&a, &e?)?)?;
     Ok((a, k))
@@ -89,7 +89,7 @@ pub fn activation(
         e = (e + (steepest(low, high)? * exchanged(&sizes, 1)?)?)?;
     }
     let e = (e + steepest(&lines.lower_offset, &lines.upper_offset)?)?;
-    let e = ((e * raised(gamma(n + 16), 8))? + f64::MIN_POSITIVE)?;
+    let e = ((e * raised(gamma(n + 64), 8))? + f64::MIN_POSITIVE)?;
     less(k, &charge(a, &own(part, &e)?)?)
 }
 
@@ -106,7 +106,7 @@ pub fn held((a, k): (&Tensor, &Tensor), sums: &Tensor, [least, most]: [&Tensor; 
     let sizes = sizes(&region.lower()?, &region.upper()?)?;
     // Of the coefficients a - (least - most) too: their sizes and those of the multipliers, times those of the values.
     let both = ((least + most)? * &sizes)?.flatten_from(1)?.sum_keepdim(1)?.broadcast_as((batch, rows))?;
-    let slack = ((both * raised(gamma(n + 16), 8))? + charge(a, &((sizes * gamma(16))? + f64::MIN_POSITIVE)?)?)?;
+    let slack = ((both * raised(gamma(n + 64), 8))? + charge(a, &((sizes * gamma(64))? + f64::MIN_POSITIVE)?)?)?;
     less(&sum(k, sums)?, &slack)
 }
 
@@ -144,14 +144,14 @@ pub fn concretised(a: &Tensor, k: &Tensor, region: &Region, over: Over, part: Op
         let norms = norms_above(&flat.reshape((batch * rows, n))?)?.reshape((batch, rows))?;
         let reach = norms.broadcast_mul(&region.radius.unsqueeze(1)?)?;
         let products = batched(&flat, &x.contiguous()?.reshape((batch, n, 1))?, [false; 2])?.squeeze(2)?;
-        let slack = charge(a, &((x.abs()? * gamma(n + 16))? + f64::MIN_POSITIVE)?)?;
+        let slack = charge(a, &((x.abs()? * gamma(n + 64))? + f64::MIN_POSITIVE)?)?;
         less(&sum(k, &products)?, &((reach * (1.0 + 8.0 * UNIT))? + slack)?)
     };
     let boxed = || -> Result<Tensor> {
         let (lower, upper) = (own(part, &region.lower()?)?, own(part, &region.upper()?)?);
         let ends = crate::compute::relaxed::Over::Box { lower: &lower, upper: &upper };
         let least = crate::compute::relaxed::concretised(a, ends)?;
-        let slack = charge(a, &((sizes(&lower, &upper)? * gamma(n + 16))? + f64::MIN_POSITIVE)?)?;
+        let slack = charge(a, &((sizes(&lower, &upper)? * gamma(n + 64))? + f64::MIN_POSITIVE)?)?;
         less(&sum(k, &least)?, &slack)
     };
     match over {

@@ -156,6 +156,16 @@ mod optimizer {
     pub fn step_gradients(context: NativeCallContext, o: &mut Optimizer, gradients: Gradients) -> Res<()> {
         stepped(&context, o, |o| o.apply(&gradients.0, None))
     }
+    #[rhai_fn(name = "step", pure, return_raw)]
+    pub fn step_gradients_lr(
+        context: NativeCallContext,
+        o: &mut Optimizer,
+        gradients: Gradients,
+        lr: Dynamic,
+    ) -> Res<()> {
+        let lr = args::number("step", &lr)?;
+        stepped(&context, o, |o| o.apply(&gradients.0, Some(lr)))
+    }
     #[rhai_fn(get = "steps", pure)]
     pub fn steps(o: &mut Optimizer) -> INT {
         int(o.0.borrow().steps)
