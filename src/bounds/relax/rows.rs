@@ -102,8 +102,7 @@ pub fn neuron_bounds(places: &Tensor, shape: &[usize], dtype: DType) -> Result<L
         bail!("neuron_bounds: place {place} of {n} neurons; they are numbered 0 to {}", n - 1);
     }
     let &[channels, height, width] = shape else {
-        let both = [1.0, -1.0].map(|sign| unit_rows(places, shape, sign, dtype));
-        let [plus, minus] = both;
+        let [plus, minus] = [1.0, -1.0].map(|sign| unit_rows(places, shape, sign, dtype));
         return LinearBound::new(&Tensor::cat(&[plus?, minus?], 1)?, None);
     };
     let at = |place: u32| {
@@ -164,7 +163,7 @@ pub fn tightened(region: &Region, places: &Tensor, ends: [&Tensor; 2], replaced:
         let flat = own.flatten_from(1)?.contiguous()?;
         let before = flat.gather(&places, 1)?;
         let new = if replaced { end.clone() } else { side(&before, end)? };
-        // A place that is there twice is changed once: by the difference from what it has, in the order of the places.
+        // Of a place that is there twice the last end stays; each is one of that neuron's.
         set(&flat, &places, &new)?.reshape(shape.as_slice())
     };
     let (lower, upper) = (put(&region.lower()?, ends[0], larger)?, put(&region.upper()?, ends[1], smaller)?);
