@@ -91,6 +91,49 @@ fn killed_and_started_again_the_records_and_the_report_are_the_same() {
     assert!(file(&folder, "whole/records.jsonl") == lines, "the lines have changed");
 }
 
+/// A verification that is killed among its splits goes on: the same records, and the same table of what settled which images.
+#[test]
+fn a_killed_verification_goes_on() {
+    let folder = trained();
+    std::fs::write(folder.path().join("verify.rhai"), script("verify.rhai")).unwrap();
+    let settings =
+        ["test_limit=60", "batch=6", "eps=0.5", "subproblems=40", "steps=10", "attack_restarts=1", "falsify=0"];
+    let given: Vec<String> = settings.iter().map(|set| format!("--set={set}")).collect();
+    let arguments = |records: &str| -> Vec<String> {
+        let start = ["run", "verify.rhai", "--allow-write", ".", "--set=model=net.safetensors"].map(String::from);
+        [start.as_slice(), &given, &[format!("--set=records={records}")]].concat()
+    };
+    let run = |records: &str| folder.run(&arguments(records).iter().map(String::as_str).collect::<Vec<_>>());
+    // The last line has the seconds that were needed.
+    let table = |output: String| {
+        output.lines().filter(|line| !line.contains("60 images in")).map(str::to_string).collect::<Vec<_>>()
+    };
+    let whole = table(run("whole"));
+    let lines = file(&folder, "whole/records.jsonl");
+    let text = String::from_utf8(lines.clone()).unwrap();
+    assert!(text.contains("\"stage\":\"split\""), "nothing was split: {text}");
+    let mut stopped = 0;
+    for _ in 0..4 {
+        let mut child = folder.spawn(&arguments("killed").iter().map(String::as_str).collect::<Vec<_>>());
+        let before = std::fs::read(folder.path().join("killed/records.jsonl")).unwrap_or_default().len();
+        // Killed in the middle of a batch that is not the first of this turn.
+        for _ in 0..600 {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = std::fs::read(folder.path().join("killed/records.jsonl")).unwrap_or_default().len();
+            if now > before {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(15));
+        stopped += usize::from(child.try_wait().unwrap().is_none());
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert!(stopped >= 2, "it was over before it was stopped");
+    assert_eq!(table(run("killed")), whole);
+    assert!(file(&folder, "killed/records.jsonl") == lines, "the lines differ");
+}
+
 /// A network without convolutions, on images that are no longer in [0, 1].
 #[test]
 fn networks_of_linear_layers_and_other_values() {

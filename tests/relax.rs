@@ -5,6 +5,8 @@ mod common;
 
 #[path = "relax/golden.rs"]
 mod golden;
+#[path = "relax/larger.rs"]
+mod larger;
 #[path = "relax/random.rs"]
 mod random;
 #[path = "relax/verifier.rs"]
