@@ -96,33 +96,27 @@ fn killed_and_started_again_the_records_and_the_report_are_the_same() {
 fn a_killed_verification_goes_on() {
     let folder = trained();
     std::fs::write(folder.path().join("verify.rhai"), script("verify.rhai")).unwrap();
-    let settings =
-        ["test_limit=60", "batch=6", "eps=0.5", "subproblems=40", "steps=10", "attack_restarts=1", "falsify=0"];
-    let given: Vec<String> = settings.iter().map(|set| format!("--set={set}")).collect();
-    let arguments = |records: &str| -> Vec<String> {
-        let start = ["run", "verify.rhai", "--allow-write", ".", "--set=model=net.safetensors"].map(String::from);
-        [start.as_slice(), &given, &[format!("--set=records={records}")]].concat()
+    let arguments = "run verify.rhai --allow-write . --set model=net.safetensors --set test_limit=60 --set batch=6 --set eps=0.5 --set \
+        subproblems=40 --set steps=10 --set attack_restarts=1 --set falsify=0";
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let with = |records: &'static str| [arguments.as_slice(), &["--set", records]].concat();
+    // All but the line with the seconds that were needed.
+    let table = |records| -> Vec<String> {
+        let output = folder.run(&with(records));
+        output.lines().filter(|line| !line.contains("60 images in")).map(str::to_string).collect()
     };
-    let run = |records: &str| folder.run(&arguments(records).iter().map(String::as_str).collect::<Vec<_>>());
-    // The last line has the seconds that were needed.
-    let table = |output: String| {
-        output.lines().filter(|line| !line.contains("60 images in")).map(str::to_string).collect::<Vec<_>>()
-    };
-    let whole = table(run("whole"));
+    let whole = table("records=whole");
     let lines = file(&folder, "whole/records.jsonl");
     let text = String::from_utf8(lines.clone()).unwrap();
     assert!(text.contains("\"stage\":\"split\""), "nothing was split: {text}");
     let mut stopped = 0;
     for _ in 0..4 {
-        let mut child = folder.spawn(&arguments("killed").iter().map(String::as_str).collect::<Vec<_>>());
-        let before = std::fs::read(folder.path().join("killed/records.jsonl")).unwrap_or_default().len();
+        let size = || std::fs::metadata(folder.path().join("killed/records.jsonl")).map_or(0, |file| file.len());
+        let before = size();
+        let mut child = folder.spawn(&with("records=killed"));
         // Killed in the middle of a batch that is not the first of this turn.
-        for _ in 0..600 {
+        while child.try_wait().unwrap().is_none() && size() <= before {
             std::thread::sleep(Duration::from_millis(20));
-            let now = std::fs::read(folder.path().join("killed/records.jsonl")).unwrap_or_default().len();
-            if now > before {
-                break;
-            }
         }
         std::thread::sleep(Duration::from_millis(15));
         stopped += usize::from(child.try_wait().unwrap().is_none());
@@ -130,7 +124,7 @@ fn a_killed_verification_goes_on() {
         child.wait().unwrap();
     }
     assert!(stopped >= 2, "it was over before it was stopped");
-    assert_eq!(table(run("killed")), whole);
+    assert_eq!(table("records=killed"), whole);
     assert!(file(&folder, "killed/records.jsonl") == lines, "the lines differ");
 }
 

@@ -20,6 +20,11 @@ pub struct Golden {
     pub name: String,
 }
 
+/// Of a list that is stored as a sample, the numbers that are in it.
+pub fn sampled(list: &[f64], count: usize) -> Vec<f64> {
+    (0..count).map(|k| list[k * 1_000_003 % list.len()]).collect()
+}
+
 /// The folder of the golden files that are in the repository.
 pub fn golden_folder() -> PathBuf {
     // A test binary may run on another machine than the one that built it (tools/gpu_check.sh).
@@ -115,7 +120,7 @@ impl Golden {
         let got = if got.rank() == 0 { got.reshape(1).unwrap() } else { got.clone() };
         let (got, truth, sums) =
             (values(&got), self.get(&format!("{key}#sample")), values(&self.get(&format!("{key}#stat"))));
-        let sample = (0..truth.elem_count()).map(|k| got[k * 1_000_003 % got.len()]).collect::<Vec<_>>();
+        let sample = sampled(&got, truth.elem_count());
         close(&what, &Tensor::new(sample, &super::device()).unwrap(), &truth, tolerance);
         let norm = |list: &[f64]| list.iter().map(|a| a * a).sum::<f64>().sqrt();
         let along = values(&uniform(7, &[got.len()], -1.0, 1.0));
@@ -156,7 +161,7 @@ impl Golden {
             return whole(&what, &got, &moved, &values(truth));
         }
         let (truth, sums) = (values(&self.get(&format!("{key}#sample"))), values(&self.get(&format!("{key}#stat"))));
-        let sample = |list: &[f64]| (0..truth.len()).map(|k| list[k * 1_000_003 % list.len()]).collect::<Vec<_>>();
+        let sample = |list: &[f64]| sampled(list, truth.len());
         let samples: Vec<_> = moved.iter().map(|list| sample(list)).collect();
         let share = whole(&format!("{what}#sample"), &sample(&got), &samples, &truth);
         // Its norm, and its product with a vector.
