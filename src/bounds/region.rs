@@ -21,6 +21,7 @@
 //! box are made when they are asked for.
 
 use super::outward::{self, Outward};
+use crate::compute::autograd::reshaped;
 use crate::compute::autograd::tape::Tracked;
 use crate::compute::elementwise::clip::{clip_tracked, larger, smaller};
 use crate::compute::gpu;
@@ -473,10 +474,7 @@ impl Region {
                     Parts::Around(Around::new(&around.x.reshape(&shape[1..])?, &around.radius))
                 }
                 _ if r.keeps_order() => Parts::Ends(self.all()?.reshape(shape)?),
-                _ => {
-                    let all = self.all()?.tensor()?.flatten(0, 1)?;
-                    Parts::Ends(Tracked::of(&r.forward(&all)?.reshape(shape)?))
-                }
+                _ => Parts::Ends(self.each_end(&shape, |all| r.forward(all))?),
             },
             Role::Activation(f) => match (f.facts().fused, &self.parts) {
                 (Some(Fused::Clip { threshold }), Parts::PreActivation(pre_activation))
@@ -494,10 +492,7 @@ impl Region {
                     Parts::Ends(clip_tracked(&self.all()?, &threshold)?)
                 }
                 // Each end of the box goes through by itself.
-                _ if f.boxes().is_none() => {
-                    let all = self.all()?.tensor()?.flatten(0, 1)?;
-                    Parts::Ends(Tracked::of(&f.forward(&all)?.reshape(shape)?))
-                }
+                _ if f.boxes().is_none() => Parts::Ends(self.each_end(&shape, |all| f.forward(all))?),
                 _ => {
                     let [lower, upper] = image(&**f, &self.lower()?, &self.upper()?)?;
                     Parts::Ends(Tracked::of(&Tensor::stack(&[&f.forward(&self.center()?)?, &lower, &upper], 0)?))
@@ -512,6 +507,13 @@ impl Region {
             Role::Activation(f) => next.behind(self, &**f, layer),
             Role::Reshape(_) | Role::Affine(_) | Role::Branches(_) => Ok(next),
         }
+    }
+
+    /// Center and ends, each as samples of one batch, through a step: `shape`, `[3, B, ...]`.
+    fn each_end(&self, shape: &[usize], step: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tracked> {
+        let ends = self.all()?.tensor()?;
+        let all = reshaped(&ends, &[&[ends.dim(0)? * ends.dim(1)?], &ends.dims()[2..]].concat())?;
+        Ok(Tracked::of(&reshaped(&step(&all)?, shape)?))
     }
 
     /// `next`, which lies behind the layer, with its box cut with that of `center -+ radius`.

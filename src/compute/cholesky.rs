@@ -11,9 +11,9 @@
 //! Blocks are stored column by column.
 
 use crate::base::interrupt;
+use crate::compute::simd::wide_loop;
 use candle_core::Result;
 use gemm::Parallelism;
-use pulp::Arch;
 use std::collections::VecDeque;
 
 /// Columns below which the recursion ends.
@@ -175,7 +175,7 @@ fn solve(m: usize, n: usize, x: &mut [f64], ldx: usize, l: &[f64], ldl: usize, t
 }
 
 fn solve_small(m: usize, n: usize, x: &mut [f64], ldx: usize, l: &[f64], ldl: usize) {
-    Arch::new().dispatch(
+    wide_loop(
         #[inline(always)]
         || {
             for from in (0..m).step_by(TILE) {

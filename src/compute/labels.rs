@@ -16,7 +16,7 @@ pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: us
         bail!("{op}: {whose} one logit, which is two classes by its sign; take the network as model.two_classes()");
     }
     if checked::largest_label(y).is_some_and(|largest| largest < classes as i64) {
-        return y.to_dtype(DType::U32);
+        return y.to_dtype(DType::U32)?.contiguous();
     }
     let wide = y.to_dtype(DType::I64)?.to_vec1::<i64>()?;
     let largest = wide.iter().copied().max();
@@ -26,7 +26,7 @@ pub fn class_labels(op: &str, y: &Tensor, batch: usize, whose: &str, classes: us
     if let Some(largest) = largest {
         checked::note_labels(y, largest);
     }
-    y.to_dtype(DType::U32)
+    y.to_dtype(DType::U32)?.contiguous()
 }
 
 /// The labels of logits `[B, C]`, checked.

@@ -14,9 +14,9 @@
 use crate::compute::element::{Element, for_float, slice};
 use crate::compute::gpu;
 use crate::compute::gpu::{Arg, Source, launch_over};
+use crate::compute::simd::wide_loop;
 use crate::compute::variables::{assign, changed};
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// The constants of one step.
@@ -137,7 +137,7 @@ impl InplaceOp2 for Average {
             let (x, g) = (part::<T>(x, lx)?, slice::<T>("adam", g, lg)?);
             let (beta, rest) = (T::of(self.beta), T::of(1.0 - self.beta));
             x.par_chunks_mut(PART).zip(g.par_chunks(PART)).for_each(|(x, g)| {
-                Arch::new().dispatch(
+                wide_loop(
                     #[inline(always)]
                     || match self.square {
                         false => x.iter_mut().zip(g).for_each(|(x, g)| *x = *x * beta + *g * rest),
@@ -169,7 +169,7 @@ impl InplaceOp3 for Adam {
             let (first, second) = (T::of(self.first), T::of(self.second));
             let (lr, eps, kept) = (T::of(self.lr), T::of(self.eps), T::of(self.kept));
             p.par_chunks_mut(PART).zip(m.par_chunks(PART).zip(v.par_chunks(PART))).for_each(|(p, (m, v))| {
-                Arch::new().dispatch(
+                wide_loop(
                     #[inline(always)]
                     || {
                         for ((p, m), v) in p.iter_mut().zip(m).zip(v) {

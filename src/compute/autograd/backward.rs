@@ -47,7 +47,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::arithmetic::{add, mul, scaled, sub};
+    use super::super::arithmetic::{add, mul, reshaped, scaled, sub};
     use super::super::operation::differentiable;
     use super::super::tape::Tracked;
     use super::*;
@@ -95,7 +95,8 @@ mod tests {
                     let doubled = (&a * 2.0)?;
                     (&doubled + doubled.get(1)?.unsqueeze(0)?.broadcast_as((3, 2))?)?
                 }
-                (5, _) => a.tanh()?,
+                (5, true) => reshaped(&reshaped(&a.tanh()?, &[6])?, &[3, 2])?,
+                (5, false) => a.tanh()?,
                 _ => (a.broadcast_mul(&b.narrow(0, 0, 1)?)? * 0.5)?,
             };
             known.push(next.tanh()?);

@@ -11,7 +11,7 @@ mod taken;
 pub mod tape;
 mod walk;
 
-pub use arithmetic::{add, mul, scaled, sub};
+pub use arithmetic::{add, mul, reshaped, scaled, sub};
 pub use arrived::{Arrived, Arriving};
 pub use backward::backward;
 pub use node::{Argument, Node, Work, same_numbers};

@@ -1,11 +1,11 @@
-//! Loops over elements: parts in parallel, each with the widest vectors that the processor has, results written once
+//! Loops over elements: parts in parallel, each with the wide_loop vectors that the processor has, results written once
 //!
 //! A second argument may be shorter than the first; it then starts over (one value per neuron for a batch of samples), and
 //! its gradient sums over the samples in their order.
 
 use crate::compute::element::Element;
+use crate::compute::simd::wide_loop;
 use crate::compute::unwritten::{unwritten, written};
-use pulp::Arch;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -20,7 +20,7 @@ const POSITIONS: usize = 1 << 11;
 pub fn map<T: Element, O: Copy + Send>(x: &[T], f: impl Fn(T) -> O + Sync) -> Vec<O> {
     let mut y = unwritten(x.len());
     y.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(y, x)| {
-        Arch::new().dispatch(
+        wide_loop(
             #[inline(always)]
             || {
                 for (y, x) in y.iter_mut().zip(x) {
@@ -42,7 +42,7 @@ pub fn combine<T: Element, O: Copy + Send>(x: &[T], t: &[T], f: impl Fn(T, T) ->
             let n = x.len().min(t.len() - at);
             let (head, rest) = y.split_at_mut(n);
             let (own, t) = (&x[..n], &t[at..at + n]);
-            Arch::new().dispatch(
+            wide_loop(
                 #[inline(always)]
                 || {
                     for ((y, x), t) in head.iter_mut().zip(own).zip(t) {
@@ -60,7 +60,7 @@ pub fn combine<T: Element, O: Copy + Send>(x: &[T], t: &[T], f: impl Fn(T, T) ->
 /// `f(a, b)` for every element, in place of `a`.
 pub fn merge<T: Copy + Send + Sync>(mut a: Vec<T>, b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     a.par_chunks_mut(PART).zip(b.par_chunks(PART)).for_each(|(a, b)| {
-        Arch::new().dispatch(
+        wide_loop(
             #[inline(always)]
             || a.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, *b)),
         );
@@ -94,7 +94,7 @@ pub fn sides<T: Element>(
                 if to_t { sums.part(of_t.start, x.len()) } else { &mut [] },
             )
         };
-        Arch::new().dispatch(
+        wide_loop(
             #[inline(always)]
             || {
                 for (((dx, x), t), g) in dx.iter_mut().zip(x).zip(t).zip(g) {
@@ -127,7 +127,7 @@ pub fn sides_in_place<T: Element>(
         // SAFETY: as in `sides`.
         let (g, dt): (&mut [T], &mut [T]) =
             unsafe { (room.part(own.start, x.len()), if to_t { sums.part(of_t.start, x.len()) } else { &mut [] }) };
-        Arch::new().dispatch(
+        wide_loop(
             #[inline(always)]
             || {
                 for (((dt, x), t), g) in dt.iter_mut().zip(x).zip(t).zip(&*g) {

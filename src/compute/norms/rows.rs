@@ -11,9 +11,9 @@ use super::gpu as fused;
 use crate::compute::autograd::differentiable;
 use crate::compute::element::{Element, Host, for_dtype, for_float, slice};
 use crate::compute::gpu;
+use crate::compute::simd::wide_loop;
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// The norms of the rows of `w`, on any device.
@@ -83,7 +83,7 @@ fn gradient(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
         let mut d = unwritten(ws.len());
         d.par_chunks_mut(columns.max(1)).zip(ws.par_chunks(columns.max(1))).enumerate().for_each(|(row, (d, w))| {
             let factor = if ns[row] == T::ZERO { T::ZERO } else { gs[row] / ns[row] };
-            Arch::new().dispatch(
+            wide_loop(
                 #[inline(always)]
                 || d.iter_mut().zip(w).for_each(|(d, w)| {
                     d.write(*w * factor);
@@ -108,7 +108,7 @@ fn across(w: &Tensor, norms: &Tensor, g: &Tensor) -> Result<Tensor> {
             let n = ns[row].wide();
             // In f64: the squares of small rows leave f32.
             let (own, along) = if n == 0.0 { (0.0, 0.0) } else { (1.0 / n, product(w, g) / (n * n)) };
-            Arch::new().dispatch(
+            wide_loop(
                 #[inline(always)]
                 || d.iter_mut().zip(w).zip(g).for_each(|((d, w), g)| {
                     d.write(T::of((g.wide() - w.wide() * along) * own));
@@ -126,7 +126,7 @@ fn norm<T: Element>(row: &[T]) -> f64 {
 
 /// `<a, b>`.
 fn product<T: Element>(a: &[T], b: &[T]) -> f64 {
-    Arch::new().dispatch(
+    wide_loop(
         #[inline(always)]
         || {
             let mut sums = [0.0; 16];

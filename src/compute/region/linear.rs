@@ -6,9 +6,9 @@ use crate::compute::autograd::tape::Tracked;
 use crate::compute::element::{Element, Host, for_dtype};
 use crate::compute::elementwise::loops::Shared;
 use crate::compute::linear::products::{columns, outer, rows};
+use crate::compute::simd::wide_loop;
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{DType, Device, Result, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Is there a form for these arguments?
@@ -65,7 +65,7 @@ impl Affine {
                 [0, n, 2 * n].map(|at| unsafe { room.part(at + b * self.inputs, self.inputs) });
             let part = |at: usize| &x[at + b * self.inputs..][..self.inputs];
             let (c, l, u) = (part(0), part(n), part(2 * n));
-            Arch::new().dispatch(
+            wide_loop(
                 #[inline(always)]
                 || {
                     let two = T::of(0.5);

@@ -9,9 +9,9 @@
 use crate::compute::autograd::{Argument, Arrived, Node, value_of};
 use crate::compute::element::{Element, Host, for_dtype};
 use crate::compute::gpu::{Arg, Blocks, Source, has_kernel, launch, room};
+use crate::compute::simd::wide_loop;
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{Result, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
@@ -94,7 +94,7 @@ impl Held {
             let [slopes, offsets, tangents] = &mut rooms;
             let parts = slopes.par_chunks_mut(PART).zip(offsets.par_chunks_mut(PART)).zip(tangents.par_chunks_mut(PART));
             parts.zip(l.par_chunks(PART)).zip(u.par_chunks(PART)).for_each(|((((s, o), t), l), u)| {
-                Arch::new().dispatch(#[inline(always)] || {
+                wide_loop(#[inline(always)] || {
                     for i in 0..l.len() {
                         let (slope, offset, tangent) = lines_of(l[i], u[i], a, b);
                         s[i].write(slope);
@@ -137,7 +137,7 @@ impl Held {
             parts.for_each(|(part, (low, high))| {
                 let own = part * PART..part * PART + low.len();
                 let (l, u, g, h) = (&l[own.clone()], &u[own.clone()], &g[own.clone()], &h[own]);
-                Arch::new().dispatch(#[inline(always)] || {
+                wide_loop(#[inline(always)] || {
                     for i in 0..l.len() {
                         let (of_low, of_high) = gradients_of([l[i], u[i]], slopes, [g[i], h[i]]);
                         low[i].write(of_low);

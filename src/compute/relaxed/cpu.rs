@@ -1,20 +1,28 @@
-//! The passes on the CPU: rows in parallel forward, positions in parallel backward, so that sums over rows have one order.
+//! The passes on the CPU: tasks have a sample's positions of their own and go through all rows there, so that lines and sums over rows stay in
+//! the first cache, and sums have one order.
 
 use super::held::Held;
 use crate::compute::element::{Element, Host};
 use crate::compute::elementwise::loops::Shared;
+use crate::compute::simd::wide_loop;
 use crate::compute::unwritten::{unwritten, written};
 use candle_core::{Result, Tensor};
-use pulp::Arch;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
 /// Partial sums side by side, so that a vector register takes some at once.
 const LANES: usize = 16;
-/// Numbers whose products are added up in T before they go into a sum in f64.
-const BLOCK: usize = 512;
-/// Positions of a sample that one task takes through all rows.
-const POSITIONS: usize = 1 << 11;
+/// Positions of a sample that one task takes through all rows, whose products are added up in T before they go into a sum in f64.
+const POSITIONS: usize = 512;
+
+/// Tasks of `POSITIONS` positions: the sample, the first position, how many.
+fn tasks(batch: usize, n: usize) -> impl IndexedParallelIterator<Item = (usize, usize, usize)> {
+    let parts = n.div_ceil(POSITIONS);
+    (0..batch * parts).into_par_iter().map(move |task| {
+        let from = task % parts * POSITIONS;
+        (task / parts, from, POSITIONS.min(n - from))
+    })
+}
 
 pub fn forward<T: Element>(held: &Held) -> Result<(Tensor, Tensor)> {
     let (n, [batch, rows]) = (held.len(), held.sizes);
@@ -24,58 +32,86 @@ pub fn forward<T: Element>(held: &Held) -> Result<(Tensor, Tensor)> {
     let bias = held.bias.as_ref().map(Host::of);
     let bias = bias.as_ref().map(|bias| bias.slice::<T>()).transpose()?;
     let mut out = unwritten(a.len());
-    let mut constants = vec![T::ZERO; batch * rows];
-    if n > 0 {
-        let each = out.par_chunks_mut(n).zip(a.par_chunks(n)).zip(&mut constants).enumerate();
-        each.for_each(|(row, ((out, a), constant))| {
-            let own = row / rows * n..(row / rows + 1) * n;
+    let parts = n.div_ceil(POSITIONS);
+    // By row and part of it.
+    let mut sums = vec![0.0; batch * rows * parts];
+    {
+        let (room, sums) = (Shared::new(&mut out), Shared::new(&mut sums));
+        tasks(batch, n).for_each(|(b, from, len)| {
+            let own = b * n + from..b * n + from + len;
             let lines = [&ls[own.clone()], &us[own.clone()], &lo[own.clone()], &uo[own]];
-            *constant = T::of(Arch::new().dispatch(
-                #[inline(always)]
-                || match bias {
-                    None => one_row(out, a, lines, |_| T::ZERO),
-                    Some(bias) => one_row(out, a, lines, |i| bias[i]),
-                },
-            ));
+            let bias = bias.map(|bias| &bias[from..from + len]);
+            for s in b * rows..(b + 1) * rows {
+                // SAFETY: tasks have samples and positions of their own.
+                let (out, sum) = unsafe { (room.part(s * n + from, len), sums.part(s * parts + from / POSITIONS, 1)) };
+                let a = &a[s * n + from..s * n + from + len];
+                sum[0] = wide_loop(
+                    #[inline(always)]
+                    || match bias {
+                        None => along::<T, false>(out, a, lines, &[]),
+                        Some(bias) => along::<T, true>(out, a, lines, bias),
+                    },
+                );
+            }
         });
     }
-    // SAFETY: every row has been written.
+    // SAFETY: the tasks cover all positions of all rows.
     let out = Tensor::from_vec(unsafe { written(out) }, held.a.shape(), held.a.device())?;
+    let constants: Vec<T> = match parts {
+        0 => vec![T::ZERO; batch * rows],
+        parts => sums.chunks(parts).map(|row| T::of(row.iter().sum())).collect(),
+    };
     Ok((out, Tensor::from_vec(constants, (batch, rows), held.a.device())?))
 }
 
+/// Coefficients behind the lines, and what the constants have of these positions.
 #[inline(always)]
-fn one_row<T: Element>(
+fn along<T: Element, const BIAS: bool>(
     out: &mut [MaybeUninit<T>],
     a: &[T],
     [ls, us, lo, uo]: [&[T]; 4],
-    bias: impl Fn(usize) -> T,
+    bias: &[T],
 ) -> f64 {
-    let mut sum = 0.0;
-    for (at, (out, a)) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).enumerate() {
-        let own = at * BLOCK..at * BLOCK + a.len();
-        let (ls, us, lo, uo) = (&ls[own.clone()], &us[own.clone()], &lo[own.clone()], &uo[own]);
-        let mut parts = [T::ZERO; LANES];
-        let whole = a.len() / LANES * LANES;
-        for start in (0..whole).step_by(LANES) {
-            for (lane, part) in parts.iter_mut().enumerate() {
-                let i = start + lane;
-                // A NaN is not above 0, and stays one in the product.
-                let above = a[i] > T::ZERO;
-                let x = a[i] * if above { ls[i] } else { us[i] };
-                out[i].write(x);
-                *part += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
-            }
+    let whole = a.len() / LANES * LANES;
+    let (first, rest) = out.split_at_mut(whole);
+    let parts = along_by::<T, BIAS, LANES>(first, a, [ls, us, lo, uo], bias);
+    let [more] = along_by::<T, BIAS, 1>(
+        rest,
+        &a[whole..],
+        [ls, us, lo, uo].map(|t| &t[whole..]),
+        &bias[if BIAS { whole } else { 0 }..],
+    );
+    parts.iter().map(|part| part.wide()).sum::<f64>() + more.wide()
+}
+
+/// So many positions at a time, as arrays, which the compiler turns into registers.
+#[inline(always)]
+fn along_by<T: Element, const BIAS: bool, const N: usize>(
+    out: &mut [MaybeUninit<T>],
+    a: &[T],
+    [ls, us, lo, uo]: [&[T]; 4],
+    bias: &[T],
+) -> [T; N] {
+    let (out, a) = (out.as_chunks_mut::<N>().0, a.as_chunks::<N>().0);
+    let n = out.len().min(a.len());
+    let (out, a) = (&mut out[..n], &a[..n]);
+    let [ls, us, lo, uo] =
+        [&ls.as_chunks::<N>().0[..n], &us.as_chunks().0[..n], &lo.as_chunks().0[..n], &uo.as_chunks().0[..n]];
+    let bias = if BIAS { &bias.as_chunks::<N>().0[..n] } else { a };
+    let mut parts = [T::ZERO; N];
+    for i in 0..n {
+        for l in 0..N {
+            // Both are read before one is taken: a register at a time.
+            let (a, below, above) = (a[i][l], (us[i][l], uo[i][l]), (ls[i][l], lo[i][l]));
+            // A NaN is not above 0, and stays one in the product.
+            let (slope, offset) = if a > T::ZERO { above } else { below };
+            let x = a * slope;
+            out[i][l].write(x);
+            let k = a * offset;
+            parts[l] += if BIAS { k + x * bias[i][l] } else { k };
         }
-        for i in whole..a.len() {
-            let above = a[i] > T::ZERO;
-            let x = a[i] * if above { ls[i] } else { us[i] };
-            out[i].write(x);
-            parts[0] += a[i] * if above { lo[i] } else { uo[i] } + x * bias(at * BLOCK + i);
-        }
-        sum += parts.iter().map(|part| part.wide()).sum::<f64>();
     }
-    sum
+    parts
 }
 
 pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
@@ -91,36 +127,27 @@ pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool
     {
         let [a0, a1, a2, a3] = &mut found;
         let (room, sums) = (Shared::new(&mut da), [Shared::new(a0), Shared::new(a1), Shared::new(a2), Shared::new(a3)]);
-        let parts = n.div_ceil(POSITIONS);
-        (0..batch * parts).into_par_iter().for_each(|task| {
-            let (b, from) = (task / parts, task % parts * POSITIONS);
-            let len = POSITIONS.min(n - from);
+        tasks(batch, n).for_each(|(b, from, len)| {
             let own = b * n + from..b * n + from + len;
             let lines = [&ls[own.clone()], &us[own.clone()], &lo[own.clone()], &uo[own.clone()]];
+            let bias = bias.map(|bias| &bias[from..from + len]);
+            // SAFETY: tasks have samples and positions of their own.
+            let (start, count) = if to_lines { (own.start, len) } else { (0, 0) };
+            let mut sums = sums.each_ref().map(|sum| unsafe { sum.part(start, count) });
             for s in b * rows..(b + 1) * rows {
                 let at = s * n + from..s * n + from + len;
                 let (a, g, gk) = (&a[at.clone()], &g[at.clone()], gk[s]);
-                // SAFETY: tasks have samples and positions of their own.
+                // SAFETY: as above.
                 let da: &mut [MaybeUninit<T>] = if wanted[0] { unsafe { room.part(at.start, len) } } else { &mut [] };
-                let bias = bias.map(|bias| &bias[from..from + len]);
-                Arch::new().dispatch(
+                wide_loop(
                     #[inline(always)]
                     || match bias {
-                        None => of_coefficients(da, a, gk, lines, |i| g[i]),
-                        Some(bias) => of_coefficients(da, a, gk, lines, |i| g[i] + gk * bias[i]),
+                        None => against::<T, false>(da, sums.each_mut().map(|sum| &mut **sum), [a, g, &[]], gk, lines),
+                        Some(bias) => {
+                            against::<T, true>(da, sums.each_mut().map(|sum| &mut **sum), [a, g, bias], gk, lines)
+                        }
                     },
                 );
-                if to_lines {
-                    // SAFETY: as above.
-                    let sums = sums.each_ref().map(|sum| unsafe { sum.part(own.start, len) });
-                    Arch::new().dispatch(
-                        #[inline(always)]
-                        || match bias {
-                            None => of_lines(sums, a, gk, |i| g[i]),
-                            Some(bias) => of_lines(sums, a, gk, |i| g[i] + gk * bias[i]),
-                        },
-                    );
-                }
             }
         });
     }
@@ -135,30 +162,64 @@ pub fn backward<T: Element>(held: &Held, g: &Tensor, gk: &Tensor, wanted: &[bool
     Ok(all)
 }
 
-/// `g`: what has come for a', with what the constants have of it by a bias.
+/// `of`: the coefficients, what has come for a', and the bias, by which what has come for the constants comes for a' too. An empty `da`, or
+/// empty sums, are not wanted.
 #[inline(always)]
-fn of_coefficients<T: Element>(
+fn against<T: Element, const BIAS: bool>(
     da: &mut [MaybeUninit<T>],
-    a: &[T],
+    sums: [&mut [T]; 4],
+    [a, g, bias]: [&[T]; 3],
     gk: T,
-    [ls, us, lo, uo]: [&[T]; 4],
-    g: impl Fn(usize) -> T,
+    lines: [&[T]; 4],
 ) {
-    for (i, da) in da.iter_mut().enumerate() {
-        let above = a[i] > T::ZERO;
-        let (slope, offset) = if above { (ls[i], lo[i]) } else { (us[i], uo[i]) };
-        da.write(g(i) * slope + gk * offset);
-    }
+    let whole = a.len() / LANES * LANES;
+    let (da, da_rest) = da.split_at_mut(whole.min(da.len()));
+    let [s0, s1, s2, s3] = sums.map(|sum| sum.split_at_mut(whole.min(sum.len())));
+    let of = [&a[..whole], &g[..whole], if BIAS { &bias[..whole] } else { &[] }];
+    against_by::<T, BIAS, LANES>(da, [s0.0, s1.0, s2.0, s3.0], of, gk, lines);
+    let of = [&a[whole..], &g[whole..], if BIAS { &bias[whole..] } else { &[] }];
+    against_by::<T, BIAS, 1>(da_rest, [s0.1, s1.1, s2.1, s3.1], of, gk, lines.map(|t| &t[whole..]));
 }
 
 #[inline(always)]
-fn of_lines<T: Element>([ls, us, lo, uo]: [&mut [T]; 4], a: &[T], gk: T, g: impl Fn(usize) -> T) {
-    for i in 0..a.len() {
-        let (above, below) = if a[i] > T::ZERO { (a[i], T::ZERO) } else { (T::ZERO, a[i]) };
-        let g = g(i);
-        ls[i] += above * g;
-        us[i] += below * g;
-        lo[i] += above * gk;
-        uo[i] += below * gk;
+fn against_by<T: Element, const BIAS: bool, const N: usize>(
+    da: &mut [MaybeUninit<T>],
+    sums: [&mut [T]; 4],
+    [a, g, bias]: [&[T]; 3],
+    gk: T,
+    [ls, us, lo, uo]: [&[T]; 4],
+) {
+    let (a, g) = (a.as_chunks::<N>().0, g.as_chunks::<N>().0);
+    let n = a.len().min(g.len());
+    let (a, g) = (&a[..n], &g[..n]);
+    let bias = if BIAS { &bias.as_chunks::<N>().0[..n] } else { a };
+    if !da.is_empty() {
+        let da = &mut da.as_chunks_mut::<N>().0[..n];
+        let [ls, us, lo, uo] =
+            [&ls.as_chunks::<N>().0[..n], &us.as_chunks().0[..n], &lo.as_chunks().0[..n], &uo.as_chunks().0[..n]];
+        for i in 0..n {
+            for l in 0..N {
+                let (below, above) = ((us[i][l], uo[i][l]), (ls[i][l], lo[i][l]));
+                let (slope, offset) = if a[i][l] > T::ZERO { above } else { below };
+                let come = if BIAS { g[i][l] + gk * bias[i][l] } else { g[i][l] };
+                da[i][l].write(come * slope + gk * offset);
+            }
+        }
+    }
+    let [s0, s1, s2, s3] = sums.map(|sum| sum.as_chunks_mut::<N>().0);
+    if s0.is_empty() {
+        return;
+    }
+    let [s0, s1, s2, s3] = [&mut s0[..n], &mut s1[..n], &mut s2[..n], &mut s3[..n]];
+    for i in 0..n {
+        for l in 0..N {
+            let (x, zero) = (a[i][l], T::ZERO);
+            let (above, below) = if x > zero { (x, zero) } else { (zero, x) };
+            let come = if BIAS { g[i][l] + gk * bias[i][l] } else { g[i][l] };
+            s0[i][l] += above * come;
+            s1[i][l] += below * come;
+            s2[i][l] += above * gk;
+            s3[i][l] += below * gk;
+        }
     }
 }

@@ -7,3 +7,6 @@ pub mod form;
 pub mod lines;
 pub(crate) mod register;
 pub mod scratch;
+mod wide_loop;
+
+pub use wide_loop::wide_loop;
