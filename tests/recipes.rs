@@ -289,6 +289,7 @@ fn table_2_in_miniature() {
             "steps=3",
             "restarts=1",
             "apgd=3",
+            "projections=3",
         ];
         let mut arguments = vec!["run", "table.rhai"];
         small.iter().chain(settings).for_each(|setting| arguments.extend(["--set", *setting]));
@@ -297,7 +298,7 @@ fn table_2_in_miniature() {
     };
     let (lines, output) = run(&["seeds=2"]);
     assert_eq!(lines[0], "row,seed,clean,pgd,apgd,published,local,rigorous");
-    assert_eq!(lines.len(), 1 + 15 * 2, "fifteen rows, two seeds: {lines:?}");
+    assert_eq!(lines.len(), 1 + 18 * 2, "eighteen rows, two seeds: {lines:?}");
     for line in &lines[1..] {
         let numbers: Vec<f64> = line.split(',').skip(2).map(|c| c.parse().expect("a number")).collect();
         let [clean, pgd, apgd, published, local, rigorous] = numbers[..] else { panic!("{line}") };
@@ -311,8 +312,6 @@ fn table_2_in_miniature() {
         own.map(|l| l.splitn(3, ',').nth(2).unwrap().to_string()).collect()
     };
     assert_ne!(of("1"), of("2"));
-    let (lines, output) = run(&["seeds=1", "rows=[crown_ibp,cap,relu_stability]", "projections=3"]);
-    assert!(lines.len() == 4 && output.contains("no proof was contradicted"), "{output}");
     let (lines, output) = run(&["sweep=true", "rows=[gloro,standard]", "validation=16"]);
     assert_eq!((lines.len(), lines[0].as_str()), (1 + 2 * 12, "row,lr,factor,clipped,clean,certified"));
     assert!(output.contains("16 images set apart"), "{output}");
