@@ -10,6 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicBool = AtomicBool::new(false);
+static AGAIN: AtomicBool = AtomicBool::new(false);
+
+/// Exit code of a process that Ctrl-C has stopped.
+pub const INTERRUPTED: u8 = 130;
+/// Exit code of a process that was asked to stop for now: the one of sysexits.h for "try again".
+pub const TRY_AGAIN: u8 = 75;
 
 /// What [`check`] returns as its error message; the script host recognises it and ends the run.
 pub const MESSAGE: &str = "interrupted";
@@ -17,6 +23,17 @@ pub const MESSAGE: &str = "interrupted";
 /// Ask everything to stop at the next opportunity.
 pub fn request() {
     STOP.store(true, Ordering::Relaxed);
+}
+
+/// The same of a scheduler, which is going to start the process again. Safe in a signal's handler.
+pub fn request_for_now() {
+    AGAIN.store(true, Ordering::Relaxed);
+    request();
+}
+
+/// The exit code of a process that has stopped as it was asked.
+pub fn exit_code() -> u8 {
+    if AGAIN.load(Ordering::Relaxed) { TRY_AGAIN } else { INTERRUPTED }
 }
 
 /// Forget an earlier request; the prompt does this before it reads the next input.

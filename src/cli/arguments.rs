@@ -25,6 +25,7 @@ Examples:
   workbench run my_net.rhai --resume runs/2026-01-31-my_net-k3x9a
   workbench new my_net --from cifar10_6c2f                a copy to vary
   workbench sweep my_net.rhai --set lr=1e-3,3e-4 --seeds 3
+  workbench sweep my_net.rhai --seeds 100 --plan          items for a cluster; then --item K --of, and --collect
   workbench compare runs/2026-01-31-my_net-*              settings that differ, results side by side
   workbench pack runs/2026-01-31-my_net-k3x9a             one file to pass on; `workbench replay` repeats it
   workbench report runs/2026-01-31-my_net-k3x9a           plots and a page about the run, report.html
@@ -41,6 +42,7 @@ Exit codes:
   0    the script ended well
   1    an error in the script or its data
   2    wrong use of the command line
+  75   asked to stop by SIGUSR1, as schedulers do before a time limit; to be started again
   130  interrupted by Ctrl-C (a second Ctrl-C ends at once)
   N    the script called exit(N)";
 
@@ -291,13 +293,13 @@ pub struct RecheckArguments {
 #[derive(Args, Clone, Debug)]
 pub struct SweepArguments {
     /// What is run, as for `run`.
-    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(required_unless_present_any = ["resume", "item", "collect"], conflicts_with_all = ["resume", "item", "collect"])]
     pub script: Option<PathBuf>,
     /// A setting and the values it takes, separated by commas; may be given for several keys.
-    #[arg(long, value_name = "KEY=VALUE,VALUE,...", conflicts_with = "resume")]
+    #[arg(long, value_name = "KEY=VALUE,VALUE,...", conflicts_with_all = ["resume", "item", "collect"])]
     pub set: Vec<String>,
     /// Run every combination with so many seeds, counted from --seed.
-    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["resume", "item", "collect"], value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
     /// So many runs at a time, which share the threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -306,8 +308,20 @@ pub struct SweepArguments {
     #[arg(long, value_name = "SWEEP")]
     pub resume: Option<PathBuf>,
     /// Write the sweep into this folder, which must not be there yet [default: runs/DATE-sweep-SCRIPT-ID].
-    #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["resume", "item", "collect"])]
     pub into: Option<PathBuf>,
+    /// Write the sweep's plan and run nothing: its points are items for a scheduler, each run by --item on any machine.
+    #[arg(long, conflicts_with_all = ["resume", "item", "collect"])]
+    pub plan: bool,
+    /// Run one point of a plan, or go on with it: items count from 0, as array jobs do.
+    #[arg(long, value_name = "K", requires = "of", conflicts_with_all = ["resume", "collect", "jobs"])]
+    pub item: Option<usize>,
+    /// The folder of the plan.
+    #[arg(long, value_name = "SWEEP", requires = "item")]
+    pub of: Option<PathBuf>,
+    /// Tables and page of what the points of a plan have come to, and which items are not finished; runs nothing.
+    #[arg(long, value_name = "SWEEP", conflicts_with = "resume")]
+    pub collect: Option<PathBuf>,
     /// What the script may touch and take.
     #[command(flatten)]
     pub permissions: Permissions,

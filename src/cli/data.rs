@@ -1,7 +1,6 @@
 //! `workbench data`: what is there, fetching, taking over, checking, showing
 
 use super::arguments::Data;
-use super::signals::INTERRUPTED;
 use crate::base::output;
 use crate::data::sheet::{self, Sheet};
 use crate::data::source::fetch::Place;
@@ -31,7 +30,7 @@ pub fn run(what: &Data, data_dir: Option<&Path>) -> ExitCode {
             } else {
                 "interrupted"
             });
-            ExitCode::from(INTERRUPTED)
+            ExitCode::from(crate::base::interrupt::exit_code())
         }
         Err(error) => {
             complain(&format!("error: {error}"));

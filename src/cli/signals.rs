@@ -1,11 +1,9 @@
-//! Ctrl-C: the first asks the script to stop in order, the second ends the process. A file that grows beyond what the
+//! Ctrl-C: the first asks the script to stop in order, the second ends the process. SIGUSR1, which schedulers send before a time limit, asks
+//! for the same, and the process ends with the code for "try again". A file that grows beyond what the
 //! system allows is an error of the write, not the end of the process.
 
 use crate::base::{interrupt, memory};
 use std::sync::OnceLock;
-
-/// Exit code of a process ended by Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
 
 /// How `main` ends the process.
 static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
@@ -27,7 +25,7 @@ fn end(code: i32) -> ! {
 pub fn install() {
     let handler = || {
         if interrupt::asked() {
-            end(INTERRUPTED.into());
+            end(interrupt::INTERRUPTED.into());
         }
         interrupt::request();
         if interrupt::held() {
@@ -39,8 +37,14 @@ pub fn install() {
     // Only a second handler can fail; then the first one is as good.
     let _ = ctrlc::set_handler(handler);
     #[cfg(unix)]
-    // SAFETY: a signal is set to be ignored; nothing else in this process wants it.
+    // SAFETY: one signal is set to be ignored, the handler of the other stores two flags; nothing else in this process wants them.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::signal(libc::SIGUSR1, on_request as *const () as libc::sighandler_t);
     }
+}
+
+#[cfg(unix)]
+extern "C" fn on_request(_: libc::c_int) {
+    interrupt::request_for_now();
 }

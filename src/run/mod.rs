@@ -20,8 +20,8 @@ pub use front::Run;
 pub use numbers::{csv, duration, names, table};
 pub use pass::Pass;
 pub use recorder::{
-    Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, Record, RunFolder, Setting, Sitting, Status, epochs,
-    git_state, is_under_way,
+    Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, RUN_JSON, Record, RunFolder, Setting, Sitting, Status,
+    epochs, git_state, is_under_way,
 };
 pub use resume::{Holder, Piece};
 pub use training::Value;

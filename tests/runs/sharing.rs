@@ -272,6 +272,55 @@ fn a_sweep_that_is_interrupted_goes_on() {
     assert!(refused.contains("leave --seed, --threads and --device out"), "{refused}");
 }
 
+/// A scheduler starts items in any order, some twice, some never, and stops one before its time is up.
+#[cfg(unix)]
+#[test]
+fn a_plan_is_run_by_whoever_starts_its_items() {
+    let folder = Folder::new(&[("point.rhai", POINT)]);
+    let planned = folder.run(&["sweep", "point.rhai", "--set", "a=1,2", "--set", "wait=0,60", "--plan", "--into", "s"]);
+    assert!(planned.contains("s: 4 points, items 0 to 3"), "{planned}");
+    assert!(planned.contains("each by:  workbench sweep --item $K --of s"), "{planned}");
+    assert!(!folder.path().join("s/point-1").exists(), "a plan runs nothing");
+    let plan = read(&folder, "s/sweep.json");
+
+    let done = run(&folder, &["sweep", "--item", "0", "--of", "s"]);
+    assert!(done.contains("item 0 of 4: point-1  a=1 wait=0 seed 0"), "{done}");
+    let kept = read(&folder, "s/point-1/run.json");
+    assert!(run(&folder, &["sweep", "--item", "0", "--of", "s"]).contains("item 0 (point-1) is finished"));
+    assert_eq!(kept, read(&folder, "s/point-1/run.json"));
+
+    let item = ["sweep", "--item", "1", "--of", "s"];
+    let mut child = folder.command(&item).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !folder.path().join("s/point-2/run.json").exists() {
+        assert!(begun.elapsed().as_secs() < 50, "the item never began");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let twice = folder.run(&item);
+    assert!(twice.contains("under way in another process") && !twice.contains("exit code 0"), "{twice}");
+    // SAFETY: a signal to a child that has not been waited for.
+    unsafe { libc::kill(child.id().try_into().unwrap(), libc::SIGUSR1) };
+    assert_eq!(child.wait().unwrap().code(), Some(75), "to be started again");
+    assert!(run(&folder, &["runs", "s"]).contains("interrupted"));
+
+    run(&folder, &["sweep", "--item", "2", "--of", "s"]);
+    let collected = folder.run(&["sweep", "--collect", "s"]);
+    assert!(collected.contains("2 of 4 points finished") && collected.ends_with("exit code 1"), "{collected}");
+    assert!(collected.contains("not finished: items 1,3; each by: workbench sweep --item $K --of s"), "{collected}");
+    let rows = String::from_utf8(read(&folder, "s/sweep.csv")).unwrap();
+    assert!(rows.contains("\n1,60,0,point-2,interrupted,\n2,0,0,point-3,finished,"), "{rows}");
+
+    let beyond = folder.run(&["sweep", "--item", "4", "--of", "s"]);
+    assert!(beyond.contains("--item 4: s has the items 0 to 3") && beyond.ends_with("exit code 2"), "{beyond}");
+    change(&folder, "point.rhai", "cfg.a == 3", "cfg.a == 4");
+    let other = folder.run(&["sweep", "--item", "3", "--of", "s"]);
+    assert!(other.contains("point.rhai is not as it was when this was planned"), "{other}");
+    let refused = folder.run(&["sweep", "--item", "3", "--of", "s", "--device", "cuda"]);
+    assert!(refused.contains("s goes on with the seeds and the device cpu"), "{refused}");
+    assert_eq!(plan, read(&folder, "s/sweep.json"), "a plan does not change");
+    assert!(folder.run(&["sweep", "--item", "3"]).contains("--of <SWEEP>"));
+}
+
 #[test]
 fn a_script_comes_from_the_hub_with_its_modules_and_is_pinned() {
     let folder = folder();

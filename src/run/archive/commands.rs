@@ -35,14 +35,33 @@ pub fn sweep_again(sweep: &Sweep) -> String {
     }
     words.extend(["--seeds".into(), sweep.seeds.len().to_string()]);
     words.extend(["--seed".into(), sweep.seeds.first().copied().unwrap_or(0).to_string()]);
-    words.extend(["--threads".into(), sweep.threads.to_string(), "--device".into(), quoted(&sweep.device)]);
+    if sweep.threads > 0 {
+        words.extend(["--threads".into(), sweep.threads.to_string()]);
+    }
+    words.extend(["--device".into(), quoted(&sweep.device)]);
     words.extend(sweep.arguments.iter().map(|word| quoted(word)));
     words.join(" ")
 }
 
 /// The points of the sweep in `folder` that are not finished.
 pub fn sweep_goes_on(sweep: &Sweep, folder: &Path) -> String {
-    let mut words = vec!["workbench".to_string(), "sweep".into(), "--resume".into(), quoted_path(folder)];
+    planned(&["--resume"], sweep, folder)
+}
+
+/// A point of the sweep in `folder`, whose place `item` says, be it as a shell's variable.
+pub fn sweep_item(item: &str, sweep: &Sweep, folder: &Path) -> String {
+    planned(&["--item", item, "--of"], sweep, folder)
+}
+
+/// What the points of the plan in `folder` have come to.
+pub fn sweep_collected(folder: &Path) -> String {
+    format!("workbench sweep --collect {}", quoted_path(folder))
+}
+
+fn planned(flags: &[&str], sweep: &Sweep, folder: &Path) -> String {
+    let mut words = vec!["workbench".to_string(), "sweep".into()];
+    words.extend(flags.iter().map(ToString::to_string));
+    words.push(quoted_path(folder));
     words.extend(sweep.arguments.iter().map(|word| quoted(word)));
     let values = sweep.settings.iter().flat_map(|(_, values)| values).chain([&sweep.script]);
     words.extend(allowances(

@@ -18,7 +18,11 @@ pub struct Sweep {
     pub settings: Vec<(String, Vec<String>)>,
     pub seeds: Vec<u64>,
     pub device: String,
+    /// 0: what the machine has on which a point runs.
     pub threads: usize,
+    /// The SHA-256 of the script's file where points are items of a scheduler, started at any time from anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_digest: Option<String>,
     /// More arguments of `workbench run` for every point.
     pub arguments: Vec<String>,
 }
@@ -168,6 +172,7 @@ mod tests {
             seeds: vec![0, 1, 2],
             device: "cpu".into(),
             threads: 1,
+            script_digest: None,
             arguments: vec![],
         };
         let points = sweep.points().unwrap();

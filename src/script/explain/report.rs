@@ -1,5 +1,6 @@
 //! What a user is shown when something is wrong: a message, the place with its line and a caret, and notes.
 
+use crate::base::interrupt;
 use crate::base::text::printable;
 use crate::base::text::tokens::code;
 use codespan_reporting::diagnostic::{Diagnostic, Label};
@@ -125,7 +126,7 @@ impl Failure {
     pub fn exit_code(&self) -> i32 {
         match self.kind {
             FailureKind::Error => 1,
-            FailureKind::Interrupted => 130,
+            FailureKind::Interrupted => interrupt::exit_code().into(),
             FailureKind::Exit(code) => code,
         }
     }
