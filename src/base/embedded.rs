@@ -86,6 +86,9 @@ pub const GUIDE: Files = embedded!(
         "17_elsewhere",
         "18_frontier",
         "19_relaxations",
+        "20_clusters",
+        "21_how_do_i",
+        "22_from_pytorch",
     ]
 );
 
