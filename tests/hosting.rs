@@ -210,7 +210,7 @@ error: module "../secret" lies outside the script's own folder (FOLDER/own), whi
 exit code 1
 "#);
     insta::assert_snapshot!(folder.run(&["run", "nowhere.rhai"]), @r"
-error: there is no script nowhere.rhai; the scripts that come with the program are `certify`, `cifar10_4c3f`, `cifar10_4c3f_cap`, `cifar10_4c3f_relu_stability`, `cifar10_6c2f`, `cifar10_6c2f_cap`, `cifar10_6c2f_maxmin`, `cifar10_cayley`, `cifar10_liresnet`, `evaluate`, `figure2_bounds`, `figure3_varying`, `figure4_iterations`, `layers_compared`, `mnist_4c3f`, `mnist_4c3f_cap`, `probe_bounds`, `quickstart`, `recheck`, `residual_digits`, `smoothing`, `table1_vectors`, `table2_digits`, `tiny_imagenet_7c1f`, `tiny_imagenet_8c2f`, `tiny_imagenet_8c2f_maxmin`, `verify`; one of your own begins as a copy: workbench new NAME --from quickstart
+error: there is no script nowhere.rhai; the scripts that come with the program are `certify`, `cifar10_4c3f`, `cifar10_4c3f_cap`, `cifar10_4c3f_relu_stability`, `cifar10_6c2f`, `cifar10_6c2f_cap`, `cifar10_6c2f_maxmin`, `cifar10_cayley`, `cifar10_liresnet`, `demo`, `evaluate`, `figure2_bounds`, `figure3_varying`, `figure4_iterations`, `layers_compared`, `mnist_4c3f`, `mnist_4c3f_cap`, `probe_bounds`, `quickstart`, `recheck`, `residual_digits`, `smoothing`, `table1_vectors`, `table2_digits`, `tiny_imagenet_7c1f`, `tiny_imagenet_8c2f`, `tiny_imagenet_8c2f_maxmin`, `verify`; one of your own begins as a copy: workbench new NAME --from quickstart
 exit code 2
 ");
 }
@@ -588,4 +588,28 @@ exit code 4
 
 exit code 0
 ");
+}
+
+/// The walk that the prompt offers first: each part with the lines that ask for it, and its variables stay. A variable of that name is one.
+#[test]
+fn demo_walks_through_an_image_and_leaves_it_there() {
+    let folder = Folder::new(&[]);
+    let told = folder.feed("demo\nx.shape\nlet demo = 5;\ndemo\n");
+    for part in
+        ["> print(probe::where_lost(net, x, y, 0.3));", "certified within 0.", "attacked at 0.", "[1, 1, 8, 8]\n5\n"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(told.ends_with("exit code 0"), "{told}");
+    let ran = folder.run(&["run", "demo"]);
+    assert!(ran.contains("certified within 0.") && ran.ends_with("exit code 0"), "{ran}");
+}
+
+#[test]
+fn shells_complete_and_man_reads() {
+    let folder = Folder::new(&[]);
+    let bash = folder.run(&["completions", "bash"]);
+    assert!(bash.contains("complete -F _workbench") && bash.contains("--resume"), "{bash}");
+    let page = folder.run(&["man"]);
+    assert!(page.starts_with(".ie") && page.contains(".SH NAME") && page.contains("sweep"), "{page}");
 }

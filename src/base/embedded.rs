@@ -43,6 +43,7 @@ pub const SCRIPTS: Files = embedded!(
         "cifar10_6c2f",
         "cifar10_cayley",
         "cifar10_liresnet",
+        "demo",
         "evaluate",
         "figure2_bounds",
         "figure3_varying",
@@ -89,6 +90,7 @@ pub const GUIDE: Files = embedded!(
         "20_clusters",
         "21_how_do_i",
         "22_from_pytorch",
+        "23_compared",
     ]
 );
 

@@ -111,6 +111,13 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
+    /// What makes a shell complete this program's commands and options: put it where the shell looks.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, as `man` reads it: `workbench man > workbench.1`.
+    Man,
     /// Write what a person reads about a run or a sweep: plots and report.html, one file for any browser, in its folder.
     Report(ReportArguments),
     /// Data sets: what is there, fetching, checking, showing.

@@ -23,8 +23,8 @@ use crate::repl::terminal::{colours, complain};
 use crate::script::explain::report::{Failure, FailureKind};
 use crate::script::settings::Overrides;
 use arguments::{Arguments, Command};
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use permissions::Permissions;
 use start::{Started, end, start};
 use std::io::IsTerminal;
@@ -103,6 +103,21 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
         Some(Command::Compare { runs, html }) => Ok(end(runs::compare(&runs, html.as_deref()).map_err(Failure::bare))),
         Some(Command::Sweep(what)) => sweep::run(&what, host),
         Some(Command::Report(what)) => report::run(&what),
+        Some(Command::Completions { shell }) => {
+            output::line(
+                written(|text| clap_complete::generate(shell, &mut Arguments::command(), "workbench", text))?
+                    .trim_end(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Man) => {
+            let page = clap_mangen::Man::new(Arguments::command());
+            let mut failed = Ok(());
+            let text = written(|text| failed = page.render(text))?;
+            failed.map_err(|e| format!("man: {e}"))?;
+            output::line(text.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Check { script }) => {
             let origin = origin::Origin::find(&script)?;
             let threads = start(host.threads)?;
@@ -150,4 +165,11 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             Ok(end(repl::run(session)))
         }
     }
+}
+
+/// What is written into memory, as text.
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<String, String> {
+    let mut bytes = vec![];
+    write(&mut bytes);
+    String::from_utf8(bytes).map_err(|e| e.to_string())
 }

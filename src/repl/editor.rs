@@ -102,6 +102,16 @@ impl Validator for Assistant {
     }
 }
 
+/// What to try first.
+fn welcome() -> [String; 4] {
+    [
+        format!("workbench {}; `help` for help, Ctrl-D to leave", env!("CARGO_PKG_VERSION")),
+        "  demo               one image of a trained network: its bounds, its certificate, an attack".into(),
+        "  ?guide/quickstart  a first network of your own, line by line".into(),
+        "  ?guide/how_do_i    fifty tasks; ?name about any name".into(),
+    ]
+}
+
 /// Read and evaluate until Ctrl-D or `exit()`.
 pub fn run(session: Session) -> Result<(), Failure> {
     let session = Rc::new(RefCell::new(session));
@@ -111,8 +121,9 @@ pub fn run(session: Session) -> Result<(), Failure> {
         // The first sitting has none.
         let _ = editor.load_history(file);
     }
-    let version = env!("CARGO_PKG_VERSION");
-    crate::base::output::line(&format!("workbench {version}; `help` for help, `?name` about a name, Ctrl-D to leave"));
+    for line in welcome() {
+        crate::base::output::line(&line);
+    }
     loop {
         fresh();
         let input = match editor.readline("> ") {

@@ -1,7 +1,7 @@
 //! One input of the prompt: documentation, a command, or code.
 
 use super::terminal::{colours, complain};
-use super::{commands, help, terminal};
+use super::{commands, demo, help, terminal};
 use crate::base::{interrupt, output};
 use crate::script::explain::report::{Failure, FailureKind};
 use crate::script::session::Session;
@@ -21,6 +21,7 @@ pub(super) fn evaluate(session: &mut Session, input: &str) -> Outcome {
     let result = match input.trim() {
         "" => return Outcome::Done,
         "help" | "help()" | "help;" => Ok(Some(help::help(session))),
+        "demo" | "demo()" | "demo;" if demo::is_free(session) => demo::run(session).map(|()| None),
         // `help conv2d`, `help("conv2d")`: what people type.
         text if text.starts_with("help ") || text.starts_with("help(") => {
             let name = text[4..].trim().trim_end_matches(';').trim_matches(['(', ')', '"']);

@@ -14,6 +14,7 @@ Type Rhai: a value is shown, variables, functions and imports stay.
   ?conv2d  ?lip::bounds  ?Tensor  what a name means; ??lip::bounds its source
   ?weight decay                   where the documentation speaks of it
   help                            this, and what there is
+  demo                            a walk through one image of a trained network
 An open bracket continues on the next line; an empty line ends the input anyway. Tab completes names,
 options, settings, data sets, modules and files. Ctrl-C drops the input or stops what runs, and everything
 keeps its value; Ctrl-D leaves.

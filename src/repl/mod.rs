@@ -5,6 +5,7 @@
 mod commands;
 mod complete;
 mod cursor;
+mod demo;
 mod editor;
 mod evaluate;
 mod help;

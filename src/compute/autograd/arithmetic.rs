@@ -57,10 +57,11 @@ pub fn scaled(x: &Tensor, factor: f64, offset: f64) -> Result<Tensor> {
     })
 }
 
-/// The same numbers in another shape. Candle's own adds the gradient to zeros.
+/// The same numbers in another shape, copied: nobody else may hold a node's value. Candle's own adds the gradient to zeros.
 pub fn reshaped(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let own = x.shape().clone();
-    differentiable("reshape", x.detach().reshape(shape)?, [x; 3], move |g, _| Ok((Some(g.reshape(&own)?), None, None)))
+    let value = x.detach().reshape(shape)?.force_contiguous()?;
+    differentiable("reshape", value, [x; 3], move |g, _| Ok((Some(g.reshape(&own)?), None, None)))
 }
 
 #[cfg(test)]
