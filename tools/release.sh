@@ -6,8 +6,8 @@
 #
 # Tried on Linux (x86-64). On macOS and Windows the program has not been compiled.
 set -euo pipefail
+into=$(realpath -m "${1:-dist}")
 cd "$(dirname "$0")/.."
-into=${1:-dist}
 features=(); kind=cpu
 [ "${CUDA:-}" = 1 ] && features=(--features cuda) && kind=cuda
 target=${CARGO_TARGET_DIR:-target}
@@ -21,7 +21,8 @@ trap 'rm -rf "$folder"' EXIT
 mkdir -p "$folder/$name/completions"
 strip -o "$folder/$name/workbench" "$target/release/workbench"
 cp README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$folder/$name/"
-"$folder/$name/workbench" man > "$folder/$name/workbench.1"
+mkdir "$folder/$name/man"
+"$folder/$name/workbench" man "$folder/$name/man"
 for shell in bash zsh fish; do "$folder/$name/workbench" completions $shell > "$folder/$name/completions/workbench.$shell"; done
 # It does its work from an empty folder before it goes out.
 (mkdir "$folder/empty" && cd "$folder/empty" && echo 'load_model("digits")' | "$folder/$name/workbench" > /dev/null)

@@ -116,8 +116,11 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// The manual page, as `man` reads it: `workbench man > workbench.1`.
-    Man,
+    /// The manual page, as `man` reads it: `workbench man > workbench.1`; with a folder, a page for each command in it.
+    Man {
+        /// The folder, which is there.
+        into: Option<PathBuf>,
+    },
     /// Write what a person reads about a run or a sweep: plots and report.html, one file for any browser, in its folder.
     Report(ReportArguments),
     /// Data sets: what is there, fetching, checking, showing.
@@ -318,16 +321,19 @@ pub struct SweepArguments {
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["resume", "item", "collect"])]
     pub into: Option<PathBuf>,
     /// Write the sweep's plan and run nothing: its points are items for a scheduler, each run by --item on any machine.
-    #[arg(long, conflicts_with_all = ["resume", "item", "collect"])]
+    #[arg(long, conflicts_with_all = ["resume", "item", "collect", "jobs"])]
     pub plan: bool,
     /// Run one point of a plan, or go on with it: items count from 0, as array jobs do.
     #[arg(long, value_name = "K", requires = "of", conflicts_with_all = ["resume", "collect", "jobs"])]
     pub item: Option<usize>,
+    /// Write a checkpoint also in the middle of an epoch, after so many minutes without one.
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with_all = ["plan", "collect"])]
+    pub checkpoint_minutes: Option<f64>,
     /// The folder of the plan.
     #[arg(long, value_name = "SWEEP", requires = "item")]
     pub of: Option<PathBuf>,
     /// Tables and page of what the points of a plan have come to, and which items are not finished; runs nothing.
-    #[arg(long, value_name = "SWEEP", conflicts_with = "resume")]
+    #[arg(long, value_name = "SWEEP", conflicts_with_all = ["resume", "jobs"])]
     pub collect: Option<PathBuf>,
     /// What the script may touch and take.
     #[command(flatten)]

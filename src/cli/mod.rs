@@ -110,7 +110,12 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
             );
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Man) => {
+        Some(Command::Man { into: Some(into) }) => {
+            clap_mangen::generate_to(Arguments::command(), &into)
+                .map_err(|e| format!("man: {}: {e}", into.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Man { into: None }) => {
             let page = clap_mangen::Man::new(Arguments::command());
             let mut failed = Ok(());
             let text = written(|text| failed = page.render(text))?;

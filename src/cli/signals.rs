@@ -4,8 +4,12 @@
 
 use crate::base::{interrupt, memory};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How `main` ends the process.
+/// Has Ctrl-C, or SIGTERM, come before?
+static BY_HAND: AtomicBool = AtomicBool::new(false);
+
 static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
 
 /// End the process by `exit`, where there is no way back.
@@ -24,8 +28,9 @@ fn end(code: i32) -> ! {
 /// From now on, Ctrl-C (and a request of the system to end) is taken up at the next operation.
 pub fn install() {
     let handler = || {
-        if interrupt::asked() {
-            end(interrupt::INTERRUPTED.into());
+        // A scheduler that has asked by SIGUSR1 may send SIGTERM too, before the batch is over.
+        if BY_HAND.swap(true, Ordering::Relaxed) && interrupt::asked() {
+            end(interrupt::exit_code().into());
         }
         interrupt::request();
         if interrupt::held() {
@@ -41,6 +46,25 @@ pub fn install() {
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::signal(libc::SIGUSR1, on_request as *const () as libc::sighandler_t);
+    }
+    #[cfg(unix)]
+    mask(libc::SIG_UNBLOCK);
+}
+
+/// SIGUSR1 waits, through an exec too, until [`install`] can take it up.
+pub fn hold_back() {
+    #[cfg(unix)]
+    mask(libc::SIG_BLOCK);
+}
+
+#[cfg(unix)]
+fn mask(how: libc::c_int) {
+    // SAFETY: a set of this function's own; the mask is this thread's.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(how, &set, std::ptr::null_mut());
     }
 }
 

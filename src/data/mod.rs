@@ -25,7 +25,7 @@ mod values;
 pub use arrays::{Arrays, labels};
 pub use beside::check_ratio;
 pub use dataset::Dataset;
-pub use digest::{of_bytes as sha256, of_content as digest_of, of_file as sha256_of};
+pub use digest::{of_bytes as sha256, of_content as digest_of};
 pub use error::{Error, Result};
 pub use file_error::FileError;
 pub use manifest::built_in::names;

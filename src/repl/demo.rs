@@ -6,15 +6,30 @@ use crate::script::session::Session;
 use crate::script::shipped;
 use std::path::Path;
 
-/// Is the word free, or a variable of somebody's own?
+/// Is the word free, or a variable or function of somebody's own?
 pub fn is_free(session: &Session) -> bool {
-    session.variables().iter().all(|(name, ..)| name != "demo")
+    let functions = session.functions();
+    session.variables().iter().all(|(name, ..)| name != "demo") && !functions.iter().any(|f| f.starts_with("demo("))
 }
 
 pub fn run(session: &mut Session) -> Result<(), Failure> {
     let (_, text) = shipped::find(Path::new("demo"))
         .ok_or_else(|| Failure::bare("`demo` is a file or folder here; start elsewhere"))?;
-    for (about, code) in parts(text) {
+    let parts = parts(text);
+    let own: Vec<&str> = parts
+        .iter()
+        .flat_map(|(_, code)| code)
+        .filter_map(|line| line.strip_prefix("let ")?.split_whitespace().next())
+        .collect();
+    let taken: Vec<String> =
+        session.variables().into_iter().map(|(name, ..)| name).filter(|name| own.contains(&name.as_str())).collect();
+    if !taken.is_empty() {
+        return Err(Failure::bare(format!(
+            "demo: it would take the place of your {}; type it at a prompt of its own",
+            taken.join(", ")
+        )));
+    }
+    for (about, code) in parts {
         output::line("");
         about.iter().for_each(|line| output::line(&session.screen().dim(line)));
         for (at, line) in code.iter().enumerate() {

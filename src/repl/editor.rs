@@ -108,7 +108,7 @@ fn welcome() -> [String; 4] {
         format!("workbench {}; `help` for help, Ctrl-D to leave", env!("CARGO_PKG_VERSION")),
         "  demo               one image of a trained network: its bounds, its certificate, an attack".into(),
         "  ?guide/quickstart  a first network of your own, line by line".into(),
-        "  ?guide/how_do_i    fifty tasks; ?name about any name".into(),
+        "  ?guide/how_do_i    tasks and their lines; ?name about any name".into(),
     ]
 }
 

@@ -111,7 +111,7 @@ mod tests {
             seeds: vec![0, 1],
             device: "cpu".into(),
             threads: 1,
-            script_digest: None,
+            sources_digest: None,
             arguments: vec![],
         }
     }

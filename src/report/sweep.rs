@@ -81,7 +81,9 @@ fn plan(sweep: &Sweep, outcomes: &[Outcome]) -> Markup {
     let record = outcomes.iter().find_map(|outcome| outcome.run.as_ref()).map(|run| &run.record);
     let precision = record.map_or(String::new(), |record| format!(", {}", record.precision));
     pairs.push(("device".into(), format!("{}{precision}", sweep.device)));
-    pairs.push(("threads".into(), format!("{} for each run", sweep.threads)));
+    let threads =
+        if sweep.threads > 0 { format!("{} for each run", sweep.threads) } else { "each machine's own".into() };
+    pairs.push(("threads".into(), threads));
     if !sweep.arguments.is_empty() {
         pairs.push((
             "more arguments".into(),

@@ -21,7 +21,7 @@ pub use numbers::{csv, duration, names, table};
 pub use pass::Pass;
 pub use recorder::{
     Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, RUN_JSON, Record, RunFolder, Setting, Sitting, Status,
-    epochs, git_state, is_under_way,
+    epochs, git_state, is_under_way, lock,
 };
 pub use resume::{Holder, Piece};
 pub use training::Value;

@@ -178,6 +178,37 @@ fn boxes_are_verified_too() {
     assert!(held.len() >= 36 && held.iter().all(|ok| *ok), "{held:?}");
 }
 
+/// The relaxed certificate of a box, of a convolution's windows and a residual block, with a radius for each image: no corner is below.
+#[test]
+fn boxes_hold_for_convolutions_too() {
+    let found = Lab::new().run(
+        r#"
+        import "std/certify" as certify;
+        let out = [];
+        let net = sequential([2, 5, 5], [conv2d(4, 3, #{ padding: 1 }), relu(), residual([conv2d(4, 3, #{ padding: 1 }), relu_theta(0.5)]), maxmin(), conv2d(4, 3, #{ stride: 2 }), relu(), flatten(), linear(3)], #{ dtype: "f64" });
+        let own = certify::prepare(net, "rigorous");
+        let x   = uniform(0.0, 1.0, [3, 2, 5, 5]).to_dtype("f64");
+        let y   = net.forward(x).argmax(1);
+        let eps = tensor([0.01, 0.05, 0.2], "f64");
+        let signs = (uniform(-1.0, 1.0, [60, 2, 5, 5]).to_dtype("f64")).sign();
+        for kind in ["interval", "crown_ibp", "crown", "cap"] {
+            let found = margins(certify::relaxed(own, kind, x, y, eps, #{ norm: "linf" }).worst, y).to_array();
+            let ball  = margins(certify::relaxed(own, kind, x, y, eps, #{}).worst, y).to_array();
+            for b in 0..3 {
+                let points = x[b..b+1] + signs * eps[b].item();
+                let least  = margins(net.forward(points), y[b..b+1].broadcast_to([60])).min().item();
+                out.push(found[b] <= least + 1e-9 && found[b] > -1e6);
+                out.push(kind == "interval" || found[b] <= ball[b] + 1e-9);
+            }
+        }
+        try { certify::relaxed(own, "crown", x, y, 0.1, #{ norm: "Linf" }); out.push(false); } catch (error) { out.push(`${error}`.contains("Linf")); }
+        out
+        "#,
+    );
+    let held: Vec<bool> = found.into_typed_array().unwrap();
+    assert!(held.len() == 25 && held.iter().all(|ok| *ok), "{held:?}");
+}
+
 /// Regions are those of the whole ball; neurons that lie in the padding alone hang on nothing; a relaxation that cannot be asked is refused at once.
 #[test]
 fn what_is_asked_is_what_is_proved() {

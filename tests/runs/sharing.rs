@@ -276,7 +276,8 @@ fn a_sweep_that_is_interrupted_goes_on() {
 #[cfg(unix)]
 #[test]
 fn a_plan_is_run_by_whoever_starts_its_items() {
-    let folder = Folder::new(&[("point.rhai", POINT)]);
+    let text = format!("import \"part\" as part;\n{POINT}");
+    let folder = Folder::new(&[("point.rhai", &text), ("part.rhai", "fn three() { 3 }")]);
     let planned = folder.run(&["sweep", "point.rhai", "--set", "a=1,2", "--set", "wait=0,60", "--plan", "--into", "s"]);
     assert!(planned.contains("s: 4 points, items 0 to 3"), "{planned}");
     assert!(planned.contains("each by:  workbench sweep --item $K --of s"), "{planned}");
@@ -310,13 +311,28 @@ fn a_plan_is_run_by_whoever_starts_its_items() {
     let rows = String::from_utf8(read(&folder, "s/sweep.csv")).unwrap();
     assert!(rows.contains("\n1,60,0,point-2,interrupted,\n2,0,0,point-3,finished,"), "{rows}");
 
-    let beyond = folder.run(&["sweep", "--item", "4", "--of", "s"]);
-    assert!(beyond.contains("--item 4: s has the items 0 to 3") && beyond.ends_with("exit code 2"), "{beyond}");
-    change(&folder, "point.rhai", "cfg.a == 3", "cfg.a == 4");
-    let other = folder.run(&["sweep", "--item", "3", "--of", "s"]);
-    assert!(other.contains("point.rhai is not as it was when this was planned"), "{other}");
+    let ran = folder.run(&["sweep", "--item", "4", "--of", "s"]);
+    assert!(ran.contains("--item 4: s has the items 0 to 3") && ran.ends_with("exit code 2"), "{ran}");
     let refused = folder.run(&["sweep", "--item", "3", "--of", "s", "--device", "cuda"]);
     assert!(refused.contains("s goes on with the seeds and the device cpu"), "{refused}");
+    let refused = folder.run(&["sweep", "--collect", "s", "--seed", "3"]);
+    assert!(refused.contains("--collect runs nothing"), "{refused}");
+    // One experiment, whoever starts a part of it: neither script nor module changes on the way.
+    for (file, from, to) in [("part.rhai", "3", "4"), ("point.rhai", "cfg.wait", "cfg.wait + 0")] {
+        let before = read(&folder, file);
+        change(&folder, file, from, to);
+        for arguments in [&["sweep", "--item", "3", "--of", "s"][..], &["sweep", "--resume", "s"]] {
+            let other = folder.run(arguments);
+            assert!(
+                other.contains("point.rhai or one of its modules is not as it was when this was planned"),
+                "{other}"
+            );
+        }
+        std::fs::write(folder.path().join(file), before).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    let mut away = folder.command(&["sweep", "--item", "2", "--of", "../s"]);
+    assert!(away.current_dir(folder.path().join("elsewhere")).status().unwrap().success(), "from another folder");
     assert_eq!(plan, read(&folder, "s/sweep.json"), "a plan does not change");
     assert!(folder.run(&["sweep", "--item", "3"]).contains("--of <SWEEP>"));
 }

@@ -4,6 +4,7 @@
 mod item;
 mod planned;
 mod points;
+mod sources;
 mod table;
 
 use super::arguments::{HostArguments, SweepArguments};
@@ -26,6 +27,9 @@ pub fn run(what: &SweepArguments, host: HostArguments) -> Result<ExitCode, Strin
         return item::run(item, folder, what, &host);
     }
     if let Some(folder) = &what.collect {
+        if host.seed.is_some() || host.threads.is_some() || host.device.is_some() {
+            return Err("sweep: --collect runs nothing; leave --seed, --threads and --device out".into());
+        }
         refuse_links_out(folder)?;
         return collect(&Sweep::read(folder)?, folder);
     }

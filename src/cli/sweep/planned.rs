@@ -1,10 +1,10 @@
 //! The plan of a sweep: made of a command line, or read from the folder of one.
 
+use super::sources::{digest, expect_as_planned};
 use crate::base::files::quoted;
 use crate::base::threads;
 use crate::cli::arguments::{HostArguments, SweepArguments};
 use crate::cli::start::words;
-use crate::data::sha256_of;
 use crate::data::source::hub::HubFile;
 use crate::run::RunFolder;
 use crate::run::refuse_links_out;
@@ -38,12 +38,12 @@ pub fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Swe
     // Items of a scheduler may run on other machines than this one.
     let threads = if what.plan { host.threads.unwrap_or(0) } else { (all / what.jobs as usize).max(1) };
     let sweep = Sweep {
-        script: script.display().to_string(),
+        script: named(script, what.plan)?,
         settings,
         seeds: (0..u64::from(what.seeds.unwrap_or(1))).map(|i| first + i).collect(),
         device: host.device.clone().unwrap_or("cpu".into()),
         threads,
-        script_digest: if what.plan && script.exists() { Some(script_digest(script)?) } else { None },
+        sources_digest: if what.plan { Some(digest(script, what, host)?) } else { None },
         arguments: words(&what.permissions, host),
     };
     sweep.points()?;
@@ -66,20 +66,14 @@ pub fn plan(what: &SweepArguments, host: &HostArguments) -> Result<(PathBuf, Swe
     Ok((folder, sweep))
 }
 
-fn script_digest(script: &Path) -> Result<String, String> {
-    sha256_of(script).map_err(|e| format!("{}: {e}", script.display()))
-}
-
-/// Is the script as it was when the sweep was planned? Whoever starts an item, and whenever, does the same experiment.
-pub fn expect_same_script(sweep: &Sweep) -> Result<(), String> {
-    let Some(planned) = &sweep.script_digest else { return Ok(()) };
-    if script_digest(Path::new(&sweep.script))? == *planned {
-        return Ok(());
-    }
-    Err(format!(
-        "sweep: {} is not as it was when this was planned; put it back, or plan a new sweep with --plan",
-        sweep.script
-    ))
+/// The script as a point is told it: of a plan by its whole path, as items begin anywhere.
+fn named(script: &Path, plan: bool) -> Result<String, String> {
+    let path = if plan && script.exists() {
+        script.canonicalize().map_err(|e| format!("{}: {e}", script.display()))?
+    } else {
+        script.to_path_buf()
+    };
+    Ok(path.display().to_string())
 }
 
 /// The sweep in `folder`; threads and device are those it began with. What it may touch is what this command line says.
@@ -107,8 +101,11 @@ pub fn goes_on(folder: &Path, what: &SweepArguments, host: &HostArguments) -> Re
             sweep.device
         ));
     }
+    expect_as_planned(&sweep, what, host)?;
     if sweep.threads == 0 {
-        sweep.threads = host.threads.unwrap_or(0);
+        // An item has its machine, or the part of it that the scheduler gives; points side by side share it.
+        let all = host.threads.unwrap_or_else(threads::usual);
+        sweep.threads = (all / what.jobs as usize).max(1);
     }
     Ok(sweep)
 }

@@ -7,7 +7,7 @@ use crate::cli::arguments::{HostArguments, SweepArguments};
 use crate::cli::start::words;
 use crate::run::archive::outcome::last_error;
 use crate::run::sweep::{Point, Sweep};
-use crate::run::{RUN_JSON, duration, is_under_way};
+use crate::run::{RUN_JSON, duration, lock};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
@@ -105,11 +105,9 @@ pub fn command(
     if own.join(RUN_JSON).is_file() {
         add("--resume", own.as_os_str());
     } else {
-        if is_under_way(&own) {
-            return Err(format!("sweep: {} is under way in another process; wait for it, or stop it", own.display()));
-        }
         if own.exists() {
-            // It was killed before it had written what it is.
+            // It was killed before it had written what it is, unless somebody is about to.
+            let _held = lock(&own).map_err(|why| format!("sweep: {why}"))?;
             std::fs::remove_dir_all(&own).map_err(failed)?;
         }
         add("--into", own.as_os_str());
@@ -123,6 +121,9 @@ pub fn command(
         add("--threads", sweep.threads.to_string().as_ref());
     }
     add("--device", sweep.device.as_ref());
+    if let Some(minutes) = what.checkpoint_minutes {
+        add("--checkpoint-minutes", minutes.to_string().as_ref());
+    }
     arguments.extend(words(&what.permissions, host).into_iter().map(OsString::from));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(arguments);
@@ -134,7 +135,7 @@ fn stop(child: &mut Child) {
     #[cfg(unix)]
     if let Ok(id) = libc::pid_t::try_from(child.id()) {
         // SAFETY: a signal to a child that has not been waited for, so the number is still its own.
-        unsafe { libc::kill(id, libc::SIGINT) };
+        unsafe { libc::kill(id, if interrupt::exit_code() == TRY_AGAIN { libc::SIGUSR1 } else { libc::SIGINT }) };
     }
     #[cfg(not(unix))]
     let _ = child.kill();

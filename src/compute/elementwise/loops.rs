@@ -1,4 +1,4 @@
-//! Loops over elements: parts in parallel, each with the wide_loop vectors that the processor has, results written once
+//! Loops over elements: parts in parallel, each with the widest vectors that the processor has, results written once
 //!
 //! A second argument may be shorter than the first; it then starts over (one value per neuron for a batch of samples), and
 //! its gradient sums over the samples in their order.

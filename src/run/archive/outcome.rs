@@ -197,7 +197,7 @@ mod tests {
             seeds: vec![1, 2, 3],
             device: "cpu".into(),
             threads: 1,
-            script_digest: None,
+            sources_digest: None,
             arguments: vec![],
         }
     }

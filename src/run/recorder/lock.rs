@@ -9,12 +9,20 @@ pub fn is_under_way(folder: &Path) -> bool {
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Only one process at a time.
+/// Only one process at a time. Who looks whether a run is under way holds the lock for a moment, so it is asked for a little longer.
 pub fn lock(folder: &Path) -> Result<File, String> {
     let path = folder.join(".lock");
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
+    let mut found = file.try_lock();
+    for _ in 0..20 {
+        if !matches!(found, Err(std::fs::TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        found = file.try_lock();
+    }
+    match found {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
             Err(format!("the run in {} is under way in another process; wait for it, or stop it", folder.display()))

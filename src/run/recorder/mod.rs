@@ -19,7 +19,7 @@ pub use best::{FILE as BEST_FILE, check_score};
 pub use earlier::Drawn;
 pub use folder::RunFolder;
 pub use git::state as git_state;
-pub use lock::is_under_way;
+pub use lock::{is_under_way, lock};
 pub use options::Options;
 pub use rows::{Lengths, RESERVED, Row, epochs, refuse_reserved};
 pub use run_json::{Best, Data, FILE as RUN_JSON, Git, Record, Setting, Sitting, Status};

@@ -20,9 +20,9 @@ pub struct Sweep {
     pub device: String,
     /// 0: what the machine has on which a point runs.
     pub threads: usize,
-    /// The SHA-256 of the script's file where points are items of a scheduler, started at any time from anywhere.
+    /// A digest over script and modules where points are items of a scheduler, started at any time from anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub script_digest: Option<String>,
+    pub sources_digest: Option<String>,
     /// More arguments of `workbench run` for every point.
     pub arguments: Vec<String>,
 }
@@ -84,6 +84,9 @@ impl Sweep {
         let count = count
             .filter(|count| *count <= POINTS)
             .ok_or_else(|| format!("sweep: more than {POINTS} points; give fewer values, or sweep in parts"))?;
+        if count == 0 {
+            return Err("sweep: no points; a setting without values, or no seed".into());
+        }
         let wide = count.to_string().len();
         let mut combinations = vec![vec![]];
         for (key, values) in &self.settings {
@@ -172,7 +175,7 @@ mod tests {
             seeds: vec![0, 1, 2],
             device: "cpu".into(),
             threads: 1,
-            script_digest: None,
+            sources_digest: None,
             arguments: vec![],
         };
         let points = sweep.points().unwrap();
@@ -180,6 +183,7 @@ mod tests {
             (points.len(), points[11].describe().as_str(), points[0].name.as_str()),
             (12, "a=2 b=2 seed 2", "point-01")
         );
-        assert!(Sweep { seeds: (0..5000).collect(), ..sweep }.points().is_err());
+        assert!(Sweep { seeds: (0..5000).collect(), ..sweep.clone() }.points().is_err());
+        assert!(Sweep { seeds: vec![], ..sweep }.points().unwrap_err().contains("no points"));
     }
 }
