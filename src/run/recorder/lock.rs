@@ -15,11 +15,11 @@ pub fn lock(folder: &Path) -> Result<File, String> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     let mut found = file.try_lock();
-    for _ in 0..20 {
+    for _ in 0..3 {
         if !matches!(found, Err(std::fs::TryLockError::WouldBlock)) {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(25));
+        std::thread::sleep(std::time::Duration::from_millis(10));
         found = file.try_lock();
     }
     match found {
