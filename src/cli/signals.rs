@@ -6,10 +6,10 @@ use crate::base::{interrupt, memory};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How `main` ends the process.
 /// Has Ctrl-C, or SIGTERM, come before?
 static BY_HAND: AtomicBool = AtomicBool::new(false);
 
+/// How `main` ends the process.
 static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
 
 /// End the process by `exit`, where there is no way back.

@@ -117,9 +117,7 @@ pub fn command(
         let flag = if given { "--set" } else { "--set-recorded" };
         point.set.iter().for_each(|(key, value)| add(flag, format!("{key}={value}").as_ref()));
     }
-    if sweep.threads > 0 {
-        add("--threads", sweep.threads.to_string().as_ref());
-    }
+    add("--threads", sweep.threads.to_string().as_ref());
     add("--device", sweep.device.as_ref());
     if let Some(minutes) = what.checkpoint_minutes {
         add("--checkpoint-minutes", minutes.to_string().as_ref());
