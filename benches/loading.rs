@@ -132,6 +132,7 @@ fn waiting() {
         recording: workbench::script::session::Recording::default(),
         source: Default::default(),
         allowed: Default::default(),
+        ranks: Default::default(),
         limits: Default::default(),
     };
     let mut session = Session::new(config);

@@ -203,3 +203,76 @@ fn certificates_are_the_same_beside_a_gpu() {
     let account = std::fs::read_to_string(account).unwrap();
     assert!(account.lines().any(|line| line.starts_with("convolution")), "the GPU was used: {account}");
 }
+
+/// Two processes with a GPU each: gradients go from GPU to GPU, nobody waits for one, and the bits are those of one process that takes
+/// the shards in turn. Without NCCL they go by way of main memory, to the same bits.
+#[test]
+fn gradients_of_several_processes_stay_on_their_gpus() {
+    let said = std::process::Command::new("mpirun").arg("--version").output();
+    let has_mpi = said.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("Open MPI"));
+    if !there() || !has_mpi {
+        assert!(has_mpi || std::env::var_os("WORKBENCH_REQUIRE_MPI").is_none(), "there is no mpirun of Open MPI");
+        return println!("skipped: needs mpirun of Open MPI");
+    }
+    let script = r#"
+        import "std/local_lip" as lip;
+        let cfg = settings(#{ limit: 16 });
+        let data = dataset("digits", #{ train_limit: cfg.limit });
+        let model = sequential(data.shape, [conv2d(4, 3, #{ padding: 1 }), relu_theta(1.0), flatten(), linear(12), relu_theta(1.0), linear(10)]);
+        let vectors = singular_vectors(model, data.train.len());
+        let optimizer = adam(model, #{ lr: 1e-2 });
+        for epoch in run.epochs(1) {
+            for batch in data.train.batches(8) {
+                let bounds = lip::bounds(model, batch.x, 0.2, vectors.of(batch), 2);
+                optimizer.step(cross_entropy(worst_logits(model, bounds, batch.y), batch.y));
+            }
+        }
+        run.save(model, "model.safetensors");
+    "#;
+    let folder = Folder::new(&[("main.rhai", script)]);
+    let run = |n: usize, into: &str, more: &[&str], nccl: Option<&str>| {
+        let arguments = [&["run", "main.rhai", "--into", into, "--device", "cuda"], more].concat();
+        let mut command = if n == 1 {
+            folder.command(&arguments)
+        } else {
+            let mut command = std::process::Command::new("mpirun");
+            command.args(["--oversubscribe", "-n", &n.to_string(), env!("CARGO_BIN_EXE_workbench")]).args(&arguments);
+            command
+                .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+                .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+                .current_dir(folder.path());
+            command
+        };
+        let account = folder.path().join(format!("{into}.account"));
+        command.env("SOFTWARE_GPU_TRACE", &account).env("SOFTWARE_GPU_DEVICES", "2").env("NO_COLOR", "1");
+        if let Some(path) = nccl {
+            command.env("WORKBENCH_NCCL", path);
+        }
+        let told = folder.shown(&command.output().unwrap());
+        let model = std::fs::read(folder.path().join(into).join("model.safetensors")).unwrap_or_default();
+        (told, model, std::fs::read_to_string(account).unwrap_or_default())
+    };
+    let (told, one, _) = run(1, "one", &["--shards", "2", "--by-shard"], None);
+    assert!(told.ends_with("exit code 0"), "{told}");
+    let (told, two, account) = run(2, "two", &[], None);
+    assert!(told.ends_with("exit code 0"), "{told}");
+    assert!(one == two, "the same bits");
+    let count = |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(
+        (count(&account, "collective\texchange"), count(&account, "collective\tall gather")),
+        (4, 4),
+        "two steps each"
+    );
+    let (_, _, longer) = run(2, "longer", &["--set", "limit=32"], None);
+    for never in ["from the device", "wait"] {
+        assert_eq!(count(&account, never), count(&longer, never), "{never}: for steps of training nobody waits");
+    }
+    let (told, fast, account) = run(2, "fast", &["--sum", "fast"], None);
+    assert!(told.ends_with("exit code 0") && count(&account, "collective\tall reduce") == 4, "{told}");
+    assert!(!fast.is_empty());
+    let (told, without, account) = run(2, "without", &[], Some("/nowhere/libnccl.so"));
+    assert!(told.contains("gradients are added by way of main memory, since NCCL is missing"), "{told}");
+    assert!(without == two && count(&account, "collective") == 0, "the same bits");
+    let (told, ..) = run(3, "three", &["--set", "limit=24"], None);
+    assert!(told.contains("device `cuda:2` cannot be used"), "{told}");
+}

@@ -37,6 +37,7 @@ fn session() -> Session {
         recording: workbench::script::session::Recording::default(),
         source: Default::default(),
         allowed: Default::default(),
+        ranks: Default::default(),
         limits: Default::default(),
     })
 }

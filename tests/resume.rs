@@ -649,6 +649,7 @@ fn shipped_scripts_can_be_interrupted_at_any_batch() {
         recording: Default::default(),
         source: Default::default(),
         allowed: Default::default(),
+        ranks: Default::default(),
         limits: Default::default(),
     });
     let purity = Purity::new(session.engine(), functions);

@@ -18,6 +18,7 @@
 #   profile    time and memory traffic of a step by kernel and grid, where there is Nsight Compute (ncu); NETS, PROFILE precisions
 #   capture    which of a step's calls a CUDA graph takes, and what a replay costs
 #   fused      a convolution with its mask and its sum of squares in one plan of cuDNN, beside three
+#   ranks      one training on several GPUs: its bits, its step by their number
 #   data       takes FOLDER/data and FOLDER/parcels to KEEP, which outlasts the command; CIFAR-10 unpacked when all parcels are there
 #   rows NAME ...   trainings for rows of Table 2 (tools/rows), within SLOT_SECONDS; no name: go on, then the next ones. One that is
 #              too long is left running for the next command; SLOT_DETACH=0: stopped with a checkpoint, and gone on with bit for bit.
@@ -216,6 +217,23 @@ fused() {
   cat "$LOGS/fused.log"
 }
 
+# Several GPUs of one machine: are the bits those of one GPU that takes the shards in turn, and what does a step cost by their number?
+ranks() {
+  local gpus n
+  gpus=$(nvidia-smi -L | wc -l)
+  [ "$gpus" -ge 2 ] && command -v mpirun >/dev/null || { echo "ranks: wants two GPUs and an mpirun; there are $gpus"; return; }
+  cp sources/tests/processes/gpus.rhai "$OUT/gpus.rhai" && cd "$OUT" || return
+  for n in 2 4 8; do
+    [ "$n" -le "$gpus" ] || break
+    step "ranks_$n" 120 mpirun --bind-to none -n "$n" "$OLDPWD/workbench" run gpus.rhai --device cuda --into "ranks_$n"
+    step "ranks_turn_$n" 240 "$OLDPWD/workbench" run gpus.rhai --device cuda --shards "$n" --by-shard --into "ranks_turn_$n"
+    step "ranks_fast_$n" 120 mpirun --bind-to none -n "$n" "$OLDPWD/workbench" run gpus.rhai --device cuda --sum fast --into "ranks_fast_$n"
+    cmp "ranks_$n/model.safetensors" "ranks_turn_$n/model.safetensors" && echo "$n GPUs: the bits of one"
+    grep -h "a step" "$LOGS/ranks_$n.log" "$LOGS/ranks_fast_$n.log" "$LOGS/ranks_turn_$n.log"
+  done
+  cd "$OLDPWD" || return
+}
+
 # Stages by what they decide, each only where its time is left.
 slot() {
   dd if=/dev/zero of="$KEEP/disk" bs=64M count=32 conv=fsync 2>&1 | tail -1
@@ -275,12 +293,12 @@ while [ $# -gt 0 ]; do
   stage=$1
   shift
   case $stage in
-    check | timings | compare | slot | convs | ab | profile | capture | fused | data) timed_stage "$stage" ;;
+    check | timings | compare | slot | convs | ab | profile | capture | fused | data | ranks) timed_stage "$stage" ;;
     rows)
       timed_stage rows "$@"
       break
       ;;
-    *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data rows" >&2; exit 2 ;;
+    *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data ranks rows" >&2; exit 2 ;;
   esac
 done
 rm -rf "$LOGS"

@@ -55,6 +55,7 @@ impl Training {
             recording: workbench::script::session::Recording::default(),
             source: Default::default(),
             allowed: Default::default(),
+            ranks: Default::default(),
             limits: Default::default(),
         };
         let (what, own) = what.split_once(' ').map_or((what, None), |(what, n)| (what, n.parse().ok()));

@@ -91,6 +91,7 @@ pub const GUIDE: Files = embedded!(
         "21_how_do_i",
         "22_from_pytorch",
         "23_compared",
+        "24_processes",
     ]
 );
 

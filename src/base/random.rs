@@ -15,6 +15,9 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
+/// Words of 32 bits that ChaCha makes at a time.
+const BLOCK: u128 = 16;
+
 /// What all streams of a seed have in common: 256 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key([u8; 32]);
@@ -115,6 +118,23 @@ impl Generator {
         self.state.borrow_mut().set_word_pos(position);
     }
 
+    /// Draw from a stream of its own for a while, which follows from `name` and from where this one stands: that is given back.
+    pub fn detour(&self, name: &str) -> u128 {
+        let main = self.position();
+        let own = self.name.fork(&format!("{name} at {main}"));
+        let state = &mut *self.state.borrow_mut();
+        state.set_stream(own.stream);
+        state.set_word_pos(0);
+        main
+    }
+
+    /// Back to where this stream stood; `on` by a block of numbers, so that the next detour is another one.
+    pub fn end_detour(&self, main: u128, on: bool) {
+        let state = &mut *self.state.borrow_mut();
+        state.set_stream(self.name.stream);
+        state.set_word_pos(main + if on { BLOCK } else { 0 });
+    }
+
     /// Uniform values in `[lo, hi)`.
     pub fn uniform(&self, lo: f64, hi: f64, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
         let mut state = self.state.borrow_mut();
@@ -205,6 +225,25 @@ mod tests {
         let other = Generator::new(5);
         other.set_position(at);
         assert_eq!(rest, (0..5).map(|_| other.gauss()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_detour_leaves_the_stream_where_it_was() {
+        let g = Generator::new(5);
+        let (_, at) = (g.gauss(), g.position());
+        let other = || {
+            let main = g.detour("shard 1");
+            let drawn: Vec<f64> = (0..5).map(|_| g.unit()).collect();
+            (drawn, main)
+        };
+        let (one, main) = other();
+        g.end_detour(main, false);
+        assert_eq!((g.position(), main), (at, at));
+        let (again, main) = other();
+        assert_eq!(one, again, "it is named by the place that it begins at");
+        g.end_detour(main, true);
+        assert_eq!(g.position(), at + BLOCK);
+        assert_ne!(other().0, one);
     }
 
     #[test]

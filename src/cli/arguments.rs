@@ -259,9 +259,38 @@ pub struct RunArguments {
     /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
     #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
     pub into: Option<PathBuf>,
+    /// Train on so many processes of this machine, started by its mpirun; by hand: `mpirun -n N workbench run ...`, or srun.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub processes: Option<u32>,
+    /// Deal the images out to so many shards for the run's life [default: as many as processes]: a number of processes that divides it
+    /// trains on the same batches.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub shards: Option<u32>,
+    /// Each shard's part of a batch as a batch of its own, one after another, gradients added: the numbers of as many processes as shards.
+    #[arg(long)]
+    pub by_shard: bool,
+    /// Go on with another number of shards: images are dealt anew, and the order of batches changes.
+    #[arg(long, requires = "resume")]
+    pub reshard: bool,
+    /// How gradients of several processes are added: in an order of ours, the same everywhere, or as the library is fastest.
+    #[arg(long, value_name = "ORDER", default_value = "ordered")]
+    pub sum: SumOrder,
+    /// A process that hears nothing of the others for so many minutes ends.
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    pub deadline: f64,
     /// What the script may touch and take.
     #[command(flatten)]
     pub permissions: Permissions,
+}
+
+/// The order of sums over processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SumOrder {
+    /// A balanced tree, the same bits for every library.
+    #[default]
+    Ordered,
+    /// The library's own.
+    Fast,
 }
 
 /// A run that is run again.

@@ -6,6 +6,7 @@ mod doc;
 mod origin;
 mod packing;
 mod permissions;
+mod processes;
 mod recheck;
 mod report;
 mod run;
@@ -89,6 +90,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// `Err` is wrong use of the command line.
 fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     let (host, usual) = (arguments.host, Permissions::default());
+    match &arguments.command {
+        Some(Command::Replay(_)) => processes::refuse("replay")?,
+        Some(Command::Recheck(_)) => processes::refuse("recheck")?,
+        Some(Command::Sweep(_)) => processes::refuse("sweep")?,
+        Some(Command::Repl { .. }) | None => processes::refuse("the prompt")?,
+        Some(_) => {}
+    }
     match arguments.command {
         Some(Command::Run(what)) => run::run(&what, host),
         Some(Command::Replay(what)) => run::replay(&what, host),

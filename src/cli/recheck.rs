@@ -26,8 +26,8 @@ pub fn run(what: RecheckArguments, host: HostArguments) -> Result<ExitCode, Stri
     let recording =
         Recording { into: free(what.into.as_deref())?, flags: words(&what.permissions, &host), ..Recording::default() };
     let threads = start(host.threads)?;
-    let started =
-        Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
+    let (script, source) = (Some(origin.script.clone()), origin.source.clone());
+    let started = Started { threads, overrides, script, source, recording, ..Started::default() };
     let mut session = started.session(host, &what.permissions)?;
     session.set_screen(terminal::screen());
     Ok(end(session.run_file(&origin.script)))

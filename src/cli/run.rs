@@ -2,12 +2,15 @@
 
 use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
-use super::start::{Started, end, free, start, words};
+use super::processes::{Joined, alone, join, start_processes};
+use super::start::{Started, end, free, start, start_among, words};
 use crate::base::output;
+use crate::compute::collective::{Ranks, Strata, found};
 use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::archive::results;
-use crate::run::{Options, Record, StoredRun, commands};
+use crate::run::{Options, Record, StoredRun, commands, git_state};
+use crate::script::explain::report::Failure;
 use crate::script::session::Recording;
 use crate::script::session::Session;
 use crate::script::settings::Overrides;
@@ -18,6 +21,12 @@ use std::time::Duration;
 
 /// Run what the command line asks for.
 pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, String> {
+    if let Some(n) = what.processes {
+        return start_processes(n as usize);
+    }
+    let launch = found();
+    // Before MPI is begun, which does not like processes to be started.
+    let git = launch.as_ref().map(|_| git_state(Path::new(".")));
     let mut overrides = Overrides::parse(&what.set)?;
     let mut given = what.script.clone();
     let goes_on = what.resume.as_deref().map(Record::read).transpose()?;
@@ -32,7 +41,8 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
             ));
         }
         given.get_or_insert_with(|| PathBuf::from(&old.script));
-        same_as_before(old, what, &mut host)?;
+        let processes = launch.as_ref().map_or(1, |launch| launch.world);
+        same_as_before(old, what, &mut host, processes)?;
         overrides.complete(&old.overrides);
     }
     let given = given.ok_or("run: which script? Give a .rhai file, or --resume RUN")?;
@@ -45,13 +55,33 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
         as_it_was(old, &mut host);
     }
     overrides.complete(&origin.settings);
-    let recording = Recording { flags: flags(what, &host), ..recording(what)? };
-    let threads = start(host.threads)?;
-    let started =
-        Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
-    let mut session = started.session(host, &what.permissions)?;
+    let recording = Recording { flags: flags(what, &host), git, ..recording(what)? };
+    let joined = match &launch {
+        Some(launch) => join(launch, what, goes_on.as_ref())?,
+        None => alone(what, goes_on.as_ref())?,
+    };
+    host.device = joined.device(host.device);
+    let begun = started(&joined, overrides, &origin, recording, host, what);
+    let mut session = match begun {
+        Ok(session) => session,
+        Err(why) if launch.is_none() => return Err(why),
+        Err(why) => return Ok(joined.end(Err(Failure::bare(why)))),
+    };
     session.set_screen(terminal::screen());
-    Ok(end(session.run_file(&origin.script)))
+    Ok(joined.end(session.run_file(&origin.script)))
+}
+
+fn started(
+    joined: &Joined,
+    overrides: Overrides,
+    origin: &Origin,
+    recording: Recording,
+    host: HostArguments,
+    what: &RunArguments,
+) -> Result<Session, String> {
+    let threads = start_among(host.threads, joined.threads)?;
+    let (script, source, ranks) = (Some(origin.script.clone()), origin.source.clone(), joined.ranks.clone());
+    Started { threads, overrides, script, source, recording, ranks }.session(host, &what.permissions)
 }
 
 /// Run a run again and say whether it comes to the same.
@@ -76,8 +106,11 @@ pub fn replay(what: &ReplayArguments, mut host: HostArguments) -> Result<ExitCod
     let flags = words(&what.permissions, &host);
     let recording = Recording { into: free(what.into.as_deref())?, flags, ..Recording::default() };
     let threads = start(host.threads)?;
-    let started =
-        Started { threads, overrides, script: Some(origin.script.clone()), source: origin.source.clone(), recording };
+    // What several processes did, one does shard by shard.
+    let by_shard = old.by_shard || old.shards() > 1 && old.processes() == old.shards();
+    let ranks = Ranks { strata: Strata::deal(old.shards(), 0, 1, by_shard)?, ..Ranks::default() };
+    let (script, source) = (Some(origin.script.clone()), origin.source.clone());
+    let started = Started { threads, overrides, script, source, recording, ranks };
     let mut session = started.session(host, &what.permissions)?;
     session.set_screen(terminal::screen());
     let result = session.run_file(&origin.script);
@@ -145,7 +178,7 @@ fn recording(what: &RunArguments) -> Result<Recording, String> {
         window: what.window as usize,
     };
     let (resume, into) = (what.resume.clone(), free(what.into.as_deref())?);
-    Ok(Recording { options, resume, into, allow_changes: what.allow_changes, flags: vec![] })
+    Ok(Recording { options, resume, into, allow_changes: what.allow_changes, ..Recording::default() })
 }
 
 /// Words of the command line that a run needs again, beside script, settings, seed, threads and device.
@@ -169,7 +202,7 @@ fn flags(what: &RunArguments, host: &HostArguments) -> Vec<String> {
 }
 
 /// A run goes on with the seed, threads and settings that it began with.
-fn same_as_before(old: &Record, what: &RunArguments, host: &mut HostArguments) -> Result<(), String> {
+fn same_as_before(old: &Record, what: &RunArguments, host: &mut HostArguments, processes: usize) -> Result<(), String> {
     let refused = |name: &str, given: &str, was: &str| {
         Err(format!(
             "--resume: the run began with {name} {was}, now {given} is asked for; leave that out, or add --allow-changes"
@@ -185,6 +218,14 @@ fn same_as_before(old: &Record, what: &RunArguments, host: &mut HostArguments) -
             return refused(&format!("--set {key} as"), value, &was);
         }
     }
+    let threads = host.threads;
     as_it_was(old, host);
+    if processes != old.processes() {
+        // Other processes have other shares of their machines, and of their GPUs.
+        host.threads = threads;
+    }
+    if processes > 1 && old.device.starts_with("cuda:") {
+        host.device = Some("cuda".into());
+    }
     Ok(())
 }

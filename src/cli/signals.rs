@@ -9,6 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Has Ctrl-C, or SIGTERM, come before?
 static BY_HAND: AtomicBool = AtomicBool::new(false);
 
+/// Is this one of several processes, whose launcher speaks for them?
+static AMONG_OTHERS: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is said about a request: it comes to all processes.
+pub fn say_nothing() {
+    AMONG_OTHERS.store(true, Ordering::Relaxed);
+}
+
 /// How `main` ends the process.
 static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
 
@@ -33,7 +41,7 @@ pub fn install() {
             end(interrupt::exit_code().into());
         }
         interrupt::request();
-        if interrupt::held() {
+        if interrupt::held() && !AMONG_OTHERS.load(Ordering::Relaxed) {
             crate::base::output::note(
                 "interrupted: this batch is finished, then a checkpoint is written; Ctrl-C again ends at once",
             );

@@ -4,7 +4,9 @@ use super::arguments::HostArguments;
 use super::permissions::Permissions;
 use super::signals;
 use crate::base::files::path_word;
+use crate::base::threads::Share;
 use crate::base::{output, threads};
+use crate::compute::collective::Ranks;
 use crate::compute::device;
 use crate::repl::terminal::{colours, complain};
 use crate::script::explain::report::Failure;
@@ -24,6 +26,7 @@ pub(super) struct Started {
     pub script: Option<PathBuf>,
     pub source: Source,
     pub recording: Recording,
+    pub ranks: Ranks,
 }
 
 impl Started {
@@ -32,7 +35,7 @@ impl Started {
         let (seed, data_dir) = (host.seed.unwrap_or(0), host.data_dir);
         let (allowed, limits) = (permissions.allowed(), permissions.limits());
         limits.hold_memory();
-        let Self { threads, overrides, script, source, recording } = self;
+        let Self { threads, overrides, script, source, recording, ranks } = self;
         Ok(Session::new(Config {
             device,
             seed,
@@ -44,6 +47,7 @@ impl Started {
             recording,
             allowed,
             limits,
+            ranks,
         }))
     }
 }
@@ -69,6 +73,13 @@ pub(super) fn end(result: Result<(), Failure>) -> ExitCode {
         return usual;
     }
     ExitCode::from(u8::try_from(failure.exit_code()).unwrap_or(1))
+}
+
+/// The same for a process that shares its machine with others.
+pub(super) fn start_among(threads: Option<usize>, share: Share) -> Result<usize, String> {
+    let threads = threads::start_shared(threads, share)?;
+    signals::install();
+    Ok(threads)
 }
 
 fn start_threads(wanted: Option<usize>) -> Result<usize, String> {

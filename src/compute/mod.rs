@@ -11,6 +11,7 @@ pub mod arrays;
 pub mod autograd;
 pub mod checked;
 pub mod cholesky;
+pub mod collective;
 pub mod conv;
 pub mod device;
 pub mod element;

@@ -250,6 +250,14 @@ pub enum Error {
         /// What is wrong, and the way out.
         message: &'static str,
     },
+    /// A batch size that the run's shards cannot share alike.
+    #[error("batches from split `{split}`: {message}")]
+    Shards {
+        /// The split's name.
+        split: String,
+        /// Why not, and the way out.
+        message: String,
+    },
     /// A dtype that cannot hold values between 0 and 1.
     #[error("images cannot be of dtype {dtype}; use f32, f64, f16 or bf16")]
     Dtype {

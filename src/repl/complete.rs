@@ -246,6 +246,7 @@ mod tests {
             recording: crate::script::session::Recording::default(),
             source: Default::default(),
             allowed: Default::default(),
+            ranks: Default::default(),
             limits: Default::default(),
         });
         session

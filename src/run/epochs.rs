@@ -2,7 +2,6 @@
 //! before is over, nor leave the loop unnoticed.
 
 use super::front::Run;
-use crate::base::interrupt;
 use std::rc::Rc;
 
 /// A loop over epochs; each item is an epoch that has begun, counted from 0.
@@ -36,7 +35,11 @@ impl Iterator for Epochs {
 
     fn next(&mut self) -> Option<Self::Item> {
         let epoch = self.next;
-        if interrupt::requested() {
+        let asked = match self.run.is_asked_between_epochs() {
+            Ok(asked) => asked,
+            Err(message) => return Some(Err(Stop::Failed(message))),
+        };
+        if asked {
             return Some(Err(self.run.stop_before_epoch(epoch).map_or_else(Stop::Failed, |()| Stop::Interrupted)));
         }
         self.next += 1;

@@ -9,12 +9,12 @@ use super::recorder::{
 };
 use super::resume::{Checkpoints, Holder, Resume};
 use super::training::Training;
-use crate::base::interrupt;
 use crate::base::output;
 use crate::base::random::Key;
+use crate::compute::collective::{Ranks, Slice, Told};
 use crate::compute::precision::Precision;
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Weak;
 use std::time::Instant;
@@ -27,6 +27,15 @@ pub struct Run {
     pub(super) checkpoints: RefCell<Checkpoints>,
     pub(super) resume: RefCell<Resume>,
     pub(super) holder: RefCell<Option<Weak<dyn Holder>>>,
+    pub(super) ranks: Ranks,
+    /// The part of a batch at hand, and whether there has been one.
+    pub(super) slice: Cell<Option<Slice>>,
+    pub(super) has_shared: Cell<bool>,
+    /// What the processes told each other at the last batch.
+    pub(super) told: RefCell<Option<Told>>,
+    /// Of several processes: the folder of process 0, and this one's own.
+    pub(super) home: RefCell<Option<PathBuf>>,
+    pub(super) aside: RefCell<Option<tempfile::TempDir>>,
 }
 
 impl std::fmt::Debug for Run {
@@ -44,7 +53,7 @@ impl Run {
         // That nobody reads it can wait for the next place where the run can go on later.
         let in_epoch = self.training.try_borrow().is_ok_and(|training| training.is_in_epoch());
         if output::closed() && in_epoch && self.is_recorded() {
-            interrupt::hold(true);
+            self.hold(true);
         }
     }
 
@@ -90,14 +99,20 @@ impl Run {
 
 /// The folder, from the beginning to the end.
 impl Run {
-    pub fn new(folder: RunFolder) -> Self {
+    pub fn new(folder: RunFolder, ranks: Ranks) -> Self {
         Self {
-            progress: Progress::new(),
+            progress: if ranks.group.is_first() { Progress::new() } else { Progress::mute() },
             training: RefCell::default(),
             recorder: RefCell::new(Recorder::new(folder)),
             checkpoints: RefCell::default(),
             resume: RefCell::default(),
             holder: RefCell::default(),
+            ranks,
+            slice: Cell::default(),
+            has_shared: Cell::default(),
+            told: RefCell::default(),
+            home: RefCell::default(),
+            aside: RefCell::default(),
         }
     }
 
@@ -163,6 +178,9 @@ impl Run {
 
     /// The script has ended and everything is written: let `draw` make of the folder what a person looks at.
     pub fn illustrate(&self, draw: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        if !self.group().is_first() {
+            return Ok(());
+        }
         let (written, overhead) = (self.recorder.borrow().written(), self.recorder.borrow().overhead());
         let Some(folder) = written else { return Ok(()) };
         let began = Instant::now();
@@ -237,7 +255,9 @@ impl Run {
     /// 256 random bits that nobody knew before, from the operating system; the same ones where the run goes on, and where it is
     /// repeated.
     pub fn entropy(&self) -> Result<(Key, Drawn), String> {
-        let (key, drawn) = self.recorder.borrow_mut().earlier.entropy()?;
+        let (own, drawn) = self.recorder.borrow_mut().earlier.entropy()?;
+        let text = self.group().of_first(own.to_string())?;
+        let key = Key::parse(&text).ok_or("process 0 has drawn no random bits")?;
         self.state(|record| record.entropy.push(key.to_string()))?;
         Ok((key, drawn))
     }
@@ -290,6 +310,7 @@ impl Run {
         save: impl FnOnce(&Path) -> Result<(), String>,
     ) -> Result<bool, String> {
         check_score(split, score)?;
+        let score = self.group().of_first(score)?;
         let (index, label, epoch) =
             self.training.borrow().epoch_at_hand().ok_or_else(|| {
                 String::from("run.best: no loop over run.epochs(...) is under way; call it inside one")

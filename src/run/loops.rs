@@ -5,9 +5,11 @@
 
 use super::archive::refuse_links_out;
 use super::front::Run;
+use super::processes::Decision;
 use super::recorder::{Row, refuse_reserved};
 use super::resume::{
-    Asked, Entry, Holder, Parts, PartsMut, Position, Resume, end_stem, keep_only, latest, notes, put_back_inside,
+    Asked, Entry, Holder, Parts, PartsMut, Position, Resume, ShardState, end_stem, keep_only, latest, notes,
+    put_back_inside, write_shard,
 };
 use super::training::Value;
 use crate::base::interrupt;
@@ -24,6 +26,10 @@ impl Run {
         self.training.borrow_mut().begin_loop(epochs, label);
         self.progress.begin_loop();
         let first = self.enter_loop(epochs, label)?;
+        if let Some(holder) = self.holder().filter(|_| !self.group().is_alone()) {
+            holder.share(self.group())?;
+        }
+        self.hold(false);
         self.progress.begun_at(first);
         Ok(first)
     }
@@ -75,7 +81,7 @@ impl Run {
     pub(super) fn begin_epoch(&self, epoch: usize) -> Result<(), String> {
         self.end_epoch(true)?;
         // The epoch's line may have found that nobody reads it.
-        let asked = interrupt::asked();
+        let asked = self.group().is_alone() && interrupt::asked();
         if asked || self.checkpoints.borrow().is_due() {
             let at = Position::before_epoch(&self.training.borrow(), epoch);
             self.write_checkpoint(asked, at)?;
@@ -91,8 +97,12 @@ impl Run {
         if !self.training.borrow().is_in_epoch() {
             return Ok(());
         }
-        interrupt::hold(false);
-        let Some(values) = self.training.borrow_mut().end_epoch()? else { return Ok(()) };
+        self.hold(false);
+        self.set_slice(None);
+        let Some(values) = self.training.borrow_mut().end_epoch(&|saved| self.add_up(saved))? else { return Ok(()) };
+        if let Some(holder) = self.holder().filter(|_| self.has_shared()) {
+            self.compare(&*holder)?;
+        }
         let line = self.progress.epoch_line(self.training.borrow().place(), &values, goes_on);
         self.add_row(None, values)?;
         self.print(&line);
@@ -124,6 +134,7 @@ impl Run {
             self.write_checkpoint(true, at)?;
         }
         self.training.borrow_mut().end_loop();
+        self.hold(false);
         Ok(())
     }
 
@@ -138,7 +149,7 @@ impl Run {
     /// Log values of the current batch. A loss that is not finite is an error as soon as it is read back.
     pub fn log(&self, values: Vec<(String, Value)>) -> Result<(), String> {
         refuse_reserved(values.iter().map(|(name, _)| name.as_str()))?;
-        self.training.borrow_mut().log(values)?;
+        self.training.borrow_mut().log(values, self.weight())?;
         if self.progress.is_due() {
             self.training.borrow_mut().read_back()?;
             self.draw();
@@ -151,8 +162,9 @@ impl Run {
         let mut training = self.training.borrow_mut();
         if training.is_in_epoch() {
             training.read_back()?;
+            return training.all_values(&|saved| self.add_up(saved));
         }
-        Ok(training.values().unwrap_or_else(|| training.last().to_vec()))
+        Ok(training.last().to_vec())
     }
 
     fn draw(&self) {
@@ -177,8 +189,9 @@ impl Run {
     /// the checkpoint's loop and everything has been put back.
     pub fn resume(&self, folder: &Path) -> Result<(), String> {
         refuse_links_out(folder)?;
-        let old = self.recorder.borrow_mut().take_over(folder)?;
-        let (found, damaged) = latest(&folder.join("checkpoints"));
+        let group = self.group();
+        let old = group.all_well(self.recorder.borrow_mut().take_over(folder, !group.is_first()))?;
+        let (found, damaged) = latest(&folder.join("checkpoints"), group)?;
         damaged.iter().for_each(|why| self.note(&format!("note: {why}")));
         let Some(found) = found else {
             self.note("there is no checkpoint to go on from: the run begins anew, in the same folder");
@@ -195,11 +208,11 @@ impl Run {
     /// What a checkpoint holds of the loop that begins is put back, if it holds something; the first epoch.
     fn enter_loop(&self, epochs: usize, label: &str) -> Result<usize, String> {
         let Some(holder) = self.holder().filter(|_| self.is_recorded()) else { return Ok(0) };
-        let folder = self.open_folder()?.join("checkpoints");
+        let folder = self.checkpoint_folder()?;
         let training = &mut *self.training.borrow_mut();
         training.set_made(holder.made());
         let asked = Asked { index: training.index(), epochs, label };
-        let entry = self.resume.borrow().begin_loop(&asked, &folder)?;
+        let entry = self.resume.borrow().begin_loop(&asked, &folder, self.group())?;
         if let Entry::Over(end) = &entry
             && let Some(text) = end.note()
         {
@@ -243,9 +256,9 @@ impl Run {
         self.training.borrow_mut().used_before_pass(what);
     }
 
-    /// A pass over the training images begins: is it the epoch's pass, at whose batches the run can be interrupted, and how
-    /// many of its batches are done already?
-    pub(super) fn begin_pass(&self) -> Result<Option<usize>, String> {
+    /// A pass over the training images begins: is it the epoch's pass, and how many of its batches are done already, if the run can be
+    /// interrupted at them?
+    pub(super) fn begin_pass(&self) -> Result<Option<Option<usize>>, String> {
         let Some(holder) = self.holder().filter(|_| self.is_recorded()) else { return Ok(None) };
         let training = &mut *self.training.borrow_mut();
         if !training.begin_pass(holder.made()) {
@@ -254,19 +267,20 @@ impl Run {
         let (resume, from) = self.resume.take().begin_pass(training.why_never());
         self.resume.replace(resume);
         match from? {
-            Some(from) => put_back_inside(&from, &*holder, training).map(Some),
-            None => Ok(training.why_never().is_none().then_some(0)),
+            Some(from) => put_back_inside(&from, &*holder, training, &self.ranks.strata).map(|done| Some(Some(done))),
+            None => Ok(Some(training.why_never().is_none().then_some(0))),
         }
     }
 
     /// The script is between two batches of the epoch's pass; `done` are over, and another one follows or not. An interruption
     /// that has waited for this is heard now: `true`.
     pub(super) fn between_batches(&self, done: usize, more: bool) -> Result<bool, String> {
-        let window = self.training.borrow_mut().full_window(self.checkpoints.borrow().options().window)?;
+        let size = self.checkpoints.borrow().options().window;
+        let window = self.training.borrow_mut().full_window(size, &|saved| self.add_up(saved))?;
         window.map_or(Ok(()), |values| self.add_row(Some(done), values))?;
-        interrupt::hold(more);
-        let stop = interrupt::asked();
-        let (timed, due) = (self.checkpoints.borrow().is_time(), self.checkpoints.borrow().is_due());
+        self.hold(more);
+        let Decision { stop, timed } = self.decide(done, more)?;
+        let due = self.checkpoints.borrow().is_due();
         if stop || done > 0 && (timed || due) {
             let at = Position::after_batch(&self.training.borrow(), done);
             self.write_checkpoint(stop || timed, at)?;
@@ -292,24 +306,56 @@ impl Run {
 
     /// Write a checkpoint: `surely`, or unless the last one was too short a time ago for what they cost.
     fn write_checkpoint(&self, surely: bool, at: Position) -> Result<(), String> {
-        if !self.writes_checkpoints() || !self.checkpoints.borrow_mut().take_turn(surely) {
+        if !self.writes_checkpoints() {
+            return Ok(());
+        }
+        // By the clock of process 0.
+        let turn = self.checkpoints.borrow_mut().take_turn(surely);
+        if !self.group().of_first(turn)? {
             return Ok(());
         }
         let (began, stem) = (Instant::now(), self.checkpoints.borrow().next_stem());
         let path = self.write_parts(&stem, at, true)?;
-        self.checkpoints.borrow_mut().add(path, began.elapsed());
+        let checkpoints = &mut *self.checkpoints.borrow_mut();
+        if self.group().is_first() {
+            checkpoints.add(path, began.elapsed());
+        } else {
+            checkpoints.add_from_elsewhere(path, began.elapsed());
+        }
         Ok(())
     }
 
+    /// Each process writes the parts of its shards; then process 0 the checkpoint, which names them.
     fn write_parts(&self, stem: &str, at: Position, vectors: bool) -> Result<PathBuf, String> {
         let holder = self.holder().ok_or("checkpoint: there is no session")?;
-        let folder = self.recorder.borrow_mut().make_folder()?.join("checkpoints");
-        let overhead = self.recorder.borrow().overhead();
+        let folder = self.checkpoint_folder()?;
+        let (overhead, group) = (self.recorder.borrow().overhead(), self.group());
         overhead.time(|| {
-            self.training.borrow_mut().read_back()?;
+            group.all_well(self.training.borrow_mut().read_back())?;
             let (training, recorder) = (&self.training.borrow(), &self.recorder.borrow());
-            let checkpoints = &self.checkpoints.borrow();
-            Parts { holder: &*holder, training, recorder, checkpoints }.write(&folder, stem, at, vectors)
+            let (checkpoints, strata) = (&self.checkpoints.borrow(), &self.ranks.strata);
+            let mut shards = vec![];
+            if vectors && !strata.is_whole() {
+                let own = self.write_shards(&folder, stem, &*holder);
+                shards = group.of_all(group.all_well(own)?)?.concat();
+            }
+            let parts = Parts { holder: &*holder, training, recorder, checkpoints, strata, shards };
+            let written = if group.is_first() { parts.write(&folder, stem, at, vectors) } else { Ok(PathBuf::new()) };
+            group.of_first(written)?
         })
+    }
+
+    /// The files of this process's shards.
+    fn write_shards(&self, folder: &Path, stem: &str, holder: &dyn Holder) -> Result<Vec<String>, String> {
+        let (training, strata) = (self.training.borrow(), &self.ranks.strata);
+        let with_vectors = self.checkpoints.borrow().options().vectors;
+        let part = |shard: usize| {
+            let pieces = if with_vectors { holder.pieces_of_shard(training.made(), shard)? } else { vec![] };
+            let logged = (shard == strata.own.start).then(|| training.logged().0);
+            let state = ShardState { shard, shards: strata.shards, logged };
+            write_shard(folder, stem, &state, &pieces)
+                .map_err(|e| format!("checkpoint: {}: {e}; make room, then go on with --resume", folder.display()))
+        };
+        strata.own.clone().map(part).collect()
     }
 }

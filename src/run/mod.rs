@@ -7,6 +7,7 @@ mod front;
 mod loops;
 pub mod numbers;
 mod pass;
+mod processes;
 mod progress;
 mod recorder;
 pub mod records;

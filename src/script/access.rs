@@ -131,7 +131,7 @@ impl Access {
     pub fn write(&self, op: &str, path: &str) -> Result<PathBuf, String> {
         let given = Path::new(path);
         if !self.contained() {
-            return Ok(given.to_path_buf());
+            return self.run.aside_of(given);
         }
         let roots = self.writable();
         let Some(target) = real(given).filter(|real| roots.iter().any(|root| real.starts_with(root))) else {
@@ -151,7 +151,7 @@ impl Access {
         }
         match target.metadata() {
             Ok(meta) if !meta.is_file() && !meta.is_dir() => Err(no_file(op, path, &meta)),
-            _ => Ok(given.to_path_buf()),
+            _ => self.run.aside_of(given),
         }
     }
 

@@ -6,9 +6,11 @@ pub mod attack;
 mod lookahead;
 pub mod losses;
 pub mod optimizer;
+mod together;
 pub mod vectors;
 
 pub use attack::{AttackOptions, Objective, Schedule, Size, Start, pgd};
 pub use lookahead::Lookahead;
 pub use optimizer::{Optimizer, OptimizerKind};
+pub use together::{Dealt, Over};
 pub use vectors::{BatchVectors, Part, Vectors, VectorsOptions, WeakVectors, fresh_vectors};

@@ -12,6 +12,7 @@
 
 use super::adam::{Adam, Momenta, adam_all};
 use super::lookahead::Lookahead;
+use super::together::{Dealt, Together};
 use crate::compute::autograd::{Gradients, backward};
 use crate::compute::variables::assign;
 use candle_core::{Result, Tensor, Var, bail};
@@ -61,6 +62,7 @@ pub struct Optimizer {
     lookahead: Option<Lookahead>,
     momenta: Option<Momenta>,
     slots: Vec<Slot>,
+    together: Together,
 }
 
 /// One parameter and its moments: (m, v) for Adam, (m) for SGD with momentum. With lookahead its slow value behind them.
@@ -102,7 +104,17 @@ impl Optimizer {
             })
             .collect::<Result<_>>()?;
         let momenta = kind.momenta(0);
-        Ok(Self { kind, lr, weight_decay, clip_norm, steps: 0, lookahead: None, momenta, slots })
+        Ok(Self {
+            kind,
+            lr,
+            weight_decay,
+            clip_norm,
+            steps: 0,
+            lookahead: None,
+            momenta,
+            slots,
+            together: Together::default(),
+        })
     }
 
     /// From now on with slow weights, which begin where the parameters are.
@@ -131,24 +143,37 @@ impl Optimizer {
     /// Differentiate `loss` and take one step with the learning rate `lr` (the optimiser's own if none is given).
     /// Parameters on which the loss does not depend stay as they are.
     pub fn step(&mut self, loss: &Tensor, lr: Option<f64>) -> Result<()> {
+        self.step_in(loss, lr, None)
+    }
+
+    /// The same for a part of a batch that is dealt out: the step is taken with the last of its parts, by what all of them found.
+    pub fn step_in(&mut self, loss: &Tensor, lr: Option<f64>, dealt: Option<&Dealt>) -> Result<()> {
         if loss.elem_count() != 1 {
             bail!("step: the loss must be one number, it has shape {:?}; reduce it with mean() or sum()", loss.dims());
         }
-        self.apply(&backward(loss)?, lr)
+        self.apply(&backward(loss)?, lr, dealt)
     }
 
     /// One step with gradients that are there already.
-    pub fn apply(&mut self, gradients: &Gradients, lr: Option<f64>) -> Result<()> {
+    pub fn apply(&mut self, gradients: &Gradients, lr: Option<f64>, dealt: Option<&Dealt>) -> Result<()> {
         let lr = lr.unwrap_or(self.lr);
         check_rate("step", lr)?;
+        let found = self.slots.iter().map(|slot| gradients.get(slot.parameter.as_tensor()).map(Tensor::detach));
+        let mut found: Vec<Option<Tensor>> = found.collect();
+        if let Some(dealt) = dealt {
+            let like: Vec<&Tensor> = self.slots.iter().map(|slot| slot.parameter.as_tensor()).collect();
+            match self.together.add(dealt, &like, &found)? {
+                Some(all) => found = all,
+                None => return Ok(()),
+            }
+        }
         self.steps += 1;
-        let scale = self.clip_scale(gradients)?;
+        let scale = self.clip_scale(&found)?;
         let decoupled = self.kind.decoupled();
         let mut steps = vec![];
-        for slot in &mut self.slots {
-            let Some(g) = gradients.get(slot.parameter.as_tensor()) else { continue };
+        for (slot, g) in self.slots.iter_mut().zip(found) {
+            let Some(mut g) = g else { continue };
             let p = slot.parameter.as_tensor();
-            let mut g = g.detach();
             if let Some(scale) = &scale {
                 g = g.broadcast_mul(&scale.to_dtype(g.dtype())?)?;
             }
@@ -226,17 +251,15 @@ impl Optimizer {
     }
 
     /// `min(1, clip_norm / ||g||)` over all gradients together, on the device.
-    fn clip_scale(&self, gradients: &Gradients) -> Result<Option<Tensor>> {
+    fn clip_scale(&self, gradients: &[Option<Tensor>]) -> Result<Option<Tensor>> {
         let Some(limit) = self.clip_norm else { return Ok(None) };
         let mut squares: Option<Tensor> = None;
-        for slot in &self.slots {
-            if let Some(g) = gradients.get(slot.parameter.as_tensor()) {
-                let own = g.detach().to_dtype(candle_core::DType::F64)?.sqr()?.sum_all()?;
-                squares = Some(match squares {
-                    Some(sum) => (sum + own)?,
-                    None => own,
-                });
-            }
+        for g in gradients.iter().flatten() {
+            let own = g.to_dtype(candle_core::DType::F64)?.sqr()?.sum_all()?;
+            squares = Some(match squares {
+                Some(sum) => (sum + own)?,
+                None => own,
+            });
         }
         squares.map(|s| (s.sqrt()?.recip()? * limit)?.minimum(1.0)).transpose()
     }

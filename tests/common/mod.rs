@@ -65,6 +65,7 @@ impl Lab {
             script_path: None,
             loader: loader.clone(),
             allowed: Default::default(),
+            ranks: Default::default(),
         });
         let engine = engine::build(
             |e| bind::register(e, &host),

@@ -94,16 +94,16 @@ fn a_store_in_the_other_order() {
             );
             some.local_norm(layer, None, None, norm).unwrap();
             let mut file = vec![];
-            store.write_part("0/local", &mut file).unwrap();
+            store.write_part(0, "0/local", &mut file).unwrap();
             (start, some.local(layer).unwrap(), file, store)
         };
         let Some((start, after, file, _)) = on_the_host(filled) else { return };
         let other = on_the_host(|| {
             as_for_tensor_cores(|| {
                 let (start, after, file, store) = filled();
-                store.read_part("0/local", &file, || unreachable!()).unwrap();
+                store.read_part((0, 1), "0/local", &file, || unreachable!()).unwrap();
                 let mut again = vec![];
-                store.write_part("0/local", &mut again).unwrap();
+                store.write_part(0, "0/local", &mut again).unwrap();
                 assert_eq!(file, again, "what was read is what was written");
                 (start, after, file)
             })
@@ -153,7 +153,7 @@ fn both_norms_from_a_store() {
                 }
             }
             let mut file = vec![];
-            store.write_part("0/global", &mut file).unwrap();
+            store.write_part(0, "0/global", &mut file).unwrap();
             assert_eq!(file.len(), 90 * 4, "one vector, in the numbers of the network");
             all
         };

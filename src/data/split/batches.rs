@@ -2,32 +2,22 @@
 //! thread of their own while the loop works on an earlier one, two ahead, in main memory, and moved to the device where
 //! the loop takes them; or made, with the same draws, on the device where the images lie there. Where images of a second data set
 //! stand beside the split, those of a shuffled pass hold some of these too ([`super::mixed`]).
+//!
+//! A run of several shards ([`Strata`]) has an order for each; a batch holds as many of each as of the others, and a process gets its own
+//! shards' part of it, together or shard by shard.
 
 use super::ahead::Ahead;
 use super::in_memory::Split;
-use super::mixed::{Mixed, joined};
-use crate::base::random::Generator;
+use super::lane::{BatchOrder, Lane};
+use super::mixed::{joined, share};
 use crate::compute::checked;
+use crate::compute::collective::{Slice, Strata};
 use crate::data::error::{Error, Result};
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
 /// How many batches are made ahead of the loop.
 const AHEAD: usize = 2;
-
-/// In which order a pass visits the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchOrder {
-    /// 0, 1, 2, ...
-    Sequential,
-    /// A random order: one for each seed and pass, the same on every machine.
-    Shuffled {
-        /// The seed of the run.
-        seed: u64,
-        /// Which pass over the split this is, from 0: the epoch.
-        pass: u64,
-    },
-}
 
 /// Some images with their labels.
 #[derive(Debug, Clone)]
@@ -44,6 +34,8 @@ pub struct Batch {
     pub number: usize,
     /// Batches in this pass.
     pub count: usize,
+    /// Which part of the pass's batch these are, where it is dealt out.
+    pub slice: Slice,
 }
 
 /// The batches of one pass, made a few ahead on another thread from the first [`next`](Iterator::next) on. A clone goes on
@@ -51,7 +43,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Batches {
     plan: Arc<Plan>,
-    count: usize,
+    /// The next item: a batch, or a part of one.
     next: usize,
     ahead: usize,
     making: Option<Ahead<candle_core::Result<Batch>>>,
@@ -68,29 +60,96 @@ impl Split {
 #[derive(Debug, Clone)]
 struct Plan {
     split: Split,
-    order: Vec<u32>,
+    order: BatchOrder,
     size: usize,
+    strata: Strata,
+    /// The shards of this process; of one shard, all images.
+    lanes: Vec<Lane>,
     /// The pass that the augmentation is drawn for, if there is one.
     augmented: Option<u64>,
-    /// What comes behind the images of each batch, if something does.
-    mixed: Option<Mixed>,
+    drop_last: bool,
+    /// Batches of the pass, and what one of them is made of here: ranges of `lanes`.
+    count: usize,
+    parts: Vec<std::ops::Range<usize>>,
 }
 
 impl Plan {
-    /// Batch `number`; `here` says that it may be made on the device, by the thread that uses it.
-    fn make(&self, number: usize, count: usize, here: bool) -> candle_core::Result<Batch> {
-        let start = number * self.size;
-        // The sum cannot overflow where `size` is huge: then there is one batch, and `start` is 0.
-        let end = self.order.len().min(start + self.size);
-        let index = self.order[start..end].to_vec();
+    fn new(split: Split, order: BatchOrder, size: usize, strata: Strata, drop_last: bool) -> Result<Self> {
+        let (shards, len) = (strata.shards, split.len());
+        if !size.is_multiple_of(shards) {
+            let near: Vec<String> = strata.sizes_near(size).iter().map(ToString::to_string).collect();
+            let message = format!("{size} images cannot be dealt to {shards} shards alike; take {}", near.join(" or "));
+            return Err(Error::Shards { split: split.name().into(), message });
+        }
+        let each = size / shards;
+        let count = if drop_last { len / size } else { len.div_ceil(size) };
+        let lane = |shard| {
+            // What would have come behind the short batch comes in the next pass.
+            let own = strata.len_of(shard, len);
+            Lane::new(&split, order, (shard, shards), own, if drop_last { count * each } else { own }, each)
+        };
+        let lanes = strata.own.clone().map(lane).collect::<Result<Vec<_>>>()?;
+        let start = strata.own.start;
+        let parts = strata.parts().into_iter().map(|own| own.start - start..own.end - start).collect();
+        Ok(Self { split, order, size, strata, lanes, augmented: None, drop_last, count, parts })
+    }
+
+    /// The images of a shard in batch `number`, those beside them counted too.
+    fn in_batch(&self, shard: usize, number: usize) -> usize {
+        let own = self.strata.in_batch(shard, self.split.len(), number, self.size / self.strata.shards);
+        let shuffled = matches!(self.order, BatchOrder::Shuffled { .. });
+        own + self.split.beside().filter(|_| shuffled).map_or(0, |(_, ratio)| share(ratio, own))
+    }
+
+    /// Item `item`: a part of a batch; `here` says that it may be made on the device, by the thread that uses it.
+    fn make(&self, item: usize, here: bool) -> candle_core::Result<Batch> {
+        let (number, part) = (item / self.parts.len(), item % self.parts.len());
+        let lanes = &self.lanes[self.parts[part].clone()];
+        let each = self.size / self.strata.shards;
+        let mut index: Vec<u32> = lanes.iter().flat_map(|lane| lane.images(number, each)).copied().collect();
+        let own: usize = lanes.iter().map(|lane| self.in_batch(lane.shard, number)).sum();
+        let slice = Slice {
+            own,
+            all: (0..self.strata.shards).map(|shard| self.in_batch(shard, number)).sum(),
+            shard: lanes.first().map_or(0, |lane| lane.shard),
+            lane: part,
+            last: part + 1 == self.parts.len(),
+            number,
+        };
+        if own == 0 {
+            // A stand-in, one of its own if it has any, so that there is something to compute with.
+            index.push(lanes.iter().find_map(|lane| lane.order.first().copied()).unwrap_or(0));
+        }
         let split = &self.split;
         let draws = self.augmented.map(|pass| split.augmentation().draw(split.seed(), pass, &index));
         let x = split.make_near(&index, draws.as_deref(), here)?;
-        let own = Batch { x, y: split.make_labels(&index)?, index, beside: 0, number, count };
-        let Some(mixed) = &self.mixed else { return Ok(own) };
-        let (x, y, others) = mixed.make(number, own.index.len(), self.augmented.is_some(), here)?;
-        let (x, y) = (joined(own.x, x, split.device())?, joined(own.y, y, split.device())?);
-        Ok(Batch { x, y, beside: others.len(), index: [own.index, others].concat(), ..own })
+        let y = split.make_labels(&index)?;
+        let mut batch = Batch { x, y, index, beside: 0, number, count: self.count, slice };
+        for lane in lanes.iter().filter(|_| own > 0) {
+            let Some(mixed) = &lane.mixed else { continue };
+            let behind = lane.images(number, each).len();
+            let (x, y, others) = mixed.make(number, behind, self.augmented.is_some(), here)?;
+            if others.is_empty() {
+                continue;
+            }
+            batch.x = joined(batch.x, x, split.device())?;
+            batch.y = joined(batch.y, y, split.device())?;
+            batch.beside += others.len();
+            batch.index.extend(others);
+        }
+        Ok(batch)
+    }
+
+    fn items(&self) -> usize {
+        self.count * self.parts.len()
+    }
+
+    /// How many items are made ahead: none where they are made on a device.
+    fn ahead(&self) -> usize {
+        let other = self.split.beside().map(|(other, _)| other);
+        let all = || [Some(&self.split), other.as_ref()].into_iter().flatten();
+        let elsewhere = all().any(|s| !s.in_main_memory()) || all().all(|s| s.resident().is_some());
+        if elsewhere { 0 } else { AHEAD }
     }
 }
 
@@ -100,7 +159,8 @@ impl Batch {
         let split = &plan.split;
         let device: &Device = split.device();
         let moved = Self { x: self.x.to_device(device)?, y: self.y.to_device(device)?, ..self.clone() };
-        if split.are_images() && plan.mixed.as_ref().is_none_or(|mixed| mixed.split().are_images()) {
+        let others = plan.lanes.iter().filter_map(|lane| lane.mixed.as_ref());
+        if split.are_images() && others.into_iter().all(|mixed| mixed.split().are_images()) {
             checked::note_images(&moved.x);
         }
         if split.classes() > 0 {
@@ -116,20 +176,15 @@ impl Batches {
             let (split, len) = (split.name().into(), split.len());
             return Err(Error::BatchSize { split, size, len, message: "give a size of at least 1" });
         }
-        let (order, mixed) = match order {
-            BatchOrder::Sequential => ((0..split.len() as u32).collect(), None),
-            BatchOrder::Shuffled { seed, pass } => {
-                // Named, so that the order has nothing in common with other uses of the seed.
-                let own = Generator::stream(seed, pass).fork("order of batches").permutation(split.len());
-                (own, Mixed::of(&split, size, split.len(), (seed, pass))?)
-            }
-        };
-        let count = split.len().div_ceil(size);
-        let all = || [Some(&split), mixed.as_ref().map(Mixed::split)].into_iter().flatten();
-        let elsewhere = all().any(|s| !s.in_main_memory()) || all().all(|s| s.resident().is_some());
-        let ahead = if elsewhere { 0 } else { AHEAD };
-        let plan = Arc::new(Plan { split, order, size, augmented: None, mixed });
-        Ok(Self { plan, count, next: 0, ahead, making: None })
+        let plan = Plan::new(split, order, size, Strata::default(), false)?;
+        Ok(Self { next: 0, ahead: plan.ahead(), plan: Arc::new(plan), making: None })
+    }
+
+    /// The same pass of a run with these shards: a batch has as many of each, and of them here are those of this process.
+    pub fn dealt(self, strata: &Strata) -> Result<Self> {
+        let Plan { split, order, size, drop_last, augmented, .. } = &*self.plan;
+        let plan = Plan::new(split.clone(), *order, *size, strata.clone(), *drop_last)?;
+        Ok(Self { plan: Arc::new(Plan { augmented: *augmented, ..plan }), making: None, ..self })
     }
 
     /// With the split's augmentation ([`Split::augmentation`]), if it has one, as it is drawn for pass `pass`: an image gets
@@ -147,10 +202,9 @@ impl Batches {
     }
 
     /// Leave out the last batch if it is shorter than the others. An error if no batch would be left.
-    pub fn drop_last(mut self) -> Result<Self> {
-        let Plan { split, size, mixed, .. } = &*self.plan;
-        self.count = split.len() / size;
-        if self.count == 0 {
+    pub fn drop_last(self) -> Result<Self> {
+        let Plan { split, size, order, strata, augmented, .. } = &*self.plan;
+        if split.len() < *size {
             return Err(Error::BatchSize {
                 split: split.name().into(),
                 size: *size,
@@ -158,26 +212,23 @@ impl Batches {
                 message: "no batch is left when the short one is dropped; give a smaller size or keep it",
             });
         }
-        // What would have come behind the short batch comes in the next pass.
-        let mixed = mixed.as_ref().map(|mixed| mixed.again(split, *size, self.count * size)).transpose()?.flatten();
-        Arc::make_mut(&mut self.plan).mixed = mixed;
-        Ok(Self { making: None, ..self })
+        let plan = Plan::new(split.clone(), *order, *size, strata.clone(), true)?;
+        Ok(Self { plan: Arc::new(Plan { augmented: *augmented, ..plan }), making: None, ..self })
     }
 
     /// Leave out the batches before number `first`: a pass that was interrupted goes on with it.
     pub fn from_batch(self, first: usize) -> Self {
-        Self { next: first.min(self.count), making: None, ..self }
+        Self { next: first.min(self.plan.count) * self.plan.parts.len(), making: None, ..self }
     }
 
-    /// Batch `number`, which follows the last one; from the thread that makes them, which is started if there is none.
-    fn batch(&mut self, number: usize) -> candle_core::Result<Batch> {
-        let count = self.count;
+    /// Item `item`, which follows the last one; from the thread that makes them, which is started if there is none.
+    fn batch(&mut self, item: usize) -> candle_core::Result<Batch> {
         if self.ahead == 0 {
-            return self.plan.make(number, count, true);
+            return self.plan.make(item, true);
         }
         if self.making.is_none() {
             let plan = self.plan.clone();
-            let items = (number..count).map(move |number| plan.make(number, count, false));
+            let items = (item..plan.items()).map(move |item| plan.make(item, false));
             self.making = Some(Ahead::start(self.ahead, items)?);
         }
         // The thread has an item for every number, unless it panicked, and that goes on in `next`.
@@ -186,7 +237,12 @@ impl Batches {
 
     /// Batches in the whole pass, those already given included.
     pub fn count_in_pass(&self) -> usize {
-        self.count
+        self.plan.count
+    }
+
+    /// Is what comes next the first part of its batch here?
+    pub fn begins_a_batch(&self) -> bool {
+        self.next.is_multiple_of(self.plan.parts.len())
     }
 }
 
@@ -200,13 +256,14 @@ impl Iterator for Batches {
     type Item = candle_core::Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.count {
+        let items = self.plan.items();
+        if self.next == items {
             return None;
         }
-        let number = self.next;
+        let item = self.next;
         self.next += 1;
-        let batch = self.batch(number);
-        if self.next == self.count {
+        let batch = self.batch(item);
+        if self.next == items {
             self.making = None;
         }
         // Moved here and not on the other thread: a device's work is in order on the thread that uses it.
@@ -214,7 +271,7 @@ impl Iterator for Batches {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.count - self.next;
+        let left = self.plan.items() - self.next;
         (left, Some(left))
     }
 }

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! So all M are seen before one is seen again, however many passes that takes; and what a batch holds follows from seed, pass and its
-//! number alone. An image gets its augmentation for the round, in which it is seen once.
+//! number alone. An image gets its augmentation for the round, in which it is seen once. Where a run has several shards, each has those of
+//! the M whose numbers are its own, an order of them, and its own part of B.
 
 use super::in_memory::Split;
-use crate::base::random::Generator;
+use crate::base::random::{Generator, StreamName};
 use crate::data::error::{Error, Result};
 use candle_core::{Device, Tensor};
 
@@ -21,27 +22,38 @@ pub(super) struct Mixed {
     ratio: f64,
     /// Images of the first data set, behind whose numbers these count.
     before: u32,
+    /// How many of the second there are to draw from.
+    among: usize,
     /// Behind a full batch.
     share: usize,
     /// Where the pass begins, t above.
     start: u128,
     /// The images of the pass, in their order.
     order: Vec<u32>,
-    seed: u64,
-    pass: u64,
+}
+
+/// The stream of a shard; where there is one shard, the stream itself.
+pub(super) fn of_shard(stream: StreamName, shard: usize, shards: usize) -> StreamName {
+    if shards == 1 { stream } else { stream.fork(&format!("shard {shard} of {shards}")) }
 }
 
 /// How many stand behind `n` images.
-fn share(ratio: f64, n: usize) -> usize {
+pub(super) fn share(ratio: f64, n: usize) -> usize {
     (ratio * n as f64).round() as usize
 }
 
 impl Mixed {
-    /// For one pass over the first `used` images of its order in batches of `size`; nothing where nothing stands beside `split`. An
-    /// error where a full batch would get none.
-    pub fn of(split: &Split, size: usize, used: usize, (seed, pass): (u64, u64)) -> Result<Option<Self>> {
+    /// For one pass over the first `used` images of its order in batches of `size`; nothing where nothing stands beside `split`, of which
+    /// there are `len` images to go through, all or those of `shard` (a shard among so many). An error where a full batch would get none.
+    pub fn of(
+        split: &Split,
+        size: usize,
+        (used, len): (usize, usize),
+        (seed, pass): (u64, u64),
+        shard: (usize, usize),
+    ) -> Result<Option<Self>> {
         let Some((other, ratio)) = split.beside() else { return Ok(None) };
-        let size = size.min(split.len());
+        let size = size.min(len);
         let own = share(ratio, size);
         if own == 0 {
             return Err(Error::Beside {
@@ -52,20 +64,26 @@ impl Mixed {
             });
         }
         let total = used / size * own + share(ratio, used % size);
-        let (start, m) = (u128::from(pass) * total as u128, other.len());
+        // Those whose numbers, which count on from the first data set's, are the shard's.
+        let (shard, shards) = shard;
+        let first = (shard + shards - split.len() % shards) % shards;
+        let m = other.len().saturating_sub(first).div_ceil(shards);
+        if m == 0 {
+            let message = format!("{} images beside are too few for {shards} shards; give fewer shards", other.len());
+            return Err(Error::Beside { message });
+        }
+        let start = u128::from(pass) * total as u128;
         let mut order = Vec::with_capacity(total);
         while order.len() < total {
             let (round, at) = at(start + order.len() as u128, m);
-            let of_round = Generator::stream(seed, round).fork("order of images beside").permutation(m);
-            order.extend(of_round[at..].iter().take(total - order.len()));
+            let stream = Generator::stream(seed, round).name().fork("order of images beside");
+            let of_round = of_shard(stream, shard, shards).generator().permutation(m);
+            order.extend(
+                of_round[at..].iter().take(total - order.len()).map(|place| first as u32 + place * shards as u32),
+            );
         }
         let before = split.len() as u32;
-        Ok(Some(Self { split: other, ratio, before, share: own, start, order, seed, pass }))
-    }
-
-    /// The same for other batches of the same pass over `split`.
-    pub fn again(&self, split: &Split, size: usize, used: usize) -> Result<Option<Self>> {
-        Self::of(split, size, used, (self.seed, self.pass))
+        Ok(Some(Self { split: other, ratio, before, among: m, share: own, start, order }))
     }
 
     /// Where they come from.
@@ -87,8 +105,8 @@ impl Mixed {
         let draws = augmented.then(|| {
             let mut draws = Vec::with_capacity(numbers.len());
             while draws.len() < numbers.len() {
-                let (round, at) = at(self.start + (first + draws.len()) as u128, self.split.len());
-                let end = numbers.len().min(draws.len() + self.split.len() - at);
+                let (round, at) = at(self.start + (first + draws.len()) as u128, self.among);
+                let end = numbers.len().min(draws.len() + self.among - at);
                 draws.extend(self.split.augmentation().draw(self.split.seed(), round, &numbers[draws.len()..end]));
             }
             draws

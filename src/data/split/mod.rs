@@ -6,6 +6,7 @@ mod batches;
 mod checksum;
 pub mod classes;
 mod in_memory;
+mod lane;
 mod mixed;
 pub mod pad;
 mod rand_augment;
@@ -14,7 +15,8 @@ mod rotate;
 mod select;
 
 pub use augment::Augmentation;
-pub use batches::{Batch, BatchOrder, Batches};
+pub use batches::{Batch, Batches};
 pub use in_memory::{Split, check_dtype};
+pub use lane::BatchOrder;
 pub use rand_augment::RandAugment;
 pub use select::set_apart;

@@ -20,7 +20,11 @@ pub fn again(record: &Record) -> String {
 /// The run in `folder` from its last checkpoint. Settings, seed, threads and device are in its record; what `--set` named to be
 /// read or fetched has to be named again, since a record grants nothing.
 pub fn goes_on(record: &Record, folder: &Path) -> String {
-    let mut words = vec!["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))];
+    let mut words = vec![];
+    if record.processes() > 1 {
+        words.extend(["mpirun".to_string(), "-n".into(), record.processes().to_string()]);
+    }
+    words.extend(["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))]);
     words.extend(["--resume".into(), quoted_path(folder)]);
     words.extend(record.flags.iter().map(|word| quoted(word)));
     words.extend(allowances(record.overrides.iter().map(|(_, value)| value.as_str()), &record.flags));

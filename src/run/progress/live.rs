@@ -20,6 +20,7 @@ pub struct Progress {
     bar: ProgressBar,
     pace: Cell<Pace>,
     shown: Cell<Option<Instant>>,
+    is_mute: bool,
 }
 
 impl Progress {
@@ -27,17 +28,28 @@ impl Progress {
     pub fn new() -> Self {
         let live = std::io::stderr().is_terminal();
         let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bar: ProgressBar::with_draw_target(None, target), pace: Cell::default(), shown: Cell::default() }
+        let bar = ProgressBar::with_draw_target(None, target);
+        Self { bar, pace: Cell::default(), shown: Cell::default(), is_mute: false }
+    }
+
+    /// Nothing is shown: another process has the screen.
+    pub fn mute() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self { bar, pace: Cell::default(), shown: Cell::default(), is_mute: true }
     }
 
     /// A line of the script's output, to stdout.
     pub fn print(&self, text: &str) {
-        self.bar.suspend(|| output::line(text));
+        if !self.is_mute {
+            self.bar.suspend(|| output::line(text));
+        }
     }
 
     /// A line to whoever runs the script, on stderr.
     pub fn note(&self, text: &str) {
-        self.bar.suspend(|| output::note(text));
+        if !self.is_mute {
+            self.bar.suspend(|| output::note(text));
+        }
     }
 
     /// Show `text` as the live line, until something else is shown.

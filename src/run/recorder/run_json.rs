@@ -33,6 +33,13 @@ pub struct Record {
     /// What products of f32 numbers were computed in.
     pub precision: Precision,
     pub threads: usize,
+    /// Where they are more than one: processes, and shards for the run's life; and whether these had batches of their own.
+    #[serde(skip_serializing_if = "is_one")]
+    pub processes: Option<usize>,
+    #[serde(skip_serializing_if = "is_one")]
+    pub shards: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_shard: bool,
     pub versions: BTreeMap<String, String>,
     pub git: Option<Git>,
     pub data: Vec<Data>,
@@ -135,7 +142,23 @@ impl std::fmt::Display for Status {
     }
 }
 
+// serde hands over a reference to the field.
+#[expect(clippy::ref_option)]
+fn is_one(n: &Option<usize>) -> bool {
+    n.is_none_or(|n| n == 1)
+}
+
 impl Record {
+    /// How many processes had the run.
+    pub fn processes(&self) -> usize {
+        self.processes.unwrap_or(1)
+    }
+
+    /// How many shards its images are dealt out to.
+    pub fn shards(&self) -> usize {
+        self.shards.unwrap_or(1)
+    }
+
     /// The record in the folder of a run.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);

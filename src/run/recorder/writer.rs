@@ -41,6 +41,8 @@ pub struct Recorder {
     sources: Box<dyn Fn() -> Sources>,
     overhead: Rc<Overhead>,
     lock: Option<File>,
+    /// Has another process the run's folder?
+    aside: bool,
     began: Option<Instant>,
 }
 
@@ -71,6 +73,7 @@ impl Recorder {
             sources: Box::new(Vec::new),
             overhead: Rc::default(),
             lock: None,
+            aside: false,
             began: None,
         }
     }
@@ -119,11 +122,14 @@ impl Recorder {
         path.strip_prefix(self.folder()?).ok().map(|inside| inside.display().to_string())
     }
 
-    /// Go on with the run in `folder`: nobody else does. What it was.
-    pub fn take_over(&mut self, folder: &Path) -> Result<Record, String> {
-        self.set_folder(folder.to_path_buf());
+    /// Go on with the run in `folder`: nobody else does, but for the processes that stand `aside` of the one that has it. What it was.
+    pub fn take_over(&mut self, folder: &Path, aside: bool) -> Result<Record, String> {
         let old = Record::read(folder)?;
-        self.lock = Some(lock(folder)?);
+        self.aside = aside;
+        if !aside {
+            self.set_folder(folder.to_path_buf());
+            self.lock = Some(lock(folder)?);
+        }
         self.record.sittings = old.sittings.clone();
         self.record.weights = old.weights.clone();
         self.earlier.expect_entropy(old.entropy.clone());
@@ -141,6 +147,8 @@ impl Recorder {
     /// written next.
     pub fn open(&mut self, lengths: Lengths, from: &str) -> Result<Opened, String> {
         let folder = self.folder.made()?;
+        // Another process has what was written before.
+        let lengths = if self.aside { Lengths::default() } else { lengths };
         if self.lock.is_none() {
             self.lock = Some(lock(&folder)?);
         }

@@ -3,7 +3,8 @@
 //! One that the script asks for waits until the next two batches, or epochs, lie apart, and until the last one is as long ago as
 //! its share of the time asks. The last two stay on the disk.
 
-use super::checkpoint::{Checkpoint, numbered, tidy};
+use super::checkpoint::{Checkpoint, keep_parts_of, numbered, tidy};
+use crate::compute::collective::Group;
 use crate::run::recorder::Options;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -33,19 +34,23 @@ pub struct Found {
     pub checkpoint: Checkpoint,
 }
 
-/// The latest checkpoint in `folder` that is whole; what was found about those that are not.
-pub fn latest(folder: &Path) -> (Option<Found>, Vec<String>) {
-    tidy(folder);
-    let (all, mut damaged) = (numbered(folder), vec![]);
+/// The latest checkpoint in `folder` that all processes find whole; what was found about those that are not.
+pub fn latest(folder: &Path, group: &Group) -> Result<(Option<Found>, Vec<String>), String> {
+    if group.is_first() {
+        tidy(folder);
+        let numbers: Vec<u64> = numbered(folder).into_iter().map(|(number, _)| number).collect();
+        keep_parts_of(folder, &numbers);
+    }
+    let (all, mut damaged) = (group.of_first(numbered(folder))?, vec![]);
     let highest = all.first().map_or(0, |(number, _)| *number);
     for (_, path) in all {
-        match Checkpoint::open(&path) {
-            Ok(checkpoint) => return (Some(Found { highest, path, checkpoint }), damaged),
+        match group.all_well(Checkpoint::open(&path, group)) {
+            Ok(checkpoint) => return Ok((Some(Found { highest, path, checkpoint }), damaged)),
             Err(why) => damaged
                 .push(format!("the checkpoint {} cannot be used: {why}; the one before is taken", path.display())),
         }
     }
-    (None, damaged)
+    Ok((None, damaged))
 }
 
 impl Checkpoints {
@@ -112,9 +117,21 @@ impl Checkpoints {
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         self.good.push(path);
         self.good = self.good.split_off(self.good.len().saturating_sub(2));
-        for (_, path) in numbered(&folder).into_iter().filter(|(_, path)| !self.good.contains(path)) {
-            let _ = std::fs::remove_file(path);
+        let mut kept = vec![];
+        for (number, path) in numbered(&folder) {
+            if self.good.contains(&path) {
+                kept.push(number);
+            } else {
+                let _ = std::fs::remove_file(path);
+            }
         }
+        keep_parts_of(&folder, &kept);
+    }
+
+    /// Another process has written it.
+    pub fn add_from_elsewhere(&mut self, path: PathBuf, took: Duration) {
+        (self.number, self.took, self.finished) = (self.number + 1, took, Some(Instant::now()));
+        self.good = vec![path];
     }
 
     /// The last good one.

@@ -1,8 +1,11 @@
 //! What a checkpoint takes from a run, and what it puts back.
 
-use super::checkpoint::{self, Checkpoint, Piece};
+use super::checkpoint::{self, Checkpoint};
+use super::file::Piece;
 use super::holder::Holder;
+use super::shards::logged_by;
 use super::state::{FORMAT, Position, State};
+use crate::compute::collective::Strata;
 use crate::run::recorder::{Best, Recorder};
 use crate::run::resume::schedule::Checkpoints;
 use crate::run::training::Training;
@@ -17,6 +20,9 @@ pub struct Parts<'a> {
     pub training: &'a Training,
     pub recorder: &'a Recorder,
     pub checkpoints: &'a Checkpoints,
+    pub strata: &'a Strata,
+    /// The files of the parts by shards.
+    pub shards: Vec<String>,
 }
 
 /// The same, to be changed.
@@ -30,9 +36,9 @@ pub struct PartsMut<'a> {
 impl Parts<'_> {
     /// Write a checkpoint into `folder`; its name begins with `stem`. With the stores of vectors, if the run keeps them at all?
     pub fn write(&self, folder: &Path, stem: &str, position: Position, vectors: bool) -> Result<PathBuf, String> {
-        let Self { holder, training, recorder, checkpoints } = self;
+        let Self { holder, training, recorder, checkpoints, strata, shards } = self;
         let vectors = vectors && checkpoints.options().vectors;
-        let (objects, mut pieces) = holder.pieces(training.made(), vectors)?;
+        let (objects, mut pieces) = holder.pieces(training.made(), vectors && strata.is_whole())?;
         let lengths = recorder.sync()?;
         pieces.extend(recorder.best_files().iter().map(best_piece));
         let ([epoch, window], window_batches) = training.logged();
@@ -60,6 +66,7 @@ impl Parts<'_> {
             results: record.results.clone(),
             best: record.best.clone(),
             left_early: training.left_early().to_vec(),
+            shards: shards.clone(),
         };
         checkpoint::write(folder, stem, &state, &pieces).map_err(|e| {
             let last = checkpoints
@@ -76,7 +83,12 @@ impl PartsMut<'_> {
     pub fn put_back(&mut self, from: &Checkpoint, inside: bool) -> Result<(), String> {
         let State { step, objects, at_epoch, now, last, kept, results, left_early, best, .. } = &from.state;
         let files = best_files(best, &from.tensors()?)?;
-        self.holder.restore(objects, &from.tensors()?).map_err(|why| format!("resume: {why}"))?;
+        let failed = |why: String| format!("resume: {why}");
+        self.holder.restore(objects, &from.tensors()?).map_err(failed)?;
+        for part in &from.shards {
+            let place = (part.state.shard, part.state.shards);
+            self.holder.restore_shard(objects, place, &part.tensors()?).map_err(failed)?;
+        }
         self.holder.set_counters(if inside { at_epoch } else { now }).map_err(|why| format!("resume: {why}"))?;
         self.training.put_back(*step, last, left_early);
         self.recorder.put_back(results, best, files);
@@ -86,10 +98,20 @@ impl PartsMut<'_> {
 }
 
 /// The epoch's pass begins again: generators and what was logged as they were between its two batches. The batches that are done.
-pub fn put_back_inside(from: &Checkpoint, holder: &dyn Holder, training: &mut Training) -> Result<usize, String> {
+pub fn put_back_inside(
+    from: &Checkpoint,
+    holder: &dyn Holder,
+    training: &mut Training,
+    strata: &Strata,
+) -> Result<usize, String> {
     let State { now, epoch, window, window_batches, step, position, .. } = &from.state;
     holder.set_counters(now).map_err(|why| format!("resume: {why}"))?;
-    training.put_back_inside(*step, [epoch.clone(), window.clone()], *window_batches);
+    let logged = match from.shards.is_empty() {
+        true if strata.own.start == 0 => [epoch.clone(), window.clone()],
+        true => [vec![], vec![]],
+        false => logged_by(&from.shards, &strata.own, strata.shards),
+    };
+    training.put_back_inside(*step, logged, *window_batches);
     Ok(position.batch)
 }
 

@@ -13,6 +13,7 @@
 use super::checkpoint::{Checkpoint, end_of_loop};
 use super::snapshot::PartsMut;
 use super::state::Position;
+use crate::compute::collective::Group;
 use crate::run::recorder::{Lengths, Opened, Record, Recorder};
 use std::path::Path;
 use std::rc::Rc;
@@ -83,12 +84,12 @@ impl Resume {
     }
 
     /// A loop begins. `folder` is that of the checkpoints.
-    pub fn begin_loop(&self, asked: &Asked, folder: &Path) -> Result<Entry, String> {
+    pub fn begin_loop(&self, asked: &Asked, folder: &Path, group: &Group) -> Result<Entry, String> {
         match self {
             Self::Fresh | Self::Live(_) => Ok(Entry::New),
             Self::Skipping(from) if asked.index < from.state.position.index => {
                 let left_early = from.state.left_early.contains(&asked.index);
-                EndOfLoop::find(asked, folder, left_early).map(Entry::Over)
+                EndOfLoop::find(asked, folder, left_early, group).map(Entry::Over)
             }
             Self::Skipping(from) => {
                 asked.check(&from.state.position)?;
@@ -124,12 +125,12 @@ impl Resume {
 }
 
 impl EndOfLoop {
-    fn find(asked: &Asked, folder: &Path, left_early: bool) -> Result<Self, String> {
+    fn find(asked: &Asked, folder: &Path, left_early: bool, group: &Group) -> Result<Self, String> {
         let index = asked.index;
         let path = end_of_loop(folder, index).ok_or_else(|| {
             format!("resume: the end of loop {} is missing in {}; begin the run anew", index + 1, folder.display())
         })?;
-        let end = Checkpoint::open(&path)
+        let end = Checkpoint::open(&path, group)
             .map_err(|why| format!("resume: {} cannot be used: {why}; begin the run anew", path.display()))?;
         asked.check(&end.state.position)?;
         Ok(Self { end: Box::new(end), index, left_early })
@@ -215,8 +216,9 @@ pub fn notes(from: &Checkpoint, path: &Path, now: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::collective::Strata;
     use crate::run::recorder::{RUN_JSON, RunFolder};
-    use crate::run::resume::checkpoint::Piece;
+    use crate::run::resume::file::Piece;
     use crate::run::resume::holder::Holder;
     use crate::run::resume::schedule::Checkpoints;
     use crate::run::resume::snapshot::Parts;
@@ -243,6 +245,21 @@ mod tests {
         fn restore(&self, _: &Value, _: &SafeTensors) -> Result<(), String> {
             Ok(())
         }
+        fn pieces_of_shard(&self, _: u64, _: usize) -> Result<Vec<Piece>, String> {
+            Ok(vec![])
+        }
+        fn restore_shard(&self, _: &Value, _: (usize, usize), _: &SafeTensors) -> Result<(), String> {
+            Ok(())
+        }
+        fn share(&self, _: &Group) -> Result<(), String> {
+            Ok(())
+        }
+        fn settle(&self, _: &Group) -> Result<(), String> {
+            Ok(())
+        }
+        fn fingerprint(&self) -> Result<String, String> {
+            Ok(String::new())
+        }
     }
 
     /// The parts of a run that is written down into `folder`, in the second epoch of its loop `loops`.
@@ -261,8 +278,10 @@ mod tests {
         let (training, recorder, checkpoints) = &parts(folder, loops);
         let position = if ended { Position::at_end(training) } else { Position::after_batch(training, 2) };
         let stem = if ended { format!("loop{}", loops - 1) } else { "000001".into() };
-        let written = Parts { holder: &Nothing, training, recorder, checkpoints }.write(folder, &stem, position, true);
-        Checkpoint::open(&written.expect("written")).expect("a checkpoint")
+        let strata = &Strata::default();
+        let parts = Parts { holder: &Nothing, training, recorder, checkpoints, strata, shards: vec![] };
+        let written = parts.write(folder, &stem, position, true);
+        Checkpoint::open(&written.expect("written"), &Group::default()).expect("a checkpoint")
     }
 
     #[test]
@@ -272,7 +291,7 @@ mod tests {
         let (run, opened) = Resume::Fresh.open(&mut recorder);
         assert!(matches!(run, Resume::Live(_)) && opened.is_ok() && folder.path().join(RUN_JSON).exists());
         let asked = Asked { index: 0, epochs: 3, label: "net" };
-        assert!(matches!(run.begin_loop(&asked, folder.path()), Ok(Entry::New)));
+        assert!(matches!(run.begin_loop(&asked, folder.path(), &Group::default()), Ok(Entry::New)));
         assert_eq!(run.never_reached(), None);
     }
 
@@ -283,7 +302,7 @@ mod tests {
         let (mut training, mut recorder, mut checkpoints) = parts(folder.path(), 2);
         let (run, opened) = Resume::from(checkpoint(folder.path(), 2, false)).open(&mut recorder);
         assert!(run.is_skipping() && opened.is_ok() && !folder.path().join(RUN_JSON).exists());
-        let begin = |asked: &Asked| run.begin_loop(asked, folder.path());
+        let begin = |asked: &Asked| run.begin_loop(asked, folder.path(), &Group::default());
         assert!(begin(&asked(0, 3)).is_err_and(|why| why.contains("the end of loop 1 is missing")));
         checkpoint(folder.path(), 1, true);
         let recorder = &mut recorder;

@@ -62,6 +62,9 @@ pub struct State {
     pub best: Vec<Best>,
     /// Loops that were left by `break`.
     pub left_early: Vec<usize>,
+    /// The files of its parts, where the run has several shards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<String>,
 }
 
 impl Position {

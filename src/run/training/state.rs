@@ -1,6 +1,6 @@
 //! Where a script's training stands: its loops so far, the one under way, the epoch at hand.
 
-use super::metrics::{Metrics, Saved, Value as Logged};
+use super::metrics::{AddUp, Metrics, Saved, Value as Logged};
 use super::verdict::{Epoch, fault};
 use crate::base::error::message;
 use crate::run::progress::Place;
@@ -129,12 +129,13 @@ impl Training {
         (current.metrics, current.window, current.logged) = (Metrics::default(), 0, false);
     }
 
-    /// The epoch at hand, if there is one, is over: what it came to.
-    pub fn end_epoch(&mut self) -> Result<Option<Vec<(String, f64)>>, String> {
+    /// The epoch at hand, if there is one, is over: what it came to, where `add_up` knows what others have logged.
+    pub fn end_epoch(&mut self, add_up: &AddUp) -> Result<Option<Vec<(String, f64)>>, String> {
         if self.current.cut.take().is_none() {
             return Ok(None);
         }
         self.read_back()?;
+        self.current.metrics.add_up_epoch(add_up)?;
         self.current.last = self.current.metrics.values();
         self.current.learned.extend(Epoch::of(&self.current.last));
         Ok(Some(self.current.last.clone()))
@@ -146,7 +147,7 @@ impl Training {
     }
 
     /// Log values of the batch at hand.
-    pub fn log(&mut self, values: Vec<(String, Logged)>) -> Result<(), String> {
+    pub fn log(&mut self, values: Vec<(String, Logged)>, weight: (f64, bool)) -> Result<(), String> {
         let place = &self.current.place;
         for (name, value) in &values {
             if let Logged::Number(x) = value
@@ -155,7 +156,7 @@ impl Training {
                 return Err(place.not_finite(place.batch, name, *x));
             }
         }
-        self.current.metrics.log(place.batch, values).map_err(|e| message(&e))?;
+        self.current.metrics.log(place.batch, values, weight).map_err(|e| message(&e))?;
         if !self.current.logged && self.is_in_epoch() {
             (self.current.logged, self.step) = (true, self.step + 1);
             self.current.window += 1;
@@ -172,6 +173,11 @@ impl Training {
         }
     }
 
+    /// What has been logged in the epoch at hand, by others too.
+    pub fn all_values(&self, add_up: &AddUp) -> Result<Vec<(String, f64)>, String> {
+        self.current.metrics.all_values(add_up)
+    }
+
     /// What has been read back of the epoch at hand.
     pub fn values(&self) -> Option<Vec<(String, f64)>> {
         self.is_in_epoch().then(|| self.current.metrics.values())
@@ -183,13 +189,13 @@ impl Training {
     }
 
     /// The values of the window of batches, if it has `size`; the next one begins.
-    pub fn full_window(&mut self, size: usize) -> Result<Option<Vec<(String, f64)>>, String> {
+    pub fn full_window(&mut self, size: usize, add_up: &AddUp) -> Result<Option<Vec<(String, f64)>>, String> {
         if self.current.window < size {
             return Ok(None);
         }
         self.read_back()?;
         self.current.window = 0;
-        Ok(Some(self.current.metrics.take_window()))
+        self.current.metrics.take_window(add_up).map(Some)
     }
 
     /// Does it matter what the script uses now? Between the beginning of an epoch and its pass over the training images it does.

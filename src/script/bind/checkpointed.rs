@@ -4,10 +4,13 @@
 
 use super::host::Host;
 use super::objects::Live;
+use super::processes;
 use crate::base::error::message;
+use crate::compute::collective::Group;
 use crate::compute::variables::assign;
 use crate::run::{Holder, Piece, Run};
 use crate::script::values::{Dataset, Split};
+use crate::train::{Part, Vectors};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Tensor, TensorId};
 use rhai::{Array, Dynamic, EvalContext, FnPtr, Map};
@@ -59,19 +62,46 @@ impl Holder for Host {
                     pieces.extend(state.into_iter().map(|(n, t)| Piece::of_tensor(format!("{number}/{n}"), t)));
                 }
                 Live::Vectors(vectors) => {
-                    for part in vectors.parts().into_iter().filter(|_| kept) {
-                        let (own, name) = (vectors.clone(), part.name.clone());
-                        pieces.push(Piece {
-                            name: format!("{number}/{}", part.name),
-                            dtype: stored(part.dtype)?,
-                            shape: part.shape,
-                            write: Box::new(move |out| own.write_part(&name, out)),
-                        });
+                    if kept {
+                        pieces.extend(of_shard(number, &vectors, 0)?);
                     }
                 }
             }
         }
         Ok((Value::Array(described), pieces))
+    }
+
+    fn pieces_of_shard(&self, made: u64, shard: usize) -> Result<Vec<Piece>, String> {
+        let mut pieces = vec![];
+        for (number, live) in self.objects.borrow().live().filter(|(number, _)| *number < made) {
+            if let Live::Vectors(vectors) = live {
+                pieces.extend(of_shard(number, &vectors, shard)?);
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn restore_shard(&self, objects: &Value, place: (usize, usize), tensors: &SafeTensors) -> Result<(), String> {
+        let there: HashMap<u64, Live> = self.objects.borrow().live().collect();
+        for number in objects.as_array().into_iter().flatten().filter_map(|object| object["number"].as_u64()) {
+            if let Some(Live::Vectors(vectors)) = there.get(&number) {
+                let read = self.read_vectors(number, vectors, place, tensors);
+                read.map_err(|e| format!("object {number}: {}", message(&e)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn share(&self, group: &Group) -> Result<(), String> {
+        processes::share(self, group)
+    }
+
+    fn settle(&self, group: &Group) -> Result<(), String> {
+        processes::settle(self, group)
+    }
+
+    fn fingerprint(&self) -> Result<String, String> {
+        Ok(processes::fingerprint(self))
     }
 
     fn restore(&self, objects: &Value, tensors: &SafeTensors) -> Result<(), String> {
@@ -116,16 +146,41 @@ impl Host {
             }
             Live::Vectors(vectors) => {
                 vectors.set_draws(count);
-                let start = format!("{number}/");
-                for (name, view) in tensors.tensors() {
-                    if let Some(part) = name.strip_prefix(&start) {
-                        vectors.read_part(part, view.data(), || view.load(&self.device))?;
-                    }
-                }
+                self.read_vectors(number, vectors, (0, 1), tensors)?;
             }
         }
         Ok(())
     }
+
+    fn read_vectors(
+        &self,
+        number: u64,
+        vectors: &Vectors,
+        place: (usize, usize),
+        tensors: &SafeTensors,
+    ) -> candle_core::Result<()> {
+        let start = format!("{number}/");
+        for (name, view) in tensors.tensors() {
+            if let Some(part) = name.strip_prefix(&start) {
+                vectors.read_part(place, part, view.data(), || view.load(&self.device))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a store has of one of this process's shards.
+fn of_shard(number: u64, vectors: &Vectors, shard: usize) -> Result<Vec<Piece>, String> {
+    let piece = |part: Part| {
+        let (own, name) = (vectors.clone(), part.name.clone());
+        Ok(Piece {
+            name: format!("{number}/{}", part.name),
+            dtype: stored(part.dtype)?,
+            shape: part.shape,
+            write: Box::new(move |out| own.write_part(shard, &name, out)),
+        })
+    };
+    vectors.parts(shard).into_iter().map(piece).collect()
 }
 
 /// A script reads its variable `name`. Before the first batch of an epoch the run has to know whether that may hold, or be

@@ -1,12 +1,12 @@
 //! Data sets, their splits, batches.
 
 use super::args;
-use super::host::host;
+use super::host::{Host, host};
 use super::loading::{from_arrays, load};
 use super::run::stopped;
 use crate::base::interrupt;
 use crate::data::{self, BatchOrder};
-use crate::run::{Pass, Run};
+use crate::run::Pass;
 use crate::script::language::error::{Res, candle, fail, interrupted};
 use crate::script::language::options::Options;
 use crate::script::values::{Batch, Dataset, Split, Tensor, int};
@@ -24,7 +24,7 @@ pub fn register(engine: &mut Engine) {
 #[derive(Clone)]
 pub struct Batches {
     inner: data::Batches,
-    run: Rc<Run>,
+    host: Rc<Host>,
     /// The epoch's pass, if it is one: between two of its batches the run can be interrupted.
     pass: Option<Pass>,
 }
@@ -36,16 +36,32 @@ impl Iterator for Batches {
         if interrupt::requested() {
             return Some(Err(interrupted()));
         }
-        if let Some(pass) = &mut self.pass
-            && let Err(why) = pass.next_batch(self.inner.count_in_pass())
-        {
-            return Some(Err(stopped(why)));
+        let begins = self.inner.begins_a_batch();
+        if let Some(pass) = &mut self.pass {
+            pass.end_part(&self.host.random);
+            if begins && let Err(why) = pass.next_batch(self.inner.count_in_pass()) {
+                return Some(Err(stopped(why)));
+            }
         }
         let batch = self.inner.next()?;
         if let Ok(batch) = &batch {
-            self.run.begin_batch(batch.number, batch.count);
+            if begins {
+                self.host.run.begin_batch(batch.number, batch.count);
+            }
+            if let Some(pass) = &mut self.pass {
+                pass.begin_part(batch.slice, &self.host.random);
+            }
         }
         Some(batch.map(|b| Batch(Rc::new(b))).map_err(candle))
+    }
+}
+
+/// The loop is over, or was left in the middle of a batch.
+impl Drop for Batches {
+    fn drop(&mut self) {
+        if let Some(pass) = &mut self.pass {
+            pass.end_part(&self.host.random);
+        }
     }
 }
 
@@ -66,8 +82,14 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
     let made = made.map(|b| if augment { b.augmented(pass) } else { b });
     let inner = made.map_err(|e| fail(format!("batches: {e}")))?;
     let pass = if random { Pass::begin(&host.run).map_err(fail)? } else { None };
+    let strata = &host.run.ranks().strata;
+    // Only the epoch's own pass is dealt out: any other is whole on every process.
+    let inner = match &pass {
+        Some(_) if !strata.is_whole() => inner.dealt(strata).map_err(|e| fail(format!("batches: {e}")))?,
+        _ => inner,
+    };
     let inner = inner.from_batch(pass.as_ref().map_or(0, Pass::done));
-    Ok(Batches { inner, run: host.run.clone(), pass })
+    Ok(Batches { inner, host, pass })
 }
 
 #[export_module]

@@ -2,6 +2,7 @@
 
 use super::objects::Objects;
 use crate::base::random::{Generator, Key};
+use crate::compute::collective::Ranks;
 use crate::compute::device;
 use crate::compute::precision::Chosen;
 use crate::run::{Run, RunFolder};
@@ -28,6 +29,8 @@ pub struct HostConfig {
     pub loader: Rc<Loader>,
     /// What a script may touch beside the usual.
     pub allowed: Allowed,
+    /// This process among those of the run.
+    pub ranks: Ranks,
 }
 
 /// The session's state behind all natives.
@@ -68,7 +71,7 @@ impl Host {
     pub fn new(config: HostConfig) -> Rc<Self> {
         let name = config.script_path.as_ref().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
         let folder = RunFolder::new("runs", name.as_deref().unwrap_or("prompt"));
-        let run = Rc::new(Run::new(folder));
+        let run = Rc::new(Run::new(folder, config.ranks));
         let (script, overrides) = (config.script_path.clone(), config.overrides.clone());
         let access = Access::new(config.allowed, script, config.loader.clone(), overrides, run.clone());
         let host = Rc::new(Self {

@@ -23,7 +23,9 @@ mod own;
 mod pictures;
 mod precision;
 mod printing;
+mod processes;
 mod random;
+mod ranks;
 mod records;
 mod relax;
 mod run;
@@ -64,6 +66,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     tensor_index::register(engine);
     tensor_files::register(engine);
     precision::register(engine);
+    ranks::register(engine);
     random::register(engine);
     layer_kinds::register(engine);
     layers::register(engine);

@@ -8,7 +8,7 @@ use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Gradients, Model, Optimizer, Tensor, int};
-use crate::train::{self, Lookahead, OptimizerKind};
+use crate::train::{self, Dealt, Lookahead, OptimizerKind, Over};
 use candle_core::Var;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
@@ -90,14 +90,30 @@ fn with_lookahead(o: Optimizer, options: Map) -> Res<Optimizer> {
     Ok(o)
 }
 
+/// The learning rate of a step, a number or among options, and what its loss is over the batch.
+fn how(given: Dynamic) -> Res<(Option<f64>, Over)> {
+    let Some(map) = given.clone().try_cast::<Map>() else {
+        return Ok((Some(args::number("step", &given)?), Over::Mean));
+    };
+    let mut options = Options::new("step", map);
+    let lr = if options.has("lr") { Some(options.any_float("lr", 0.0)?) } else { None };
+    let over = if options.choice("over", "mean", &["mean", "sum"])? == "sum" { Over::Sum } else { Over::Mean };
+    options.finish()?;
+    Ok((lr, over))
+}
+
 /// One step, and what follows it in a model: thresholds back to where the bounds hold.
 fn stepped(
     context: &NativeCallContext,
     o: &Optimizer,
-    step: impl FnOnce(&mut train::Optimizer) -> candle_core::Result<()>,
+    over: Over,
+    step: impl FnOnce(&mut train::Optimizer, Option<&Dealt>) -> candle_core::Result<()>,
 ) -> Res<()> {
-    products_in(host(context).precision.get());
-    step(&mut o.0.borrow_mut()).map_err(candle)?;
+    let host = host(context);
+    products_in(host.precision.get());
+    let slice = host.run.slice();
+    let dealt = slice.map(|slice| Dealt { group: &host.run.ranks().group, slice, over });
+    step(&mut o.0.borrow_mut(), dealt.as_ref()).map_err(candle)?;
     o.1.as_ref().map_or(Ok(()), |m| m.after_step()).map_err(candle)
 }
 
@@ -145,16 +161,16 @@ mod optimizer {
     }
     #[rhai_fn(pure, return_raw)]
     pub fn step(context: NativeCallContext, o: &mut Optimizer, loss: Tensor) -> Res<()> {
-        stepped(&context, o, |o| o.step(&loss.0, None))
+        stepped(&context, o, Over::Mean, |o, dealt| o.step_in(&loss.0, None, dealt))
     }
     #[rhai_fn(name = "step", pure, return_raw)]
     pub fn step_lr(context: NativeCallContext, o: &mut Optimizer, loss: Tensor, lr: Dynamic) -> Res<()> {
-        let lr = args::number("step", &lr)?;
-        stepped(&context, o, |o| o.step(&loss.0, Some(lr)))
+        let (lr, over) = how(lr)?;
+        stepped(&context, o, over, |o, dealt| o.step_in(&loss.0, lr, dealt))
     }
     #[rhai_fn(name = "step", pure, return_raw)]
     pub fn step_gradients(context: NativeCallContext, o: &mut Optimizer, gradients: Gradients) -> Res<()> {
-        stepped(&context, o, |o| o.apply(&gradients.0, None))
+        stepped(&context, o, Over::Mean, |o, dealt| o.apply(&gradients.0, None, dealt))
     }
     #[rhai_fn(name = "step", pure, return_raw)]
     pub fn step_gradients_lr(
@@ -163,8 +179,8 @@ mod optimizer {
         gradients: Gradients,
         lr: Dynamic,
     ) -> Res<()> {
-        let lr = args::number("step", &lr)?;
-        stepped(&context, o, |o| o.apply(&gradients.0, Some(lr)))
+        let (lr, over) = how(lr)?;
+        stepped(&context, o, over, |o, dealt| o.apply(&gradients.0, lr, dealt))
     }
     #[rhai_fn(get = "steps", pure)]
     pub fn steps(o: &mut Optimizer) -> INT {

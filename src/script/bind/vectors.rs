@@ -33,7 +33,8 @@ fn store(context: &NativeCallContext, model: &Model, count: INT, options: Map) -
     let count = args::count("singular_vectors", "the number of images", count)?;
     let host = host(context);
     let random = if wanted.fresh { another(&host) } else { Generator::new(host.seed) };
-    let store = train::Vectors::new(&model.0, count, &wanted, &random).map_err(candle)?;
+    let strata = &host.run.ranks().strata;
+    let store = train::Vectors::dealt(&model.0, count, &wanted, &random, strata).map_err(candle)?;
     host.objects.borrow_mut().vectors(&store);
     Ok(Vectors(store))
 }
@@ -73,7 +74,12 @@ mod vectors {
     }
     #[rhai_fn(name = "of", pure, return_raw)]
     pub fn of_batch(vectors: &mut Vectors, batch: Batch) -> Res<BatchVectors> {
-        vectors.0.of(&batch.0.index).map(BatchVectors).map_err(candle)
+        vectors.0.of_part(&batch.0.index, &batch.0.slice).map(BatchVectors).map_err(candle)
+    }
+    #[rhai_fn(name = "of", pure, return_raw)]
+    pub fn of_images(vectors: &mut Vectors, images: Array) -> Res<BatchVectors> {
+        let images: Vec<u32> = args::shape("of", &images)?.into_iter().map(|image| image as u32).collect();
+        vectors.0.of(&images).map(BatchVectors).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn first(vectors: &mut Vectors, count: INT) -> Res<BatchVectors> {

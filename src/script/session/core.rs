@@ -3,6 +3,7 @@
 use super::recording::Recording;
 use super::source::{LAST, Source};
 use super::transcript::Typed;
+use crate::compute::collective::Ranks;
 use crate::report;
 use crate::run::{Arithmetic, Record, Status};
 use crate::script::access::Allowed;
@@ -49,6 +50,8 @@ pub struct Config {
     pub allowed: Allowed,
     /// How much they may take.
     pub limits: Limits,
+    /// This process among those of the run.
+    pub ranks: Ranks,
 }
 
 /// One run of a script, or one sitting at the prompt.
@@ -90,6 +93,7 @@ impl Session {
             script_path: config.script,
             loader: loader.clone(),
             allowed: config.allowed,
+            ranks: config.ranks,
         });
         let mut engine = {
             let run = host.run.clone();
@@ -192,6 +196,14 @@ impl Session {
         };
         let left = if ended { self.host.run.leave_loop().map_err(Failure::bare) } else { Ok(()) };
         let result = left.and(result);
+        let ranks = self.host.run.ranks();
+        if result.is_ok() && !ranks.group.is_alone() && !self.host.run.has_shared() {
+            self.host.run.note(&format!(
+                "note: the {} processes have all done the same: the script has no pass over training images inside run.epochs(...), which is \
+                 what they share, and no evaluation of std",
+                ranks.group.world()
+            ));
+        }
         let unused = || self.overrides.borrow().unused().or_else(|| self.host.run.never_reached());
         let result = result.and_then(|()| unused().map_or(Ok(()), |message| Err(Failure::bare(message))));
         if let Err(failure) = &result

@@ -3,7 +3,7 @@
 use super::Source;
 use crate::base::hex::hex;
 use crate::compute::device;
-use crate::run::{Arithmetic, Options, Record, git_state};
+use crate::run::{Arithmetic, Git, Options, Record, git_state};
 use crate::script::bind::Host;
 use crate::script::check::loop_state::{Carried, captured, carried};
 use crate::script::language::loader::Loader;
@@ -30,6 +30,8 @@ pub struct Recording {
     pub flags: Vec<String>,
     /// The folder to write into, if not one below `runs/`.
     pub into: Option<PathBuf>,
+    /// The repository, where somebody has looked already.
+    pub git: Option<Option<Git>>,
 }
 
 impl Recording {
@@ -42,6 +44,7 @@ impl Recording {
         engine: &Engine,
         loader: &Rc<Loader>,
     ) -> Result<(), String> {
+        let ranks = host.run.ranks();
         let record = Record {
             script: source.shown.clone().unwrap_or_else(|| path.display().to_string()),
             main: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -52,7 +55,10 @@ impl Recording {
             flags: self.flags.clone(),
             versions: versions(),
             arithmetic: loader.arithmetic(),
-            git: git_state(Path::new(".")),
+            git: self.git.clone().unwrap_or_else(|| git_state(Path::new("."))),
+            processes: Some(ranks.group.world()),
+            shards: Some(ranks.strata.shards),
+            by_shard: ranks.strata.by_shard,
             ..Record::default()
         };
         let sources = loader.clone();
@@ -68,13 +74,17 @@ impl Recording {
         }
         let (batches, epochs) = self.carried(engine, loader);
         host.run.set_carried(batches.first().map(place));
-        if let Some(into) = &self.into {
+        if let Some(into) = self.into.as_ref().filter(|_| ranks.group.is_first()) {
             std::fs::create_dir_all(into).map_err(|e| format!("--into {}: {e}", into.display()))?;
             host.run.set_folder(into.clone());
         }
         let Some(folder) = &self.resume else {
             // Who names a folder finds the run there, also if it only evaluates.
-            return self.into.as_ref().map_or(Ok(()), |_| host.run.open_folder().map(|_| ()));
+            self.into
+                .as_ref()
+                .filter(|_| ranks.group.is_first())
+                .map_or(Ok(()), |_| host.run.open_folder().map(|_| ()))?;
+            return host.run.share_folder();
         };
         if !self.allow_changes {
             same_script(&Record::read(folder)?, loader)?;
@@ -86,7 +96,8 @@ impl Recording {
                 place(&found)
             ));
         }
-        host.run.resume(folder)
+        host.run.resume(folder)?;
+        host.run.share_folder()
     }
 
     /// What the script and its modules carry from batch to batch, and from epoch to epoch, with the files.

@@ -14,6 +14,7 @@ use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::f16;
 use rayon::prelude::*;
 use std::io::Write;
+use std::ops::Range;
 
 /// Numbers that are written at a time.
 const PIECE: usize = 1 << 16;
@@ -44,16 +45,6 @@ impl Buffer {
         }
     }
 
-    /// Memory taken.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::F16(v) => v.len() * 2,
-            Self::F32(v) => v.len() * 4,
-            Self::F64(v) => v.len() * 8,
-            Self::Device(rows) => rows.bytes(),
-        }
-    }
-
     /// The number type.
     pub fn dtype(&self) -> DType {
         match self {
@@ -64,8 +55,8 @@ impl Buffer {
         }
     }
 
-    /// All numbers, little-endian, a piece at a time.
-    pub fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+    /// The numbers of some rows of `n`, little-endian, a piece at a time.
+    pub fn write(&self, rows: Range<usize>, n: usize, out: &mut dyn Write) -> std::io::Result<()> {
         fn pieces<T: Copy, const N: usize>(
             v: &[T],
             out: &mut dyn Write,
@@ -78,25 +69,27 @@ impl Buffer {
                 out.write_all(&buffer)
             })
         }
+        let own = rows.start * n..rows.end * n;
         match self {
-            Self::F16(v) => pieces(v, out, f16::to_le_bytes),
-            Self::F32(v) => pieces(v, out, f32::to_le_bytes),
-            Self::F64(v) => pieces(v, out, f64::to_le_bytes),
-            Self::Device(rows) => rows.write(out).map_err(std::io::Error::other),
+            Self::F16(v) => pieces(&v[own], out, f16::to_le_bytes),
+            Self::F32(v) => pieces(&v[own], out, f32::to_le_bytes),
+            Self::F64(v) => pieces(&v[own], out, f64::to_le_bytes),
+            Self::Device(v) => v.write(rows, out).map_err(std::io::Error::other),
         }
     }
 
-    /// Replace all numbers by those that [`Self::write`] wrote; there must be as many bytes as [`Self::bytes`].
-    pub fn read(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Replace the numbers of some rows of `n` by those that [`Self::write`] wrote, as many of them.
+    pub fn read(&mut self, rows: Range<usize>, n: usize, bytes: &[u8]) -> Result<()> {
         fn all<T, const N: usize>(v: &mut [T], bytes: &[u8], number: impl Fn([u8; N]) -> T) {
             let (numbers, _) = bytes.as_chunks::<N>();
             v.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = number(*bytes));
         }
+        let own = rows.start * n..rows.end * n;
         match self {
-            Self::F16(v) => all(v, bytes, f16::from_le_bytes),
-            Self::F32(v) => all(v, bytes, f32::from_le_bytes),
-            Self::F64(v) => all(v, bytes, f64::from_le_bytes),
-            Self::Device(rows) => rows.read(bytes)?,
+            Self::F16(v) => all(&mut v[own], bytes, f16::from_le_bytes),
+            Self::F32(v) => all(&mut v[own], bytes, f32::from_le_bytes),
+            Self::F64(v) => all(&mut v[own], bytes, f64::from_le_bytes),
+            Self::Device(v) => v.read(rows, bytes)?,
         }
         Ok(())
     }

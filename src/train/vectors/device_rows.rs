@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::Range;
 
 const SOURCE: Source = Source::Rows;
 /// Numbers that are read back at a time.
@@ -152,12 +153,12 @@ impl DeviceRows {
         launch(SOURCE, "place_halves", &rows, Blocks::Exactly(images.len() * pieces), &args)
     }
 
-    /// All numbers plane by plane, little-endian, some rows at a time.
-    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+    /// The numbers of some rows plane by plane, little-endian, some rows at a time.
+    pub fn write(&self, own: Range<usize>, out: &mut dyn Write) -> Result<()> {
         let size = self.dtype().size_in_bytes();
         let rows = (PIECE / self.n.max(1)).max(1);
-        for at in (0..self.count).step_by(rows) {
-            let count = rows.min(self.count - at);
+        for at in own.clone().step_by(rows) {
+            let count = rows.min(own.end - at);
             let piece = self.numbers.narrow(0, at * self.n, count * self.n)?.to_device(&Device::Cpu)?;
             let bytes = safetensors::View::data(&&piece).into_owned();
             out.write_all(&self.moved(&bytes, size, |i| (self.place_of(i), i)))?;
@@ -165,11 +166,15 @@ impl DeviceRows {
         Ok(())
     }
 
-    /// Replace all numbers by those that [`Self::write`] wrote; there must be as many bytes as [`Self::bytes`].
-    pub fn read(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Replace the numbers of some rows by those that [`Self::write`] wrote.
+    pub fn read(&mut self, own: Range<usize>, bytes: &[u8]) -> Result<()> {
         let bytes = self.moved(bytes, self.dtype().size_in_bytes(), |i| (i, self.place_of(i)));
-        self.numbers = Tensor::from_raw_buffer(&bytes, self.dtype(), &[self.count * self.n], self.numbers.device())?;
-        Ok(())
+        let new = Tensor::from_raw_buffer(&bytes, self.dtype(), &[own.len() * self.n], self.numbers.device())?;
+        if own == (0..self.count) {
+            self.numbers = new;
+            return Ok(());
+        }
+        self.numbers.slice_set(&new, 0, own.start * self.n)
     }
 
     /// Rows of numbers of so many bytes, each number from one place to another.

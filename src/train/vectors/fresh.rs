@@ -1,6 +1,7 @@
 //! Fresh start vectors that belong to images: an image's are the same whoever shares its batch, and whenever it is asked.
 
-use super::store::{BatchVectors, Vectors, VectorsOptions, slots};
+use super::batch::BatchVectors;
+use super::store::{Vectors, VectorsOptions, slots};
 use crate::base::random::Generator;
 use crate::bounds::SingularVectors;
 use crate::nn::Sequential;

@@ -1,5 +1,6 @@
 //! The store of power-iteration vectors: kept from one visit of a training image to the next.
 
+mod batch;
 mod buffer;
 pub mod device_rows;
 mod fresh;
@@ -8,6 +9,7 @@ mod saved;
 mod store;
 mod whole;
 
+pub use batch::BatchVectors;
 pub use fresh::fresh_vectors;
 pub use saved::{Part, WeakVectors};
-pub use store::{BatchVectors, Vectors, VectorsOptions};
+pub use store::{Vectors, VectorsOptions};

@@ -138,8 +138,9 @@ Result cuGetErrorString(Result error, const char **text) {
 }
 
 Result cuDeviceGet(int *device, int ordinal) {
-  if (ordinal != 0) return NO_SUCH_DEVICE;
-  *device = 0;
+  const char *devices = getenv("SOFTWARE_GPU_DEVICES");
+  if (ordinal < 0 || ordinal >= (devices ? atoi(devices) : 1)) return NO_SUCH_DEVICE;
+  *device = ordinal;
   return SUCCESS;
 }
 

@@ -47,12 +47,15 @@ library libnvrtc.so.13 "$here/nvrtc.cpp"
 library libcurand.so.10 "$here/curand.cpp"
 library libcublas.so.13 -march=native "$here/cublas.cpp" "$dest/gpu/libcuda.so.1"
 library libcudnn.so.9 -march=native "$here/cudnn.cpp" "$dest/gpu/libcuda.so.1"
+library libnccl.so.2 "$here/nccl.cpp" "$dest/gpu/libcuda.so.1"
 cp "$here/threads.hpp" "$dest/gpu/"
 python3 "$here/candle.py" "$(source_of 'candle-kernels-0.11.*')/src" "$here" "$dest/gpu/candle" >"$dest/candle.log"
 
 cat >"$dest/env.sh" <<X
 export CUDA_HOME=$dest CUDA_COMPUTE_CAP=90 NVCC=$dest/bin/nvcc CUDARC_CUDA_VERSION=13000 CUDA_LAZY_PATH=$dest/gpu
 # Engines of convolutions are not worth measuring here.
+# Opened by this name where several processes have a GPU each; SOFTWARE_GPU_DEVICES says how many there are.
+export WORKBENCH_NCCL=$dest/gpu/libnccl.so.2
 export SOFTWARE_GPU=1 PATH=$dest/bin:\$PATH WORKBENCH_TEST_DEVICE=cuda WORKBENCH_CUDNN=first
 X
 echo "the software GPU lies in $dest; . $dest/env.sh"

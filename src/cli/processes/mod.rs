@@ -1,0 +1,7 @@
+//! A run on several processes, as the command line begins and ends it.
+
+mod join;
+mod launcher;
+
+pub(super) use join::{Joined, alone, join, refuse};
+pub(super) use launcher::start_processes;
