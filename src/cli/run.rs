@@ -2,10 +2,10 @@
 
 use super::arguments::{HostArguments, ReplayArguments, RunArguments};
 use super::origin::Origin;
-use super::processes::{Joined, alone, join, start_processes};
+use super::processes::{Joined, alone, join, start_processes, wait_for_first};
 use super::start::{Started, end, free, start, start_among, words};
 use crate::base::output;
-use crate::compute::collective::{Ranks, Strata, found};
+use crate::compute::collective::{Launch, Ranks, Strata, found};
 use crate::data::source::hub::HubFile;
 use crate::repl::terminal;
 use crate::run::archive::results;
@@ -20,13 +20,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Run what the command line asks for.
-pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, String> {
+pub fn run(what: &RunArguments, host: HostArguments) -> Result<ExitCode, String> {
     if let Some(n) = what.processes {
         return start_processes(n as usize);
     }
     let launch = found();
+    let ended = run_among(what, host, launch.as_ref());
+    if let (Err(_), Some(launch)) = (&ended, &launch) {
+        wait_for_first(launch.rank);
+    }
+    ended
+}
+
+/// The same as one of the processes of a launcher, if there is one.
+fn run_among(what: &RunArguments, mut host: HostArguments, launch: Option<&Launch>) -> Result<ExitCode, String> {
     // Before MPI is begun, which does not like processes to be started.
-    let git = launch.as_ref().map(|_| git_state(Path::new(".")));
+    let git = launch.map(|_| git_state(Path::new(".")));
     let mut overrides = Overrides::parse(&what.set)?;
     let mut given = what.script.clone();
     let goes_on = what.resume.as_deref().map(Record::read).transpose()?;
@@ -41,7 +50,7 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
             ));
         }
         given.get_or_insert_with(|| PathBuf::from(&old.script));
-        let processes = launch.as_ref().map_or(1, |launch| launch.world);
+        let processes = launch.map_or(1, |launch| launch.world);
         same_as_before(old, what, &mut host, processes)?;
         overrides.complete(&old.overrides);
     }
@@ -56,7 +65,7 @@ pub fn run(what: &RunArguments, mut host: HostArguments) -> Result<ExitCode, Str
     }
     overrides.complete(&origin.settings);
     let recording = Recording { flags: flags(what, &host), git, ..recording(what)? };
-    let joined = match &launch {
+    let joined = match launch {
         Some(launch) => join(launch, what, goes_on.as_ref())?,
         None => alone(what, goes_on.as_ref())?,
     };

@@ -3,5 +3,5 @@
 mod join;
 mod launcher;
 
-pub(super) use join::{Joined, alone, join, refuse};
+pub(super) use join::{Joined, alone, join, refuse, wait_for_first};
 pub(super) use launcher::start_processes;

@@ -1,7 +1,7 @@
 //! The processes of a run: sums of a known order, what one knows told to all, one decision for all without waiting, an end where one is
 //! gone. Alone, everything is what it is already.
 
-use super::launch::Launch;
+use super::launch::{Launch, Launcher};
 use super::mpi::{Mpi, Number, Request};
 use super::ordered::{Sum, tree};
 use super::watch::Watch;
@@ -23,6 +23,7 @@ pub struct Group {
 #[derive(Debug)]
 struct Others {
     mpi: Mpi,
+    by: Launcher,
     world: usize,
     watch: Arc<Watch>,
     /// The GPUs, once a sum was asked for there; nothing where NCCL is not on all machines.
@@ -50,6 +51,7 @@ impl Group {
         let watch = Watch::begin(deadline, end);
         let others = Others {
             mpi,
+            by: launch.by,
             world: launch.world,
             watch,
             #[cfg(feature = "cuda")]
@@ -102,6 +104,11 @@ impl Group {
     /// Is this the one that has the folder and the screen?
     pub fn is_first(&self) -> bool {
         self.rank == 0
+    }
+
+    /// Who has started them.
+    pub fn launcher(&self) -> Option<Launcher> {
+        self.others.as_ref().map(|others| others.by)
     }
 
     /// The library's name, where one was opened.

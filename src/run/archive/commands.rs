@@ -22,7 +22,8 @@ pub fn again(record: &Record) -> String {
 pub fn goes_on(record: &Record, folder: &Path) -> String {
     let mut words = vec![];
     if record.processes() > 1 {
-        words.extend(["mpirun".to_string(), "-n".into(), record.processes().to_string()]);
+        let launcher = record.launcher.clone().unwrap_or_else(|| "mpirun".into());
+        words.extend([launcher, "-n".into(), record.processes().to_string()]);
     }
     words.extend(["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))]);
     words.extend(["--resume".into(), quoted_path(folder)]);

@@ -33,9 +33,11 @@ pub struct Record {
     /// What products of f32 numbers were computed in.
     pub precision: Precision,
     pub threads: usize,
-    /// Where they are more than one: processes, and shards for the run's life; and whether these had batches of their own.
+    /// Where they are more than one: processes, what started them, and shards for the run's life; and whether these had batches of their own.
     #[serde(skip_serializing_if = "is_one")]
     pub processes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
     #[serde(skip_serializing_if = "is_one")]
     pub shards: Option<usize>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

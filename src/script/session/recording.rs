@@ -57,6 +57,7 @@ impl Recording {
             arithmetic: loader.arithmetic(),
             git: self.git.clone().unwrap_or_else(|| git_state(Path::new("."))),
             processes: Some(ranks.group.world()),
+            launcher: ranks.group.launcher().map(|launcher| launcher.to_string()),
             shards: Some(ranks.strata.shards),
             by_shard: ranks.strata.by_shard,
             ..Record::default()
