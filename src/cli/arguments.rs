@@ -259,7 +259,7 @@ pub struct RunArguments {
     /// Write the run into this folder, which must not be there yet [default: runs/DATE-SCRIPT-ID].
     #[arg(long, value_name = "FOLDER", conflicts_with = "resume")]
     pub into: Option<PathBuf>,
-    /// Train on so many processes of this machine, started by its mpirun; by hand: `mpirun -n N workbench run ...`, or srun.
+    /// Train on so many processes of this machine, started by its mpirun (1: alone, whatever has started it); by hand: `mpirun -n N workbench run ...`, or srun.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub processes: Option<u32>,
     /// Deal the images out to so many shards for the run's life [default: as many as processes]: a number of processes that divides it
@@ -276,11 +276,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "ORDER", default_value = "ordered")]
     pub sum: SumOrder,
     /// A process that hears nothing of the others for so many minutes ends.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", default_value_t = RunArguments::DEADLINE, value_parser = minutes)]
     pub deadline: f64,
     /// What the script may touch and take.
     #[command(flatten)]
     pub permissions: Permissions,
+}
+
+impl RunArguments {
+    /// Minutes that a process waits for the others.
+    pub const DEADLINE: f64 = 10.0;
 }
 
 /// The order of sums over processes.

@@ -93,7 +93,8 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, String> {
     match &arguments.command {
         Some(Command::Replay(_)) => processes::refuse("replay")?,
         Some(Command::Recheck(_)) => processes::refuse("recheck")?,
-        Some(Command::Sweep(_)) => processes::refuse("sweep")?,
+        // Points of a plan are runs of their own, whoever starts them.
+        Some(Command::Sweep(what)) if what.item.is_none() => processes::refuse("sweep")?,
         Some(Command::Repl { .. }) | None => processes::refuse("the prompt")?,
         Some(_) => {}
     }

@@ -1,9 +1,10 @@
 //! `workbench run`: a script from its beginning, or a run that goes on; `workbench replay`: a run once more, as it was.
 
-use super::arguments::{HostArguments, ReplayArguments, RunArguments};
+use super::arguments::{HostArguments, ReplayArguments, RunArguments, SumOrder};
 use super::origin::Origin;
 use super::processes::{Joined, alone, join, start_processes, wait_for_first};
 use super::start::{Started, end, free, start, start_among, words};
+use crate::base::hex::hex;
 use crate::base::output;
 use crate::compute::collective::{Launch, Ranks, Strata, found};
 use crate::data::source::hub::HubFile;
@@ -15,16 +16,19 @@ use crate::script::session::Recording;
 use crate::script::session::Session;
 use crate::script::settings::Overrides;
 use crate::show::table;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Run what the command line asks for.
 pub fn run(what: &RunArguments, host: HostArguments) -> Result<ExitCode, String> {
-    if let Some(n) = what.processes {
+    // One alone, whatever has started it.
+    let alone = what.processes == Some(1);
+    if let Some(n) = what.processes.filter(|_| !alone) {
         return start_processes(n as usize);
     }
-    let launch = found();
+    let launch = found().filter(|_| !alone);
     let ended = run_among(what, host, launch.as_ref());
     if let (Err(_), Some(launch)) = (&ended, &launch) {
         wait_for_first(launch.rank);
@@ -66,8 +70,8 @@ fn run_among(what: &RunArguments, mut host: HostArguments, launch: Option<&Launc
     overrides.complete(&origin.settings);
     let recording = Recording { flags: flags(what, &host), git, ..recording(what)? };
     let joined = match launch {
-        Some(launch) => join(launch, what, goes_on.as_ref())?,
-        None => alone(what, goes_on.as_ref())?,
+        Some(launch) => join(launch, what, goes_on.as_ref(), told(what, &host, &overrides, &origin.script))?,
+        None => alone(what, goes_on.as_ref().or(origin.record.as_ref().filter(|_| what.shards.is_none())))?,
     };
     host.device = joined.device(host.device);
     let begun = started(&joined, overrides, &origin, recording, host, what);
@@ -78,6 +82,24 @@ fn run_among(what: &RunArguments, mut host: HostArguments, launch: Option<&Launc
     };
     session.set_screen(terminal::screen());
     Ok(joined.end(session.run_file(&origin.script)))
+}
+
+/// What all processes have to be started with alike, by name.
+fn told(what: &RunArguments, host: &HostArguments, overrides: &Overrides, script: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read(script).unwrap_or_default();
+    let settings = overrides.given().iter().map(|(key, value)| (format!("--set {key}"), value.clone()));
+    let own = [
+        ("the version", env!("CARGO_PKG_VERSION").to_string()),
+        ("the script", hex(&Sha256::digest(text))[..16].to_string()),
+        ("--seed", host.seed.unwrap_or(0).to_string()),
+        ("--window", what.window.to_string()),
+        ("--shards", format!("{:?}", what.shards)),
+        ("--by-shard", what.by_shard.to_string()),
+        ("--sum", format!("{:?}", what.sum)),
+        ("--reshard", what.reshard.to_string()),
+        ("--without-vectors", what.without_vectors.to_string()),
+    ];
+    own.into_iter().map(|(name, value)| (name.to_string(), value)).chain(settings).collect()
 }
 
 fn started(
@@ -204,6 +226,12 @@ fn flags(what: &RunArguments, host: &HostArguments) -> Vec<String> {
     if let Some(minutes) = what.checkpoint_minutes {
         add("--checkpoint-minutes", minutes.to_string());
     }
+    if what.sum == SumOrder::Fast {
+        add("--sum", "fast".into());
+    }
+    if what.deadline.to_bits() != RunArguments::DEADLINE.to_bits() {
+        add("--deadline", what.deadline.to_string());
+    }
     if what.without_vectors {
         flags.push("--without-vectors".into());
     }
@@ -227,13 +255,13 @@ fn same_as_before(old: &Record, what: &RunArguments, host: &mut HostArguments, p
             return refused(&format!("--set {key} as"), value, &was);
         }
     }
-    let threads = host.threads;
+    let (threads, device) = (host.threads, host.device.clone());
     as_it_was(old, host);
     if processes != old.processes() {
         // Other processes have other shares of their machines, and of their GPUs.
         host.threads = threads;
     }
-    if processes > 1 && old.device.starts_with("cuda:") {
+    if processes > 1 && old.processes() > 1 && device.is_none() && old.device.starts_with("cuda:") {
         host.device = Some("cuda".into());
     }
     Ok(())

@@ -25,10 +25,14 @@ impl Run {
         self.leave_loop()?;
         self.training.borrow_mut().begin_loop(epochs, label);
         self.progress.begin_loop();
-        let first = self.enter_loop(epochs, label)?;
-        if let Some(holder) = self.holder().filter(|_| !self.group().is_alone()) {
-            holder.share(self.group())?;
-        }
+        // One process may have read its part of the data, or of a checkpoint, long before another.
+        let first = self.group().patiently(|| {
+            let first = self.enter_loop(epochs, label)?;
+            if let Some(holder) = self.holder().filter(|_| !self.group().is_alone()) {
+                holder.share(self.group())?;
+            }
+            Ok::<_, String>(first)
+        })?;
         self.hold(false);
         self.progress.begun_at(first);
         Ok(first)
@@ -99,6 +103,7 @@ impl Run {
         }
         self.hold(false);
         self.set_slice(None);
+        self.hear_the_last()?;
         let Some(values) = self.training.borrow_mut().end_epoch(&|saved| self.add_up(saved))? else { return Ok(()) };
         if let Some(holder) = self.holder().filter(|_| self.has_shared()) {
             self.compare(&*holder)?;
@@ -129,7 +134,7 @@ impl Run {
         if in_loop && !skipped && self.writes_checkpoints() {
             let at = Position::at_end(&self.training.borrow());
             let stem = end_stem(at.index);
-            let path = self.write_parts(&stem, at.clone(), false)?;
+            let path = self.group().patiently(|| self.write_parts(&stem, at.clone(), false))?;
             keep_only(&path, &stem);
             self.write_checkpoint(true, at)?;
         }
@@ -169,7 +174,9 @@ impl Run {
 
     fn draw(&self) {
         let training = self.training.borrow();
-        self.progress.draw(training.place(), training.values().as_deref());
+        let strata = &self.ranks.strata;
+        let share = strata.own.len() as f64 / strata.shards as f64;
+        self.progress.draw(training.place(), training.values(share).as_deref());
     }
 
     fn add_row(&self, batch: Option<usize>, values: Vec<(String, f64)>) -> Result<(), String> {
@@ -189,6 +196,8 @@ impl Run {
     /// the checkpoint's loop and everything has been put back.
     pub fn resume(&self, folder: &Path) -> Result<(), String> {
         refuse_links_out(folder)?;
+        let whole = folder.canonicalize();
+        let folder = whole.as_deref().ok().filter(|_| !self.group().is_alone()).unwrap_or(folder);
         let group = self.group();
         let old = group.all_well(self.recorder.borrow_mut().take_over(folder, !group.is_first()))?;
         let (found, damaged) = latest(&folder.join("checkpoints"), group)?;
@@ -264,6 +273,13 @@ impl Run {
         if !training.begin_pass(holder.made()) {
             return Ok(None);
         }
+        // What one process has used before the pass speaks against it for all.
+        if !self.group().is_alone() {
+            let whys = self.group().of_all(training.why_never().map(str::to_string))?;
+            if let Some(why) = whys.into_iter().flatten().next() {
+                training.never(why);
+            }
+        }
         let (resume, from) = self.resume.take().begin_pass(training.why_never());
         self.resume.replace(resume);
         match from? {
@@ -315,7 +331,7 @@ impl Run {
             return Ok(());
         }
         let (began, stem) = (Instant::now(), self.checkpoints.borrow().next_stem());
-        let path = self.write_parts(&stem, at, true)?;
+        let path = self.group().patiently(|| self.write_parts(&stem, at, true))?;
         let checkpoints = &mut *self.checkpoints.borrow_mut();
         if self.group().is_first() {
             checkpoints.add(path, began.elapsed());

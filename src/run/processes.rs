@@ -64,6 +64,22 @@ impl Run {
         Ok(own)
     }
 
+    /// Where it reads what the script reads from `path`: what it has written itself, and what process 0 has written before, as in an
+    /// earlier sitting.
+    pub fn read_of(&self, path: &Path) -> PathBuf {
+        let aside = self.aside.borrow().as_ref().map(|folder| folder.path().to_path_buf());
+        let (Some(aside), Some(home)) = (aside, self.home.borrow().clone()) else { return path.to_path_buf() };
+        match path.strip_prefix(&aside) {
+            Ok(inside) if !path.exists() => home.join(inside),
+            Ok(_) => path.to_path_buf(),
+            Err(_) => {
+                let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+                let own = aside.join("elsewhere").join(names.collect::<PathBuf>());
+                if own.exists() { own } else { path.to_path_buf() }
+            }
+        }
+    }
+
     /// All processes see the folder of process 0, which is there now; the others write into one of their own.
     pub fn share_folder(&self) -> Result<(), String> {
         let group = self.group();
@@ -146,6 +162,30 @@ impl Run {
         Ok(decision)
     }
 
+    /// What was told at the last batch of a pass that was left in the middle: nothing stays under way.
+    pub(super) fn hear_the_last(&self) -> Result<(), String> {
+        let last = self.told.take();
+        last.map_or(Ok(()), |last| self.group().told(last).map(drop))
+    }
+
+    /// Generators and counters are the same on all processes again, behind something that they have shared out: the furthest of each.
+    pub fn align(&self) -> Result<(), String> {
+        let holder = self.holder.borrow().as_ref().and_then(std::rc::Weak::upgrade);
+        let Some(holder) = holder.filter(|_| !self.group().is_alone() && self.slice.get().is_none()) else {
+            return Ok(());
+        };
+        let mut all = self.group().patiently(|| self.group().of_all(holder.counters()))?.into_iter();
+        let mut furthest = all.next().unwrap_or_default();
+        for other in all {
+            for (name, value) in other.as_object().into_iter().flatten() {
+                if value.as_u64() > furthest[name].as_u64() {
+                    furthest[name] = value.clone();
+                }
+            }
+        }
+        holder.set_counters(&furthest)
+    }
+
     /// What a value that is logged now counts for, and whether it is another batch's.
     pub(super) fn weight(&self) -> (f64, bool) {
         match self.slice() {
@@ -185,8 +225,7 @@ impl Run {
         if group.is_alone() {
             return Ok(());
         }
-        let settled = holder.settle(group);
-        group.all_well(settled)?;
+        holder.settle(group)?;
         let prints = group.of_all(holder.fingerprint()?)?;
         match prints.iter().position(|print| print != &prints[0]) {
             None => Ok(()),

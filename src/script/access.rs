@@ -82,7 +82,7 @@ impl Access {
     pub fn read(&self, op: &str, path: &str) -> Result<PathBuf, String> {
         let given = Path::new(path);
         if !self.contained() {
-            return Ok(given.to_path_buf());
+            return Ok(self.run.read_of(given));
         }
         let own = self.script.as_deref().and_then(Path::parent).filter(|_| given.is_relative());
         let candidates = [Some(given.to_path_buf()), own.map(|own| own.join(given))];
@@ -103,7 +103,7 @@ impl Access {
         };
         match found.metadata() {
             Ok(meta) if !meta.is_file() && !meta.is_dir() => Err(no_file(op, path, &meta)),
-            _ => Ok(found),
+            _ => Ok(self.run.read_of(&found)),
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Optimizer {
     momenta: Option<Momenta>,
     slots: Vec<Slot>,
     together: Together,
+    /// Is it over what one process has alone, such as an attack's points? Then its steps are that process's.
+    pub is_local: bool,
 }
 
 /// One parameter and its moments: (m, v) for Adam, (m) for SGD with momentum. With lookahead its slow value behind them.
@@ -114,6 +116,7 @@ impl Optimizer {
             momenta,
             slots,
             together: Together::default(),
+            is_local: false,
         })
     }
 
@@ -160,7 +163,7 @@ impl Optimizer {
         check_rate("step", lr)?;
         let found = self.slots.iter().map(|slot| gradients.get(slot.parameter.as_tensor()).map(Tensor::detach));
         let mut found: Vec<Option<Tensor>> = found.collect();
-        if let Some(dealt) = dealt {
+        if let Some(dealt) = dealt.filter(|_| !self.is_local) {
             let like: Vec<&Tensor> = self.slots.iter().map(|slot| slot.parameter.as_tensor()).collect();
             match self.together.add(dealt, &like, &found)? {
                 Some(all) => found = all,

@@ -34,8 +34,8 @@ pub struct Together {
     waiting: Counter<Tensor>,
     /// Which parameters any of them has found a gradient of.
     found: Vec<bool>,
-    /// Of which batch they are.
-    number: Option<usize>,
+    /// Of which batch they are, and which part came last.
+    under_way: Option<(usize, usize)>,
 }
 
 impl Together {
@@ -48,13 +48,24 @@ impl Together {
         found: &[Option<Tensor>],
     ) -> Result<Option<Vec<Option<Tensor>>>> {
         let Dealt { group, slice, over } = part;
-        if self.number.is_some_and(|number| number != slice.number) {
+        // A pass that was left in the middle of a batch has left its parts behind.
+        if slice.lane == 0
+            && self.under_way.is_some_and(|(number, _)| ![slice.number, slice.number.wrapping_sub(1)].contains(&number))
+        {
+            *self = Self::default();
+        }
+        let wanted = self.under_way.map_or((slice.number, 0), |(number, lane)| (number, lane + 1));
+        if wanted != (slice.number, slice.lane) {
             bail!(
-                "step: batch {} has parts whose gradients never came to a step; take as many steps in each part of a batch",
-                self.number.unwrap_or(0) + 1
+                "step: part {} of batch {} comes where part {} of batch {} is wanted: with parts one after another (--by-shard) an optimiser takes \
+                 one step in each part",
+                slice.lane + 1,
+                slice.number + 1,
+                wanted.1 + 1,
+                wanted.0 + 1
             );
         }
-        self.number = Some(slice.number);
+        self.under_way = Some((slice.number, slice.lane));
         let share = match over {
             Over::Mean => slice.share(),
             Over::Sum => 1.0,
@@ -66,7 +77,7 @@ impl Together {
         if !slice.last {
             return Ok(None);
         }
-        self.number = None;
+        self.under_way = None;
         let mut there = std::mem::take(&mut self.found);
         let Some(own) = self.waiting.take(|a, b| a + b)? else { return Ok(None) };
         if !group.is_alone() {
@@ -160,13 +171,18 @@ mod tests {
     fn a_batch_that_was_left_in_the_middle_is_told() {
         let (group, p) = (Group::default(), Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap());
         let mut together = Together::default();
-        let part = |number, last| Dealt {
+        let dealt = |number, last| Dealt {
             group: &group,
             slice: Slice { number, last, ..slice(1, 2, 0, false) },
             over: Over::Mean,
         };
-        assert!(together.add(&part(0, false), &[&p], &[Some(p.clone())]).unwrap().is_none());
-        let error = together.add(&part(1, false), &[&p], &[Some(p.clone())]).unwrap_err();
-        assert!(error.to_string().contains("batch 1 has parts"), "{error}");
+        assert!(together.add(&dealt(0, false), &[&p], &[Some(p.clone())]).unwrap().is_none());
+        let error = together.add(&dealt(1, false), &[&p], &[Some(p.clone())]).unwrap_err();
+        assert!(error.to_string().contains("part 1 of batch 2 comes where part 2 of batch 1 is wanted"), "{error}");
+        // Twice in one part; and a pass that was left, after which another begins.
+        let (mut together, first) = (Together::default(), dealt(4, false));
+        assert!(together.add(&first, &[&p], &[Some(p.clone())]).unwrap().is_none());
+        assert!(together.add(&first, &[&p], &[Some(p.clone())]).is_err());
+        assert!(together.add(&dealt(0, true), &[&p], &[Some(p.clone())]).unwrap().is_some());
     }
 }

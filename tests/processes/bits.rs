@@ -69,6 +69,46 @@ fn a_process_without_images_counts_for_nothing() {
     }
 }
 
+/// What a script does for its own part of a batch stays there, and what processes write and read is theirs: steps of an optimiser over a
+/// process's own tensors, as many as it likes; a model read before the pass by one process only; files.
+#[test]
+fn what_is_a_process_s_own_stays_its_own() {
+    const OWN: &str = r#"
+        let data = dataset("digits", #{ train_limit: 130 });
+        let model = sequential(data.shape, [flatten(), linear(10)]);
+        let optimizer = sgd(model, #{ lr: 0.05 });
+        for epoch in run.epochs(3) {
+            if epoch == 1 && run.rank == 1 { print(optimizer.lr); }
+            for batch in data.train.batches(60) {
+                let delta = zeros(batch.x.shape).parameter();
+                let inner = sgd([delta], #{ lr: 0.1 });
+                for i in 0..=run.rank { inner.step(cross_entropy(model.forward(batch.x + delta), batch.y) * -1.0); }
+                optimizer.step(cross_entropy(model.forward(batch.x + delta.detach()), batch.y));
+                run.log(#{ loss: 1.0 });
+            }
+            model.save("out/weights.safetensors");
+            if load_model("out/weights.safetensors").digest != model.digest { throw "another network was read"; }
+            run.save(model, `epoch${epoch}.safetensors`);
+            load_model(run.path(`epoch${max(epoch - 1, 0)}.safetensors`));
+            run.checkpoint();
+        }
+    "#;
+    let Some(_turn) = turn() else { return };
+    let folder = Folder::new(&[("t.rhai", OWN), ("out/there", "")]);
+    let said = launched_into(&folder, 3, &["--allow-write", "out", "--allow-read", "out"], "three");
+    assert!(said.contains("loss 1.0000"), "a mean of ones: {said}");
+    // Shard by shard, one optimiser takes one step in each part.
+    let folder = Folder::new(&[(
+        "t.rhai",
+        &OWN.replace(
+            "optimizer.step(",
+            "optimizer.step(cross_entropy(model.forward(batch.x), batch.y)); optimizer.step(",
+        ),
+    )]);
+    let said = folder.run(&["run", "t.rhai", "--shards", "2", "--by-shard"]);
+    assert!(said.contains("an optimiser takes one step in each part"), "{said}");
+}
+
 /// Running statistics are those of each process's images, and at an epoch's end their means.
 #[test]
 fn running_statistics_are_means_over_the_processes() {

@@ -129,6 +129,36 @@ fn what_several_processes_cannot_do_together_is_said() {
     assert_eq!(said.matches("cannot be dealt").count(), 1, "{said}");
 }
 
+/// The processes of one run are started alike; those that are to do runs of their own are told so.
+#[test]
+fn processes_of_one_run_are_started_alike() {
+    let Some(_turn) = turn() else { return };
+    let folder = Folder::new(&[("odd.rhai", ODD), ("plain.rhai", "run.result(#{ seed: seed });")]);
+    let by_shell = |command: &str| {
+        let shell = command.replace("workbench", env!("CARGO_BIN_EXE_workbench"));
+        let mut launcher = std::process::Command::new("mpirun");
+        launcher
+            .args(["--oversubscribe", "--bind-to", "none", "-n", "2", "bash", "-c", &shell])
+            .current_dir(folder.path());
+        launcher.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("NO_COLOR", "1");
+        folder.shown(&launcher.output().unwrap())
+    };
+    let said = by_shell("exec workbench run odd.rhai --seed $OMPI_COMM_WORLD_RANK");
+    assert!(said.contains("--seed is 1 here and 0 on process 0") && !said.ends_with("exit code 0"), "{said}");
+    let said = by_shell("exec workbench run odd.rhai --set how=$OMPI_COMM_WORLD_RANK");
+    assert!(said.contains("--set how is") && said.contains("give each --processes 1"), "{said}");
+    let said = by_shell(
+        "exec workbench run plain.rhai --processes 1 --seed $OMPI_COMM_WORLD_RANK --into own$OMPI_COMM_WORLD_RANK",
+    );
+    assert!(said.ends_with("exit code 0"), "{said}");
+    let said = folder.run(&["sweep", "plain.rhai", "--seeds", "2", "--plan", "--into", "plan"]);
+    assert!(said.ends_with("exit code 0"), "{said}");
+    let said = by_shell("exec workbench sweep --item $OMPI_COMM_WORLD_RANK --of plan");
+    assert!(said.ends_with("exit code 0"), "{said}");
+    let said = folder.run(&["sweep", "--collect", "plan"]);
+    assert!(said.ends_with("exit code 0"), "{said}");
+}
+
 /// A disk that is full where process 0 writes.
 #[test]
 fn a_full_disk_of_process_0_ends_all_with_its_last_checkpoint() {

@@ -35,7 +35,12 @@ pub fn alone(what: &RunArguments, old: Option<&Record>) -> Result<Joined, String
 }
 
 /// Greet the others of the launcher.
-pub fn join(launch: &Launch, what: &RunArguments, old: Option<&Record>) -> Result<Joined, String> {
+pub fn join(
+    launch: &Launch,
+    what: &RunArguments,
+    old: Option<&Record>,
+    told: Vec<(String, String)>,
+) -> Result<Joined, String> {
     let rank = launch.rank;
     let sum = match what.sum {
         SumOrder::Ordered => Sum::Ordered,
@@ -47,7 +52,7 @@ pub fn join(launch: &Launch, what: &RunArguments, old: Option<&Record>) -> Resul
     };
     signals::say_nothing();
     let group = Group::join(launch, sum, Duration::from_secs_f64(60.0 * what.deadline), late)?;
-    let joined = shared_out(launch, &group, what, old);
+    let joined = alike(&group, told).and_then(|()| shared_out(launch, &group, what, old));
     match joined {
         Ok((strata, threads, local)) => Ok(Joined { ranks: Ranks { group: Rc::new(group), strata }, threads, local }),
         Err(why) => {
@@ -57,6 +62,23 @@ pub fn join(launch: &Launch, what: &RunArguments, old: Option<&Record>) -> Resul
             Err(why)
         }
     }
+}
+
+/// An error unless all processes were started with the same.
+fn alike(group: &Group, told: Vec<(String, String)>) -> Result<(), String> {
+    let first = group.of_first(told.clone())?;
+    let of =
+        |list: &[(String, String)], name: &str| list.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let other = first.iter().chain(&told).find(|(name, _)| of(&first, name) != of(&told, name));
+    let own = match other {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "{name} is {} here and {} on process 0: the processes of one run are started alike; for runs of their own give each --processes 1",
+            of(&told, name).unwrap_or("not given".into()),
+            of(&first, name).unwrap_or("not given".into())
+        )),
+    };
+    group.all_well(own)
 }
 
 /// Which shards, processors and GPUs are whose.

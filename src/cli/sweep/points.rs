@@ -5,6 +5,7 @@ use crate::base::interrupt::{self, INTERRUPTED, TRY_AGAIN};
 use crate::base::output;
 use crate::cli::arguments::{HostArguments, SweepArguments};
 use crate::cli::start::words;
+use crate::compute::collective::found;
 use crate::run::archive::outcome::last_error;
 use crate::run::sweep::{Point, Sweep};
 use crate::run::{RUN_JSON, duration, lock};
@@ -101,6 +102,10 @@ pub fn command(
     let own = point.folder(folder);
     let failed = |e: std::io::Error| format!("sweep: {}: {e}", own.display());
     let mut arguments: Vec<OsString> = vec!["run".into(), path_word(Path::new(&sweep.script)).into()];
+    // A point is done by one process, also where a launcher has started several for several points.
+    if found().is_some() {
+        arguments.extend(["--processes".into(), "1".into()]);
+    }
     let mut add = |flag: &str, value: &std::ffi::OsStr| arguments.extend([flag.into(), value.to_os_string()]);
     if own.join(RUN_JSON).is_file() {
         add("--resume", own.as_os_str());

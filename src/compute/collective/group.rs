@@ -38,6 +38,15 @@ pub struct Told {
     request: Option<Request>,
 }
 
+/// What is under way is written to by MPI, whoever has no more use for it.
+impl Drop for Told {
+    fn drop(&mut self) {
+        if self.request.is_some() {
+            Box::leak(std::mem::take(&mut self.values));
+        }
+    }
+}
+
 impl Group {
     /// Greet the other processes of the launcher. One that does not answer for as long as `deadline` is an end: `end` is called with what
     /// is to be said.
@@ -69,7 +78,7 @@ impl Group {
             let found = match self.all_well(Found::look()) {
                 Ok(library) => {
                     let joined = others.watch.inside("NCCL's beginning", || library.join(&others.mpi, device));
-                    Some(self.all_well(joined).map_err(candle_core::Error::Msg)?)
+                    Some(joined.map_err(candle_core::Error::Msg)?)
                 }
                 Err(why) => {
                     if self.is_first() {
@@ -218,13 +227,23 @@ impl Group {
             }
             Ok(())
         })?;
-        Ok(told.values)
+        told.request = None;
+        Ok(std::mem::take(&mut told.values))
     }
 
     /// The largest of each value over all processes.
     pub fn largest(&self, values: &[f64]) -> Result<Box<[f64]>, String> {
         let told = self.tell(values)?;
         self.told(told)
+    }
+
+    /// Without a deadline: for what may take one process far longer than the others.
+    pub fn patiently<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Some(others) = &self.others else { return work() };
+        let limit = others.watch.set_limit(Duration::MAX);
+        let result = work();
+        others.watch.set_limit(limit);
+        result
     }
 
     /// From now on a collective that takes longer than that is an end.

@@ -86,11 +86,17 @@ impl Found {
     pub fn join(self, mpi: &Mpi, device: &CudaDevice) -> std::result::Result<Nccl, String> {
         let (functions, rank, world) = (self.0, mpi.rank()?, mpi.size()?);
         let mut identity = Identity([0; 128]);
+        // Behind the identity, whether there is one: the others wait for it either way.
+        let mut made = 0;
         if rank == 0 {
             // SAFETY: room for an identity.
-            checked(&functions, "ncclGetUniqueId", unsafe { (functions.identity)(&raw mut identity) })?;
+            made = unsafe { (functions.identity)(&raw mut identity) };
         }
-        mpi.broadcast(&mut identity.0)?;
+        let mut message = [identity.0.as_slice(), &made.to_le_bytes()].concat();
+        mpi.broadcast(&mut message)?;
+        identity.0.copy_from_slice(&message[..128]);
+        let made = c_int::from_le_bytes([message[128], message[129], message[130], message[131]]);
+        checked(&functions, "ncclGetUniqueId", made)?;
         let mut communicator = std::ptr::null_mut();
         let (n, own) = (world as c_int, rank as c_int);
         // SAFETY: the device is the current one of this thread, which has opened it.

@@ -39,7 +39,8 @@ impl Watch {
                     let (what, place) = own.what.lock().map(|what| what.clone()).unwrap_or_default();
                     let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
                     end(&format!(
-                        "the other processes have not answered for {:?} ({what}{place}): one of them is gone or hangs",
+                        "the other processes have not answered for {:?} ({what}{place}): one of them is gone or hangs, or the script does not do the same on all \
+                         of them (--deadline says how long they wait)",
                         Duration::from_millis(limit)
                     ));
                 }
@@ -72,9 +73,10 @@ impl Watch {
         result
     }
 
-    /// From now on this is the limit.
-    pub fn set_limit(&self, limit: Duration) {
-        self.limit.store(limit.as_millis() as u64, Ordering::Relaxed);
+    /// From now on this is the limit; what it was.
+    pub fn set_limit(&self, limit: Duration) -> Duration {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.limit.swap(limit, Ordering::Relaxed))
     }
 
     /// Nothing is waited for any more.

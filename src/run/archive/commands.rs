@@ -7,24 +7,38 @@ use std::path::Path;
 
 /// The run once more, from its beginning.
 pub fn again(record: &Record) -> String {
-    let mut words = vec!["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))];
+    let mut words = launched(record);
+    words.extend(["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))]);
     for (key, value) in &record.overrides {
         words.extend(["--set".into(), quoted(&format!("{key}={value}"))]);
     }
     words.extend(record.flags.iter().map(|word| quoted(word)));
+    if record.shards() > 1 {
+        words.extend(["--shards".into(), record.shards().to_string()]);
+    }
+    if record.by_shard {
+        words.push("--by-shard".into());
+    }
     words.extend(["--seed".into(), record.seed.to_string(), "--threads".into(), record.threads.to_string()]);
-    words.extend(["--device".into(), quoted(&record.device)]);
+    // Each of several processes has a GPU of its own.
+    let several = record.processes() > 1 && record.device.starts_with("cuda:");
+    words.extend(["--device".into(), if several { "cuda".into() } else { quoted(&record.device) }]);
     words.join(" ")
+}
+
+/// What starts the processes of a run, if there are several.
+fn launched(record: &Record) -> Vec<String> {
+    if record.processes() == 1 {
+        return vec![];
+    }
+    let launcher = record.launcher.clone().unwrap_or_else(|| "mpirun".into());
+    vec![launcher, "-n".into(), record.processes().to_string()]
 }
 
 /// The run in `folder` from its last checkpoint. Settings, seed, threads and device are in its record; what `--set` named to be
 /// read or fetched has to be named again, since a record grants nothing.
 pub fn goes_on(record: &Record, folder: &Path) -> String {
-    let mut words = vec![];
-    if record.processes() > 1 {
-        let launcher = record.launcher.clone().unwrap_or_else(|| "mpirun".into());
-        words.extend([launcher, "-n".into(), record.processes().to_string()]);
-    }
+    let mut words = launched(record);
     words.extend(["workbench".to_string(), "run".into(), quoted_path(Path::new(&record.script))]);
     words.extend(["--resume".into(), quoted_path(folder)]);
     words.extend(record.flags.iter().map(|word| quoted(word)));

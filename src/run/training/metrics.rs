@@ -103,9 +103,13 @@ impl Metrics {
         Ok(None)
     }
 
-    /// The values of the epoch.
-    pub fn values(&self) -> Vec<(String, f64)> {
-        self.epoch.iter().map(|(name, entry)| (name.clone(), entry.value())).collect()
+    /// The values of the epoch, of which `share` has been logged here.
+    pub fn values(&self, share: f64) -> Vec<(String, f64)> {
+        let shown = |entry: &Entry| match entry {
+            Entry::Last(x) => *x,
+            Entry::Mean { .. } => entry.value() / share,
+        };
+        self.epoch.iter().map(|(name, entry)| (name.clone(), shown(entry))).collect()
     }
 
     /// The values of the window, which ends here.

@@ -42,6 +42,14 @@ impl Cut {
         }
     }
 
+    /// The run cannot, for this reason, whatever was before.
+    pub fn never(self, why: String) -> Self {
+        match self {
+            Self::Never { .. } => self,
+            _ => Self::Never { why, begun: true },
+        }
+    }
+
     /// Why the run cannot go on inside the epoch.
     pub fn why_never(&self) -> Option<&str> {
         match self {

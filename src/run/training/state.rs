@@ -136,7 +136,7 @@ impl Training {
         }
         self.read_back()?;
         self.current.metrics.add_up_epoch(add_up)?;
-        self.current.last = self.current.metrics.values();
+        self.current.last = self.current.metrics.values(1.0);
         self.current.learned.extend(Epoch::of(&self.current.last));
         Ok(Some(self.current.last.clone()))
     }
@@ -178,9 +178,9 @@ impl Training {
         self.current.metrics.all_values(add_up)
     }
 
-    /// What has been read back of the epoch at hand.
-    pub fn values(&self) -> Option<Vec<(String, f64)>> {
-        self.is_in_epoch().then(|| self.current.metrics.values())
+    /// What has been read back of the epoch at hand, of which `share` is logged here.
+    pub fn values(&self, share: f64) -> Option<Vec<(String, f64)>> {
+        self.is_in_epoch().then(|| self.current.metrics.values(share))
     }
 
     /// What the last finished epoch of the loop came to.
@@ -216,6 +216,13 @@ impl Training {
         self.current.cut =
             Some(if own { cut.used_before_pass("a network, optimiser or store made for the epoch") } else { cut });
         first
+    }
+
+    /// The run cannot go on inside the epoch at hand.
+    pub fn never(&mut self, why: String) {
+        if let Some(cut) = self.current.cut.take() {
+            self.current.cut = Some(cut.never(why));
+        }
     }
 
     /// Why the run cannot go on inside the epoch at hand.

@@ -74,9 +74,12 @@ fn made(context: &NativeCallContext, op: &'static str, target: Dynamic, options:
     let clip_norm = if options.has("clip_norm") { Some(options.float_in("clip_norm", 0.0, 0.0..)?) } else { None };
     options.finish()?;
     let (list, model) = parameters(op, target)?;
-    let optimizer = train::Optimizer::new(kind, &list, lr, weight_decay, clip_norm).map_err(candle)?;
+    let host = host(context);
+    let mut optimizer = train::Optimizer::new(kind, &list, lr, weight_decay, clip_norm).map_err(candle)?;
+    // What is made for a part of a batch is of that part.
+    optimizer.is_local = host.run.slice().is_some();
     let optimizer = Rc::new(RefCell::new(optimizer));
-    host(context).objects.borrow_mut().optimizer(&optimizer);
+    host.objects.borrow_mut().optimizer(&optimizer);
     Ok(Optimizer(optimizer, model))
 }
 

@@ -63,7 +63,9 @@ mod ranks_api {
         run.set_shared();
         let mut found = vec![];
         numbers(&value, &mut found)?;
-        run.ranks().group.sum(&mut found).map_err(fail)?;
+        let group = &run.ranks().group;
+        group.patiently(|| group.sum(&mut found)).map_err(fail)?;
+        run.align().map_err(fail)?;
         Ok(with(&value, &mut found.into_iter()))
     }
     #[rhai_fn(pure, return_raw)]
@@ -73,7 +75,7 @@ mod ranks_api {
             return Ok(value);
         }
         let own = if group.is_first() { json::json("run.agree", &value)? } else { serde_json::Value::Null };
-        json::dynamic(&group.of_first(own).map_err(fail)?)
+        json::dynamic(&group.patiently(|| group.of_first(own)).map_err(fail)?)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn all(run: &mut Rc<Run>, value: Dynamic) -> Res<Array> {
@@ -82,7 +84,9 @@ mod ranks_api {
             return Ok(vec![value]);
         }
         run.set_shared();
-        let found = group.of_all(json::json("run.all", &value)?).map_err(fail)?;
+        let own = json::json("run.all", &value)?;
+        let found = group.patiently(|| group.of_all(own)).map_err(fail)?;
+        run.align().map_err(fail)?;
         found.iter().map(json::dynamic).collect()
     }
     #[rhai_fn(pure, return_raw)]

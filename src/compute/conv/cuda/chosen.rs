@@ -10,6 +10,7 @@ use candle_core::Result;
 use candle_core::cuda::cudarc::cudnn::sys;
 use candle_core::cuda::{CudaDevice, WrapErr};
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -34,6 +35,13 @@ fn read(file: &Path) -> Choices {
     std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
+/// Nobody else reads and writes the file meanwhile, where its folder allows to say so.
+fn turn(file: &Path) -> Option<File> {
+    std::fs::create_dir_all(file.parent()?).ok()?;
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(file.with_extension("lock")).ok()?;
+    lock.lock().ok().map(|()| lock)
+}
+
 /// What was chosen before, or what the measurement says now, from now on.
 pub fn or_measured(device: &CudaDevice, key: &Key, measure: impl FnOnce() -> Result<usize>) -> Result<usize> {
     let gpu = device.cuda_stream().context().name().w()?;
@@ -45,7 +53,8 @@ pub fn or_measured(device: &CudaDevice, key: &Key, measure: impl FnOnce() -> Res
     }
     let found = measure()?;
     let mut choices = CHOICES.lock().unwrap_or_else(PoisonError::into_inner);
-    // Another process may have chosen meanwhile; its choices stand.
+    // Another process may have chosen meanwhile; its choices stand. Of several that measure at the same time the first to come here decides.
+    let _turn = file().and_then(|file| turn(&file));
     let stored = file().map(|f| read(&f)).unwrap_or_default();
     choices.extend(stored);
     let chosen = *choices.entry(name).or_insert(found);
