@@ -1,9 +1,7 @@
 //! Text as editors on Windows save it, with a byte order mark and `\\r\\n`: scripts and modules do what they do without, and
 //! errors count lines and columns the same.
 
-mod common;
-
-use common::program::Folder;
+use super::common::program::Folder;
 
 /// As an editor on Windows saves it.
 fn windows(text: &str) -> String {

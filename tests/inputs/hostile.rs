@@ -1,8 +1,6 @@
 //! Scripts and packs from somebody who means ill: each is refused with a message, and nothing outside is read or written.
 
-mod common;
-
-use common::program::Folder;
+use super::common::program::Folder;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

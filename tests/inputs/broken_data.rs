@@ -1,10 +1,8 @@
 //! Broken data sets through the program: one clear message each, with its place, and a non-zero exit code. Snapshots in
-//! `tests/snapshots`.
+//! `tests/inputs/snapshots`.
 
-mod common;
-
-use common::data::{cifar, pictures, put};
-use common::program::Folder;
+use super::common::data::{cifar, pictures, put};
+use super::common::program::Folder;
 use std::path::Path;
 use std::process::Stdio;
 

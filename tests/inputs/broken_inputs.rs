@@ -1,8 +1,6 @@
-//! Broken inputs: one clear message each, with its place, and a non-zero exit code. Snapshots in `tests/snapshots`.
+//! Broken inputs: one clear message each, with its place, and a non-zero exit code. Snapshots in `tests/inputs/snapshots`.
 
-mod common;
-
-use common::program::Folder;
+use super::common::program::Folder;
 use std::path::Path;
 
 /// Run `main.rhai` in a folder of its own and compare what comes out.
