@@ -16,7 +16,7 @@ fn launched_into(folder: &Folder, n: usize, arguments: &[&str], into: &str) -> S
     said
 }
 
-/// In our order of sums, whoever has which of the shards: 1,003 images, so that the last batch is uneven, and random numbers in each.
+/// In our order of sums, whoever has which of the shards: 1,009 images, a prime number, so that the last batch is uneven, and random numbers in each.
 #[test]
 fn who_has_the_shards_changes_no_bit() {
     let Some(_turn) = turn() else { return };
@@ -127,6 +127,10 @@ fn a_process_alone_writes_what_it_always_wrote() {
     trained(&folder, &["--set", "limit=120", "--set", "epochs=1"], "alone");
     let record: serde_json::Value = serde_json::from_slice(&bytes(&folder, "alone/run.json")).unwrap();
     assert!(record.get("shards").is_none() && record.get("processes").is_none());
+    // Nor does it open a library: the loader tells of each that it is asked for.
+    let mut command = folder.command(&["run", "t.rhai", "--set", "limit=60", "--set", "epochs=1"]);
+    let said = folder.shown(&command.env("LD_DEBUG", "libs").output().unwrap());
+    assert!(said.contains("libc.so") && !said.contains("libmpi") && !said.contains("nccl"), "a library was opened");
     let files = std::fs::read_dir(folder.path().join("alone/checkpoints")).unwrap();
     assert!(files.into_iter().all(|file| !file.unwrap().file_name().to_string_lossy().contains("shard")));
 }

@@ -46,7 +46,7 @@ pub const TRAINS: &str = r#"
 import "std/local_lip" as lip;
 import "std/methods" as methods;
 import "std/schedule" as schedule;
-let cfg = settings(#{ epochs: 3, batch: 60, limit: 1003, method: "local_lip_b", vectors: "f32", dtype: "f32", rule: "adam", pause: 0.0, every: 0, warmup: 0, ramp: 2,
+let cfg = settings(#{ epochs: 3, batch: 60, limit: 1009, method: "local_lip_b", vectors: "f32", dtype: "f32", rule: "adam", pause: 0.0, every: 0, warmup: 0, ramp: 2,
     eps: 0.5, eps_train: 0.5, iterations: 1, lr: 1e-3, worst_iterations: 1, sparsity: 0.0, draws: true, norm: false });
 let data  = dataset("digits", #{ train_limit: cfg.limit });
 let norm  = if cfg.norm { [batch_norm2d()] } else { [] };
