@@ -196,8 +196,6 @@ impl Run {
     /// the checkpoint's loop and everything has been put back.
     pub fn resume(&self, folder: &Path) -> Result<(), String> {
         refuse_links_out(folder)?;
-        let whole = folder.canonicalize();
-        let folder = whole.as_deref().ok().filter(|_| !self.group().is_alone()).unwrap_or(folder);
         let group = self.group();
         let old = group.all_well(self.recorder.borrow_mut().take_over(folder, !group.is_first()))?;
         let (found, damaged) = latest(&folder.join("checkpoints"), group)?;

@@ -8,10 +8,9 @@
 
 use super::front::Run;
 use super::resume::Holder;
-use super::training::{Entry, Saved};
+use super::training::{Saved, together};
 use crate::base::interrupt;
 use crate::compute::collective::{Group, Ranks, Slice};
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 /// What all processes act on behind a batch.
@@ -57,8 +56,7 @@ impl Run {
     pub fn aside_of(&self, path: &Path) -> Result<PathBuf, String> {
         let aside = self.aside.borrow().as_ref().map(|folder| folder.path().to_path_buf());
         let Some(aside) = aside.filter(|aside| !path.starts_with(aside)) else { return Ok(path.to_path_buf()) };
-        let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
-        let own = aside.join("elsewhere").join(names.collect::<PathBuf>());
+        let own = elsewhere(&aside, path);
         let folder = own.parent().unwrap_or(&aside);
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         Ok(own)
@@ -73,8 +71,7 @@ impl Run {
             Ok(inside) if !path.exists() => home.join(inside),
             Ok(_) => path.to_path_buf(),
             Err(_) => {
-                let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
-                let own = aside.join("elsewhere").join(names.collect::<PathBuf>());
+                let own = elsewhere(&aside, path);
                 if own.exists() { own } else { path.to_path_buf() }
             }
         }
@@ -197,25 +194,7 @@ impl Run {
 
     /// What was logged by all processes so far, in place of what this one has logged.
     pub(super) fn add_up(&self, saved: Saved) -> Result<Saved, String> {
-        if self.group().is_alone() {
-            return Ok(saved);
-        }
-        let mut all = self.group().of_all(saved)?.into_iter();
-        let mut sums: BTreeMap<String, Entry> = all.next().unwrap_or_default().into_iter().collect();
-        for (name, entry) in all.flatten() {
-            match (sums.get_mut(&name), entry) {
-                (Some(Entry::Mean { sum, count }), Entry::Mean { sum: more, count: batches }) => {
-                    *sum += more;
-                    *count = (*count).max(batches);
-                }
-                // Of numbers that the script makes itself those of process 0 count.
-                (Some(_), _) => {}
-                (None, _) => {
-                    sums.insert(name, entry);
-                }
-            }
-        }
-        Ok(sums.into_iter().collect())
+        if self.group().is_alone() { Ok(saved) } else { self.group().of_all(saved).map(together) }
     }
 
     /// An epoch is over: parameters that no gradient moves (running statistics) become their means over the processes; an error unless all
@@ -226,7 +205,7 @@ impl Run {
             return Ok(());
         }
         holder.settle(group)?;
-        let prints = group.of_all(holder.fingerprint()?)?;
+        let prints = group.of_all(holder.fingerprint())?;
         match prints.iter().position(|print| print != &prints[0]) {
             None => Ok(()),
             Some(rank) => Err(format!(
@@ -236,6 +215,12 @@ impl Run {
             )),
         }
     }
+}
+
+/// What stands below `aside` for a path outside of it.
+fn elsewhere(aside: &Path, path: &Path) -> PathBuf {
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    aside.join("elsewhere").join(names.collect::<PathBuf>())
 }
 
 /// What this process is asked: 0 nothing, 1 to stop, 2 to stop for now.

@@ -1,6 +1,6 @@
 //! Whatever ends one process ends all, in seconds or at the deadline, with a message; the last checkpoint is whole.
 
-use super::launched::{TRAINS, end_of, launched, launcher, processes_of, turn, wait_for_rows};
+use super::launched::{TRAINS, end_of, launched, launcher, launcher_of, processes_of, turn, wait_for_rows};
 use super::program::Folder;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -63,6 +63,12 @@ fn under_way(folder: &Folder, deadline: &str) -> std::process::Child {
     child
 }
 
+/// It is gone on with from its last checkpoint, to the end.
+fn goes_on(folder: &Folder) {
+    let said = launched(folder, 3, &["run", "--resume", "run", "--allow-changes", "--set", "pause=0.0"]);
+    assert!(said.contains("resumed from") && said.ends_with("exit code 0"), "{said}");
+}
+
 #[test]
 fn a_process_that_is_killed_or_hangs_ends_all_and_the_last_checkpoint_is_whole() {
     let Some(_turn) = turn() else { return };
@@ -81,8 +87,7 @@ fn a_process_that_is_killed_or_hangs_ends_all_and_the_last_checkpoint_is_whole()
                 "{said}"
             );
         }
-        let said = launched(&folder, 3, &["run", "--resume", "run", "--allow-changes", "--set", "pause=0.0"]);
-        assert!(said.contains("resumed from") && said.ends_with("exit code 0"), "{said}");
+        goes_on(&folder);
     }
 }
 
@@ -136,12 +141,7 @@ fn processes_of_one_run_are_started_alike() {
     let folder = Folder::new(&[("odd.rhai", ODD), ("plain.rhai", "run.result(#{ seed: seed });")]);
     let by_shell = |command: &str| {
         let shell = command.replace("workbench", env!("CARGO_BIN_EXE_workbench"));
-        let mut launcher = std::process::Command::new("mpirun");
-        launcher
-            .args(["--oversubscribe", "--bind-to", "none", "-n", "2", "bash", "-c", &shell])
-            .current_dir(folder.path());
-        launcher.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("NO_COLOR", "1");
-        folder.shown(&launcher.output().unwrap())
+        folder.shown(&launcher_of(&folder, 2, &["bash", "-c", &shell]).output().unwrap())
     };
     let said = by_shell("exec workbench run odd.rhai --seed $OMPI_COMM_WORLD_RANK");
     assert!(said.contains("--seed is 1 here and 0 on process 0") && !said.ends_with("exit code 0"), "{said}");
@@ -171,8 +171,7 @@ fn a_full_disk_of_process_0_ends_all_with_its_last_checkpoint() {
     unsafe { libc::prlimit(first, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
     let said = end_of(&folder, child, 30);
     assert!(said.contains("File too large") && said.ends_with("exit code 1"), "{said}");
-    let said = launched(&folder, 3, &["run", "--resume", "run", "--allow-changes", "--set", "pause=0.0"]);
-    assert!(said.contains("resumed from") && said.ends_with("exit code 0"), "{said}");
+    goes_on(&folder);
 }
 
 /// `--processes` begins the launcher by itself; Ctrl-C reaches all of them behind the same batch.

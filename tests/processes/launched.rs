@@ -80,9 +80,14 @@ print(`${fixed(run.metrics.loss, 9)}`);
 
 /// `mpirun -n N workbench ...` in the folder.
 pub fn launcher(folder: &Folder, n: usize, arguments: &[&str]) -> Command {
+    launcher_of(folder, n, &[&[env!("CARGO_BIN_EXE_workbench")], arguments].concat())
+}
+
+/// The same of any command.
+pub fn launcher_of(folder: &Folder, n: usize, words: &[&str]) -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "--bind-to", "none", "-n", &n.to_string(), env!("CARGO_BIN_EXE_workbench")]);
-    command.args(arguments).current_dir(folder.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(["--oversubscribe", "--bind-to", "none", "-n", &n.to_string()]);
+    command.args(words).current_dir(folder.path()).env("NO_COLOR", "1").stdin(Stdio::null());
     // In a container everybody is root.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command

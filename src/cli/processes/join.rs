@@ -124,16 +124,9 @@ fn strata(what: &RunArguments, old: Option<&Record>, rank: usize, world: usize) 
                  anew, so that the order of batches changes"
             ));
         }
-        (None, Some(was)) if what.reshard => {
-            if was == world {
-                was
-            } else {
-                world
-            }
-        }
         (Some(asked), _) => asked as usize,
-        (None, Some(was)) => was,
-        (None, None) => world,
+        (None, Some(was)) if !what.reshard => was,
+        (None, _) => world,
     };
     let by_shard = what.by_shard || old.is_some_and(|old| old.by_shard);
     Strata::deal(shards, rank, world, by_shard).map_err(|why| match was {

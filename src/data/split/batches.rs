@@ -182,8 +182,14 @@ impl Batches {
 
     /// The same pass of a run with these shards: a batch has as many of each, and of them here are those of this process.
     pub fn dealt(self, strata: &Strata) -> Result<Self> {
-        let Plan { split, order, size, drop_last, augmented, .. } = &*self.plan;
-        let plan = Plan::new(split.clone(), *order, *size, strata.clone(), *drop_last)?;
+        let drop_last = self.plan.drop_last;
+        self.planned(strata.clone(), drop_last)
+    }
+
+    /// The same pass over the same images in batches of the same size.
+    fn planned(self, strata: Strata, drop_last: bool) -> Result<Self> {
+        let Plan { split, order, size, augmented, .. } = &*self.plan;
+        let plan = Plan::new(split.clone(), *order, *size, strata, drop_last)?;
         Ok(Self { plan: Arc::new(Plan { augmented: *augmented, ..plan }), making: None, ..self })
     }
 
@@ -203,7 +209,7 @@ impl Batches {
 
     /// Leave out the last batch if it is shorter than the others. An error if no batch would be left.
     pub fn drop_last(self) -> Result<Self> {
-        let Plan { split, size, order, strata, augmented, .. } = &*self.plan;
+        let Plan { split, size, strata, .. } = &*self.plan;
         if split.len() < *size {
             return Err(Error::BatchSize {
                 split: split.name().into(),
@@ -212,8 +218,8 @@ impl Batches {
                 message: "no batch is left when the short one is dropped; give a smaller size or keep it",
             });
         }
-        let plan = Plan::new(split.clone(), *order, *size, strata.clone(), true)?;
-        Ok(Self { plan: Arc::new(Plan { augmented: *augmented, ..plan }), making: None, ..self })
+        let strata = strata.clone();
+        self.planned(strata, true)
     }
 
     /// Leave out the batches before number `first`: a pass that was interrupted goes on with it.

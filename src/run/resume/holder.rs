@@ -24,5 +24,5 @@ pub trait Holder {
     /// Parameters that no gradient moves become their means over the processes.
     fn settle(&self, group: &Group) -> Result<(), String>;
     /// What all parameters are, in short.
-    fn fingerprint(&self) -> Result<String, String>;
+    fn fingerprint(&self) -> String;
 }

@@ -8,7 +8,7 @@
 //! is no part of anything.
 
 use super::file::{Piece, sum_of, write_file};
-use crate::run::training::{Entry, Saved};
+use crate::run::training::{Saved, together};
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -67,21 +67,10 @@ impl Shard {
 
 /// What the process with the shards `own` of `shards` had logged: of another number of shards, process 0 takes all of it.
 pub fn logged_by(parts: &[Shard], own: &Range<usize>, shards: usize) -> [Saved; 2] {
-    let mut sums = [Saved::new(), Saved::new()];
-    for part in parts {
-        let ours = if part.state.shards == shards { own.contains(&part.state.shard) } else { own.start == 0 };
-        for (sums, more) in sums.iter_mut().zip(part.state.logged.iter().flatten().filter(|_| ours)) {
-            for (name, entry) in more {
-                match (sums.iter_mut().find(|(n, _)| n == name), entry) {
-                    (Some((_, Entry::Mean { sum, count })), Entry::Mean { sum: more, count: batches }) => {
-                        *sum += more;
-                        *count = (*count).max(*batches);
-                    }
-                    (Some(_), _) => {}
-                    (None, entry) => sums.push((name.clone(), *entry)),
-                }
-            }
-        }
-    }
-    sums
+    let is_ours = |state: &ShardState| {
+        if state.shards == shards { own.contains(&state.shard) } else { own.start == 0 }
+    };
+    let ours: Vec<&[Saved; 2]> =
+        parts.iter().filter(|part| is_ours(&part.state)).filter_map(|part| part.state.logged.as_ref()).collect();
+    [0, 1].map(|which| together(ours.iter().map(|logged| logged[which].clone())))
 }

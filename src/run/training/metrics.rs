@@ -53,6 +53,22 @@ impl Entry {
     }
 }
 
+/// What several have logged, as one: means are added up, and of numbers that a script makes itself the first ones count.
+pub fn together(all: impl IntoIterator<Item = Saved>) -> Saved {
+    let mut sums = Gathered::new();
+    for (name, entry) in all.into_iter().flatten() {
+        match (sums.get_mut(&name), entry) {
+            (Some(Entry::Mean { sum, count }), Entry::Mean { sum: more, count: batches }) => {
+                *sum += more;
+                *count = (*count).max(batches);
+            }
+            (Some(_), _) => {}
+            (None, entry) => drop(sums.insert(name, entry)),
+        }
+    }
+    sums.into_iter().collect()
+}
+
 impl Metrics {
     /// Values of a batch, or of the part of a batch that is here: then a mean over it counts for its share of the images, and the last
     /// part for another batch.

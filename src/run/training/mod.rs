@@ -6,5 +6,5 @@ mod resumable;
 mod state;
 mod verdict;
 
-pub use metrics::{Entry, Saved, Value};
+pub use metrics::{Saved, Value, together};
 pub use state::Training;

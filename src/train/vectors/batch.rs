@@ -30,20 +30,16 @@ impl Vectors {
     /// The vectors of the images with these numbers.
     pub fn of(&self, images: &[u32]) -> Result<BatchVectors> {
         let store = self.0.borrow();
-        let rows = images.iter().map(|image| store.row(*image)).collect::<Result<Vec<_>>>()?;
-        let shard = store.strata.own.start;
-        Ok(self.of_rows(rows, (0, shard), None))
+        Ok(self.of_rows(store.rows(images)?, (0, store.strata.own.start), None))
     }
 
     /// Those of a part of a batch that is dealt out.
     pub fn of_part(&self, images: &[u32], slice: &Slice) -> Result<BatchVectors> {
-        let store = self.0.borrow();
         let place = (slice.lane, slice.shard);
-        if let (0, [image]) = (slice.own, images) {
-            return Ok(self.of_rows(vec![0], place, Some(*image)));
+        match (slice.own, images) {
+            (0, [image]) => Ok(self.of_rows(vec![0], place, Some(*image))),
+            _ => Ok(self.of_rows(self.0.borrow().rows(images)?, place, None)),
         }
-        let rows = images.iter().map(|image| store.row(*image)).collect::<Result<Vec<_>>>()?;
-        Ok(self.of_rows(rows, place, None))
     }
 
     fn of_rows(&self, rows: Vec<u32>, (lane, shard): (usize, usize), stand_in: Option<u32>) -> BatchVectors {

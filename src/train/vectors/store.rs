@@ -177,8 +177,12 @@ impl Vectors {
 }
 
 impl Store {
-    /// Where the vectors of an image are.
-    pub(super) fn row(&self, image: u32) -> Result<u32> {
+    /// Where the vectors of some images are.
+    pub(super) fn rows(&self, images: &[u32]) -> Result<Vec<u32>> {
+        images.iter().map(|image| self.row(*image)).collect()
+    }
+
+    fn row(&self, image: u32) -> Result<u32> {
         let Self { count, strata, .. } = self;
         match strata.row(image as usize, *count) {
             Some(row) => Ok(row as u32),
