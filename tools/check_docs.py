@@ -17,7 +17,7 @@ from check_run_folder import HERE, Browser
 
 WAYS = [("wide", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("middle", 768, 900, "light"), ("narrow", 360, 740, "light"),
         ("narrow-dark", 360, 740, "dark")]
-SHOWN = ["index.html", "guide_06_training.html", "training.html", "std_cascade.html", "names.html"]
+SHOWN = ["index.html", "guide_05_training.html", "training.html", "std_cascade.html", "names.html"]
 QUERIES = ["clip", "ema", "cosine", "weight decay", "load pytorch", "learning rate", "early stopping", "freeze", "checkpoints",
            "certified radius", "misspelt words nearby", "weigth decay", "gradient clipping", "optimizers", "how do I save it", "conv"]
 

@@ -248,7 +248,7 @@ fn tiny_logits_are_logits() {
 /// The guide's test of a bound fails where a margin is NaN, at the first image or another.
 #[test]
 fn the_guides_test_of_a_bound_fails_on_nan() {
-    let guide = include_str!("../../docs/guide/08_own_bound.md");
+    let guide = include_str!("../../docs/guide/07_own_bound.md");
     let check = guide.lines().find(|line| line.contains("gap.min()")).expect("the test");
     for (gap, sound) in
         [("1.0, 2.0", "true"), ("1.0, -0.1", "false"), ("0.0 / 0.0, 1.0", "false"), ("1.0, 0.0 / 0.0", "false")]

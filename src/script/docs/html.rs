@@ -94,8 +94,8 @@ impl Site<'_> {
             h1 { "workbench" }
             p {
                 "A research workbench for certifiably robust neural networks: networks, bounds, losses and training loops as \
-                 short scripts. The guide goes from the quickstart to a bound of one's own; the reference has every function \
-                 with its shapes, its errors and an example that runs."
+                 short scripts. The guide goes the way of a week's work, and its \"How do I ...\" goes by tasks; the \
+                 reference has every function with its shapes, its errors and an example that runs."
             }
             h2 { "Guide" }
             ol { @for chapter in chapters() { li { a href=(chapter.address()) { (chapter.title()) } } } }
