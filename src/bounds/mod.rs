@@ -7,7 +7,6 @@
 pub mod claims;
 pub mod execution;
 pub mod margin;
-mod meeting;
 pub mod norm;
 pub mod outward;
 pub mod region;
@@ -18,12 +17,11 @@ pub mod varying;
 
 pub use execution::Execution;
 pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one_hot, worst_logits};
-pub use meeting::meet;
 pub use norm::{
     Arithmetic, PowerOptions, SingularPair, SingularVectors, Start, bf16_iterations, layout_of, spectral_norm,
     spectral_norm_from, spectral_norms,
 };
-pub use region::Region;
+pub use region::{Region, meet};
 pub use relax::LinearBound;
 pub use upper::{Method as UpperMethod, NormBound, UpperOptions, factor_cost, norm_bound};
 pub use varying::{share_varying, unclipped, varying};

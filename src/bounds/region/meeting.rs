@@ -8,8 +8,8 @@
 //!
 //! With radius_b = r L_b the sum's ball is that of `||W|| <= sum_b L_b`: the identity's branch is the region before.
 
-use super::outward::{self, Outward};
-use super::region::Region;
+use super::parts::Region;
+use crate::bounds::outward::{self, Outward};
 use crate::compute::elementwise::clip::{larger, smaller};
 use crate::compute::norms::samples::{joint_norm, per_sample};
 use crate::nn::Layer;
