@@ -1,0 +1,9 @@
+//! One layer at its place in a network: its role with its parameters, its input and output shape.
+//!
+//! `place` makes it there, and makes it anew; `values` says what it makes of a batch, `role` what bounds and kernels may ask of it.
+
+mod place;
+mod role;
+mod values;
+
+pub use place::Layer;
