@@ -2,6 +2,7 @@
 //! sweeps of runs, records of evaluations.
 
 pub mod archive;
+mod checkpoints;
 mod epochs;
 mod front;
 mod loops;
