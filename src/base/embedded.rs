@@ -16,6 +16,7 @@ pub const STDLIB: Files = embedded!(
     ".rhai",
     [
         "attacks",
+        "by_class",
         "cascade",
         "certify",
         "evaluate",

@@ -1,11 +1,14 @@
 //! The page about several runs beside each other: in what they differ, what they came to, how they learnt.
 
 use super::frame::{document, figures};
+use super::robustness::{evaluations, first, radii};
 use super::tables::{Cell, cells};
 use super::together::{self, Bundle};
 use crate::run::StoredRun;
 use crate::run::archive::{Line, compare};
 use crate::run::names::best;
+use crate::show::Series;
+use crate::show::plot::TOLD_APART;
 use maud::html;
 
 /// The page about `runs`.
@@ -41,9 +44,19 @@ pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
     let bundles: Vec<Bundle> =
         runs.iter().map(|run| Bundle { name: run.name.clone(), runs: vec![&run.epochs] }).collect();
     let curves = together::curves(&bundles);
+    // Of each run what its own page shows first.
+    let certified = |run: &StoredRun| {
+        let all = evaluations(&run.record);
+        let shown = first(&all)?;
+        let of = if shown.name.is_empty() { String::new() } else { format!(": {}", shown.name) };
+        Some(Series { name: format!("{}{of}", run.name), points: shown.curve("certified") })
+    };
+    let certified: Vec<Series> = runs.iter().filter_map(certified).collect();
+    let parts = certified.chunks(TOLD_APART).map(|series| radii("Certified".into(), series.to_vec()));
     let sections = [
         ("What differs", cells(&head("setting"), &differ, None)),
         ("Results", results),
+        ("Certified against the radius", figures(&parts.collect::<Vec<_>>())?),
         ("Learning curves", figures(curves.iter().map(|(_, plot)| plot))?),
     ];
     let title = format!("{} runs compared", runs.len());

@@ -5,6 +5,8 @@
 //! is under way or was killed too. A page shows nothing else, no file outside of the folder either, and every text in it is
 //! escaped: the HTML is written with `maud`, in which a text is escaped by its type.
 
+mod by_class;
+mod closest;
 mod comparison;
 mod curves;
 mod dependence;
@@ -12,6 +14,8 @@ mod drawings;
 mod frame;
 mod groups;
 mod page;
+mod printed;
+mod robustness;
 mod sections;
 mod source;
 mod sweep;

@@ -1,8 +1,12 @@
 //! `report.html`: what was run, what it came to, and how to do it again.
 
+use super::by_class::by_class;
+use super::closest::closest;
 use super::curves;
 use super::drawings::drawings;
 use super::frame::{document, figures, name};
+use super::printed::printed;
+use super::robustness::{evaluations, robustness};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
 use crate::run::{Record, Status, duration, epochs, is_under_way};
@@ -18,15 +22,20 @@ pub fn page(folder: &Path) -> Result<String, String> {
     let drawn = curves::plots(&rows);
     let sections = [
         ("Results", html! { (results(&record)) (drawings(folder, &record)) }),
+        ("By class", by_class(&evaluations(&record))),
+        ("Closest to the edge", closest(folder, &record)),
+        ("Network", html! { @if let Some(network) = &record.network { pre.printed { (network) } } }),
         ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
         ("The last epochs", last_epochs(&rows)),
         ("Settings", settings(&record)),
         ("Where and when", environment(&record)),
         ("Data", data(&record)),
         ("To run it again", reproduce(&record)),
+        ("What was printed", printed(folder)),
         ("Script and modules", sources(folder, &record)),
     ];
-    let (own, lead) = (name(folder), lead(folder, &record, &rows));
+    let own = name(folder);
+    let lead = html! { (lead(folder, &record, &rows)) (robustness(&record)?) };
     let title = format!("{} – {own}", record.main);
     Ok(document(&title, &record.main, &lead, &sections, &format!("from the folder {own}")))
 }

@@ -13,6 +13,9 @@ const LAST: usize = 5;
 /// The order of columns of results; others follow.
 const ORDER: [&str; 9] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "apgd", "certified"];
 
+/// Counts class by class have a section of their own.
+const BY_CLASS: &str = "by_class";
+
 /// What the script stated, and the best weights by validation.
 pub fn results(record: &Record) -> Markup {
     let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
@@ -20,7 +23,7 @@ pub fn results(record: &Record) -> Markup {
     // Which network and how first, then its numbers, then what else the script has stated.
     let stated_names = || stated.iter().flat_map(|result| result.keys().map(String::as_str));
     for name in ORDER.into_iter().filter(|name| stated_names().any(|n| n == *name)).chain(stated_names()) {
-        if !names.contains(&name) {
+        if !names.contains(&name) && name != BY_CLASS {
             names.push(name);
         }
     }

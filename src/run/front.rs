@@ -296,9 +296,9 @@ impl Run {
         self.checkpoints.borrow().kept().get(name).cloned()
     }
 
-    /// Weights were saved, for the message after an interruption and for what is made of the run.
-    pub fn saved_weights(&self, path: PathBuf) {
-        self.recorder.borrow_mut().saved_weights(path);
+    /// Weights of a network, which is described, were saved: for the message after an interruption and for what is made of the run.
+    pub fn saved_weights(&self, path: PathBuf, network: String) {
+        self.recorder.borrow_mut().saved_weights(path, network);
     }
 
     /// Keep the weights that `save` writes if `score`, found on the images called `split`, is the highest so far. Was it?

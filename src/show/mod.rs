@@ -5,6 +5,7 @@ mod axis;
 pub mod curve;
 pub mod distribution;
 pub mod highlight;
+mod marks;
 pub mod picture;
 pub mod plot;
 pub mod screen;

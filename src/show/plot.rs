@@ -3,6 +3,7 @@
 
 use super::axis::{Axis, span};
 use super::curve::Series;
+use super::marks;
 use super::screen::short;
 pub use super::shapes::Drawing;
 use super::shapes::Shapes;
@@ -74,6 +75,14 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(120, 94, 240),
     RGBColor(150, 100, 50),
 ];
+
+/// Of many runs in one colour, so many lines have marks.
+const LINES_MARKED: usize = 3;
+
+/// A mark's corners around a place.
+fn moved(mark: marks::Mark, (x, y): (i32, i32)) -> marks::Mark {
+    mark.into_iter().map(|(a, b)| (a + x, b + y)).collect()
+}
 
 impl Plot {
     /// The plot as the bytes of a file.
@@ -151,23 +160,36 @@ impl Plot {
             .y_label_formatter(&tick(self.log_y))
             .draw()
             .map_err(fail)?;
+        // One line needs no mark to be told from others.
+        let marked = self.is_marked();
         for (i, (series, drawn)) in self.series.iter().zip(shapes).enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
             let name = series.name.clone();
-            let legend = move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled());
+            let at = move |place: (f64, f64)| EmptyElement::at(place) + Polygon::new(marks::mark(i), colour.filled());
+            let legend = move |(x, y)| {
+                let corners = if marked { marks::mark(i) } else { vec![(-7, -4), (7, -4), (7, 4), (-7, 4)] };
+                Polygon::new(moved(corners, (x + 7, y)), colour.filled())
+            };
+            let on_lines =
+                drawn.lines.iter().take(LINES_MARKED).flat_map(|line| marks::places(line, i, self.series.len()));
+            let places: Vec<(f64, f64)> = if marked { on_lines.collect() } else { vec![] };
+            chart.draw_series(places.into_iter().map(at)).map_err(fail)?;
             let areas = drawn.areas.into_iter().map(|area| Polygon::new(area, colour.mix(0.55).filled()));
             chart.draw_series(areas).map_err(fail)?;
             let lines = drawn.lines.into_iter().map(|line| PathElement::new(line, colour.stroke_width(2)));
             chart.draw_series(lines).map_err(fail)?;
-            let dots = drawn.dots.into_iter().map(|dot| Circle::new(dot, 3, colour.filled()));
-            let anno = chart.draw_series(dots).map_err(fail)?;
+            let anno = chart.draw_series(drawn.dots.into_iter().map(at)).map_err(fail)?;
             if !name.is_empty() {
                 anno.label(name).legend(legend);
             }
         }
         for (i, (x, y), name) in names {
             let (x, y, colour) = (*x as i32, *y as i32, COLOURS[i % COLOURS.len()]);
-            below.draw(&Rectangle::new([(x, y), (x + 14, y + 8)], colour.filled())).map_err(fail)?;
+            let key = [(x, y + 3), (x + 14, y + 3), (x + 14, y + 5), (x, y + 5)].to_vec();
+            below.draw(&Polygon::new(key, colour.filled())).map_err(fail)?;
+            if marked {
+                below.draw(&Polygon::new(moved(marks::mark(*i), (x + 7, y + 4)), colour.filled())).map_err(fail)?;
+            }
             below.draw(&Text::new(name.clone(), (x + 20, y - 2), ("sans-serif", 13))).map_err(fail)?;
         }
         if !self.names_below && self.series.iter().any(|series| !series.name.is_empty()) {
@@ -181,6 +203,11 @@ impl Plot {
                 .map_err(fail)?;
         }
         area.present().map_err(fail)
+    }
+
+    /// Have the series marks of their own? Bars have none, and one line needs none.
+    fn is_marked(&self) -> bool {
+        self.series.len() > 1 && self.drawing != Drawing::Histogram
     }
 
     /// The names below the plot, in as many lines as they take.
@@ -254,7 +281,7 @@ mod tests {
         }
         let below = Plot { names_below: true, ..plot(Drawing::Line, vec![(1.0, 1.0)]) };
         let svg = String::from_utf8(below.render(Format::Svg).unwrap()).unwrap();
-        assert!(svg.contains("certified") && svg.contains("<circle"), "one point is seen: {svg}");
+        assert!(svg.contains("certified") && svg.contains("<polygon"), "one point is seen: {svg}");
         let long =
             Plot { title: "t".repeat(400), series: vec![Series { name: "n".repeat(400), points: vec![] }], ..below };
         let svg = String::from_utf8(long.render(Format::Svg).unwrap()).unwrap();

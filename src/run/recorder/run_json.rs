@@ -63,6 +63,9 @@ pub struct Record {
     pub warnings: Vec<String>,
     /// The weights that were saved last, a file in the run's folder.
     pub weights: Option<String>,
+    /// Their network, a line for each layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// The best weights by images that were set apart, a file each.
     pub best: Vec<Best>,
 }

@@ -253,9 +253,10 @@ impl Recorder {
         rows.sync().map_err(|e| format!("run folder: the metrics cannot be written: {e}"))
     }
 
-    /// Weights were saved: for the message after an interruption and for what is made of the run.
-    pub fn saved_weights(&mut self, path: PathBuf) {
+    /// Weights of a network, which is described, were saved: for the message after an interruption and for what is made of the run.
+    pub fn saved_weights(&mut self, path: PathBuf, network: String) {
         self.record.weights = self.name_inside(&path);
+        self.record.network = Some(network);
         self.saved = Some(path);
     }
 

@@ -129,7 +129,7 @@ mod run_api {
     pub fn save_model(run: &mut Rc<Run>, model: Model, file: &str) -> Res<String> {
         let path = run.file(file).map_err(fail)?;
         model.0.save(&path).map_err(candle)?;
-        run.saved_weights(path.clone());
+        run.saved_weights(path.clone(), model.0.describe());
         Ok(path.display().to_string())
     }
     #[rhai_fn(pure, return_raw)]

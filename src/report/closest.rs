@@ -1,0 +1,105 @@
+//! The images of a certified evaluation that are closest to the edge: certified with the smallest margins, and open with the largest.
+
+use super::tables::table;
+use crate::run::{Record, records};
+use crate::show::short;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+use std::path::{Component, Path};
+
+/// So many of each kind.
+const COUNT: usize = 8;
+
+/// What is shown of a row: its key and the column's head.
+const COLUMNS: [(&str, &str); 8] = [
+    ("index", "image"),
+    ("label", "label"),
+    ("prediction", "predicted"),
+    ("margin", "clean margin"),
+    ("certified_margin", "certified margin"),
+    ("stage", "stage"),
+    ("attack", "attack"),
+    ("radius", "radius"),
+];
+
+/// Tables of the records that lie in the run's folder.
+pub fn closest(folder: &Path, record: &Record) -> Markup {
+    // The names are from a file that somebody else may have written.
+    let plain = |name: &Path| name.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_folder = |name: &Path| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
+    let inside = record.records.iter().filter(|name| plain(Path::new(name)) && is_folder(Path::new(name)));
+    html! {
+        @for name in inside {
+            // Records that cannot be read are named by whoever reads them on purpose.
+            @if let Ok(found) = records::read(&folder.join(name)) { (tables(name, &found.rows)) }
+        }
+    }
+}
+
+fn tables(name: &str, rows: &[Map<String, Value>]) -> Markup {
+    let of = |verdict: &str| {
+        rows.iter().filter(|row| row.get("verdict").and_then(Value::as_str) == Some(verdict)).collect::<Vec<_>>()
+    };
+    let margin = |row: &&Map<String, Value>| row.get("certified_margin").and_then(Value::as_f64);
+    let (mut certified, mut open) = (of("certified"), of("open"));
+    certified.retain(|row| margin(row).is_some());
+    open.retain(|row| margin(row).is_some());
+    certified.sort_by(|a, b| margin(a).partial_cmp(&margin(b)).unwrap_or(std::cmp::Ordering::Equal));
+    open.sort_by(|a, b| margin(b).partial_cmp(&margin(a)).unwrap_or(std::cmp::Ordering::Equal));
+    html! {
+        @for (head, rows) in [("Certified, the smallest margins", certified), ("Open, the largest margins", open)] {
+            @if !rows.is_empty() {
+                h3 { (head) }
+                (shown(&rows[..rows.len().min(COUNT)]))
+            }
+        }
+        p.note { "All of them: " code { (name) } "." }
+    }
+}
+
+fn shown(rows: &[&Map<String, Value>]) -> Markup {
+    let has = |key: &str| rows.iter().any(|row| row.get(key).is_some_and(|value| !value.is_null() && value != "none"));
+    let columns: Vec<_> = COLUMNS.iter().filter(|(key, _)| has(key)).collect();
+    let cell = |row: &Map<String, Value>, key: &str| match row.get(key) {
+        Some(Value::Number(n)) => {
+            n.as_i64().map_or_else(|| n.as_f64().map_or_else(|| n.to_string(), short), |n| n.to_string())
+        }
+        Some(Value::String(text)) => text.clone(),
+        _ => "–".into(),
+    };
+    let head: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| columns.iter().map(|(key, _)| cell(row, key)).collect()).collect();
+    table(&head, &rows, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_smallest_certified_margins_come_first_and_what_has_none_is_left_out() {
+        let row = |index: i64, verdict: &str, margin: Value| json!({ "index": index, "verdict": verdict, "certified_margin": margin, "stage": "local", "attack": "none" });
+        let rows = [
+            row(1, "certified", json!(0.5)),
+            row(2, "certified", json!(0.25)),
+            row(3, "open", json!(-2.0)),
+            row(4, "open", json!(-0.125)),
+            row(5, "wrong", Value::Null),
+            row(6, "open", Value::Null),
+        ];
+        let rows: Vec<_> = rows.iter().map(|row| row.as_object().expect("a row").clone()).collect();
+        let text = tables("records", &rows).into_string();
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+        assert!(
+            at("<td>2</td>") < at("<td>1</td>")
+                && at("<td>1</td>") < at("<td>4</td>")
+                && at("<td>4</td>") < at("<td>3</td>")
+        );
+        assert!(
+            !text.contains("<td>5</td>") && !text.contains("<td>6</td>") && !text.contains("<th>attack</th>"),
+            "{text}"
+        );
+    }
+}
