@@ -2,13 +2,14 @@
 """Do other people's programs read what a run writes? A small run, then
 
 - TensorBoard's own reader on its event files, pandas on metrics.jsonl and metrics.csv: all three must say the same;
-- report.html in a headless Chromium without a network: nothing is requested, no text overflows, overlaps or is cut off, on a
-  wide screen, a narrow one, in dark and in print. Screenshots are kept, to be looked at.
+- report.html, or any other page of ours, in a headless Chromium without a network: nothing is requested, no text overflows, overlaps or
+  is cut off, on a wide screen, a narrow one, in dark and in print. Screenshots are kept, to be looked at.
 
 Needs Python 3.9 with `pip install tensorboard pandas "setuptools<81"`, Chromium (apt install chromium), and the built program:
 
     cargo build --release
     python3 tools/check_run_folder.py [--keep FOLDER] [--chromium PROGRAM] [--run RUN]
+    python3 tools/check_run_folder.py --page compare.html runs/sweep-.../report.html docs/index.html     pages alone
 """
 
 import argparse, base64, json, math, os, pathlib, shutil, struct, subprocess, sys, tempfile
@@ -107,12 +108,12 @@ class Browser:
         self.process.wait()
 
 
-def look(run, out, program):
-    """Open the report; the faults that were found."""
+def look(page, out, program):
+    """Open a page; the faults that were found."""
     faults = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(program, profile)
-        browser.open((run / "report.html").resolve())
+        browser.open(page.resolve())
         for name, width, height, scheme in WAYS:
             browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
             browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -124,7 +125,7 @@ def look(run, out, program):
                     clip = {"x": 0, "y": 0, "width": width, "height": found["height"], "scale": 1}
                     shot = browser.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
                     (out / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
-            print(f"report.html, {name}: {width} wide, {found['plots']} plots, {len(found['wrong'])} faults")
+            print(f"{page.name}, {name}: {width} wide, {found['plots']} plots, {len(found['wrong'])} faults")
         browser.call("Runtime.evaluate", expression="document.querySelectorAll('details').forEach(d => d.open = false)")
         browser.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "light"}])
         (out / "print.pdf").write_bytes(base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"]))
@@ -184,9 +185,16 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path, help="where run and screenshots stay")
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome") or "chromium")
     parser.add_argument("--run", type=pathlib.Path, help="look at this run instead of making one")
+    parser.add_argument("--page", type=pathlib.Path, nargs="+", help="look at these pages, and at nothing else")
     given = parser.parse_args()
     out = given.keep or pathlib.Path(tempfile.mkdtemp(prefix="check_run_folder-"))
     out.mkdir(parents=True, exist_ok=True)
+    if given.page:
+        faults = []
+        for i, page in enumerate(given.page):
+            (out / str(i)).mkdir(exist_ok=True)
+            faults += look(page, out / str(i), given.chromium)
+        return end(out, faults)
     run = given.run
     if run is None:
         run = out / "run"
@@ -194,7 +202,10 @@ def main():
         command = [HERE / "target/release/workbench", "run", HERE / "scripts/quickstart.rhai", "--into", run, "--window", "7",
                    "--set", "epochs=6", "--set", "ramp=3", "--set", "eps=[0.1]"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    faults = read(run) + look(run, out, given.chromium)
+    end(out, read(run) + look(run / "report.html", out, given.chromium))
+
+
+def end(out, faults):
     print(f"screenshots: {out}")
     for fault in faults:
         print(f"FAULT {fault}")

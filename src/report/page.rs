@@ -24,7 +24,7 @@ pub fn page(folder: &Path) -> Result<String, String> {
         ("Results", html! { (results(&record)) (drawings(folder, &record)) }),
         ("By class", by_class(&evaluations(&record))),
         ("Closest to the edge", closest(folder, &record)),
-        ("Network", html! { @if let Some(network) = &record.network { pre.printed { (network) } } }),
+        ("Network", html! { @if let Some(network) = &record.network { pre.printed.wide { (network) } } }),
         ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
         ("The last epochs", last_epochs(&rows)),
         ("Settings", settings(&record)),

@@ -19,7 +19,7 @@ pub fn printed(folder: &Path) -> Markup {
         @if !text.trim().is_empty() {
             details {
                 summary { code { "output.txt" } @if from > 0 { ", its last " (LONGEST >> 10) " KiB" } }
-                pre.printed { (text.trim_matches('\n')) }
+                pre.printed.wide { (text.trim_matches('\n')) }
             }
         }
     }

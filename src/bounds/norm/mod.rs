@@ -7,8 +7,8 @@ mod direct;
 #[path = "no_direct.rs"]
 mod direct;
 mod few_rows;
-mod gpu;
-mod gpu_passes;
+mod fixed_steps;
+mod on_device;
 mod options;
 mod spectral;
 mod tensor;

@@ -9,13 +9,13 @@
 //! to zero is replaced; no constant is added to a norm, and nothing is divided by one that is 0.
 //!
 //! On the CPU all iterations of a sample run in one core's cache (`cpu`); on CUDA all samples go together, each half
-//! step a product and one kernel (`gpu_passes`, or with a tolerance `gpu`), one vector through few rows in a single kernel
+//! step a product and one kernel (`fixed_steps`, or with a tolerance `on_device`), one vector through few rows in a single kernel
 //! (`few_rows`); pooling on the CPU goes through tensors
 //! (`tensor`). Each sample stops when it has converged, so that its norm does not depend on who shares its batch.
 
 use super::options::PowerOptions;
 use super::vectors::{SingularPair, SingularVectors, Start, Task, layout_of};
-use super::{cpu, few_rows, gpu as on_gpu, gpu_passes, tensor};
+use super::{cpu, few_rows, fixed_steps, on_device, tensor};
 use crate::compute::autograd::{Argument, Arrived, Node, value_of};
 use crate::compute::conv::conv2d_weight_scaled;
 use crate::compute::conv::in_layout;
@@ -106,10 +106,10 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
         few_rows::iterate(task, &weight, &start.u)?
     } else if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
         weight = weight_of(layer, &start)?;
-        gpu_passes::iterate(&frozen, weight.as_ref(), start)?
+        fixed_steps::iterate(&frozen, weight.as_ref(), start)?
     } else {
         let iterate = if gpu::has_kernel(&start.u) {
-            on_gpu::iterate
+            on_device::iterate
         } else if on_cpu {
             cpu::iterate
         } else {

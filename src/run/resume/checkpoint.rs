@@ -10,7 +10,7 @@
 //! to the lengths that it names, so that no row comes twice. Tensors go to the file piece by piece: a store of many
 //! gigabytes is never copied in memory.
 
-use super::file::{Piece, UNFINISHED, sum_of, write_file};
+use super::checkpoint_file::{Piece, UNFINISHED, sum_of, write_file};
 use super::shards::Shard;
 use super::state::{FORMAT, State};
 use crate::compute::collective::Group;

@@ -1,6 +1,6 @@
 //! Who knows the script's objects.
 
-use super::file::Piece;
+use super::checkpoint_file::Piece;
 use crate::compute::collective::Group;
 use safetensors::SafeTensors;
 use serde_json::Value;

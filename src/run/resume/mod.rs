@@ -1,7 +1,7 @@
 //! How a run goes on later: checkpoints between two batches, and a second run of the script that takes them up.
 
 mod checkpoint;
-mod file;
+mod checkpoint_file;
 mod holder;
 mod schedule;
 mod shards;
@@ -11,7 +11,7 @@ mod state;
 
 pub use crate::run::resume::schedule::{Checkpoints, latest};
 pub use checkpoint::{end_stem, keep_only};
-pub use file::Piece;
+pub use checkpoint_file::Piece;
 pub use holder::Holder;
 pub use shards::{ShardState, write as write_shard};
 pub use snapshot::{Parts, PartsMut, put_back_inside};

@@ -7,7 +7,7 @@
 //! Each process writes those of its shards, all at the same time. The checkpoint itself comes last and names them, so that one without it
 //! is no part of anything.
 
-use super::file::{Piece, sum_of, write_file};
+use super::checkpoint_file::{Piece, sum_of, write_file};
 use crate::run::training::{Saved, together};
 use memmap2::Mmap;
 use safetensors::SafeTensors;

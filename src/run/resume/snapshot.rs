@@ -1,7 +1,7 @@
 //! What a checkpoint takes from a run, and what it puts back.
 
 use super::checkpoint::{self, Checkpoint};
-use super::file::Piece;
+use super::checkpoint_file::Piece;
 use super::holder::Holder;
 use super::shards::logged_by;
 use super::state::{FORMAT, Position, State};

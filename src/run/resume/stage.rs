@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::compute::collective::Strata;
     use crate::run::recorder::{RUN_JSON, RunFolder};
-    use crate::run::resume::file::Piece;
+    use crate::run::resume::checkpoint_file::Piece;
     use crate::run::resume::holder::Holder;
     use crate::run::resume::schedule::Checkpoints;
     use crate::run::resume::snapshot::Parts;

@@ -8,7 +8,7 @@
 //! The same as dividing by the vectors' own norms, since the map is linear, but for rounding; a pass need not know a
 //! norm before it has read the whole vector. s keeps vectors near length 1 whatever the size of the
 //! weights: without it weights of size 1e-30 sent them to zero before their norm was known. A sample that the masked
-//! map sends to zero at the first step goes on from a generic left vector, as in [`crate::bounds::norm::gpu`].
+//! map sends to zero at the first step goes on from a generic left vector, as in [`crate::bounds::norm::on_device`].
 
 use super::vectors::{Iterated, SingularVectors, Start, Task, layout_of};
 use crate::base::interrupt;
