@@ -22,6 +22,8 @@ pub const STDLIB: Files = embedded!(
         "cascade_stages",
         "cascade_walk",
         "certify",
+        "certify_norms",
+        "certify_walk",
         "evaluate",
         "falsify",
         "local_lip",
