@@ -8,7 +8,7 @@
 //! ```
 //!
 //! CROWN and CROWN-IBP (Zhang et al. 2018, 2020), CAP and Fast-Lin (Wong & Kolter 2018, Weng et al. 2018). The walks are Rhai:
-//! `stdlib/relax.rhai`.
+//! `stdlib/relax_walk.rhai`.
 
 mod first;
 mod interval;
