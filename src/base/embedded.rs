@@ -42,6 +42,8 @@ pub const STDLIB: Files = embedded!(
         "smoothing",
         "train",
         "verify",
+        "verify_bounds",
+        "verify_splits",
     ]
 );
 
