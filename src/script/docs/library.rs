@@ -35,6 +35,12 @@ impl Docs {
         self.host().flat_map(|page| &page.entries)
     }
 
+    /// Is the page a part of a module, whose name it begins with: `std/cascade_walk` of `std/cascade`?
+    pub fn is_part(&self, page: &Page) -> bool {
+        let begins = |own: &Page| page.name.strip_prefix(own.name.as_str()).is_some_and(|rest| rest.starts_with('_'));
+        self.pages.iter().any(|own| own.is_module() && begins(own))
+    }
+
     /// The page of this name.
     pub fn page(&self, name: &str) -> Option<&Page> {
         self.pages.iter().find(|page| page.name == name)

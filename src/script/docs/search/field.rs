@@ -33,6 +33,8 @@ pub const OTHER_NAME: f64 = 0.5;
 pub const BEGINNING: f64 = 0.5;
 /// The share that a near word counts for one that stands nowhere.
 pub const NEAR: f64 = 0.7;
+/// The share that a word counts in a part of a module: what scripts call stands in the module itself.
+pub const PART: f64 = 0.6;
 /// What counts less than this share of the best is left out.
 pub const LEAST: f64 = 0.25;
 

@@ -41,7 +41,7 @@ impl Index {
         let names = words::other_names();
         for (place, passage) in passages.iter().enumerate() {
             for (term, weight) in weighted(passage, &names) {
-                counts.entry(term).or_default().push((place, weight));
+                counts.entry(term).or_default().push((place, passage.share * weight));
             }
         }
         let all = passages.len() as f64;

@@ -1,6 +1,6 @@
 //! What can be found: functions, options, pages, sections of the guide, scripts that come with the program and their settings.
 
-use super::field::Field;
+use super::field::{self, Field};
 use crate::script::docs::page::{Choice, Entry, Page};
 use crate::script::docs::sentence::first_sentence;
 use crate::script::docs::{Docs, guide};
@@ -17,6 +17,8 @@ pub struct Passage {
     pub more: More,
     /// Where it stands in the HTML, if it does.
     pub address: Option<String>,
+    /// The share that its words count.
+    pub(super) share: f64,
     /// What is searched, part by part.
     pub(super) texts: Vec<(Field, String)>,
 }
@@ -34,8 +36,9 @@ pub enum More {
 pub(super) fn passages(docs: &Docs, scripts: Modules) -> Vec<Passage> {
     let mut found = vec![];
     for page in &docs.pages {
-        found.push(of_page(page));
-        found.extend(page.entries.iter().map(|entry| of_entry(entry, page)));
+        let share = if docs.is_part(page) { field::PART } else { 1.0 };
+        found.push(Passage { share, ..of_page(page) });
+        found.extend(page.entries.iter().map(|entry| Passage { share, ..of_entry(entry, page) }));
     }
     found.extend(of_options(docs));
     found.extend(of_guide());
@@ -50,6 +53,7 @@ fn of_page(page: &Page) -> Passage {
         summary: page.title().to_string(),
         more: More::Name(page.name.clone()),
         address: Some(page.address()),
+        share: 1.0,
         texts: vec![
             (Field::Name(1), page.name.clone()),
             (Field::Summary, page.title().to_string()),
@@ -84,6 +88,7 @@ fn of_entry(entry: &Entry, page: &Page) -> Passage {
         summary: entry.summary().to_string(),
         more: More::Name(format!("{first}{}", names.first().unwrap_or(&""))),
         address: Some(page.address_of(names.first().unwrap_or(&""))),
+        share: 1.0,
         texts,
     }
 }
@@ -114,6 +119,7 @@ fn of_option(option: &Choice, owners: &[Passage]) -> Option<Passage> {
         summary: first_sentence(&option.about).to_string(),
         more: first.more.clone(),
         address: first.address.clone(),
+        share: 1.0,
         texts: vec![
             (Field::Choice, option.name.clone()),
             (Field::Owner, format!("option {}", names.join(" "))),
@@ -133,6 +139,7 @@ fn of_guide() -> Vec<Passage> {
                 title: format!("{}: {}", name.replace('/', " "), section.heading),
                 more: More::Name(name.clone()),
                 address: Some(format!("{}#{}", chapter.address(), section.anchor())),
+                share: 1.0,
                 texts: vec![
                     (Field::Heading, section.heading),
                     (Field::Owner, chapter.title().to_string()),
@@ -155,6 +162,7 @@ fn of_script(name: &str, text: &str) -> Passage {
         title: format!("script {name}"),
         more: More::Command(format!("workbench new NAME --from {name}")),
         address: None,
+        share: 1.0,
         texts: vec![
             (Field::Choice, name.to_string()),
             (Field::Owner, "script".into()),
@@ -184,6 +192,7 @@ fn of_settings(scripts: Modules) -> Vec<Passage> {
         summary: about.to_string(),
         more: More::Command(format!("workbench new NAME --from {}", owners.first().unwrap_or(&""))),
         address: None,
+        share: 1.0,
         texts: vec![
             (Field::Setting, keys),
             (Field::Owner, format!("setting {}", owners.join(" "))),
