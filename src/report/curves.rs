@@ -56,6 +56,7 @@ fn parts(group: &Group, series: Vec<Series>) -> Vec<(String, Plot)> {
             y_label: group.y_label.into(),
             log_x: false,
             log_y: group.log_y,
+            whole: false,
             drawing: Drawing::Line,
             size: SIZE,
             names_below: true,

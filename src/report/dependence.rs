@@ -72,6 +72,7 @@ fn plot(result: &str, key: &str, numbers: &[f64], mut series: Vec<Series>) -> Pl
         },
         log_x: ends.0 > 0.0 && ends.1 / ends.0 >= WIDE,
         log_y: false,
+        whole: false,
         drawing: Drawing::Means,
         size: SIZE,
         names_below: true,

@@ -115,14 +115,12 @@ pub fn robustness(record: &Record) -> Result<Markup, String> {
     let plots = plots(&all, shown);
     Ok(html! {
         div.first {
-            div {
-                @for (eps, result) in shown.results.iter().rev().take(3).rev() { (tile(*eps, result)) }
-                p.note {
-                    @if !shown.name.is_empty() { b { (shown.name) } ": " }
-                    (proof(shown.results[0].1)) "."
-                }
-                (cost(record))
+            div.tiles { @for (eps, result) in shown.results.iter().rev().take(3).rev() { (tile(*eps, result)) } }
+            p.note {
+                @if !shown.name.is_empty() { b { (shown.name) } ": " }
+                (proof(shown.results[0].1)) "."
             }
+            (cost(record))
             (figures(plots.iter())?)
         }
     })
@@ -189,6 +187,7 @@ pub fn radii(title: String, series: Vec<Series>) -> Plot {
         y_label: "% of the images".into(),
         log_x: false,
         log_y: false,
+        whole: true,
         drawing: Drawing::Line,
         size: SIZE,
         names_below: true,

@@ -82,6 +82,7 @@ fn plot(bundles: &[Bundle], name: &str, metric: &str, of: &str) -> Option<Plot> 
         y_label: y_label.into(),
         log_x: false,
         log_y,
+        whole: false,
         drawing: Drawing::Lines,
         size: SIZE,
         names_below: true,

@@ -26,6 +26,8 @@ pub struct Plot {
     pub log_x: bool,
     /// Is the y axis logarithmic?
     pub log_y: bool,
+    /// Are the values shares of a whole, in per cent? The y axis is from 0 to 100 then.
+    pub whole: bool,
     /// How the values are drawn.
     pub drawing: Drawing,
     /// Width and height in pixels, without names below.
@@ -126,7 +128,11 @@ impl Plot {
         let bars = self.drawing == Drawing::Histogram;
         let air = if self.drawing == Drawing::Means { 0.06 } else { 0.0 };
         let (x, y) = (span(points().map(|p| p.0), air), span(points().map(|p| p.1), 0.04));
-        let y = if bars { 0.0..y.end } else { y };
+        let y = match () {
+            () if self.whole => 0.0..100.0,
+            () if bars => 0.0..y.end,
+            () => y,
+        };
         area.fill(&WHITE).map_err(fail)?;
         let (area, below) = area.split_vertically(self.size.1);
         let mut builder = ChartBuilder::on(&area);
@@ -239,6 +245,7 @@ mod tests {
             y_label: "%".into(),
             log_x: false,
             log_y: false,
+            whole: false,
             drawing,
             size: (320, 240),
             names_below: false,

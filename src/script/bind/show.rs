@@ -62,6 +62,7 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
         y_label: text(&mut options, "y_label")?,
         log_x: false,
         log_y: options.bool("log_y", false)?,
+        whole: false,
         drawing: match options.choice("kind", "line", &["line", "points", "histogram"])? {
             "points" => Drawing::Points,
             "histogram" => Drawing::Histogram,
