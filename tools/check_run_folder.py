@@ -106,6 +106,8 @@ class Browser:
     def close(self):
         self.process.terminate()
         self.process.wait()
+        # The next one's pipes are 3 and 4 again.
+        os.close(self.there), os.close(self.back)
 
 
 def look(page, out, program):

@@ -16,6 +16,9 @@ const ORDER: [&str; 9] = ["network", "method", "procedure", "bound", "eps", "cle
 /// Counts class by class have a section of their own.
 const BY_CLASS: &str = "by_class";
 
+/// More letters than these make a column too wide.
+const LONG: usize = 16;
+
 /// What the script stated, and the best weights by validation.
 pub fn results(record: &Record) -> Markup {
     let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
@@ -27,12 +30,21 @@ pub fn results(record: &Record) -> Markup {
             names.push(name);
         }
     }
+    // A long text that all of them have stands once, below the table.
+    let long = |name: &str| {
+        let text = stated.first()?.get(name)?.as_str()?;
+        let all = stated.iter().all(|result| result.get(name).and_then(Value::as_str) == Some(text));
+        (all && text.chars().count() > LONG).then(|| (name.to_string(), text.to_string()))
+    };
+    let below: Vec<(String, String)> = names.iter().filter_map(|name| long(name)).collect();
+    names.retain(|name| !below.iter().any(|(long, _)| long == name));
     let cell = |result: &Map<String, Value>, name: &str| result.get(name).map_or("–".into(), |v| value(name, v));
     let rows: Vec<Vec<String>> =
         stated.iter().map(|result| names.iter().map(|name| cell(result, name)).collect()).collect();
     html! {
         @if !rows.is_empty() {
             (table(&names, &rows, true))
+            @if !below.is_empty() { (list(&below)) }
             (meaning(&names))
         }
         @if let Some(weights) = &record.weights {

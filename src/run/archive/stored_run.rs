@@ -128,7 +128,12 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f
         Some(known) => known.1 = value,
         None => out.push((name, value)),
     };
-    record.results.iter().filter_map(Value::as_object).flat_map(flat).for_each(&mut add);
+    let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
+    let how = stated
+        .iter()
+        .enumerate()
+        .any(|(i, a)| stated[..i].iter().any(|b| told(a, false) == told(b, false) && told(a, true) != told(b, true)));
+    stated.iter().flat_map(|result| flat(result, how)).for_each(&mut add);
     if record.results.is_empty() {
         for row in epochs {
             let label = row.get("loop").and_then(Value::as_str).unwrap_or_default();
@@ -141,14 +146,23 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f
     out
 }
 
-/// The numbers of a result, each named after what it is of: `certified (robust, eps 0.1)`.
-fn flat(result: &Map<String, Value>) -> Vec<(String, f64)> {
+/// By which attack a result was found: a long text, which names its numbers only where nothing else tells two results apart.
+const HOW: [&str; 2] = ["attack", "apgd_attack"];
+
+/// What a result is of: its texts, those of `HOW` if `how`, and the radius.
+fn told(result: &Map<String, Value>, how: bool) -> String {
     let of = |(name, value): (&String, &Value)| match value {
+        Value::String(_) if !how && HOW.contains(&name.as_str()) => None,
         Value::String(text) => Some(text.clone()),
         Value::Number(_) if name == "eps" => Some(format!("eps {value}")),
         _ => None,
     };
-    let of = result.iter().filter_map(of).collect::<Vec<_>>().join(", ");
+    result.iter().filter_map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// The numbers of a result, each named after what it is of: `certified (robust, eps 0.1)`.
+fn flat(result: &Map<String, Value>, how: bool) -> Vec<(String, f64)> {
+    let of = told(result, how);
     let numbers = result.iter().filter(|(name, _)| *name != "eps");
     numbers
         .filter_map(|(name, value)| Some((name, value.as_f64()?)))
@@ -209,5 +223,15 @@ mod tests {
         };
         assert_eq!(settings, [line("lr", [Some("0.1"), Some("0.2")]), line("new", [None, Some("2")])]);
         assert_eq!(results, [line("clean (eps 0.5, n)", [Some("25.00 %"), None])]);
+    }
+
+    #[test]
+    fn the_attack_names_a_result_only_where_nothing_else_does() {
+        let by = |attack: &str, pgd: f64| json!({ "attack": attack, "bound": "local", "eps": 0.5, "pgd": pgd });
+        let names =
+            |results: Vec<Value>| stored(&[], results).results().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(vec![by("strong", 0.5)]), ["pgd (local, eps 0.5)"]);
+        let both = names(vec![by("strong", 0.5), by("published", 0.75)]);
+        assert_eq!(both, ["pgd (strong, local, eps 0.5)", "pgd (published, local, eps 0.5)"]);
     }
 }
