@@ -22,10 +22,11 @@ WAYS = [("wide", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("middle", 76
 # What is wrong with the page, as a list of texts. Run in the page.
 LOOK = """(() => {
   const wrong = [], box = e => e.getBoundingClientRect(), name = e => e.tagName + ' "' + e.textContent.trim().slice(0, 40) + '"';
-  const page = document.documentElement;
+  const page = document.documentElement, auto = e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX);
+  const scrolls = e => { for (; e && e != page; e = e.parentElement) if (auto(e)) return true; return false; };
   if (page.scrollWidth > page.clientWidth) wrong.push(`the page is ${page.scrollWidth} wide on ${page.clientWidth}`);
   for (const e of document.querySelectorAll('main *:not(svg *)')) {
-    if (e.closest('.wide') || e.tagName == 'svg') continue;          // wide tables scroll by themselves
+    if (scrolls(e) || e.tagName == 'svg') continue;                  // wide tables and lines of code scroll by themselves
     if (box(e).right > page.clientWidth + 1) wrong.push(name(e) + ' leaves the page');
     if (e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0) wrong.push(name(e) + ' overflows');
   }
@@ -44,7 +45,8 @@ LOOK = """(() => {
       if (w > 1 && h > 3) wrong.push(name(texts[i]) + ' lies on ' + name(texts[j]));
     }
   }
-  if (document.querySelector('script')) wrong.push('the page has a script');
+  // The documentation's search field is one.
+  if (document.querySelector('script') && !document.querySelector('input')) wrong.push('the page has a script');
   return JSON.stringify({ wrong, height: page.scrollHeight, plots: document.querySelectorAll('svg').length });
 })()"""
 
