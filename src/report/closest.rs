@@ -1,5 +1,6 @@
 //! The images of a certified evaluation that are closest to the edge: certified with the smallest margins, and open with the largest.
 
+use super::drawings::image;
 use super::tables::table;
 use crate::run::{Record, records};
 use crate::show::short;
@@ -22,16 +23,27 @@ const COLUMNS: [(&str, &str); 8] = [
     ("radius", "radius"),
 ];
 
+/// The file with the images of the tables of these records, which `cascade::certified_report` writes.
+pub fn pictured(records: &str) -> String {
+    format!("{records}.png")
+}
+
 /// Tables of the records that lie in the run's folder.
 pub fn closest(folder: &Path, record: &Record) -> Markup {
     // The names are from a file that somebody else may have written.
     let plain = |name: &Path| name.components().all(|part| matches!(part, Component::Normal(_)));
     let is_folder = |name: &Path| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
     let inside = record.records.iter().filter(|name| plain(Path::new(name)) && is_folder(Path::new(name)));
+    let drawn =
+        |name: &str| record.drawings.contains(&pictured(name)).then(|| image(folder, &pictured(name))).flatten();
     html! {
         @for name in inside {
             // Records that cannot be read are named by whoever reads them on purpose.
             @if let Ok(found) = records::read(&folder.join(name)) { (tables(name, &found.rows)) }
+            @if let Some(source) = drawn(name) {
+                p.note { "The images of both tables, in their order:" }
+                p { img.closest alt="images" src=(source); }
+            }
         }
     }
 }

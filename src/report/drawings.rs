@@ -1,5 +1,6 @@
-//! Drawings that a script made with `plot`, in the page itself: as images, in which nothing runs and which fetch nothing.
+//! Drawings that a script made with `plot` or `picture`, in the page itself: as images, in which nothing runs and which fetch nothing.
 
+use super::closest::pictured;
 use crate::run::Record;
 use maud::{Markup, html};
 use std::fmt::Write;
@@ -11,7 +12,7 @@ const LARGEST: u64 = 4 << 20;
 /// The drawings of the run in `folder`, and where the records of its evaluations are.
 pub fn drawings(folder: &Path, record: &Record) -> Markup {
     html! {
-        @for name in &record.drawings {
+        @for name in record.drawings.iter().filter(|name| !record.records.iter().any(|of| **name == pictured(of))) {
             @match image(folder, name) {
                 Some(source) => figure.wide { img alt=(name) src=(source); },
                 None => p { "Drawing: " code { (name) } "." },
@@ -24,15 +25,19 @@ pub fn drawings(folder: &Path, record: &Record) -> Markup {
 }
 
 /// The drawing as an address that holds it, if it is a file in the folder itself.
-fn image(folder: &Path, name: &str) -> Option<String> {
+pub fn image(folder: &Path, name: &str) -> Option<String> {
     let path = Path::new(name);
-    let inside = path.extension().is_some_and(|kind| kind == "svg")
-        && path.components().all(|part| matches!(part, Component::Normal(_)));
+    let kind = match path.extension().and_then(|kind| kind.to_str()) {
+        Some("svg") => "svg+xml",
+        Some("png") => "png",
+        _ => return None,
+    };
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
     let file = folder.join(path);
     let plain = file.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
     // Looked at before it is opened: a pipe would wait for a writer.
     let bytes = (inside && plain).then(|| std::fs::read(file).ok())??;
-    let mut address = String::from("data:image/svg+xml,");
+    let mut address = format!("data:image/{kind},");
     for byte in bytes {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'=' | b':' | b'/' | b'.' | b',' | b'-' | b'_' | b';' => {

@@ -150,7 +150,8 @@ fn cost(record: &Record) -> Markup {
     html! {
         p.note {
             @if record.seconds > 0.0 { (duration(Duration::from_secs_f64(record.seconds))) " on " }
-            (record.device) ", " (record.threads) @if record.threads == 1 { " thread" } @else { " threads" } ", " (record.precision) ", seed " (record.seed) ". "
+            (record.device) ", " (record.threads) @if record.threads == 1 { " thread" } @else { " threads" }
+            @if record.precision.to_string() != "f32" { ", " (record.precision) } ", seed " (record.seed) ". "
             @if given.is_empty() { @if !record.settings.is_empty() { "All settings are the script's own." } }
             @else { "Other than in the script: " @for (i, setting) in given.iter().enumerate() { @if i > 0 { ", " } mark { (setting) } } "." }
         }

@@ -1,4 +1,4 @@
-//! Images in text: two pixels above one another in each character where there are colours, shades where there are none.
+//! Images in text: two pixels above one another in each character where there are colours, shades where there are none; and as a PNG.
 
 use super::screen::Screen;
 
@@ -26,6 +26,31 @@ impl Picture {
     fn at(&self, x: usize, y: usize) -> [f64; 3] {
         if y < self.height { self.pixels[y * self.width + x] } else { [0.0; 3] }
     }
+}
+
+/// Pictures in a row of a PNG, the pixels between them, and how many pixels a picture has at least, so that a small one is seen.
+const IN_ROW: usize = 8;
+const GAP: usize = 6;
+const SEEN: usize = 64;
+
+/// Pictures of one size side by side, eight in a row, as the bytes of a PNG; pixels of small ones are squares.
+pub fn png(list: &[Picture]) -> Result<Vec<u8>, String> {
+    let first = list.first().ok_or("there are no images")?;
+    let scale = SEEN.div_ceil(first.width.max(first.height).max(1));
+    let (width, height) = (first.width * scale, first.height * scale);
+    let (columns, rows) = (list.len().min(IN_ROW), list.len().div_ceil(IN_ROW));
+    let whole = |count: usize, one: usize| (count * one + (count - 1) * GAP) as u32;
+    let mut image = image::RgbaImage::new(whole(columns, width), whole(rows, height));
+    for (n, picture) in list.iter().enumerate() {
+        let (left, top) = ((n % IN_ROW) * (width + GAP), (n / IN_ROW) * (height + GAP));
+        for (x, y) in (0..width).flat_map(|x| (0..height).map(move |y| (x, y))) {
+            let [r, g, b] = picture.at(x / scale, y / scale).map(|value| (value * 255.0).round() as u8);
+            image.put_pixel((left + x) as u32, (top + y) as u32, image::Rgba([r, g, b, 255]));
+        }
+    }
+    let mut out = std::io::Cursor::new(vec![]);
+    image.write_to(&mut out, image::ImageFormat::Png).map_err(|e| e.to_string())?;
+    Ok(out.into_inner())
 }
 
 /// Pictures of one size side by side, as many as fit, in rows.

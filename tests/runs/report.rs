@@ -84,6 +84,69 @@ fn a_finished_run_has_plots_and_a_page_in_which_every_text_is_harmless() {
 }
 
 /// The curves of an ordinary run: what the figures of the paper show.
+/// A certified evaluation, one by estimates, and pictures of the script's own.
+const CERTIFIED: &str = r#"
+import "std/cascade"  as cascade;
+import "std/certify"  as certify;
+import "std/evaluate" as evaluate;
+let cfg  = settings(#{ eps: 0.3 });
+let data = dataset("digits", #{ test_limit: 40 });
+let net  = load_model("digits");
+evaluate::report(net, data.test, [0.1, cfg.eps], #{ steps: 3, restarts: 1, apgd: 0 });
+cascade::certified_report(certify::prepare(net, "rigorous"), data.test, cfg.eps, #{ steps: 3, attack_restarts: 1, apgd: 0 });
+picture("two.png", data.test.images([0, 1]));
+run.save(net, "model.safetensors");
+"#;
+
+#[test]
+fn the_first_screen_of_a_certified_run_says_how_robust_by_which_proof_at_what_cost() {
+    let folder = Folder::new(&[("main.rhai", CERTIFIED)]);
+    ends(&folder.run(&["run", "main.rhai", "--into", "run", "--set", "eps=0.25"]), 0);
+    let (page, told) = (read(&folder, "run/report.html"), record(&folder));
+    let results = told["results"].as_array().expect("results");
+    assert_eq!(results.len(), 3);
+    for (i, result) in results.iter().enumerate() {
+        // Counts class by class add up to the shares, and the confusion matrix to all images.
+        let by = &result["by_class"];
+        let sum = |list: &serde_json::Value| {
+            list.as_array().expect("counts").iter().map(|n| n.as_f64().expect("a count")).sum::<f64>()
+        };
+        assert_eq!(sum(&by["images"]), 40.0);
+        assert_eq!(by["confusion"].as_array().expect("rows").iter().map(sum).sum::<f64>(), 40.0);
+        for kind in ["clean", "certified", if i < 2 { "pgd" } else { "clean" }] {
+            assert_eq!(sum(&by[kind]), (40.0 * result[kind].as_f64().expect("a share")).round(), "{kind} of {result}");
+        }
+    }
+    let at = |part: &str| page.find(part).unwrap_or_else(|| panic!("{part} is missing"));
+    let certified = format!("{:.1} %", 100.0 * results[2]["certified"].as_f64().expect("a share"));
+    let order = [
+        "finished</span>",
+        &certified,
+        "certified at eps 0.25",
+        "every rounding is accounted for",
+        "<mark>eps=0.25</mark>",
+        "<svg",
+        "<h2>Results",
+        "<h2>By class",
+        "label, predicted as",
+        "<h2>Closest to the edge",
+        "the smallest margins",
+        "<h2>Network",
+        "relu_theta",
+        "<h2>What was printed",
+    ];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{order:?}");
+    // The images of the tables and those of the script, which are pictures that a decoder takes.
+    assert_eq!(page.matches("src=\"data:image/png,%89PNG").count(), 2);
+    for (file, size) in [("two.png", (134, 64)), ("records.png", (554, 64))] {
+        let found = image::open(folder.path().join("run").join(file)).expect("a picture");
+        assert_eq!(found.width(), size.0, "{file}");
+        assert!(found.height() >= size.1, "{file}");
+    }
+    let refused = Folder::new(&[("main.rhai", "picture(\"a.svg\", zeros([2, 2]));")]);
+    assert!(refused.run(&["run", "main.rhai"]).contains("end it in .png"));
+}
+
 #[test]
 fn a_certified_method_logs_bounds_losses_and_varying_neurons() {
     let folder = folder();

@@ -8,7 +8,7 @@ use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, fail};
 use crate::script::values::Tensor;
 use crate::script::values::values;
-use crate::show::picture::pictures;
+use crate::show::picture::{Picture, pictures, png};
 use crate::show::plot::{Drawing, Format, Plot};
 use crate::show::{Screen, Series, curve, distribution};
 use rhai::plugin::*;
@@ -76,11 +76,23 @@ fn drawn(context: &NativeCallContext, file: &str, x: Option<&Dynamic>, y: &Dynam
     let format =
         Format::of(file).ok_or_else(|| fail(format!("plot: \"{file}\" says no format; end it in .svg or .png")))?;
     let bytes = plot.render(format).map_err(|e| fail(format!("plot: {e}")))?;
+    kept("plot", context, file, &bytes)
+}
+
+/// A drawing as a file in the run's folder, for its page too; its path.
+fn kept(op: &str, context: &NativeCallContext, file: &str, bytes: &[u8]) -> Res<String> {
     let path = host(context).run.file(file).map_err(fail)?;
-    files::replace(Path::new(&path), &bytes)
-        .map_err(|e| fail(format!("plot: cannot write {}: {e}", path.display())))?;
+    files::replace(Path::new(&path), bytes).map_err(|e| fail(format!("{op}: cannot write {}: {e}", path.display())))?;
     host(context).run.add_drawing(file).map_err(fail)?;
     Ok(path.display().to_string())
+}
+
+/// The images of a tensor, no more than 64.
+fn images(tensor: &Tensor) -> Res<Vec<Picture>> {
+    crate::script::values::images(&tensor.0, 64)?.ok_or_else(|| {
+        let shape = tensor.0.dims();
+        fail(format!("picture: images are [H, W], [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape:?}"))
+    })
 }
 
 fn screen(context: &NativeCallContext) -> Screen {
@@ -104,11 +116,15 @@ mod drawings {
     }
     #[rhai_fn(return_raw)]
     pub fn picture(context: NativeCallContext, images: Tensor) -> Res<String> {
-        let found = crate::script::values::images(&images.0, 64)?.ok_or_else(|| {
-            let shape = images.0.dims();
-            fail(format!("picture: images are [H, W], [C, H, W] or [B, C, H, W] with 1 or 3 channels, got {shape:?}"))
-        })?;
-        Ok(pictures(&found, screen(&context)).join("\n"))
+        Ok(pictures(&super::images(&images)?, screen(&context)).join("\n"))
+    }
+    #[rhai_fn(name = "picture", return_raw)]
+    pub fn picture_file(context: NativeCallContext, file: &str, images: Tensor) -> Res<String> {
+        if Format::of(file) != Some(Format::Png) {
+            return Err(fail(format!("picture: \"{file}\" is no PNG by its name; end it in .png")));
+        }
+        let bytes = png(&super::images(&images)?).map_err(|e| fail(format!("picture: {e}")))?;
+        kept("picture", &context, file, &bytes)
     }
     #[rhai_fn(name = "plot", return_raw)]
     pub fn plot_y(context: NativeCallContext, file: &str, y: Dynamic) -> Res<String> {
