@@ -9,6 +9,9 @@ mod broken_data;
 #[path = "inputs/broken_inputs.rs"]
 mod broken_inputs;
 
+#[path = "inputs/habits.rs"]
+mod habits;
+
 #[path = "inputs/hostile.rs"]
 mod hostile;
 

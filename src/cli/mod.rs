@@ -74,6 +74,11 @@ fn usage(error: &clap::Error) -> ExitCode {
     };
     let _ = error.print();
     let given: Vec<String> = std::env::args().collect();
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(script) = given.get(1).filter(|word| word.ends_with(".rhai"))
+    {
+        complain(&format!("\n  a script is run by: workbench run {}", quoted(script)));
+    }
     let takes_settings = given.get(1).is_some_and(|command| ["run", "sweep"].contains(&command.as_str()));
     if let Some(key) = flag.filter(|_| takes_settings) {
         let key = key.split('=').next().unwrap_or(key);

@@ -4,6 +4,7 @@ use crate::base::files::quoted_path;
 use crate::base::memory;
 use crate::base::output;
 use crate::run::archive::{EXTENSION, Pack, pack as write};
+use crate::run::{Record, Status};
 use std::path::{Path, PathBuf};
 
 /// Pack the run in the folder `run`.
@@ -16,6 +17,11 @@ pub fn pack(run: &Path, into: Option<&Path>) -> Result<(), String> {
     }
     let bytes = write(run, &to)?;
     output::line(&format!("{}: {}", to.display(), memory::describe(bytes)));
+    if Record::read(run)?.status != Status::Finished {
+        output::line(
+            "it has not finished, and a pack holds no checkpoints: to go on with it elsewhere, copy its whole folder",
+        );
+    }
     output::line(&format!(
         "run it with: workbench run {0}, or exactly as it was: workbench replay {0}",
         quoted_path(&to)

@@ -5,13 +5,30 @@
 use super::archive::refuse_links_out;
 use super::front::Run;
 use super::processes::Decision;
+use super::recorder::epochs;
 use super::resume::{
     Asked, Entry, Holder, Parts, PartsMut, Position, Resume, ShardState, latest, notes, put_back_inside, write_shard,
 };
+use crate::base::files::quoted_path;
 use crate::base::interrupt;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::Instant;
+
+/// A pack has no checkpoints, nor has a folder that was copied without them: to begin anew there would write over what was passed on. A
+/// run's own folder has its lock from the start.
+fn refuse_copied_without(folder: &Path) -> Result<(), String> {
+    let is_own = folder.join(".lock").exists() || folder.join("checkpoints").exists();
+    match epochs(folder).len() {
+        n if n > 0 && !is_own => Err(format!(
+            "resume: {} has {n} epochs of metrics and no checkpoints, as what was unpacked has; to go on with a run elsewhere copy its \
+             whole folder, or begin it anew in another one: workbench run {}",
+            folder.display(),
+            quoted_path(folder)
+        )),
+        _ => Ok(()),
+    }
+}
 
 impl Run {
     pub(super) fn holder(&self) -> Option<Rc<dyn Holder>> {
@@ -23,7 +40,9 @@ impl Run {
     pub fn resume(&self, folder: &Path) -> Result<(), String> {
         refuse_links_out(folder)?;
         let group = self.group();
-        let old = group.all_well(self.recorder.borrow_mut().take_over(folder, !group.is_first()))?;
+        let taken = refuse_copied_without(folder)
+            .and_then(|()| self.recorder.borrow_mut().take_over(folder, !group.is_first()));
+        let old = group.all_well(taken)?;
         let (found, damaged) = latest(&folder.join("checkpoints"), group)?;
         damaged.iter().for_each(|why| self.note(&format!("note: {why}")));
         let Some(found) = found else {

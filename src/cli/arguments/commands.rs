@@ -99,7 +99,8 @@ pub enum Command {
         #[arg(long, value_name = "SCRIPT", default_value = "quickstart")]
         from: String,
     },
-    /// Put a run into one file, to be passed on: script and modules, settings, metrics, weights.
+    /// Put a run into one file, to be passed on: script and modules, settings, metrics, weights; no checkpoints. To go on with a run
+    /// elsewhere, copy its whole folder.
     Pack {
         /// The run's folder.
         run: PathBuf,

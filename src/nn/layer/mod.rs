@@ -7,3 +7,4 @@ mod role;
 mod values;
 
 pub use place::Layer;
+pub(crate) use values::one_of_a_batch;

@@ -78,8 +78,14 @@ impl Layer {
 
     pub(super) fn check(&self, op: &str, x: &Tensor, want: &[usize]) -> Result<()> {
         if x.rank() == 0 || x.dims()[1..] != *want {
-            bail!("{op}: {} wants a batch of {want:?}, got a tensor of shape {:?}", self.title(), x.dims());
+            let one = one_of_a_batch(x, want);
+            bail!("{op}: {} wants a batch of {want:?}, got a tensor of shape {:?}{one}", self.title(), x.dims());
         }
         Ok(())
     }
+}
+
+/// What to do with one value where a batch of them is wanted.
+pub(crate) fn one_of_a_batch(x: &Tensor, want: &[usize]) -> &'static str {
+    if x.dims() == want { "; one alone becomes a batch of one by x.unsqueeze(0)" } else { "" }
 }

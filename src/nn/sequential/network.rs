@@ -3,6 +3,7 @@
 use crate::base::memory::available_memory;
 use crate::base::random::Generator;
 use crate::compute::precision::Chosen;
+use crate::nn::layer::one_of_a_batch;
 use crate::nn::layers::Parameter;
 use crate::nn::{Layer, LayerSpec, init};
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
@@ -105,7 +106,8 @@ impl Sequential {
     /// The network's value: `[B, input...]` to `[B, output...]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if x.rank() == 0 || x.dims()[1..] != self.input {
-            bail!("forward: the network wants a batch of {:?}, got a tensor of shape {:?}", self.input, x.dims());
+            let one = one_of_a_batch(x, &self.input);
+            bail!("forward: the network wants a batch of {:?}, got a tensor of shape {:?}{one}", self.input, x.dims());
         }
         if x.dtype() != self.dtype {
             bail!("forward: the network is {:?}, the input {:?}; convert one with to_dtype", self.dtype, x.dtype());

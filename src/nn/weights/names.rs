@@ -78,7 +78,8 @@ pub fn renamed(
         let key = &given[at].0;
         let mut known: Vec<&str> =
             names.iter().flat_map(|(name, _)| [split(name).0, *name]).filter(|name| !name.is_empty()).collect();
-        known.dedup();
+        let mut seen = std::collections::HashSet::new();
+        known.retain(|name| seen.insert(*name));
         let near = crate::base::suggest::hint_and_list(key, "tensors", || known.iter().copied());
         return Err(Error::Msg(format!("load: names: {source} holds no tensor or module `{key}`{near}")));
     }

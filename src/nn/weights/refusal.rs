@@ -121,9 +121,17 @@ fn advice(
     let empty: Vec<_> = empty.iter().filter(|w| !(both && is_normal(&w.name))).cloned().collect();
     if let Some(pairs) = suggested(&unplaced, &empty).filter(|pairs| pairs.len() <= 2 * MOST && lines.is_empty()) {
         let number = |path: &String| if path.parse::<usize>().is_ok() { path.clone() } else { format!("\"{path}\"") };
-        let pairs: Vec<_> = pairs.iter().map(|(theirs, ours)| format!("\"{theirs}\": {}", number(ours))).collect();
-        lines.push(format!("say which is whose: model.load(path, #{{ names: #{{ {} }} }})", pairs.join(", ")));
-        if matches!(why, Unpaired::Left) && fitting == 0 {
+        // What no pair takes is left out by name.
+        let module = |name: &str| if split(name).0.is_empty() { name.to_string() } else { split(name).0.to_string() };
+        let mut rest: Vec<String> = unplaced.iter().map(|e| module(&e.name)).collect();
+        rest.retain(|name| !pairs.iter().any(|(theirs, _)| theirs == name));
+        rest.dedup();
+        let mut named: Vec<_> = pairs.iter().map(|(theirs, ours)| format!("\"{theirs}\": {}", number(ours))).collect();
+        named.extend(rest.iter().take(MOST).map(|name| format!("\"{name}\": ()")));
+        let left_out = if rest.is_empty() { "" } else { "; () leaves out" };
+        lines
+            .push(format!("say which is whose: model.load(path, #{{ names: #{{ {} }} }}){left_out}", named.join(", ")));
+        if matches!(why, Unpaired::Left) && fitting == 0 && unplaced.len() == empty.len() {
             lines.push("or by their shapes, which differ: #{ by: \"order\" }".into());
         }
     } else if lines.is_empty() {

@@ -36,6 +36,11 @@ fn parameters(op: &str, target: Dynamic) -> Res<Trained> {
     let Some(array) = target.try_cast::<Array>() else {
         return Err(fail(format!("{op}: a model or an array of parameters is wanted, got {kind}")));
     };
+    if array.is_empty() {
+        return Err(fail(format!(
+            "{op}: the array holds no parameter, so nothing would be trained; `net.parameters` has them by name"
+        )));
+    }
     let list = args::tensors(op, array)?;
     let vars = list.into_iter().enumerate().map(|(i, t)| {
         if !t.is_variable() {

@@ -202,6 +202,9 @@ fn plain(call: &Call, ast: &AST, outline: &Outline, natives: &[Native]) -> Probl
     if outline.variables.contains(&call.name) || parameter() {
         return Some((habits::called_variable(&call.name), vec![]));
     }
+    if let Some(instead) = habits::elsewhere(&call.name) {
+        return Some((format!("function not found: {}; {instead}", call.name), vec![]));
+    }
     let names = global().map(|n| n.name.as_str()).chain(own.iter().map(|f| f.name));
     Some((format!("function not found: {}{}", call.name, suggest::hint(&call.name, names)), vec![]))
 }
@@ -210,6 +213,9 @@ fn method(call: &Call, ast: &AST, natives: &[Native]) -> Problem {
     let names = || natives.iter().map(|n| n.name.as_str()).chain(ast.iter_functions().map(|f| f.name));
     if KEYWORDS.contains(&call.name.as_str()) || names().any(|name| name == call.name) {
         return None;
+    }
+    if let Some(instead) = habits::elsewhere(&call.name) {
+        return Some((format!("no value has a method `{}`; {instead}", call.name), vec![]));
     }
     Some((format!("no value has a method `{}`{}", call.name, suggest::hint(&call.name, names())), vec![]))
 }

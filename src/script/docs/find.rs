@@ -54,6 +54,9 @@ impl Docs {
         if let Some(chapter) = guide::chapter(name) {
             return Some(Found::Chapter(chapter));
         }
+        if let Some(chapter) = guide::chapter(&format!("guide/{name}")) {
+            return Some(Found::Chapter(chapter));
+        }
         if name == "guide" {
             return Some(Found::Guide);
         }

@@ -22,6 +22,17 @@ pub struct Section {
     pub text: String,
 }
 
+/// One task of a numbered list: `18. **Clip gradients.**`, with what stands below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its number in the chapter.
+    pub number: String,
+    /// What is done, without the full stop.
+    pub title: String,
+    /// The Markdown behind the title and below it.
+    pub text: String,
+}
+
 /// The chapters, in order.
 pub fn chapters() -> impl Iterator<Item = Chapter> {
     GUIDE.iter().map(|(file, text)| Chapter { file, text })
@@ -80,27 +91,60 @@ impl Section {
         words.join("-")
     }
 
-    /// Its prose, paragraph by paragraph, and its code.
-    pub fn prose_and_code(&self) -> (Vec<String>, String) {
-        let (mut prose, mut code, mut fenced, mut fresh) = (Vec::<String>::new(), String::new(), false, true);
+    /// The tasks of its numbered lists.
+    pub fn tasks(&self) -> Vec<Task> {
+        let mut found: Vec<Task> = vec![];
         for line in self.text.lines() {
-            if line.starts_with("```") {
-                (fenced, fresh) = (!fenced, true);
-            } else if fenced || line.starts_with("    ") {
-                code += line;
-                code.push('\n');
-            } else if line.is_empty() {
-                fresh = true;
-            } else if let Some(last) = prose.last_mut().filter(|_| !fresh) {
-                last.push(' ');
-                *last += line;
-            } else {
-                prose.push(line.to_string());
-                fresh = false;
+            let begins = line.split_once(". **").and_then(|(number, rest)| Some((number, rest.split_once("**")?)));
+            match begins.filter(|(number, _)| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())) {
+                Some((number, (title, rest))) => found.push(Task {
+                    number: number.into(),
+                    title: title.trim_end_matches('.').into(),
+                    text: format!("{}\n", rest.trim_start_matches([':', ',', ' '])),
+                }),
+                None => {
+                    if let Some(task) = found.last_mut() {
+                        task.text += line;
+                        task.text.push('\n');
+                    }
+                }
             }
         }
-        (prose, code)
+        found
     }
+
+    /// Its prose, paragraph by paragraph, and its code.
+    pub fn prose_and_code(&self) -> (Vec<String>, String) {
+        prose_and_code(&self.text)
+    }
+}
+
+impl Task {
+    /// What stands below its title: prose, paragraph by paragraph, and code.
+    pub fn prose_and_code(&self) -> (Vec<String>, String) {
+        prose_and_code(&self.text)
+    }
+}
+
+fn prose_and_code(text: &str) -> (Vec<String>, String) {
+    let (mut prose, mut code, mut fenced, mut fresh) = (Vec::<String>::new(), String::new(), false, true);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            (fenced, fresh) = (!fenced, true);
+        } else if fenced || line.starts_with("    ") {
+            code += line;
+            code.push('\n');
+        } else if line.is_empty() {
+            fresh = true;
+        } else if let Some(last) = prose.last_mut().filter(|_| !fresh) {
+            last.push(' ');
+            *last += line;
+        } else {
+            prose.push(line.to_string());
+            fresh = false;
+        }
+    }
+    (prose, code)
 }
 
 #[cfg(test)]
@@ -115,6 +159,16 @@ mod tests {
         assert_eq!((chapter.name().as_str(), chapter.title()), ("guide/a_name", "One"));
         assert_eq!(one.prose_and_code(), (vec!["Some text.".into(), "More.".into()], "# no heading\n".into()));
         assert_eq!((two.level, two.anchor().as_str(), two.text.as_str()), (2, "two-x-three", "\nLast.\n"));
+    }
+
+    #[test]
+    fn tasks_are_the_items_of_numbered_lists() {
+        let text = "# Do\n\n1. **Clip it.** By a norm.\n\n```rhai\nclip(1)\n```\n\n12. **Go on**: copy\n    a folder\n";
+        let chapter = Chapter { file: "do", text };
+        let [one, two] = &chapter.sections()[0].tasks()[..] else { panic!("two tasks") };
+        assert_eq!((one.number.as_str(), one.title.as_str()), ("1", "Clip it"));
+        assert_eq!(one.prose_and_code(), (vec!["By a norm.".into()], "clip(1)\n".into()));
+        assert_eq!((two.number.as_str(), two.title.as_str()), ("12", "Go on"));
     }
 
     #[test]

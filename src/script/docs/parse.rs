@@ -144,7 +144,8 @@ pub(super) fn paragraphs(lines: &[&str]) -> Vec<String> {
             fresh = true;
             continue;
         }
-        let kept = fenced || fence || line.starts_with("    ") || line.starts_with("- ") || line.starts_with("  ");
+        let begins = line.starts_with("- ") || line.starts_with('|') || is_item(line);
+        let kept = fenced || fence || line.starts_with("  ") || begins;
         match found.last_mut() {
             Some(last) if !fresh => {
                 last.push(if kept { '\n' } else { ' ' });
@@ -158,6 +159,12 @@ pub(super) fn paragraphs(lines: &[&str]) -> Vec<String> {
         fresh = false;
     }
     found
+}
+
+/// Does the line begin an item of a numbered list?
+pub(super) fn is_item(line: &str) -> bool {
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < line.len() && rest.starts_with(". ")
 }
 
 /// The form that a line declares, if it declares one that others can call.

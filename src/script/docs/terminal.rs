@@ -4,7 +4,7 @@ use super::Docs;
 use super::find::Found;
 use super::guide::{Chapter, chapters};
 use super::page::{Entry, Page};
-use super::parse::paragraphs;
+use super::parse::{is_item, paragraphs};
 use crate::show::Screen;
 
 /// What was found under a name.
@@ -161,16 +161,42 @@ fn block(paragraph: &str, screen: Screen) -> Vec<String> {
     if !paragraph.contains('\n') && !paragraph.starts_with("    ") {
         return screen.wrap(paragraph, 0);
     }
+    if paragraph.starts_with('|') {
+        return rows(paragraph, screen);
+    }
     let lines = paragraph.lines().filter(|line| !line.starts_with("```"));
     lines
         .flat_map(|line| {
-            if line.starts_with("- ") || !line.starts_with(' ') && line.len() > screen.width {
+            if line.starts_with("- ") || is_item(line) || !line.starts_with(' ') && line.len() > screen.width {
                 screen.wrap(line, 0)
             } else {
                 vec![line.to_string()]
             }
         })
         .collect()
+}
+
+/// A table row by row: what a row is about, then its other cells, each with the head of its column where there are several.
+fn rows(table: &str, screen: Screen) -> Vec<String> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim()
+            .trim_matches('|')
+            .replace("\\|", "\u{1}")
+            .split('|')
+            .map(|cell| cell.trim().replace('\u{1}', "|"))
+            .collect()
+    };
+    let head = cells(table.lines().next().unwrap_or_default());
+    let mut lines = vec![];
+    for row in table.lines().skip(2) {
+        let row = cells(row);
+        lines.extend(screen.wrap(row.first().map_or("", String::as_str), 0).iter().map(|line| screen.bold(line)));
+        for (cell, name) in row.iter().zip(&head).skip(1).filter(|(cell, _)| !cell.is_empty()) {
+            let label = if head.len() > 2 && !name.is_empty() { format!("{name}: ") } else { String::new() };
+            lines.extend(screen.wrap(&format!("{label}{cell}"), 4));
+        }
+    }
+    lines
 }
 
 /// Code that may be broken between its parameters.

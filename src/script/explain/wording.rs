@@ -1,5 +1,6 @@
 //! The words for each of Rhai's errors: what is wrong in the terms of the script, and the way out.
 
+use super::place::{Place, import_of, is_module_of_std, word_at};
 use super::scopes;
 use crate::base::suggest;
 use crate::script::language::habits;
@@ -19,15 +20,21 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
     match error {
         E::ErrorRuntime(value, _) if value.is_unit() => bare("the script threw an error without a message".into()),
         E::ErrorRuntime(value, _) => bare(short_paths(&value.to_string())),
-        E::ErrorParsing(kind, at) => bare(syntax(kind, *at, file, loader)),
+        E::ErrorParsing(kind, at) => bare(syntax(kind, *at, file, engine, loader)),
         E::ErrorFunctionNotFound(call, _) => function_not_found(call, file, engine, loader),
-        E::ErrorVariableNotFound(name, at) => bare(variable_not_found(name, *at, file, loader)),
+        E::ErrorVariableNotFound(name, at) => bare(variable_not_found(name, *at, file, engine, loader)),
         E::ErrorPropertyNotFound(name, _) => bare(format!("the map has no key `{name}`{}", key_hint(name, loader))),
         E::ErrorDotExpr(message, _) => property_not_found(message, engine),
         E::ErrorIndexingType(kinds, _) => {
             let (kind, index) = kinds.split_once(" [").unwrap_or((kinds, ""));
             let index = index.trim_end_matches(']').split(',').next().unwrap_or("");
-            bare(format!("a value of type {} cannot be indexed by {}", short_type(kind), short_type(index)))
+            let way = match short_type(kind).as_str() {
+                "Split" => "; its images are split.images([0, 1]), their labels split.labels([0, 1])",
+                "Model" => "; its layers are net.layers[0]",
+                "Dataset" => "; its splits are data.train and data.test",
+                _ => "",
+            };
+            bare(format!("a value of type {} cannot be indexed by {}{way}", short_type(kind), short_type(index)))
         }
         E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _)
             if short_type(wanted) == "int" && short_type(got) == "float" =>
@@ -60,7 +67,9 @@ pub fn describe(error: &EvalAltResult, file: &str, engine: &Engine, loader: &Loa
             engine.max_map_size()
         )),
         E::ErrorAssignmentToConstant(name, _) => bare(format!("`{name}` is a constant and cannot be assigned to")),
-        E::ErrorModuleNotFound(name, _) => bare(format!("module `{name}` is not imported here")),
+        E::ErrorModuleNotFound(name, _) => {
+            bare(format!("module `{name}` is not imported here; {}", import_of(name, &loader.text(file).unwrap_or_default())))
+        }
         E::ErrorUnboundThis(_) => bare("`this` has no value: the function was not called as a method, `x.f()`".into()),
         other => bare(without_position(other)),
     }
@@ -78,7 +87,7 @@ fn out_of_range(what: &str, part: &str, length: usize, index: i64) -> String {
     format!("index {index} is out of range: the {what} has {parts}")
 }
 
-fn variable_not_found(name: &str, at: Position, file: &str, loader: &Loader) -> String {
+fn variable_not_found(name: &str, at: Position, file: &str, engine: &Engine, loader: &Loader) -> String {
     let text = loader.text(file).unwrap_or_default();
     if let (Some(line), Some(column)) = (at.line(), at.position())
         && let Some(outer) = scopes::outer(&text, name, line, column)
@@ -97,11 +106,26 @@ fn variable_not_found(name: &str, at: Position, file: &str, loader: &Loader) -> 
             )
         };
     }
+    if let Some(instead) = habits::elsewhere(name) {
+        return format!("variable `{name}` not found; {instead}");
+    }
+    if is_module_of_std(name) {
+        return format!("variable `{name}` not found; {}", import_of(name, &text));
+    }
+    if let Some(here) = Place::of(&text, at)
+        && here.rest_after(name).is_some_and(|rest| rest.starts_with('=') && !rest.starts_with("=="))
+    {
+        return format!("variable `{name}` not found; a new one is declared: `let {name} = ...`");
+    }
     let mut known: Vec<&str> = lexical::declared(&text);
     let constants = loader.constants();
     known.extend(constants.iter().map(|(name, ..)| name));
     let shown = name.rsplit("::").next().unwrap_or(name);
-    format!("variable `{name}` not found{}", suggest::hint(shown, known))
+    let hint = suggest::hint(shown, known);
+    if hint.is_empty() && natives(engine).iter().any(|native| native.name == name && native.namespace.is_empty()) {
+        return format!("variable `{name}` not found; a function is called: `{name}(...)`");
+    }
+    format!("variable `{name}` not found{hint}")
 }
 
 fn key_hint(name: &str, loader: &Loader) -> String {
@@ -129,6 +153,12 @@ fn property_not_found(message: &str, engine: &Engine) -> (String, Vec<String>) {
     let mut known: Vec<&str> =
         all.iter().filter(|n| n.first == kind).filter_map(|n| n.name.strip_prefix("get$")).collect();
     known.dedup();
+    if let Some(instead) = habits::elsewhere(name) {
+        return (format!("a value of type {kind} has no property `{name}`; {instead}"), vec![]);
+    }
+    if all.iter().any(|n| n.first == kind && n.name == name && n.arity == 1) {
+        return (format!("`{name}` of a {kind} is a function: write `{name}()`"), vec![]);
+    }
     let message = format!("a value of type {kind} has no property `{name}`{}", suggest::hint(name, known.clone()));
     let notes = if known.is_empty() {
         vec![]
@@ -161,7 +191,21 @@ fn function_not_found(call: &str, file: &str, engine: &Engine, loader: &Loader) 
     if !same.is_empty() {
         let mut notes = vec![known_forms(&same)];
         notes.extend(fraction_note(name, &kinds, &all));
+        if kinds.iter().skip(1).any(|kind| kind == "Batch") {
+            notes.push(
+                "a batch holds images and labels: `for batch in split.batches(64) { ... batch.x ... batch.y ... }`"
+                    .into(),
+            );
+        }
         return (format!("no `{path}` takes these arguments: {called}"), notes);
+    }
+    if let [kind] = &kinds[..]
+        && all.iter().any(|n| n.first == *kind && n.name.strip_prefix("get$") == Some(name))
+    {
+        return (format!("`{name}` of a {kind} is a property: write it without brackets"), vec![]);
+    }
+    if let Some(instead) = habits::elsewhere(name).filter(|_| module.is_empty()) {
+        return (format!("function not found: {called}; {instead}"), vec![]);
     }
     if module.is_empty() && lexical::declared(&text).contains(&name) {
         return (habits::called_variable(name), vec![]);
@@ -196,7 +240,11 @@ fn operator_not_found(name: &str, kinds: &[String], all: &[Native]) -> (String, 
         .filter(|n| kinds.iter().any(|k| n.shown.contains(k.as_str()) && k.starts_with(char::is_uppercase)))
         .map(|n| n.shown.clone())
         .collect();
-    (message, if touching.is_empty() { vec![] } else { vec![known_forms(&touching)] })
+    let mut notes = if touching.is_empty() { vec![] } else { vec![known_forms(&touching)] };
+    if kinds.iter().any(|kind| kind == "Tensor") && kinds.iter().any(|kind| kind == "array") {
+        notes.push("an array becomes a tensor by tensor([1.0, 2.0])".into());
+    }
+    (message, notes)
 }
 
 /// `it is defined as` and up to five signatures.
@@ -236,15 +284,34 @@ fn imported(file: &str, alias: &str, loader: &Loader) -> Option<std::rc::Rc<AST>
 }
 
 /// A syntax error, with a hint for the commonest slips.
-pub fn syntax(kind: &ParseErrorType, at: Position, file: &str, loader: &Loader) -> String {
+pub fn syntax(kind: &ParseErrorType, at: Position, file: &str, engine: &Engine, loader: &Loader) -> String {
     use ParseErrorType as P;
     match kind {
-        P::VariableUndefined(name) => variable_not_found(name, at, file, loader),
+        P::VariableUndefined(name) => variable_not_found(name, at, file, engine, loader),
         P::ModuleUndefined(name) => {
-            format!("module `{name}` is not imported; add `import \"...\" as {name};` at the top")
+            format!("module `{name}` is not imported; {}", import_of(name, &loader.text(file).unwrap_or_default()))
         }
         P::MissingToken(token, what) if token == ";" => format!("expected `;` {what}"),
-        P::MissingToken(token, what) => format!("expected `{token}` {what}"),
+        P::MissingToken(token, what) => {
+            let text = loader.text(file).unwrap_or_default();
+            let next = Place::of(&text, at).map_or("", |place| place.rest);
+            let hint = match token.as_str() {
+                "," if next.starts_with('=') && !next.starts_with("==") => {
+                    "; options are a map: f(x, #{ name: value })"
+                }
+                "{" if next.starts_with(':') => "; what a line begins stands in braces: `for i in 0..3 { ... }`",
+                _ => "",
+            };
+            format!("expected `{token}` {what}{hint}")
+        }
+        P::BadInput(LexError::MalformedChar(text)) => {
+            format!("'{text}' is no character; a text stands between double quotes: \"{text}\"")
+        }
+        P::PropertyExpected if word_at(at, file, loader).is_some_and(|word| habits::elsewhere(&word).is_some()) => {
+            let word = word_at(at, file, loader).unwrap_or_default();
+            format!("`{word}` is nothing here; {}", habits::elsewhere(&word).unwrap_or_default())
+        }
+        P::Reserved(sign) if sign == "#" => "`#` does not belong here; a comment begins with `//`".into(),
         P::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
             "`eval` is switched off: code made from strings cannot be checked".into()
         }

@@ -20,6 +20,42 @@ pub fn instead(name: &str, arguments: usize) -> Option<&'static str> {
     })
 }
 
+/// The sentence for a name of PyTorch's or Python's that nothing here has, a function's, a method's, a property's or a variable's.
+pub fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "train" | "eval" => "a network has no modes; `net.frozen()` is it for evaluation",
+        "zero_grad" => "no gradients are kept: `optimizer.step(loss)` takes those of this loss alone",
+        "backward" => "`optimizer.step(loss)` goes back and steps; `gradients` gives the gradients themselves",
+        "requires_grad" | "requires_grad_" | "no_grad" => {
+            "an optimiser trains the parameters that it is given: adam([...])"
+        }
+        "state_dict" => "`net.save(file)` saves; `net.parameters` are the tensors by name",
+        "load_state_dict" => "`net.load(file, options)` takes state_dicts of PyTorch too",
+        "view" => "`x.reshape(shape)`",
+        "numpy" | "tolist" => "`x.to_array()`",
+        "size" => "`x.shape` is the array of sizes",
+        "lr_scheduler" | "scheduler" => {
+            "the rate of a step is its argument: `optimizer.step(loss, schedule::cosine_rate(...))`"
+        }
+        "DataLoader" | "dataloader" => "`for batch in data.train.batches(64)`",
+        "Sequential" => "`sequential(shape, [...])`",
+        "Linear" => "`linear(outputs)`: inputs are known from the shape before",
+        "Conv2d" => "`conv2d(channels, kernel, #{ stride: 1, padding: 0 })`",
+        "True" => "`true`",
+        "False" => "`false`",
+        "None" | "null" | "nil" => "nothing is written ()",
+        "and" => "`&&`",
+        "or" => "`||`",
+        "not" => "`!x`",
+        "lambda" => "a closure is written |x| x + 1",
+        "self" => "`this` is what a method is called on",
+        "torch" | "np" | "nn" => {
+            "functions are called by their own names: `zeros([2, 3])`, `linear(10)`; `guide/from_pytorch` has pairs"
+        }
+        _ => return None,
+    })
+}
+
 /// The sentence for a call of what is a variable.
 pub fn called_variable(name: &str) -> String {
     format!("`{name}` is a variable: if it holds a network, write {name}.forward(x); if a closure, {name}.call(x)")

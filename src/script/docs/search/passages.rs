@@ -1,9 +1,10 @@
 //! What can be found: functions, options, pages, sections of the guide, scripts that come with the program and their settings.
 
 use super::field::{self, Field};
+use crate::script::docs::Docs;
+use crate::script::docs::guide::{self, Chapter, Task};
 use crate::script::docs::page::{Choice, Entry, Page};
 use crate::script::docs::sentence::first_sentence;
-use crate::script::docs::{Docs, guide};
 use crate::script::stdlib::Modules;
 
 /// One thing that can be found.
@@ -133,6 +134,7 @@ fn of_guide() -> Vec<Passage> {
     for chapter in guide::chapters() {
         let name = chapter.name();
         for section in chapter.sections() {
+            found.extend(section.tasks().into_iter().map(|task| of_task(task, &chapter)));
             let (prose, code) = section.prose_and_code();
             let summary = prose.first().map_or("", |text| first_sentence(text)).to_string();
             found.push(Passage {
@@ -152,6 +154,26 @@ fn of_guide() -> Vec<Passage> {
         }
     }
     found
+}
+
+/// A task of "How do I ...": what is shown of it is the lines that do it.
+fn of_task(task: Task, chapter: &Chapter) -> Passage {
+    let (prose, code) = task.prose_and_code();
+    let first = prose.first().map_or("", |text| first_sentence(text)).to_string();
+    let lines: Vec<&str> = code.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Passage {
+        title: format!("{} {}: {}", chapter.name().replace('/', " "), task.number, task.title),
+        summary: if lines.is_empty() { first } else { lines.join("  ") },
+        more: More::Name(chapter.name()),
+        address: Some(chapter.address()),
+        share: field::TASK,
+        texts: vec![
+            (Field::Heading, task.title),
+            (Field::Owner, chapter.title().to_string()),
+            (Field::Text, prose.join("\n")),
+            (Field::Code, code),
+        ],
+    }
 }
 
 fn of_script(name: &str, text: &str) -> Passage {

@@ -10,7 +10,7 @@ pub const SMALL: [&str; 55] = [
 ];
 
 /// Names for one thing. Whoever writes one finds what says another.
-const SAME: [&[&str]; 18] = [
+const SAME: [&[&str]; 22] = [
     &["ema", "moving average"],
     &["lr", "learning rate"],
     &["eps", "epsilon"],
@@ -29,6 +29,10 @@ const SAME: [&[&str]; 18] = [
     &["dataset", "data set", "dataloader"],
     &["picture", "image"],
     &["custom", "own"],
+    &["resume", "continue"],
+    &["machine", "computer"],
+    &["several process", "multi gpu", "data parallel", "distributed"],
+    &["does not cover", "limitation", "soundness"],
 ];
 
 /// A word without its ending, in small letters: `clipping`, `clipped` and `clips` are `clip`.
