@@ -147,7 +147,7 @@ error: batches: unknown option `shufle`; did you mean `shuffle`? The options are
   │
 6 │ data.train.batches(cfg.epochs, #{ shufle: true });
   │                                   ^^^^^^
-error: evaluate::report: unknown option `step`; did you mean `steps`? The options are `procedures`, `procedure`, `bound`, `batch`, `attack`, `steps`, `restarts`, `step_size`, `apgd`, `shard`
+error: evaluate::report: unknown option `step`; did you mean `steps`? The options are `procedures`, `procedure`, `bound`, `batch`, `attack`, `steps`, `restarts`, `step_size`, `apgd`, `shard`, `by_class`
   ┌─ main.rhai:7:35
   │
 7 │ evaluate::report(1, data, 0.1, #{ step: 3 });

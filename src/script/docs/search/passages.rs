@@ -161,18 +161,20 @@ fn of_task(task: Task, chapter: &Chapter) -> Passage {
     let (prose, code) = task.prose_and_code();
     let first = prose.first().map_or("", |text| first_sentence(text)).to_string();
     let lines: Vec<&str> = code.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let summary = if lines.is_empty() { first } else { lines.join("  ") };
     Passage {
         title: format!("{} {}: {}", chapter.name().replace('/', " "), task.number, task.title),
-        summary: if lines.is_empty() { first } else { lines.join("  ") },
         more: More::Name(chapter.name()),
         address: Some(chapter.address()),
         share: field::TASK,
         texts: vec![
             (Field::Heading, task.title),
             (Field::Owner, chapter.title().to_string()),
+            (Field::Summary, summary.clone()),
             (Field::Text, prose.join("\n")),
             (Field::Code, code),
         ],
+        summary,
     }
 }
 
