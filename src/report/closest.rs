@@ -1,6 +1,6 @@
 //! The images of a certified evaluation that are closest to the edge: certified with the smallest margins, and open with the largest.
 
-use super::drawings::image;
+use super::drawings::{image, pictured};
 use super::tables::table;
 use crate::run::{Record, records};
 use crate::show::short;
@@ -22,11 +22,6 @@ const COLUMNS: [(&str, &str); 8] = [
     ("attack", "attack"),
     ("radius", "radius"),
 ];
-
-/// The file with the images of the tables of these records, which `cascade::certified_report` writes.
-pub fn pictured(records: &str) -> String {
-    format!("{records}.png")
-}
 
 /// Tables of the records that lie in the run's folder.
 pub fn closest(folder: &Path, record: &Record) -> Markup {

@@ -1,6 +1,5 @@
 //! Drawings that a script made with `plot` or `picture`, in the page itself: as images, in which nothing runs and which fetch nothing.
 
-use super::closest::pictured;
 use crate::run::Record;
 use maud::{Markup, html};
 use std::fmt::Write;
@@ -22,6 +21,11 @@ pub fn drawings(folder: &Path, record: &Record) -> Markup {
             p { "A record for each image: " code { (name) } "." }
         }
     }
+}
+
+/// The file with the images of the tables of these records, which `cascade::certified_report` writes.
+pub fn pictured(records: &str) -> String {
+    format!("{records}.png")
 }
 
 /// The drawing as an address that holds it, if it is a file in the folder itself.

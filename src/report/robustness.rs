@@ -72,17 +72,23 @@ impl Evaluation<'_> {
         points
     }
 
+    /// Are these proofs, not estimates?
+    fn is_proved(&self) -> bool {
+        let bound = self.results.first().and_then(|(_, result)| result.get("bound")?.as_str());
+        bound.is_some_and(|bound| ["rigorous", "audit", "probabilistic"].contains(&bound))
+    }
+
     /// What it certifies at the largest radius.
     fn last(&self) -> (f64, f64) {
         self.results.last().map_or((0.0, 0.0), |(eps, result)| (*eps, number(result, "certified").unwrap_or(0.0)))
     }
 }
 
-/// The evaluation that a page shows first: of those at the largest radius, the one that certifies most.
+/// The evaluation that a page shows first: of proofs, where there are some, of those at the largest radius the one that certifies most.
 pub fn first<'a>(all: &'a [Evaluation<'a>]) -> Option<&'a Evaluation<'a>> {
     let compare = |a: &&Evaluation, b: &&Evaluation| {
-        let ((a_eps, a), (b_eps, b)) = (a.last(), b.last());
-        a_eps.total_cmp(&b_eps).then(a.total_cmp(&b))
+        let ((a_eps, most), (b_eps, other)) = (a.last(), b.last());
+        a.is_proved().cmp(&b.is_proved()).then(a_eps.total_cmp(&b_eps)).then(most.total_cmp(&other))
     };
     // Of equals the first.
     all.iter().rev().max_by(compare)
@@ -217,6 +223,13 @@ mod tests {
         assert_eq!(all[1].curve("certified"), [(0.0, 90.0), (0.2, 62.5)], "the last statement counts");
         assert_eq!(all[0].curve("apgd"), [], "what was not measured has no curve");
         assert_eq!(first(&all).map(|e| e.name.as_str()), Some("b"));
+    }
+
+    #[test]
+    fn a_proof_comes_before_an_estimate_that_claims_more() {
+        let at = |bound: &str, eps: f64, certified: f64| json!({ "bound": bound, "eps": eps, "certified": certified });
+        let record = record(&[at("local", 0.5, 0.9), at("rigorous", 0.25, 0.5), at("audit", 0.25, 0.625)]);
+        assert_eq!(first(&evaluations(&record)).map(|e| e.name.clone()).as_deref(), Some("audit"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn a_sweep_has_a_page_with_its_plan_means_plots_and_points() {
     assert!(folder.path().join("s/point-01/report.html").is_file(), "links lead somewhere");
     // A plot for each result over the numeric setting, curves of all points, also of those that failed.
     for (file, series, drawn) in [
-        ("clean_eps_0.1_u_net_u_by_a", 2, "circle"),
+        ("clean_eps_0.1_u_net_u_by_a", 2, "polygon"),
         ("curve_loss", 6, "polyline"),
         ("curve_val_certified_0.1", 6, "polyline"),
     ] {

@@ -21,6 +21,9 @@ pub fn import_of(name: &str, text: &str) -> String {
 
 /// A place in a text.
 pub struct Place<'a> {
+    /// What stands before it in its line.
+    before: &'a str,
+    /// What stands there, to the end of the line.
     pub rest: &'a str,
 }
 
@@ -28,7 +31,12 @@ impl<'a> Place<'a> {
     pub fn of(text: &'a str, at: Position) -> Option<Self> {
         let line = text.lines().nth(at.line()?.checked_sub(1)?)?;
         let start = line.char_indices().nth(at.position()?.checked_sub(1)?)?.0;
-        Some(Self { rest: &line[start..] })
+        Some(Self { before: &line[..start], rest: &line[start..] })
+    }
+
+    /// Is it an argument of a call?
+    pub fn is_argument(&self) -> bool {
+        self.before.trim_end().ends_with(['(', ','])
     }
 
     /// What follows the word there.

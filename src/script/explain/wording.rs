@@ -115,7 +115,12 @@ fn variable_not_found(name: &str, at: Position, file: &str, engine: &Engine, loa
     if let Some(here) = Place::of(&text, at)
         && here.rest_after(name).is_some_and(|rest| rest.starts_with('=') && !rest.starts_with("=="))
     {
-        return format!("variable `{name}` not found; a new one is declared: `let {name} = ...`");
+        let way = if here.is_argument() {
+            format!("options are a map: f(x, #{{ {name}: value }})")
+        } else {
+            format!("a new one is declared: `let {name} = ...`")
+        };
+        return format!("variable `{name}` not found; {way}");
     }
     let mut known: Vec<&str> = lexical::declared(&text);
     let constants = loader.constants();
