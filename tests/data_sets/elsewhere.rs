@@ -196,6 +196,8 @@ fn bad_pickles_say_what_is_wrong_and_nothing_is_run() {
     bad(b"\x80\x02c__builtin__\neval\nU\x01a\x85R.", &["__builtin__.eval"]);
     bad(b"\x80\x02}.", &["has no `data`"]);
     bad(b"\x80\x02t.", &["no readable batch", "a mark is missing"]);
+    bad(b"\x80\x02K\x01(.", &["it takes a value where there is none"]);
+    bad(b"\x80\x02K\x01(K\x02\x86.", &["it takes a value where there is none"]);
     bad(b"\x80\x02h\x05.", &["it recalls what it has not kept"]);
     bad(b"\x80\x02T\xff\xff\xff\xff.", &["cut off"]);
     bad(&[b"\x80\x02"[..].to_vec(), b"N0".repeat(1 << 21), b"N.".to_vec()].concat(), &["more than 2097152 values"]);

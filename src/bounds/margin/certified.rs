@@ -14,7 +14,7 @@
 //! runs in f32 what its execution can lose against each class ([`crate::bounds::execution`]) is subtracted too.
 
 use crate::bounds::execution::Execution;
-use crate::bounds::margin::solve::{Rule, maximize};
+use crate::bounds::margin::worst_solve::{Rule, maximize};
 use crate::bounds::region::Region;
 use crate::bounds::upper::rounding::{UNIT, gamma, scale};
 use crate::compute::labels::class_labels;

@@ -5,7 +5,7 @@
 //! Solved in f64 whatever the dtype, on the host, samples in parallel; the gradient solves again rather than keep the points.
 //! Sums over samples run in a fixed order, whatever the number of threads.
 
-use crate::bounds::margin::solve::{Maximum, Rule, maximize};
+use crate::bounds::margin::worst_solve::{Maximum, Rule, maximize};
 use crate::compute::autograd::{Of, differentiable};
 use crate::compute::element::{Element, for_float, slice};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};

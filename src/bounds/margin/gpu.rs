@@ -3,7 +3,7 @@
 //! f64. Where the CPU sorts breakpoints, the kernel does clip-and-enlarge to its end: the clipped set follows from one
 //! number, and the end is the exact solution.
 
-use crate::bounds::margin::solve::Rule;
+use crate::bounds::margin::worst_solve::Rule;
 use crate::compute::autograd::differentiable;
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use candle_core::{DType, Result, Tensor};

@@ -6,13 +6,13 @@ mod clip;
 mod gap;
 mod gpu;
 mod interval;
-mod solve;
 mod sqrt;
 mod verdict;
 mod worst;
+mod worst_solve;
 
-pub(super) use solve::{Rule, maximize};
 pub(super) use sqrt::safe_sqrt;
+pub(super) use worst_solve::{Rule, maximize};
 
 pub use certified::certified_margins;
 pub use verdict::{accuracy, correct, margins, one_hot};

@@ -5,11 +5,11 @@
 //! worst_y = logit_y
 //! ```
 //!
-//! Four forms of the maximum (`solve`): exact; clip-and-enlarge, the published procedure, an upper bound after any number of
+//! Four forms of the maximum (`worst_solve`): exact; clip-and-enlarge, the published procedure, an upper bound after any number of
 //! iterations; the ball alone, `radius ||w_j - w_y||`; the box alone. A label j != y cannot be reached while
 //! worst_j < worst_y.
 
-use super::solve::Rule;
+use super::worst_solve::Rule;
 use super::{ball, clip, gap, gpu as on_gpu, interval};
 use crate::bounds::region::Region;
 use crate::compute::autograd::add;

@@ -1,5 +1,5 @@
 // Worst logits: the rise of every logit over ball and box. The formulas, and the gradient as a function of point and
-// factor, stand in bounds/margin/solve; all sums are in double.
+// factor, stand in bounds/margin/worst_solve; all sums are in double.
 //
 // What is clipped follows from one number: coordinate i lies at the box where reach D_i leaves it. Clip-and-enlarge makes
 // reach grow, each time to the factor s that the clipped coordinates of before give; when they stay as they are, the point

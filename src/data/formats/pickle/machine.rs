@@ -76,8 +76,8 @@ impl<'a> Machine<'a> {
                 self.push(Value::Tuple(items))?;
             }
             0x85..=0x87 => {
-                let from = self.stack.len().checked_sub(usize::from(code - 0x84)).ok_or("its stack is empty")?;
-                let items = self.stack.split_off(from);
+                let mut items = (0..code - 0x84).map(|_| self.pop()).collect::<Res<Vec<_>>>()?;
+                items.reverse();
                 self.push(Value::Tuple(items))?;
             }
             b'a' => {
@@ -169,12 +169,16 @@ impl<'a> Machine<'a> {
         self.push(Value::Text(text))
     }
 
+    /// What lies below the last mark is not to be had.
     fn top(&self) -> Res<usize> {
-        self.stack.last().copied().ok_or("its stack is empty".into())
+        let above = self.stack.len() > self.marks.last().copied().unwrap_or(0);
+        self.stack.last().copied().filter(|_| above).ok_or("it takes a value where there is none".into())
     }
 
     fn pop(&mut self) -> Res<usize> {
-        self.stack.pop().ok_or("its stack is empty".into())
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
     }
 
     /// All above the last mark.
