@@ -79,7 +79,9 @@ fn everything_is_found_by_its_own_words() {
     let index = docs.index();
     let mut missed = vec![];
     for passage in index.passages.iter().filter(|passage| passage.address.is_some()) {
-        let summary = Some(&passage.summary).filter(|summary| summary.split_whitespace().count() > 3);
+        // A task is shown by its lines of code, and these are found on the pages of their functions.
+        let is_task = passage.title.starts_with("guide how_do_i ");
+        let summary = Some(&passage.summary).filter(|summary| !is_task && summary.split_whitespace().count() > 3);
         // `some` and `all` are words of every sentence; each alone is a name.
         let title = Some(&passage.title).filter(|title| title.contains(char::is_alphabetic) && *title != "some, all");
         for query in [title, summary].into_iter().flatten().filter(|query| docs.find(query, |_| None).is_none()) {

@@ -77,7 +77,7 @@ fn what_a_pack_leaves_out_is_told_before_anything_is_written_over() {
     assert!(folder.run(&["pack", "run"]).contains("copy its whole folder"));
     assert!(folder.run(&["unpack", "run.workbench", "--into", "there"]).ends_with("exit code 0"));
     let before = std::fs::read(folder.path().join("there/metrics.jsonl")).expect("metrics");
-    let output = folder.run(&["run", "main.rhai", "--resume", "there", "--set", "stop=false"]);
+    let output = folder.run(&["run", "main.rhai", "--resume", "there"]);
     assert!(output.contains("no checkpoints") && output.contains("copy its whole folder"), "{output}");
     assert_eq!(std::fs::read(folder.path().join("there/metrics.jsonl")).expect("metrics"), before);
 }

@@ -214,11 +214,11 @@ fn method(call: &Call, ast: &AST, natives: &[Native]) -> Problem {
     if KEYWORDS.contains(&call.name.as_str()) || names().any(|name| name == call.name) {
         return None;
     }
-    if natives.iter().any(|n| n.name.strip_prefix("get$") == Some(&call.name)) {
-        return Some((format!("`{}` is a property: write it without brackets", call.name), vec![]));
-    }
     if let Some(instead) = habits::elsewhere(&call.name) {
         return Some((format!("no value has a method `{}`; {instead}", call.name), vec![]));
+    }
+    if natives.iter().any(|n| n.name.strip_prefix("get$") == Some(&call.name)) {
+        return Some((format!("`{}` is a property: write it without brackets", call.name), vec![]));
     }
     Some((format!("no value has a method `{}`{}", call.name, suggest::hint(&call.name, names())), vec![]))
 }

@@ -23,7 +23,8 @@ pub fn instead(name: &str, arguments: usize) -> Option<&'static str> {
 /// The sentence for a name of PyTorch's or Python's that nothing here has, a function's, a method's, a property's or a variable's.
 pub fn elsewhere(name: &str) -> Option<&'static str> {
     Some(match name {
-        "train" | "eval" => "a network has no modes; `net.frozen()` is it for evaluation",
+        "train" => "a network has no modes; `net.frozen()` is it for evaluation, and `data.train` has no brackets",
+        "eval" => "a network has no modes; `net.frozen()` is it for evaluation",
         "zero_grad" => "no gradients are kept: `optimizer.step(loss)` takes those of this loss alone",
         "backward" => "`optimizer.step(loss)` goes back and steps; `gradients` gives the gradients themselves",
         "requires_grad" | "requires_grad_" | "no_grad" => {

@@ -36,7 +36,9 @@ pub const NEAR: f64 = 0.7;
 /// The share that a word counts in a part of a module: what scripts call stands in the module itself.
 pub const PART: f64 = 0.6;
 /// The share that a word counts in a task of the guide: what a function's own page says comes first.
-pub const TASK: f64 = 0.75;
+pub const TASK: f64 = 0.55;
+/// The share in one that has no lines of its own, and only says where they are.
+pub const POINTER: f64 = 0.35;
 /// What counts less than this share of the best is left out.
 pub const LEAST: f64 = 0.25;
 

@@ -166,10 +166,10 @@ fn of_task(task: Task, chapter: &Chapter) -> Passage {
         title: format!("{} {}: {}", chapter.name().replace('/', " "), task.number, task.title),
         more: More::Name(chapter.name()),
         address: Some(chapter.address()),
-        share: field::TASK,
+        share: if code.is_empty() { field::POINTER } else { field::TASK },
         texts: vec![
             (Field::Heading, task.title),
-            (Field::Owner, chapter.title().to_string()),
+            (Field::Owner, format!("{} {} {}", chapter.title(), chapter.name(), task.number)),
             (Field::Summary, summary.clone()),
             (Field::Text, prose.join("\n")),
             (Field::Code, code),
