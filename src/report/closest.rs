@@ -66,7 +66,13 @@ fn tables(name: &str, rows: &[Map<String, Value>]) -> Markup {
 
 fn shown(rows: &[&Map<String, Value>]) -> Markup {
     let has = |key: &str| rows.iter().any(|row| row.get(key).is_some_and(|value| !value.is_null() && value != "none"));
-    let columns: Vec<_> = COLUMNS.iter().filter(|(key, _)| has(key)).collect();
+    // A text that says the same of all of them says nothing of any.
+    let alike = |key: &str| {
+        rows.len() > 1
+            && rows[0].get(key).is_some_and(Value::is_string)
+            && rows.iter().all(|row| row.get(key) == rows[0].get(key))
+    };
+    let columns: Vec<_> = COLUMNS.iter().filter(|(key, _)| has(key) && !(*key == "attack" && alike(key))).collect();
     let cell = |row: &Map<String, Value>, key: &str| match row.get(key) {
         Some(Value::Number(n)) => {
             n.as_i64().map_or_else(|| n.as_f64().map_or_else(|| n.to_string(), short), |n| n.to_string())
