@@ -29,7 +29,7 @@ pub fn list(folder: &Path) -> Result<(), String> {
     let shares = |run: &StoredRun| [last(run, "clean", is_clean), last(run, "certified", is_certified)];
     let row = |run: &StoredRun| {
         let epoch = run.epoch().map_or(String::new(), |(label, epoch)| format!("{label} {epoch}").trim().to_string());
-        let time = duration(Duration::from_secs_f64(run.record.seconds.max(0.0)));
+        let time = duration(Duration::try_from_secs_f64(run.record.seconds.max(0.0)).unwrap_or(Duration::MAX));
         let path = run.path.display().to_string();
         [vec![path, run.status(), epoch, time], shares(run).to_vec()].concat()
     };

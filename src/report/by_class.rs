@@ -26,17 +26,20 @@ pub fn by_class(all: &[Evaluation]) -> Markup {
     };
     let counts = &result["by_class"];
     let images = numbers(&counts["images"]);
-    let columns: Vec<_> = COLUMNS.iter().filter(|(key, _)| numbers(&counts[*key]).len() == images.len()).collect();
-    let head: Vec<&str> = ["class", "images"].into_iter().chain(columns.iter().map(|(_, name)| *name)).collect();
+    let column = |(key, name): &(&str, &'static str)| -> Option<(&'static str, Vec<u64>)> {
+        let own = numbers(&counts[*key]);
+        let fits = own.len() == images.len() && own.iter().zip(&images).all(|(n, of)| n <= of);
+        fits.then_some((*name, own))
+    };
+    let columns: Vec<(&str, Vec<u64>)> = COLUMNS.iter().filter_map(column).collect();
+    let head: Vec<&str> = ["class", "images"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
     let row = |class: usize| -> Vec<String> {
-        let share = |key: &str| match images[class] {
+        let share = |own: &Vec<u64>| match images[class] {
             0 => "–".into(),
-            n => per_cent(numbers(&counts[key])[class] as f64 / n as f64, 1),
+            n => per_cent(own[class] as f64 / n as f64, 1),
         };
-        [class.to_string(), images[class].to_string()]
-            .into_iter()
-            .chain(columns.iter().map(|(key, _)| share(key)))
-            .collect()
+        let shares = columns.iter().map(|(_, own)| share(own));
+        [class.to_string(), images[class].to_string()].into_iter().chain(shares).collect()
     };
     let rows: Vec<Vec<String>> = (0..images.len()).map(row).collect();
     let classes = table(&head, &rows, true);
@@ -55,7 +58,7 @@ pub fn by_class(all: &[Evaluation]) -> Markup {
 /// How often each label, a row, was predicted as each class, a column.
 fn confusion(matrix: &Value) -> Markup {
     let rows: Vec<Vec<u64>> = matrix.as_array().into_iter().flatten().map(numbers).collect();
-    if rows.is_empty() {
+    if rows.is_empty() || rows.len() > SHOWN || rows.iter().any(|row| row.len() != rows.len()) {
         return Markup::default();
     }
     html! {
@@ -77,8 +80,13 @@ fn confusion(matrix: &Value) -> Markup {
     }
 }
 
+/// The counts of a list, none where one of them is no count.
 fn numbers(list: &Value) -> Vec<u64> {
-    list.as_array().into_iter().flatten().filter_map(|n| n.as_u64().or_else(|| n.as_f64().map(|x| x as u64))).collect()
+    let count =
+        |n: &Value| n.as_u64().or_else(|| n.as_f64().filter(|x| *x >= 0.0 && x.fract() == 0.0).map(|x| x as u64));
+    list.as_array()
+        .map(|list| list.iter().map(count).collect::<Option<Vec<_>>>().unwrap_or_default())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -103,5 +111,9 @@ mod tests {
         let odd = json!({ "eps": 0.1, "certified": 0.5, "by_class": { "images": [1], "clean": "x", "confusion": 3 } });
         let record = Record { results: vec![odd], ..Record::default() };
         assert!(by_class(&evaluations(&record)).into_string().contains("<td>0</td>"));
+        let odd = json!({ "eps": 0.1, "certified": 0.5, "by_class": { "images": [1, 1], "clean": [9, 1], "certified": [1, null] } });
+        let record = Record { results: vec![odd], ..Record::default() };
+        let text = by_class(&evaluations(&record)).into_string();
+        assert!(!text.contains("clean") && !text.contains("certified"), "more than all of them, or no counts: {text}");
     }
 }

@@ -1,12 +1,18 @@
 //! The images of a certified evaluation that are closest to the edge: certified with the smallest margins, and open with the largest.
 
+use super::curves::in_order;
 use super::drawings::{image, pictured};
+use super::inside::is_plain;
 use super::tables::table;
-use crate::run::{Record, records};
+use crate::run::Record;
+use crate::run::records::{self, Found};
 use crate::show::short;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::path::{Component, Path};
+
+/// No records of ours are as large.
+const LARGEST: u64 = 1 << 30;
 
 /// So many of each kind.
 const COUNT: usize = 8;
@@ -31,19 +37,31 @@ pub fn closest(folder: &Path, record: &Record) -> Markup {
     let inside = record.records.iter().filter(|name| plain(Path::new(name)) && is_folder(Path::new(name)));
     let drawn =
         |name: &str| record.drawings.contains(&pictured(name)).then(|| image(folder, &pictured(name))).flatten();
+    let readable = |name: &str| {
+        let files = ["records.json", "records.jsonl"].map(|file| folder.join(name).join(file));
+        files.iter().all(|file| file.symlink_metadata().is_err() || is_plain(file, LARGEST))
+    };
+    let found: Vec<(&str, Found)> = in_order(inside.map(String::as_str))
+        .into_iter()
+        .filter(|name| readable(name))
+        // Records that cannot be read are named by whoever reads them on purpose.
+        .filter_map(|name| Some((name, records::read(&folder.join(name)).ok()?)))
+        .collect();
     html! {
-        @for name in inside {
-            // Records that cannot be read are named by whoever reads them on purpose.
-            @if let Ok(found) = records::read(&folder.join(name)) { (tables(name, &found.rows)) }
+        @for (name, found) in &found {
+            (tables(name, found))
             @if let Some(source) = drawn(name) {
-                p.note { "The images of both tables, in their order:" }
+                p.note { "The images of these tables, in their order:" }
                 p { img.closest alt="images" src=(source); }
             }
         }
     }
 }
 
-fn tables(name: &str, rows: &[Map<String, Value>]) -> Markup {
+fn tables(name: &str, found: &Found) -> Markup {
+    let rows = &found.rows;
+    let kind = found.header.get("kind").and_then(Value::as_str);
+    let eps = found.header.get("eps").and_then(Value::as_f64);
     let of = |verdict: &str| {
         rows.iter().filter(|row| row.get("verdict").and_then(Value::as_str) == Some(verdict)).collect::<Vec<_>>()
     };
@@ -60,7 +78,10 @@ fn tables(name: &str, rows: &[Map<String, Value>]) -> Markup {
                 (shown(&rows[..rows.len().min(COUNT)]))
             }
         }
-        p.note { "All of them: " code { (name) } "." }
+        p.note {
+            @if let Some(kind) = kind { (kind) @if let Some(eps) = eps { ", eps " (short(eps)) } ". " }
+            "All of them: " code { (name) } "."
+        }
     }
 }
 
@@ -102,8 +123,11 @@ mod tests {
             row(5, "wrong", Value::Null),
             row(6, "open", Value::Null),
         ];
-        let rows: Vec<_> = rows.iter().map(|row| row.as_object().expect("a row").clone()).collect();
-        let text = tables("records", &rows).into_string();
+        let rows = rows.iter().map(|row| row.as_object().expect("a row").clone()).collect();
+        let header = json!({ "kind": "estimate", "eps": 0.5 }).as_object().expect("a header").clone();
+        let found = Found { header, rows, ends: vec![], closing: None, is_sealed: false };
+        let text = tables("records", &found).into_string();
+        assert!(text.contains("estimate, eps 0.5. All of them"), "{text}");
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
         assert!(
             at("<td>2</td>") < at("<td>1</td>")

@@ -48,8 +48,11 @@ pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
     let certified = |run: &StoredRun| {
         let all = evaluations(&run.record);
         let shown = first(&all)?;
-        let of = if shown.name.is_empty() { String::new() } else { format!(": {}", shown.name) };
-        Some(Series { name: format!("{}{of}", run.name), points: shown.curve("certified") })
+        let bound = shown.results.first().and_then(|(_, result)| result.get("bound")?.as_str());
+        let of = [shown.name.as_str(), bound.filter(|bound| !shown.name.contains(bound)).unwrap_or("")];
+        let of = of.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+        let name = if of.is_empty() { run.name.clone() } else { format!("{}: {of}", run.name) };
+        Some(Series { name, points: shown.curve("certified") })
     };
     let certified: Vec<Series> = runs.iter().filter_map(certified).collect();
     let parts = certified.chunks(TOLD_APART).map(|series| radii("Certified".into(), series.to_vec()));

@@ -1,5 +1,6 @@
 //! Drawings that a script made with `plot` or `picture`, in the page itself: as images, in which nothing runs and which fetch nothing.
 
+use super::inside::is_plain;
 use crate::run::Record;
 use maud::{Markup, html};
 use std::fmt::Write;
@@ -25,7 +26,7 @@ pub fn drawings(folder: &Path, record: &Record) -> Markup {
 
 /// The file with the images of the tables of these records, which `cascade::certified_report` writes.
 pub fn pictured(records: &str) -> String {
-    format!("{records}.png")
+    format!("closest-{records}.png")
 }
 
 /// The drawing as an address that holds it, if it is a file in the folder itself.
@@ -38,8 +39,7 @@ pub fn image(folder: &Path, name: &str) -> Option<String> {
     };
     let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
     let file = folder.join(path);
-    let plain = file.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
-    // Looked at before it is opened: a pipe would wait for a writer.
+    let plain = is_plain(&file, LARGEST);
     let bytes = (inside && plain).then(|| std::fs::read(file).ok())??;
     let mut address = format!("data:image/{kind},");
     for byte in bytes {

@@ -13,6 +13,7 @@ mod dependence;
 mod drawings;
 mod frame;
 mod groups;
+mod inside;
 mod page;
 mod printed;
 mod robustness;

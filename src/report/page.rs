@@ -9,11 +9,11 @@ use super::printed::printed;
 use super::robustness::{evaluations, robustness};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
-use crate::run::{Record, Status, duration, epochs, is_under_way};
+use super::words::time;
+use crate::run::{Record, Status, epochs, is_under_way};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::path::Path;
-use std::time::Duration;
 
 /// The page about the run in `folder`.
 pub fn page(folder: &Path) -> Result<String, String> {
@@ -63,7 +63,7 @@ fn lead(folder: &Path, record: &Record, rows: &[Map<String, Value>]) -> Markup {
     html! {
         p.lead {
             span class={ "status " (class) } { (words) }
-            @if seconds > 0.0 { " after " (duration(Duration::from_secs_f64(seconds))) }
+            @if seconds > 0.0 { " after " (time(seconds)) }
             (epochs) (sittings)
             @if let Some(first) = record.sittings.first() { ". Begun " (first.began) }
             "."

@@ -5,20 +5,25 @@
 
 use super::curves::{SIZE, number};
 use super::frame::figures;
+use super::words::time;
+use crate::run::Record;
 use crate::run::names::per_cent;
-use crate::run::{Record, duration};
 use crate::show::Series;
 use crate::show::plot::{Drawing, Plot, TOLD_APART};
 use crate::show::short;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
-use std::time::Duration;
 
 /// What is measured at a radius, in the order in which curves lie: the lowest first.
 const MEASURED: [(&str, &str); 4] = [("certified", "certified"), ("apgd", "APGD"), ("pgd", "PGD"), ("clean", "clean")];
 
 /// What a result is of.
-const OF: [&str; 5] = ["network", "method", "procedure", "bound", "evaluation"];
+const OF: [&str; 6] = ["network", "method", "procedure", "bound", "arithmetic", "evaluation"];
+
+/// What is the same at all radii: the clean accuracy, and how many images there are.
+const SAME: [&str; 2] = ["clean", "images"];
+
+type Same<'a> = [Option<&'a Value>; 2];
 
 /// The results of one network by one bound, by radius.
 pub struct Evaluation<'a> {
@@ -33,27 +38,30 @@ pub fn evaluations(record: &Record) -> Vec<Evaluation<'_>> {
     let stated = record.results.iter().filter_map(Value::as_object);
     let certified =
         stated.filter_map(|result| Some((number(result, "eps")?, number(result, "certified").map(|_| result)?)));
-    let mut found: Vec<(Vec<&str>, Evaluation)> = vec![];
+    let mut found: Vec<(([&str; 6], Same), Evaluation)> = vec![];
     for (eps, result) in certified {
         let of = OF.map(|key| result.get(key).and_then(Value::as_str).unwrap_or(""));
+        let of = (of, SAME.map(|key| result.get(key)));
         let at = found.iter().position(|(known, _)| *known == of);
         let at = at.unwrap_or_else(|| {
-            found.push((of.to_vec(), Evaluation { name: String::new(), results: vec![] }));
+            found.push((of, Evaluation { name: String::new(), results: vec![] }));
             found.len() - 1
         });
         // Stated twice: the last counts, as it does everywhere else.
         found[at].1.results.retain(|(other, _)| *other != eps);
         found[at].1.results.push((eps, result));
     }
-    let differs: Vec<bool> = (0..OF.len()).map(|k| found.iter().any(|(of, _)| of[k] != found[0].0[k])).collect();
-    for (of, evaluation) in &mut found {
-        let told: Vec<&str> = of
-            .iter()
-            .zip(&differs)
-            .filter(|(text, differs)| **differs && !text.is_empty())
-            .map(|(text, _)| *text)
-            .collect();
-        evaluation.name = told.join(", ");
+    let differs = |k: usize| found.iter().any(|((of, _), _)| of[k] != found[0].0.0[k]);
+    let differs: Vec<usize> = (0..OF.len()).filter(|k| differs(*k)).collect();
+    let mut names: Vec<String> = vec![];
+    for ((of, _), evaluation) in &mut found {
+        let told: Vec<&str> = differs.iter().map(|k| of[*k]).filter(|text| !text.is_empty()).collect();
+        let name = told.join(", ");
+        // Of other images, or of another network that has no name.
+        let before = names.iter().filter(|other| **other == name).count();
+        evaluation.name =
+            if before == 0 { name.clone() } else { format!("{name} ({})", before + 1).trim().to_string() };
+        names.push(name);
         evaluation.results.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     found.into_iter().map(|(_, evaluation)| evaluation).collect()
@@ -134,7 +142,7 @@ pub fn robustness(record: &Record) -> Result<Markup, String> {
 
 /// The numbers at one radius.
 fn tile(eps: f64, result: &Map<String, Value>) -> Markup {
-    let share = |key: &str| number(result, key).map(|x| per_cent(x, 1));
+    let share = |key: &str| number(result, key).filter(|x| (0.0..=1.0).contains(x)).map(|x| per_cent(x, 1));
     html! {
         div.tile {
             span.large { (share("certified").unwrap_or("–".into())) }
@@ -155,7 +163,8 @@ fn cost(record: &Record) -> Markup {
         record.settings.iter().filter(|s| s.given).map(|s| format!("{}={}", s.key, s.value)).collect();
     html! {
         p.note {
-            @if record.seconds > 0.0 { (duration(Duration::from_secs_f64(record.seconds))) " on " }
+            @if record.seconds > 0.0 { (time(record.seconds)) " on " }
+            @if let Some(processes) = record.processes { (processes) " processes of " }
             (record.device) ", " (record.threads) @if record.threads == 1 { " thread" } @else { " threads" }
             @if record.precision.to_string() != "f32" { ", " (record.precision) } ", seed " (record.seed) ". "
             @if given.is_empty() { @if !record.settings.is_empty() { "All settings are the script's own." } }
@@ -226,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn other_networks_and_other_images_are_no_curve() {
+        let at = |eps: f64, clean: f64, images: u32| json!({ "bound": "rigorous", "eps": eps, "clean": clean, "images": images, "certified": 0.5 });
+        let record = record(&[at(0.1, 0.9, 40), at(0.3, 0.1, 40), at(0.2, 0.9, 40), at(0.3, 0.9, 20)]);
+        let all = evaluations(&record);
+        let found: Vec<_> = all.iter().map(|e| (e.name.as_str(), e.results.len())).collect();
+        assert_eq!(found, [("", 2), ("(2)", 1), ("(3)", 1)]);
+    }
+
+    #[test]
     fn a_proof_comes_before_an_estimate_that_claims_more() {
         let at = |bound: &str, eps: f64, certified: f64| json!({ "bound": bound, "eps": eps, "certified": certified });
         let record = record(&[at("local", 0.5, 0.9), at("rigorous", 0.25, 0.5), at("audit", 0.25, 0.625)]);
@@ -243,7 +261,7 @@ mod tests {
             "certified at eps 0.5",
             "90.0 % clean",
             "386 images",
-            "every rounding",
+            "all accounted for",
             "own bounds: &lt;leaky&gt;",
             "lr=&lt;1&gt;",
             "<svg",

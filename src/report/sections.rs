@@ -1,11 +1,10 @@
 //! The sections of the page: tables of what `run.json` and the metrics say.
 
 use super::tables::{list, meaning, table};
-use super::words::value;
-use crate::run::{RESERVED, Record, Setting, Sitting, commands, duration};
+use super::words::{time, value};
+use crate::run::{RESERVED, Record, Setting, Sitting, commands};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
-use std::time::Duration;
 
 /// How many epochs of each loop are shown in numbers.
 const LAST: usize = 5;
@@ -137,8 +136,8 @@ pub fn environment(record: &Record) -> Markup {
     pairs.push(("git revision".into(), revision));
     if record.seconds > 0.0 {
         let share = 100.0 * record.recording_seconds / record.seconds;
-        let time = duration(Duration::from_secs_f64(record.seconds));
-        pairs.push(("time".into(), format!("{time}, of which recording took {share:.1} % (without this page)")));
+        let took = time(record.seconds);
+        pairs.push(("time".into(), format!("{took}, of which recording took {share:.1} % (without this page)")));
     }
     let row = |s: &Sitting| vec![s.began.clone(), s.from.clone(), s.threads.to_string()];
     let rows: Vec<_> = record.sittings.iter().map(row).collect();

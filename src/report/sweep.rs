@@ -5,6 +5,7 @@ use super::frame::{FILE, document, figures, name};
 use super::groups::named;
 use super::tables::{Cell, cells, joined, list, meaning};
 use super::together::{self, Bundle};
+use super::words::time;
 use crate::base::files::quoted;
 use crate::run::archive::outcome::{Outcome, Spread, result_names, spreads};
 use crate::run::names::{best, is_share, number, per_cent};
@@ -54,11 +55,11 @@ fn lead(outcomes: &[Outcome]) -> Markup {
     };
     let runs = || outcomes.iter().filter_map(|outcome| outcome.run.as_ref());
     let seconds: f64 = runs().map(|run| run.record.seconds.max(0.0)).sum();
-    let time = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let took = time(seconds);
     let began = runs().map(StoredRun::began).filter(|began| !began.is_empty()).min();
     html! {
         p.lead {
-            (outcomes.len()) " points: " (joined(counts.into_iter().map(count))) ". The runs took " (time) " in all."
+            (outcomes.len()) " points: " (joined(counts.into_iter().map(count))) ". The runs took " (took) " in all."
             @if let Some(began) = began { " Begun " (began) "." }
         }
     }

@@ -5,6 +5,7 @@ use crate::run::numbers::names::compared;
 use crate::run::recorder::{RESERVED, RUN_JSON, Record, Status, epochs, is_under_way};
 use crate::run::sweep::is_sweep;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A run that is looked at.
@@ -104,6 +105,12 @@ impl StoredRun {
         out.push(("threads".into(), record.threads.to_string()));
         out.extend(record.versions.iter().map(|(name, version)| (format!("{name}'s version"), version.clone())));
         out.extend(record.files.iter().map(|(name, sum)| (name.clone(), sum.chars().take(10).collect())));
+        // By what attack a result was found, since it does not name the result.
+        for key in HOW {
+            let mut attacks: Vec<&str> = record.results.iter().filter_map(|result| result.get(key)?.as_str()).collect();
+            attacks.dedup();
+            out.extend((!attacks.is_empty()).then(|| (key.replace('_', " "), attacks.join("; "))));
+        }
         for data in &record.data {
             out.extend(data.splits.iter().map(|(split, (images, sum))| {
                 (
@@ -129,10 +136,11 @@ pub fn results(record: &Record, epochs: &[Map<String, Value>]) -> Vec<(String, f
         None => out.push((name, value)),
     };
     let stated: Vec<&Map<String, Value>> = record.results.iter().filter_map(Value::as_object).collect();
-    let how = stated
-        .iter()
-        .enumerate()
-        .any(|(i, a)| stated[..i].iter().any(|b| told(a, false) == told(b, false) && told(a, true) != told(b, true)));
+    let mut known: HashMap<String, String> = HashMap::new();
+    let how = stated.iter().any(|result| {
+        let full = told(result, true);
+        *known.entry(told(result, false)).or_insert_with(|| full.clone()) != full
+    });
     stated.iter().flat_map(|result| flat(result, how)).for_each(&mut add);
     if record.results.is_empty() {
         for row in epochs {
@@ -231,6 +239,8 @@ mod tests {
         let names =
             |results: Vec<Value>| stored(&[], results).results().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(vec![by("strong", 0.5)]), ["pgd (local, eps 0.5)"]);
+        let (differ, _) = compare(&[stored(&[], vec![by("strong", 0.5)]), stored(&[], vec![by("published", 0.75)])]);
+        assert_eq!(differ.iter().map(|line| line.name.as_str()).collect::<Vec<_>>(), ["attack"]);
         let both = names(vec![by("strong", 0.5), by("published", 0.75)]);
         assert_eq!(both, ["pgd (strong, local, eps 0.5)", "pgd (published, local, eps 0.5)"]);
     }

@@ -7,5 +7,5 @@ mod parquet;
 mod row;
 
 pub use file::Records;
-pub use found::read;
+pub use found::{Found, read};
 pub use row::Row;

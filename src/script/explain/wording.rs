@@ -106,7 +106,9 @@ fn variable_not_found(name: &str, at: Position, file: &str, engine: &Engine, loa
             )
         };
     }
-    if let Some(instead) = habits::elsewhere(name) {
+    // A variable of nearly that name comes first.
+    let near = suggest::hint(name, lexical::declared(&text));
+    if let Some(instead) = habits::elsewhere(name).filter(|_| near.is_empty()) {
         return format!("variable `{name}` not found; {instead}");
     }
     if is_module_of_std(name) {
@@ -158,7 +160,8 @@ fn property_not_found(message: &str, engine: &Engine) -> (String, Vec<String>) {
     let mut known: Vec<&str> =
         all.iter().filter(|n| n.first == kind).filter_map(|n| n.name.strip_prefix("get$")).collect();
     known.dedup();
-    if let Some(instead) = habits::elsewhere(name) {
+    let of_tensors = ["view", "size", "numpy", "tolist", "requires_grad"].contains(&name);
+    if let Some(instead) = habits::elsewhere(name).filter(|_| of_tensors == (kind == "Tensor")) {
         return (format!("a value of type {kind} has no property `{name}`; {instead}"), vec![]);
     }
     if all.iter().any(|n| n.first == kind && n.name == name && n.arity == 1) {
@@ -301,7 +304,7 @@ pub fn syntax(kind: &ParseErrorType, at: Position, file: &str, engine: &Engine, 
             let text = loader.text(file).unwrap_or_default();
             let next = Place::of(&text, at).map_or("", |place| place.rest);
             let hint = match token.as_str() {
-                "," if next.starts_with('=') && !next.starts_with("==") => {
+                "," if what.contains("argument") && next.starts_with('=') && !next.starts_with("==") => {
                     "; options are a map: f(x, #{ name: value })"
                 }
                 "{" if next.starts_with(':') => "; what a line begins stands in braces: `for i in 0..3 { ... }`",
