@@ -169,7 +169,7 @@ fn of_task(task: Task, chapter: &Chapter) -> Passage {
         share: if code.is_empty() { field::POINTER } else { field::TASK },
         texts: vec![
             (Field::Heading, task.title),
-            (Field::Owner, format!("{} {}", chapter.title(), task.number)),
+            (Field::Owner, format!("{} {} {}", chapter.title(), chapter.name(), task.number)),
             (Field::Summary, summary.clone()),
             (Field::Text, prose.join("\n")),
             (Field::Code, code),
