@@ -5,11 +5,10 @@ use crate::base::output;
 use crate::repl::terminal;
 use crate::report;
 use crate::run::archive::{Line, StoredRun, compare as lines};
-use crate::run::duration;
 use crate::run::names::{is_certified, is_clean, is_share, per_cent};
+use crate::run::time;
 use crate::show::table;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// List the runs in `folder`.
 pub fn list(folder: &Path) -> Result<(), String> {
@@ -29,7 +28,7 @@ pub fn list(folder: &Path) -> Result<(), String> {
     let shares = |run: &StoredRun| [last(run, "clean", is_clean), last(run, "certified", is_certified)];
     let row = |run: &StoredRun| {
         let epoch = run.epoch().map_or(String::new(), |(label, epoch)| format!("{label} {epoch}").trim().to_string());
-        let time = duration(Duration::try_from_secs_f64(run.record.seconds.max(0.0)).unwrap_or(Duration::MAX));
+        let time = time(run.record.seconds);
         let path = run.path.display().to_string();
         [vec![path, run.status(), epoch, time], shares(run).to_vec()].concat()
     };

@@ -7,6 +7,9 @@ use crate::show::short;
 use maud::{Markup, html};
 use serde_json::Value;
 
+/// The key of a result's counts.
+pub const BY_CLASS: &str = "by_class";
+
 /// Kinds of success and their names, in the order of columns.
 const COLUMNS: [(&str, &str); 5] =
     [("clean", "clean"), ("pgd", "pgd"), ("apgd", "apgd"), ("robust", "withstood attacks"), ("certified", "certified")];
@@ -15,16 +18,13 @@ const COLUMNS: [(&str, &str); 5] =
 const SHOWN: usize = 20;
 
 /// The tables of the evaluation that the page shows first, at its largest radius.
-pub fn by_class(all: &[Evaluation]) -> Markup {
-    let counted = |e: &&Evaluation| e.results.iter().any(|(_, result)| result.contains_key("by_class"));
-    let with: Vec<&Evaluation> = first(all).into_iter().chain(all).filter(counted).take(1).collect();
-    let Some((evaluation, (eps, result))) = with
-        .first()
-        .and_then(|e| Some((e, e.results.iter().rev().find(|(_, result)| result.contains_key("by_class"))?)))
-    else {
+pub fn by_class<'a>(all: &'a [Evaluation<'a>]) -> Markup {
+    let counted =
+        |e: &'a Evaluation<'a>| Some((e, e.results.iter().rev().find(|(_, result)| result.contains_key(BY_CLASS))?));
+    let Some((evaluation, (eps, result))) = first(all).into_iter().chain(all).find_map(counted) else {
         return Markup::default();
     };
-    let counts = &result["by_class"];
+    let counts = &result[BY_CLASS];
     let images = numbers(&counts["images"]);
     let column = |(key, name): &(&str, &'static str)| -> Option<(&'static str, Vec<u64>)> {
         let own = numbers(&counts[*key]);

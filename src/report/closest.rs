@@ -2,14 +2,15 @@
 
 use super::curves::in_order;
 use super::drawings::{image, pictured};
-use super::inside::is_plain;
+use super::inside::{is_name, is_plain};
 use super::tables::table;
+use super::words::value;
 use crate::run::Record;
 use crate::run::records::{self, Found};
 use crate::show::short;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// No records of ours are as large.
 const LARGEST: u64 = 1 << 30;
@@ -31,10 +32,8 @@ const COLUMNS: [(&str, &str); 8] = [
 
 /// Tables of the records that lie in the run's folder.
 pub fn closest(folder: &Path, record: &Record) -> Markup {
-    // The names are from a file that somebody else may have written.
-    let plain = |name: &Path| name.components().all(|part| matches!(part, Component::Normal(_)));
     let is_folder = |name: &Path| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
-    let inside = record.records.iter().filter(|name| plain(Path::new(name)) && is_folder(Path::new(name)));
+    let inside = record.records.iter().filter(|name| is_name(Path::new(name)) && is_folder(Path::new(name)));
     let drawn =
         |name: &str| record.drawings.contains(&pictured(name)).then(|| image(folder, &pictured(name))).flatten();
     let readable = |name: &str| {
@@ -94,13 +93,7 @@ fn shown(rows: &[&Map<String, Value>]) -> Markup {
             && rows.iter().all(|row| row.get(key) == rows[0].get(key))
     };
     let columns: Vec<_> = COLUMNS.iter().filter(|(key, _)| has(key) && !(*key == "attack" && alike(key))).collect();
-    let cell = |row: &Map<String, Value>, key: &str| match row.get(key) {
-        Some(Value::Number(n)) => {
-            n.as_i64().map_or_else(|| n.as_f64().map_or_else(|| n.to_string(), short), |n| n.to_string())
-        }
-        Some(Value::String(text)) => text.clone(),
-        _ => "–".into(),
-    };
+    let cell = |row: &Map<String, Value>, key: &str| row.get(key).map_or("–".into(), |v| value("", v));
     let head: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|(key, _)| cell(row, key)).collect()).collect();

@@ -48,8 +48,7 @@ pub fn comparison(runs: &[StoredRun]) -> Result<String, String> {
     let certified = |run: &StoredRun| {
         let all = evaluations(&run.record);
         let shown = first(&all)?;
-        let bound = shown.results.first().and_then(|(_, result)| result.get("bound")?.as_str());
-        let of = [shown.name.as_str(), bound.filter(|bound| !shown.name.contains(bound)).unwrap_or("")];
+        let of = [shown.name.as_str(), shown.bound().filter(|bound| !shown.name.contains(bound)).unwrap_or("")];
         let of = of.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
         let name = if of.is_empty() { run.name.clone() } else { format!("{}: {of}", run.name) };
         Some(Series { name, points: shown.curve("certified") })

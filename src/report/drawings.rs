@@ -1,10 +1,10 @@
 //! Drawings that a script made with `plot` or `picture`, in the page itself: as images, in which nothing runs and which fetch nothing.
 
-use super::inside::is_plain;
+use super::inside::{is_name, is_plain};
 use crate::run::Record;
 use maud::{Markup, html};
 use std::fmt::Write;
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// No drawing of ours is as large; a larger file is named only.
 const LARGEST: u64 = 4 << 20;
@@ -37,7 +37,7 @@ pub fn image(folder: &Path, name: &str) -> Option<String> {
         Some("png") => "png",
         _ => return None,
     };
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let inside = is_name(path);
     let file = folder.join(path);
     let plain = is_plain(&file, LARGEST);
     let bytes = (inside && plain).then(|| std::fs::read(file).ok())??;

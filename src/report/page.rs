@@ -9,8 +9,7 @@ use super::printed::printed;
 use super::robustness::{evaluations, robustness};
 use super::sections::{data, environment, last_epochs, reproduce, results, settings};
 use super::source::sources;
-use super::words::time;
-use crate::run::{Record, Status, epochs, is_under_way};
+use crate::run::{Record, Status, epochs, is_under_way, time};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -19,10 +18,11 @@ use std::path::Path;
 pub fn page(folder: &Path) -> Result<String, String> {
     let record = Record::read(folder)?;
     let rows = epochs(folder);
+    let all = evaluations(&record);
     let drawn = curves::plots(&rows);
     let sections = [
         ("Results", html! { (results(&record)) (drawings(folder, &record)) }),
-        ("By class", by_class(&evaluations(&record))),
+        ("By class", by_class(&all)),
         ("Closest to the edge", closest(folder, &record)),
         ("Network", html! { @if let Some(network) = &record.network { pre.printed.wide { (network) } } }),
         ("Curves", figures(drawn.iter().map(|(_, plot)| plot))?),
@@ -35,7 +35,7 @@ pub fn page(folder: &Path) -> Result<String, String> {
         ("Script and modules", sources(folder, &record)),
     ];
     let own = name(folder);
-    let lead = html! { (lead(folder, &record, &rows)) (robustness(&record)?) };
+    let lead = html! { (lead(folder, &record, &rows)) (robustness(&record, &all)?) };
     let title = format!("{} – {own}", record.main);
     Ok(document(&title, &record.main, &lead, &sections, &format!("from the folder {own}")))
 }

@@ -5,9 +5,8 @@
 
 use super::curves::{SIZE, number};
 use super::frame::figures;
-use super::words::time;
-use crate::run::Record;
 use crate::run::names::per_cent;
+use crate::run::{Record, time};
 use crate::show::Series;
 use crate::show::plot::{Drawing, Plot, TOLD_APART};
 use crate::show::short;
@@ -80,10 +79,14 @@ impl Evaluation<'_> {
         points
     }
 
+    /// What certifies.
+    pub fn bound(&self) -> Option<&str> {
+        self.results.first().and_then(|(_, result)| result.get("bound")?.as_str())
+    }
+
     /// Are these proofs, not estimates?
     fn is_proved(&self) -> bool {
-        let bound = self.results.first().and_then(|(_, result)| result.get("bound")?.as_str());
-        bound.is_some_and(|bound| ["rigorous", "audit", "probabilistic"].contains(&bound))
+        self.bound().is_some_and(|bound| ["rigorous", "audit", "probabilistic"].contains(&bound))
     }
 
     /// What it certifies at the largest radius.
@@ -128,10 +131,9 @@ pub fn proof(result: &Map<String, Value>) -> String {
 }
 
 /// The first screen, or nothing for a run that certified nothing.
-pub fn robustness(record: &Record) -> Result<Markup, String> {
-    let all = evaluations(record);
-    let Some(shown) = first(&all) else { return Ok(Markup::default()) };
-    let plots = plots(&all, shown);
+pub fn robustness<'a>(record: &Record, all: &'a [Evaluation<'a>]) -> Result<Markup, String> {
+    let Some(shown) = first(all) else { return Ok(Markup::default()) };
+    let plots = plots(all, shown);
     Ok(html! {
         div.first {
             div.tiles { @for (eps, result) in shown.results.iter().rev().take(3).rev() { (tile(*eps, result)) } }
@@ -260,7 +262,7 @@ mod tests {
         let result = json!({ "bound": "rigorous", "eps": 0.5, "clean": 0.9, "certified": 0.596, "images": 386, "own": ["<leaky>"] });
         let mut record = record(&[result]);
         record.settings = vec![crate::run::Setting { key: "lr".into(), value: "<1>".into(), given: true }];
-        let text = robustness(&record).expect("drawn").into_string();
+        let text = robustness(&record, &evaluations(&record)).expect("drawn").into_string();
         for part in [
             "59.6 %",
             "certified at eps 0.5",
@@ -273,9 +275,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert_eq!(
-            robustness(&self::record(&[json!({ "eps": 0.1, "clean": 1.0 })])).expect("nothing").into_string(),
-            ""
-        );
+        let bare = self::record(&[json!({ "eps": 0.1, "clean": 1.0 })]);
+        assert_eq!(robustness(&bare, &evaluations(&bare)).expect("nothing").into_string(), "");
     }
 }

@@ -1,8 +1,9 @@
 //! The sections of the page: tables of what `run.json` and the metrics say.
 
+use super::by_class::BY_CLASS;
 use super::tables::{list, meaning, table};
-use super::words::{time, value};
-use crate::run::{RESERVED, Record, Setting, Sitting, commands};
+use super::words::value;
+use crate::run::{RESERVED, Record, Setting, Sitting, commands, time};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -11,9 +12,6 @@ const LAST: usize = 5;
 
 /// The order of columns of results; others follow.
 const ORDER: [&str; 9] = ["network", "method", "procedure", "bound", "eps", "clean", "pgd", "apgd", "certified"];
-
-/// Counts class by class have a section of their own.
-const BY_CLASS: &str = "by_class";
 
 /// More letters than these make a column too wide.
 const LONG: usize = 16;
@@ -25,6 +23,7 @@ pub fn results(record: &Record) -> Markup {
     // Which network and how first, then its numbers, then what else the script has stated.
     let stated_names = || stated.iter().flat_map(|result| result.keys().map(String::as_str));
     for name in ORDER.into_iter().filter(|name| stated_names().any(|n| n == *name)).chain(stated_names()) {
+        // Counts class by class have a section of their own.
         if !names.contains(&name) && name != BY_CLASS {
             names.push(name);
         }

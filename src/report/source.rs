@@ -1,12 +1,13 @@
 //! The script and its modules, folded up at the end of the page.
 
+use super::inside::is_name;
 use crate::base::hex::hex;
 use crate::base::text::plain;
 use crate::run::Record;
 use crate::show::highlight::{Part, parts};
 use maud::{Markup, html};
 use sha2::{Digest, Sha256};
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// A text that is longer than this is not a script.
 const LONGEST: u64 = 1 << 20;
@@ -35,7 +36,7 @@ fn one(folder: &Path, name: &str, sum: &str) -> Markup {
 
 /// A file below the folder. The names are from a file that somebody else may have written.
 fn read(folder: &Path, name: &str) -> Result<String, String> {
-    let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    let plain = is_name(Path::new(name));
     let inside = |path: &Path| Some(path.canonicalize().ok()?.starts_with(folder.canonicalize().ok()?));
     let path = folder.join(name);
     if !plain || inside(&path) == Some(false) {

@@ -1,15 +1,8 @@
 //! Numbers and names as the report shows them.
 
-use crate::run::duration;
 use crate::run::names::{is_share, per_cent};
 use crate::show::short;
 use serde_json::Value;
-use std::time::Duration;
-
-/// A time in seconds, whatever number the folder has for it.
-pub fn time(seconds: f64) -> String {
-    duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
-}
 
 /// A value of a result or a metric.
 pub fn value(name: &str, value: &Value) -> String {

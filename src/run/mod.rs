@@ -19,7 +19,7 @@ mod training;
 pub use archive::{StoredRun, commands, link_out, refuse_links_out};
 pub use epochs::{Epochs, Stop};
 pub use front::Run;
-pub use numbers::{csv, duration, names, table};
+pub use numbers::{csv, duration, names, table, time};
 pub use pass::Pass;
 pub use recorder::{
     Arithmetic, Best, Data, Drawn, Git, Options, RESERVED, RUN_JSON, Record, RunFolder, Setting, Sitting, Status,

@@ -13,6 +13,11 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// The same of a number of seconds, whatever a file has for it.
+pub fn time(seconds: f64) -> String {
+    duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

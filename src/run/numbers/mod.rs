@@ -6,5 +6,5 @@ pub mod names;
 mod table;
 
 pub use csv::csv;
-pub use duration::duration;
+pub use duration::{duration, time};
 pub use table::table;
