@@ -12,9 +12,11 @@
 #   check      the tests that have tensors on the GPU, and the quickstart
 #   timings    milliseconds of a Local-Lip-B step and of certification, by network, precision and setting
 #   compare    the same beside PyTorch (gpu_compare.py), COMPARE_SECONDS at most, COMPARE its arguments
-#   slot       a measuring slot: compare, ab, capture, profile, convs, fused in turn, each where its time is left
+#   slot       a measuring slot: compare, ab, halves, graphs, capture, profile, convs, fused in turn, each where its time is left
 #   convs      every convolution alone, by cuDNN through PyTorch (gpu_convs.py)
 #   ab         two programs in turn, A B A B: what a change is worth; two A that differ are the noise
+#   graphs     a CUDA graph of the step beside the same steps one by one, on MNIST
+#   halves     power iterations of f16 beside those of TF32, A B A B
 #   profile    time and memory traffic of a step by kernel and grid, where there is Nsight Compute (ncu); NETS, PROFILE precisions
 #   capture    which of a step's calls a CUDA graph takes, and what a replay costs
 #   fused      a convolution with its mask and its sum of squares in one plan of cuDNN, beside three
@@ -30,7 +32,7 @@
 # KEEP             where data and trainings lie between two commands; workbench-keep in TMPDIR otherwise
 set -uo pipefail
 
-TESTS=(kernels golden gradients intervals properties capture)
+TESTS=(kernels golden gradients intervals properties capture step_graph)
 
 pack() {
   local to=$1 other=${2:-} work name found
@@ -207,6 +209,30 @@ ab() {
   unset WORKBENCH
 }
 
+# What a CUDA graph of the step gains on the loop over MNIST, in turn with the same steps one by one; warm steps are a whole pass, since images
+# that are new are not recorded. That its numbers are the same bit for bit is what the tests `step_graph` say.
+graphs() {
+  local round graph
+  [ -n "$DATA" ] && [ -d "$DATA/mnist" ] || { echo "graphs: wants MNIST in $DATA"; return; }
+  for round in 1 2; do
+    for graph in unrecorded on; do
+      timed "graphs_mnist_$graph$round" -- net=mnist_4c3f data=mnist train_limit=20480 warm=90 steps="${AB_STEPS:-200}" iterations=5 precisions=tf32 graph=$graph
+      timed "graphs_small_$graph$round" -- net=mnist_4c3f data=mnist train_limit=1024 batch=16 warm=80 steps="${AB_STEPS:-200}" precisions=tf32 graph=$graph
+    done
+  done
+}
+
+# What a setting gains, in turn with what it takes the place of: power iterations of halves.
+halves() {
+  local round power
+  for round in 1 2; do
+    for power in own f16; do
+      timed "halves_6c2f_$power$round" -- steps="${AB_STEPS:-200}" precisions=tf32 power=$power
+      timed "halves_mnist_$power$round" -- net=mnist_4c3f steps="${AB_STEPS:-200}" iterations=5 precisions=tf32 power=$power
+    done
+  done
+}
+
 capture() {
   step capture 90 env WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER="$PWD/sources" tests/capture --nocapture --test-threads 1
   grep -E "captured|refused|replay" "$LOGS/capture.log" || cat "$LOGS/capture.log"
@@ -243,6 +269,8 @@ slot() {
   local what='--what step --nets "cifar10_6c2f:tf32 mnist_4c3f:tf32"'
   COMPARE="$what --styles 'graphed graphed_amp'" COMPARE_SECONDS=90 within 120 compare compare_graphed
   within 150 ab
+  within 60 halves
+  within 60 graphs
   within 60 capture
   within 90 profile
   within 90 convs
@@ -293,12 +321,12 @@ while [ $# -gt 0 ]; do
   stage=$1
   shift
   case $stage in
-    check | timings | compare | slot | convs | ab | profile | capture | fused | data | ranks) timed_stage "$stage" ;;
+    check | timings | compare | slot | convs | ab | halves | graphs | profile | capture | fused | data | ranks) timed_stage "$stage" ;;
     rows)
       timed_stage rows "$@"
       break
       ;;
-    *) echo "no stage $stage; there are: check timings compare slot convs ab profile capture fused data ranks rows" >&2; exit 2 ;;
+    *) echo "no stage $stage; there are: check timings compare slot convs ab halves graphs profile capture fused data ranks rows" >&2; exit 2 ;;
   esac
 done
 rm -rf "$LOGS"

@@ -18,8 +18,8 @@ pub mod varying;
 pub use execution::Execution;
 pub use margin::{WorstMethod, accuracy, certified_margins, correct, margins, one_hot, worst_logits};
 pub use norm::{
-    Arithmetic, PowerOptions, SingularPair, SingularVectors, Start, bf16_iterations, layout_of, spectral_norm,
-    spectral_norm_from, spectral_norms,
+    Arithmetic, PowerOptions, SingularPair, SingularVectors, Start, bf16_iterations, in_halves, layout_of,
+    spectral_norm, spectral_norm_from, spectral_norms,
 };
 pub use region::{Region, meet};
 pub use relax::LinearBound;

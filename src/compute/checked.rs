@@ -17,6 +17,8 @@ enum Fact {
     Labels(i64),
     /// All values lie in [0, 1].
     Images,
+    /// All values are finite and at least 0.
+    Radii,
 }
 
 thread_local! {
@@ -51,11 +53,21 @@ pub fn note_images(x: &Tensor) {
     note(x, Fact::Images);
 }
 
+/// All values of `t` are finite and at least 0.
+pub fn note_radii(t: &Tensor) {
+    note(t, Fact::Radii);
+}
+
+/// Is `t` known to hold finite numbers of at least 0?
+pub fn are_radii(t: &Tensor) -> bool {
+    find(t, |fact| (fact == Fact::Radii).then_some(())).is_some()
+}
+
 /// The largest label of `y`, if it is known to hold labels.
 pub fn largest_label(y: &Tensor) -> Option<i64> {
     find(y, |fact| match fact {
         Fact::Labels(largest) => Some(largest),
-        Fact::Images => None,
+        Fact::Images | Fact::Radii => None,
     })
 }
 

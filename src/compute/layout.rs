@@ -50,7 +50,7 @@ pub fn planes(shape: &[usize], layout: Layout) -> Vec<usize> {
 }
 
 /// `x`, whose memory is in the layout `from`, with its memory in the layout `to`: `[..., C, H, W]` or `[..., H, W, C]`,
-/// contiguous. f32, f64 or u8, where [`gpu::on`] its device. No gradient.
+/// contiguous. f16, f32, f64 or u8, where [`gpu::on`] its device. No gradient.
 pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
     if from == to {
         return x.contiguous();
@@ -62,7 +62,12 @@ pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
         Layout::Nhwc => ([rest, &[*r], &[*p], &[*q]], (p * q, *r)),
     };
     let y = room([rest, p, q, r].concat(), x.dtype(), x.device())?;
-    let kernel = if x.dtype() == DType::U8 { "turn_bytes" } else { "turn_numbers" };
+    let kernel = match x.dtype() {
+        DType::U8 => "turn_bytes",
+        DType::F16 => "turn_halves",
+        DType::F32 | DType::F64 => "turn_numbers",
+        other => bail!("turned: {other:?} is no type of what is turned"),
+    };
     let rows = x.elem_count() / (a * b).max(1);
     let args = [&[(&x).into(), (&y).into()][..], &[a, b].map(Arg::Count)].concat();
     launch(Source::Order, kernel, &x, Blocks::Exactly(rows * a.div_ceil(32) * b.div_ceil(32)), &args)?;

@@ -63,14 +63,22 @@ impl Momenta {
     }
 }
 
+impl Adam {
+    /// What changes from step to step, as a kernel reads it from the device.
+    pub fn told(&self) -> [f64; 5] {
+        [self.first, self.second, self.ahead, self.lr, self.kept]
+    }
+}
+
 /// Elements that one task works on.
 const PART: usize = 1 << 14;
 
 /// A parameter, its moments (m, v), and the gradient.
 pub type Step<'a> = (&'a Var, &'a mut [Tensor], Tensor);
 
-/// Moves all parameters and their moments by their gradients.
-pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
+/// Moves all parameters and their moments by their gradients. With `told`, f64 on the device, what [`Adam::told`] gives is read from there when
+/// the kernel runs; that is for parameters which a kernel moves.
+pub fn adam_all(steps: Vec<Step>, rule: &Adam, told: Option<&Tensor>) -> Result<()> {
     let first = steps.first().map(|(p, ..)| (p.dtype(), p.device().clone()));
     let together = first.is_some_and(|(dtype, device)| {
         steps.iter().all(|(p, moments, g)| {
@@ -89,9 +97,14 @@ pub fn adam_all(steps: Vec<Step>, rule: &Adam) -> Result<()> {
             rows.push([p.as_tensor()].into_iter().chain(moments.iter()).chain([g]).collect());
         }
         let Adam { beta1, beta2, eps, first, second, ahead, lr, kept } = *rule;
-        let numbers = [beta1, beta2, eps, first, second, ahead, lr, kept].map(Arg::Number);
+        let (constant, changing) =
+            ([beta1, beta2, eps].map(Arg::Number), [first, second, ahead, lr, kept].map(Arg::Number));
+        let numbers = [&constant[..], &[told.into()], &changing].concat();
         changed();
         return launch_over(Source::Train, "adam", &rows, &numbers);
+    }
+    if told.is_some() {
+        candle_core::bail!("adam: parameters of several number types or devices are no step of one kernel");
     }
     steps.into_iter().try_for_each(|(parameter, moments, g)| adam(parameter, moments, &g, rule))
 }

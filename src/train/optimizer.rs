@@ -14,6 +14,7 @@ use super::adam::{Adam, Momenta, adam_all};
 use super::lookahead::Lookahead;
 use super::together::{Dealt, Together};
 use crate::compute::autograd::{Gradients, backward};
+use crate::compute::gpu::recording::moved;
 use crate::compute::variables::assign;
 use candle_core::{Result, Tensor, Var, bail};
 
@@ -170,7 +171,67 @@ impl Optimizer {
                 None => return Ok(()),
             }
         }
+        let rule = self.advance(lr);
+        self.moved(found, lr, rule.as_ref(), None)?;
+        if let Some(lookahead) = self.lookahead.filter(|lookahead| self.steps.is_multiple_of(lookahead.steps)) {
+            for slot in &mut self.slots {
+                if let Some(slow) = &mut slot.slow {
+                    lookahead.meet(slow, &slot.parameter)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One more step is taken: the constants of Adam's or NAdam's.
+    fn advance(&mut self, lr: f64) -> Option<Adam> {
         self.steps += 1;
+        let (OptimizerKind::Adam { beta1, beta2, eps, .. } | OptimizerKind::Nadam { beta1, beta2, eps, .. }) =
+            self.kind
+        else {
+            return None;
+        };
+        let kept = if self.kind.decoupled() { 1.0 - lr * self.weight_decay } else { 1.0 };
+        let t = self.steps as i32;
+        let (first, ahead) = self.momenta.as_mut().map_or((1.0 - beta1.powi(t), 0.0), Momenta::step);
+        Some(Adam { beta1, beta2, eps, first, second: 1.0 - beta2.powi(t), ahead, lr, kept })
+    }
+
+    /// Can its steps be recorded: does nothing but Adam's or NAdam's constants change from one to the next?
+    pub fn can_be_recorded(&self) -> bool {
+        let of_adam = matches!(self.kind, OptimizerKind::Adam { .. } | OptimizerKind::Nadam { .. });
+        of_adam && self.lookahead.is_none() && !self.is_local
+    }
+
+    /// How many constants a recorded step reads.
+    pub const TOLD: usize = 5;
+
+    /// The constants of the next step, which counts as taken.
+    pub fn next(&mut self, lr: Option<f64>) -> Result<[f64; Self::TOLD]> {
+        let lr = lr.unwrap_or(self.lr);
+        check_rate("step", lr)?;
+        match self.advance(lr) {
+            Some(rule) => Ok(rule.told()),
+            None => bail!("step: steps of {} are not recorded", self.kind.name()),
+        }
+    }
+
+    /// What a step by `loss` asks of the device, with constants that are read from `told` when it runs; [`Self::next`] counts it.
+    pub fn record(&mut self, loss: &Tensor, told: &Tensor) -> Result<()> {
+        let gradients = backward(loss)?;
+        let found = self.slots.iter().map(|slot| gradients.get(slot.parameter.as_tensor()).map(Tensor::detach));
+        let found = found.collect();
+        let (OptimizerKind::Adam { beta1, beta2, eps, .. } | OptimizerKind::Nadam { beta1, beta2, eps, .. }) =
+            self.kind
+        else {
+            bail!("step: steps of {} are not recorded", self.kind.name());
+        };
+        let rule = Adam { beta1, beta2, eps, first: 1.0, second: 1.0, ahead: 0.0, lr: 0.0, kept: 1.0 };
+        self.moved(found, 0.0, Some(&rule), Some(told))
+    }
+
+    /// Parameters and moments moved by their gradients.
+    fn moved(&mut self, found: Vec<Option<Tensor>>, lr: f64, rule: Option<&Adam>, told: Option<&Tensor>) -> Result<()> {
         let scale = self.clip_scale(&found)?;
         let decoupled = self.kind.decoupled();
         let mut steps = vec![];
@@ -199,22 +260,7 @@ impl Optimizer {
                 }
             }
         }
-        if let OptimizerKind::Adam { beta1, beta2, eps, .. } | OptimizerKind::Nadam { beta1, beta2, eps, .. } =
-            self.kind
-        {
-            let kept = if decoupled { 1.0 - lr * self.weight_decay } else { 1.0 };
-            let t = self.steps as i32;
-            let (first, ahead) = self.momenta.as_mut().map_or((1.0 - beta1.powi(t), 0.0), Momenta::step);
-            adam_all(steps, &Adam { beta1, beta2, eps, first, second: 1.0 - beta2.powi(t), ahead, lr, kept })?;
-        }
-        if let Some(lookahead) = self.lookahead.filter(|lookahead| self.steps.is_multiple_of(lookahead.steps)) {
-            for slot in &mut self.slots {
-                if let Some(slow) = &mut slot.slow {
-                    lookahead.meet(slow, &slot.parameter)?;
-                }
-            }
-        }
-        Ok(())
+        rule.map_or(Ok(()), |rule| adam_all(steps, rule, told))
     }
 
     /// The parameters by name.
@@ -248,6 +294,7 @@ impl Optimizer {
             slot.slow = slot.slow.is_some().then(|| kept.pop()).flatten();
             slot.moments = kept;
         }
+        moved();
         self.momenta = self.kind.momenta(steps);
         self.steps = steps;
         Ok(())

@@ -39,6 +39,7 @@ macro_rules! on_each_net {
 
 mod attack;
 mod bf16;
+mod halves;
 mod leading;
 mod others;
 mod step;

@@ -6,6 +6,7 @@ mod common;
 
 mod attacks;
 mod elementwise;
+mod halves;
 mod orthogonal;
 mod power;
 mod regions;

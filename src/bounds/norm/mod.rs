@@ -16,4 +16,4 @@ mod vectors;
 
 pub use options::{Arithmetic, PowerOptions, bf16_iterations};
 pub use spectral::{spectral_norm, spectral_norm_from, spectral_norms};
-pub use vectors::{SingularPair, SingularVectors, Start, layout_of};
+pub use vectors::{SingularPair, SingularVectors, Start, in_halves, layout_of};

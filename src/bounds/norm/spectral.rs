@@ -24,7 +24,7 @@ use crate::compute::layout;
 use crate::compute::layout::Layout;
 use crate::compute::norms;
 use crate::compute::norms::samples::per_sample;
-use crate::compute::power::gpu_passes::envelope as scaled;
+use crate::compute::power::gpu_passes::{envelope as scaled, envelope_halves, slope_of_halves};
 use crate::compute::precision::{Precision, matmul};
 use crate::compute::region::weights::{Map, OfWeight, WeightParts};
 use crate::nn::Layer;
@@ -92,6 +92,13 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
         return Ok((of(0, first)?, (all > first).then(|| of(first, all - first)).transpose()?));
     }
     let start = Start { u: start.u.detach(), ..start };
+    // Halves only where the iteration takes them.
+    let halves = task.in_halves();
+    let start = match layer.numbers() {
+        Some((dtype, _)) if start.u.dtype() == DType::F16 && !halves => Start { u: start.u.to_dtype(dtype)?, ..start },
+        _ => start,
+    };
+    let by_kernels = halves || gpu::has_kernel(&start.u);
     let dense = match layer.dense() {
         dense @ Some(Dense::Convolution { .. } | Dense::Matrix { .. }) => dense,
         // By the layer's own products.
@@ -103,12 +110,12 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
     let few = few_rows::matrix(task, &start.u).filter(|weight| all == 1 && gpu::has_kernel(weight));
     let mut weight = None;
     let found = if let Some(weight) = few {
-        few_rows::iterate(task, &weight, &start.u)?
-    } else if gpu::has_kernel(&start.u) && options.tolerance.is_none() {
-        weight = weight_of(layer, &start)?;
+        few_rows::iterate(task, &weight, &start.u.to_dtype(weight.dtype())?)?
+    } else if by_kernels && options.tolerance.is_none() {
+        weight = weight_of(layer)?;
         fixed_steps::iterate(&frozen, weight.as_ref(), start)?
     } else {
-        let iterate = if gpu::has_kernel(&start.u) {
+        let iterate = if by_kernels {
             on_device::iterate
         } else if on_cpu {
             cpu::iterate
@@ -172,8 +179,8 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
 }
 
 /// What was made of the layer's weight for products on a device with kernels.
-fn weight_of(layer: &Layer, start: &Start) -> Result<Option<(Map, WeightParts)>> {
-    let here = |weight: &Tensor| gpu::has_kernel(weight) && gpu::has_kernel(&start.u);
+fn weight_of(layer: &Layer) -> Result<Option<(Map, WeightParts)>> {
+    let here = gpu::has_kernel;
     match layer.dense() {
         Some(Dense::Convolution { weight, window, prepared, .. }) if here(&weight) => {
             let layout = layout_of(layer);
@@ -235,6 +242,19 @@ fn envelope(
     let [g, last] = g.map(|g| g.map(|g| g.contiguous()).transpose());
     let (g, last) = (g?, last?);
     let by_kernel = of_u.as_ref().zip(of_v.as_ref());
+    if let (Some((of_u, of_v)), DType::F16) = (by_kernel, u.dtype()) {
+        let (map, weight) = match map {
+            Dense::Convolution { weight, window, .. } => (Map::Conv(window.computed_in(precision), layout), weight),
+            Dense::Matrix { weight, .. } => (Map::Linear(precision), weight),
+            Dense::EachChannel { .. } | Dense::Diagonal { .. } => {
+                bail!("spectral_norm: such a map has no weight to differentiate by")
+            }
+        };
+        let slopes = [g.as_ref(), last.as_ref()];
+        let v = envelope_halves(&v, slopes, first, of_u, of_v)?;
+        let d = map.weight(&u, &v, weight.dims())?;
+        return layout::turned(&slope_of_halves(&d, slopes, first, count)?, layout, wanted);
+    }
     let scaled =
         by_kernel.map(|(of_u, of_v)| scaled(&v, [g.as_ref(), last.as_ref()], first, of_u, of_v)).transpose()?;
     let g = || match (&g, &last) {

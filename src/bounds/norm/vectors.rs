@@ -1,11 +1,12 @@
 //! What power iterations begin from and end with: vectors of a batch in the layout of the layer, norms, how each sample ended.
 
-use crate::bounds::norm::options::PowerOptions;
+use crate::bounds::norm::options::{Arithmetic, PowerOptions};
+use crate::compute::gpu;
 use crate::compute::layout::{self, Layout};
 use crate::compute::power::gpu_passes::Norms;
 use crate::nn::Layer;
 use crate::nn::layers::Dense;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// Singular vectors of a batch, `[B, ...]`, unit or zero, masked; kept as the iteration left them until somebody asks.
 #[derive(Clone, Debug)]
@@ -87,6 +88,11 @@ pub(super) struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// Are its vectors halves?
+    pub fn in_halves(&self) -> bool {
+        in_halves(self.layer, self.options)
+    }
+
     /// Norms of all vectors as those of the first and of the others.
     pub fn split(&self, sigma: &Tensor) -> Result<[Tensor; 2]> {
         let others = sigma.dim(0)? - self.first;
@@ -135,6 +141,19 @@ impl Start {
     pub fn of(u: &Tensor) -> Self {
         Self { u: u.clone(), layout: Layout::Nchw, is_masked: false }
     }
+}
+
+/// Does an iteration with these options keep the vectors of this layer as halves ([`Arithmetic::F16`])?
+pub fn in_halves(layer: &Layer, options: PowerOptions) -> bool {
+    let weight = match layer.dense() {
+        Some(Dense::Convolution { weight, .. } | Dense::Matrix { weight, .. }) => weight,
+        Some(Dense::EachChannel { .. } | Dense::Diagonal { .. }) | None => return false,
+    };
+    let asked = match options.arithmetic {
+        Arithmetic::F16 => options.tolerance.is_none(),
+        Arithmetic::Own | Arithmetic::Bf16 => false,
+    };
+    asked && weight.dtype() == DType::F32 && gpu::on(weight.device())
 }
 
 /// The layout of the vectors of this layer while they are iterated.

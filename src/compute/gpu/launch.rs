@@ -8,6 +8,7 @@
 //! compile the same sources for the host, with fibres for threads, and install what runs them ([`with_launcher`]). So they go through
 //! the same Rust code: forward, backward, a whole training.
 
+use super::recording::is_recording;
 use super::source::{Job, Source, THREADS};
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
 use std::cell::RefCell;
@@ -188,8 +189,24 @@ pub fn launch_over(source: Source, kernel: &'static str, rows: &[Vec<&Tensor>], 
         blocks += n.div_ceil(SPAN);
     }
     let words = table.len();
-    let table = Tensor::from_vec(table, words, like.device())?;
+    let table = match is_recording() {
+        false => Tensor::from_vec(table, words, like.device())?,
+        true => written(&table, like)?,
+    };
     launch(source, kernel, like, Blocks::Exactly(blocks), &[&[(&table).into(), rows.len().into()][..], rest].concat())
+}
+
+/// A table that is written by launches, their arguments: where an upload cannot be recorded.
+fn written(table: &[i64], like: &Tensor) -> Result<Tensor> {
+    const WORDS: usize = 8;
+    let to = room(table.len(), DType::I64, like.device())?;
+    for (at, words) in table.chunks(WORDS).enumerate() {
+        let own = (0..WORDS).map(|i| Arg::Count(words.get(i).map_or(0, |word| *word as usize)));
+        let args: Vec<Arg> =
+            [(&to).into(), Arg::Count(at * WORDS), Arg::Count(words.len())].into_iter().chain(own).collect();
+        launch(Source::Train, "store_words", like, Blocks::Exactly(1), &args)?;
+    }
+    Ok(to)
 }
 
 /// Where a contiguous tensor's elements begin.

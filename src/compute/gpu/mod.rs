@@ -4,6 +4,7 @@
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod launch;
+pub mod recording;
 mod source;
 
 pub use launch::*;

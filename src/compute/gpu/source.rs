@@ -84,7 +84,12 @@ impl Source {
     /// What a compiler gets for the number type float, or double.
     pub fn program(self, double: bool) -> String {
         let number = if double { "double" } else { "float" };
-        let common = if matches!(self, Self::Region | Self::Sorted) { include_str!("kernels/region.cuh") } else { "" };
+        let common = match self {
+            Self::Region | Self::Sorted => include_str!("kernels/region.cuh"),
+            Self::Passes | Self::Rows => include_str!("kernels/halves.cuh"),
+            Self::Elementwise | Self::Power | Self::Worst | Self::Train | Self::Pictures => "",
+            Self::Losses | Self::Order | Self::Inverse | Self::Relaxed => "",
+        };
         format!("typedef {number} T;\n{PRELUDE}\n{common}\n{}", self.text())
     }
 

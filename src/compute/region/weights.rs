@@ -4,14 +4,17 @@
 use crate::compute::autograd::{Argument, Arrived, Node};
 use crate::compute::conv::Window;
 use crate::compute::conv::in_layout as conv;
+use crate::compute::gpu::recording::{at_end, is_recording};
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
+use crate::compute::power::gpu_passes::weight_halves;
 use crate::compute::precision::{Precision, matmul};
 use crate::compute::variables::age;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 const SOURCE: Source = Source::Region;
 
@@ -35,18 +38,18 @@ impl Map {
 
     /// `W x`.
     pub fn apply(self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
-        match self {
+        with_wide_sums([x, w], |x, w| match self {
             Self::Linear(precision) => matmul(x, &w.t()?, precision),
             Self::Conv(window, layout) => conv::forward(layout, x, w, window),
-        }
+        })
     }
 
     /// `W^T y`; `shape` is that of a sample of the result, plane by plane.
     pub fn adjoint(self, y: &Tensor, w: &Tensor, shape: &[usize]) -> Result<Tensor> {
-        match self {
+        with_wide_sums([y, w], |y, w| match self {
             Self::Linear(precision) => matmul(y, w, precision),
             Self::Conv(window, layout) => conv::input(layout, y, w, window, (shape[1], shape[2])),
-        }
+        })
     }
 
     /// `W^T y`, written into `to` `[B, ...]`.
@@ -59,11 +62,20 @@ impl Map {
 
     /// The gradient of w `[O, I, KH, KW]` for `y . W x`, in the map's layout.
     pub fn weight(self, x: &Tensor, y: &Tensor, w: &[usize]) -> Result<Tensor> {
-        match self {
+        with_wide_sums([x, y], |x, y| match self {
             Self::Linear(precision) => matmul(&y.t()?, x, precision),
             Self::Conv(window, layout) => conv::weight(layout, x, y, window, (w[2], w[3])),
-        }
+        })
     }
+}
+
+/// A product of halves is summed in f32, and rounded at its end: a GPU's matrix units do so by themselves, main memory's products by way
+/// of f32.
+fn with_wide_sums([a, b]: [&Tensor; 2], product: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    if a.dtype() == DType::F16 && a.device().is_cpu() {
+        return product(&a.to_dtype(DType::F32)?, &b.to_dtype(DType::F32)?)?.to_dtype(DType::F16);
+    }
+    product(a, b)
 }
 
 /// What bounds want of a weight, outside of the graph: the norms of its rows `[O]`, and in the layout of its products it and its
@@ -76,6 +88,8 @@ pub struct WeightParts {
     pub absolute: Tensor,
     pub norms: Tensor,
     layout: Layout,
+    /// The weight as halves, in the layout, once somebody has asked.
+    halves: Arc<OnceLock<Tensor>>,
     /// Takes the gradients of all that is computed of the weight, and adds them up in one kernel.
     sink: Argument,
 }
@@ -108,6 +122,9 @@ pub struct Prepared(Arc<Mutex<Option<(u64, WeightParts)>>>);
 impl Prepared {
     /// Those of `weight`, which is the same at each call, for products in this layout.
     pub fn parts(&self, weight: &Tensor, layout: Layout) -> Result<WeightParts> {
+        if is_recording() {
+            return self.recorded(weight, layout);
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = age();
         match known.as_ref() {
@@ -118,6 +135,28 @@ impl Prepared {
                 Ok(parts)
             }
         }
+    }
+}
+
+thread_local! {
+    /// Those that belong to the recording at hand: whose they are, and for which layout.
+    static RECORDED: RefCell<Vec<(usize, Layout, WeightParts)>> = const { RefCell::new(vec![]) };
+}
+
+impl Prepared {
+    /// While work is recorded: made inside it, and given back at its end. What was kept before stays as it is.
+    fn recorded(&self, weight: &Tensor, layout: Layout) -> Result<WeightParts> {
+        let own = Arc::as_ptr(&self.0) as usize;
+        let known = RECORDED.with_borrow(|all| {
+            all.iter().find(|(of, lies, _)| (*of, *lies) == (own, layout)).map(|(.., parts)| parts.clone())
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = WeightParts::new(weight, layout)?;
+        RECORDED.with_borrow_mut(|all| all.push((own, layout, made.clone())));
+        at_end(|| drop(RECORDED.take()));
+        Ok(made)
     }
 }
 
@@ -132,7 +171,17 @@ impl WeightParts {
         let counts = [own.elem_count() / rows.max(1), taps(&own)].map(Arg::Count);
         launch(SOURCE, "weight_parts", &own, Blocks::Exactly(rows), &[&tensors[..], &counts].concat())?;
         let sink = sink(weight, &own, &norms, layout);
-        Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, layout, sink })
+        let halves = Arc::default();
+        Ok(Self { weight: turned.unwrap_or_else(|| own.clone()), own, absolute, norms, layout, halves, sink })
+    }
+
+    /// The weight as halves over the norm of its largest row, in the layout.
+    pub fn halves(&self) -> Result<Tensor> {
+        if let Some(known) = self.halves.get() {
+            return Ok(known.clone());
+        }
+        let made = weight_halves(&self.weight, &self.norms)?;
+        Ok(self.halves.get_or_init(|| made).clone())
     }
 
     /// Where the gradients of what is computed of the weight go.

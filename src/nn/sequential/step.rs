@@ -3,7 +3,7 @@
 use super::network::Sequential;
 use crate::compute::gpu::{self, Source, launch_over};
 use crate::compute::variables::{assign, changed};
-use crate::nn::Layer;
+use crate::nn::{Layer, LayerSpec};
 use candle_core::Result;
 
 impl Sequential {
@@ -27,5 +27,10 @@ impl Sequential {
         let made = self.made.borrow();
         let layers = made.iter().flat_map(|made| &made.layers).flat_map(Layer::all);
         layers.filter_map(|layer| layer.activation("after_step").ok()).try_for_each(|f| f.after_step())
+    }
+
+    /// Can its steps be recorded: are its weights its parameters, neither made of these nor of statistics, which live on from step to step?
+    pub fn can_be_recorded(&self) -> bool {
+        !self.specs.iter().any(LayerSpec::is_derived)
     }
 }

@@ -3,6 +3,7 @@
 use super::args;
 use crate::bounds::varying::varying_box;
 use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
+use crate::compute::checked;
 use crate::script::language::options::Options;
 use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
@@ -18,11 +19,18 @@ pub fn register(engine: &mut Engine) {
 /// A radius for all samples, or one for each.
 fn radii(op: &str, x: &Tensor, epsilon: &Dynamic) -> Res<candle_core::Tensor> {
     if let Some(t) = epsilon.clone().try_cast::<Tensor>() {
+        let of_each = |t: candle_core::Tensor| match t.rank() {
+            0 => t.broadcast_as(x.0.dim(0)?)?.contiguous(),
+            _ => Ok(t),
+        };
+        if checked::are_radii(&t.0) {
+            return of_each(t.0).and_then(|t| t.to_dtype(x.0.dtype())).map_err(candle);
+        }
         let read = || t.0.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
         if let Some(bad) = read().map_err(candle)?.into_iter().find(|e| !(*e >= 0.0 && e.is_finite())) {
             return Err(fail(format!("{op}: a radius is {bad}, each must be finite and at least 0")));
         }
-        return t.0.to_dtype(x.0.dtype()).map_err(candle);
+        return of_each(t.0).and_then(|t| t.to_dtype(x.0.dtype())).map_err(candle);
     }
     let eps = args::number(op, epsilon)?;
     if !(eps >= 0.0 && eps.is_finite()) {
@@ -46,8 +54,9 @@ pub fn power(op: &'static str, value: &Dynamic) -> Res<PowerOptions> {
     };
     let mut options = Options::new(op, map);
     let tolerance = if options.has("tolerance") { Some(options.float_in("tolerance", 0.0, 0.0..)?) } else { None };
-    let arithmetic = match options.choice("dtype", "own", &["own", "bf16"])? {
+    let arithmetic = match options.choice("dtype", "own", &["own", "bf16", "f16"])? {
         "bf16" => Arithmetic::Bf16,
+        "f16" => Arithmetic::F16,
         _ => Arithmetic::Own,
     };
     let power = PowerOptions { iterations: options.usize("iterations", 2000, 1..)?, tolerance, arithmetic };

@@ -5,6 +5,7 @@ use super::host::{Host, host};
 use super::loading::{from_arrays, load};
 use super::run::stopped;
 use crate::base::interrupt;
+use crate::compute::gpu::recording::is_recording;
 use crate::data::{self, BatchOrder};
 use crate::run::Pass;
 use crate::script::language::error::{Res, candle, fail, interrupted};
@@ -90,6 +91,16 @@ fn pass(context: &NativeCallContext, split: &Split, size: INT, options: Map) -> 
     };
     let inner = inner.from_batch(pass.as_ref().map_or(0, Pass::done));
     Ok(Batches { inner, host, pass })
+}
+
+/// A recorded step is repeated with the numbers of the batch that it was recorded with.
+fn unrecorded(what: &str) -> Res<()> {
+    if is_recording() {
+        return Err(fail(format!(
+            "it reads batch.{what}, which changes from step to step; put what depends on it into the key"
+        )));
+    }
+    Ok(())
 }
 
 #[export_module]
@@ -211,21 +222,21 @@ mod datasets {
     pub fn y(batch: &mut Batch) -> Tensor {
         Tensor(batch.0.y.clone())
     }
-    #[rhai_fn(get = "index", pure)]
-    pub fn batch_index(batch: &mut Batch) -> Array {
-        batch.0.index.iter().map(|n| Dynamic::from(INT::from(*n))).collect()
+    #[rhai_fn(get = "index", pure, return_raw)]
+    pub fn batch_index(batch: &mut Batch) -> Res<Array> {
+        unrecorded("index").map(|()| batch.0.index.iter().map(|n| Dynamic::from(INT::from(*n))).collect())
     }
-    #[rhai_fn(get = "beside", pure)]
-    pub fn batch_beside(batch: &mut Batch) -> INT {
-        int(batch.0.beside)
+    #[rhai_fn(get = "beside", pure, return_raw)]
+    pub fn batch_beside(batch: &mut Batch) -> Res<INT> {
+        unrecorded("beside").map(|()| int(batch.0.beside))
     }
-    #[rhai_fn(get = "number", pure)]
-    pub fn batch_number(batch: &mut Batch) -> INT {
-        int(batch.0.number)
+    #[rhai_fn(get = "number", pure, return_raw)]
+    pub fn batch_number(batch: &mut Batch) -> Res<INT> {
+        unrecorded("number").map(|()| int(batch.0.number))
     }
-    #[rhai_fn(get = "count", pure)]
-    pub fn batch_count(batch: &mut Batch) -> INT {
-        int(batch.0.count)
+    #[rhai_fn(get = "count", pure, return_raw)]
+    pub fn batch_count(batch: &mut Batch) -> Res<INT> {
+        unrecorded("count").map(|()| int(batch.0.count))
     }
     #[rhai_fn(name = "len", pure)]
     pub fn batch_len(batch: &mut Batch) -> INT {

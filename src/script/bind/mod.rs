@@ -31,6 +31,7 @@ mod relax;
 mod run;
 mod show;
 mod smoothing;
+mod step_graph;
 mod tensor_files;
 mod tensor_index;
 mod tensor_make;
@@ -81,6 +82,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     vectors::register(engine);
     losses::register(engine);
     optimizers::register(engine);
+    step_graph::register(engine);
     data::register(engine);
     run::register(engine);
     records::register(engine);

@@ -99,7 +99,7 @@ fn with_lookahead(o: Optimizer, options: Map) -> Res<Optimizer> {
 }
 
 /// The learning rate of a step, a number or among options, and what its loss is over the batch.
-fn how(given: Dynamic) -> Res<(Option<f64>, Over)> {
+pub fn how(given: Dynamic) -> Res<(Option<f64>, Over)> {
     let Some(map) = given.clone().try_cast::<Map>() else {
         return Ok((Some(args::number("step", &given)?), Over::Mean));
     };

@@ -3,6 +3,7 @@
 use super::args;
 use super::host::host;
 use crate::compute::autograd::backward as backward_of;
+use crate::compute::checked;
 use crate::compute::device;
 use crate::compute::precision::products_in;
 use crate::compute::variables;
@@ -215,7 +216,12 @@ mod ops {
         } else {
             t.0.unsqueeze(args::count("unsqueeze", "the axis", axis)?)
         };
-        done.map(Tensor).map_err(candle)
+        let done = done.map_err(candle)?;
+        // What is known of labels is known of them in another shape.
+        if let Some(largest) = checked::largest_label(&t.0) {
+            checked::note_labels(&done, largest);
+        }
+        Ok(Tensor(done))
     }
     #[rhai_fn(pure, return_raw)]
     pub fn broadcast_to(t: &mut Tensor, shape: Array) -> Res<Tensor> {

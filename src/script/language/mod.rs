@@ -20,7 +20,7 @@ pub mod purity;
 pub mod refused;
 pub mod resolver;
 pub mod signatures;
-mod thrown;
+pub mod thrown;
 
 pub use error::{Res, candle, fail};
 pub use options::Options;

@@ -5,7 +5,7 @@ use crate::compute::autograd;
 use crate::data;
 use crate::nn;
 use crate::train;
-use rhai::{Engine, INT};
+use rhai::{Engine, FnPtr, INT};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -57,6 +57,14 @@ pub struct BatchVectors(pub train::BatchVectors);
 #[derive(Clone)]
 pub struct Optimizer(pub Rc<RefCell<train::Optimizer>>, pub Option<Rc<nn::Sequential>>);
 
+/// Training steps that a CUDA graph repeats, and their optimiser.
+#[derive(Clone)]
+pub struct StepGraph(pub Rc<RefCell<train::StepGraph>>, pub Optimizer);
+
+/// The steps of a training: a closure that takes one, its iterations unless a call says otherwise, and what repeats them.
+#[derive(Clone)]
+pub struct Trainer(pub Rc<FnPtr>, pub INT, pub Option<StepGraph>);
+
 /// The gradients of one `backward`.
 #[derive(Clone)]
 pub struct Gradients(pub Rc<autograd::Gradients>);
@@ -88,6 +96,8 @@ pub fn register(engine: &mut Engine) {
         .register_type_with_name::<Vectors>("Vectors")
         .register_type_with_name::<BatchVectors>("BatchVectors")
         .register_type_with_name::<Optimizer>("Optimizer")
+        .register_type_with_name::<StepGraph>("StepGraph")
+        .register_type_with_name::<Trainer>("Trainer")
         .register_type_with_name::<Gradients>("Gradients")
         .register_type_with_name::<Dataset>("Dataset")
         .register_type_with_name::<Split>("Split")
@@ -110,6 +120,13 @@ pub fn register(engine: &mut Engine) {
         let o = o.0.borrow();
         format!("{:?}, lr {}, {} steps taken", o.kind, o.lr, o.steps)
     });
+    shown(engine, |g: &StepGraph| {
+        let counts = g.0.try_borrow().map(|graph| (graph.state().0, graph.state().1.len()));
+        counts.map_or("StepGraph: at a step".into(), |(recorded, refused)| {
+            format!("StepGraph: {recorded} kinds of steps recorded, {refused} not to be")
+        })
+    });
+    shown(engine, |t: &Trainer| format!("Trainer: {} iterations", t.1));
     shown(engine, |_: &Gradients| "Gradients: grads.of(parameter)".to_string());
     shown(engine, |d: &Dataset| {
         let d = &d.0;

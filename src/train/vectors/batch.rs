@@ -2,15 +2,16 @@
 
 use super::buffer::Buffer;
 use super::places::Places;
-use super::store::Vectors;
+use super::store::{Kept, Vectors};
 use super::whole::Whole;
 use crate::bounds::{
-    PowerOptions, SingularPair, SingularVectors, Start, spectral_norm, spectral_norm_from, spectral_norms,
+    PowerOptions, SingularPair, SingularVectors, Start, in_halves, spectral_norm, spectral_norm_from, spectral_norms,
 };
 use crate::compute::collective::Slice;
 use crate::compute::layout::{Layout, turned};
 use crate::nn::Layer;
 use candle_core::{DType, Result, Tensor, bail};
+use std::collections::{BTreeSet, HashSet};
 
 /// The vectors of one batch: those at some image numbers.
 #[derive(Clone, Debug)]
@@ -43,7 +44,57 @@ impl Vectors {
     }
 
     fn of_rows(&self, rows: Vec<u32>, (lane, shard): (usize, usize), stand_in: Option<u32>) -> BatchVectors {
-        BatchVectors { store: self.clone(), places: Places::new(rows), uncertain: false, lane, shard, stand_in }
+        let recorded = self.0.borrow().recorded.clone().filter(|(own, _)| *own == rows);
+        let places = recorded.map_or_else(|| Places::new(rows.clone()), |(rows, index)| Places::at(rows, index));
+        BatchVectors { store: self.clone(), places, uncertain: false, lane, shard, stand_in }
+    }
+
+    /// What `work` gives, and of which layers it has asked for vectors.
+    pub fn asked_by<R>(&self, work: impl FnOnce() -> R) -> (R, BTreeSet<(usize, bool)>) {
+        self.0.borrow_mut().asked.clear();
+        let given = work();
+        (given, self.0.borrow().asked.clone())
+    }
+
+    /// The rows of these images, if a step over them that asks for vectors of these layers can be recorded: each image once, all of them visited
+    /// before, on a device with kernels.
+    pub fn rows_to_record(&self, images: &[u32], asked: &BTreeSet<(usize, bool)>) -> Result<Option<Vec<u32>>> {
+        let store = self.0.borrow();
+        let rows = store.rows(images)?;
+        let mut seen = HashSet::with_capacity(rows.len());
+        let visited = |kept: &Kept| match &kept.local {
+            Some(Buffer::Device(_)) => rows.iter().all(|row| kept.touched[*row as usize]),
+            Some(Buffer::F16(_) | Buffer::F32(_) | Buffer::F64(_)) => false,
+            // Drawn anew at every visit, which no recording takes.
+            None => true,
+        };
+        let once = rows.iter().all(|row| seen.insert(*row));
+        let mut wanted = store.layers.iter().filter(|kept| asked.contains(&(kept.index, kept.uncertain)));
+        Ok((once && wanted.all(visited)).then_some(rows))
+    }
+
+    /// While `work` is recorded, the batch of these rows has their numbers in `index`. What it counts as visits is given with what it
+    /// gives, for [`Self::visited`]: they are made when it is launched.
+    pub fn recorded<R>(&self, rows: &[u32], index: &Tensor, work: impl FnOnce() -> R) -> (R, Vec<u64>) {
+        struct Restore<'a>(&'a Vectors, Vec<u64>);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                let mut store = self.0.0.borrow_mut();
+                store.recorded = None;
+                store.draws = std::mem::take(&mut self.1);
+            }
+        }
+        let before = self.0.borrow().draws.clone();
+        self.0.borrow_mut().recorded = Some((rows.to_vec(), index.clone()));
+        let restore = Restore(self, before);
+        let given = work();
+        let visits = self.0.borrow().draws.iter().zip(&restore.1).map(|(after, before)| after - before).collect();
+        (given, visits)
+    }
+
+    /// The visits of a recorded step that has been launched.
+    pub fn visited(&self, visits: &[u64]) {
+        self.0.borrow_mut().draws.iter_mut().zip(visits).for_each(|(all, more)| *all += more);
     }
 
     /// Put in start vectors of one's own, `[count, ...]`, for the layer at `index`.
@@ -74,7 +125,13 @@ impl BatchVectors {
         rows: Option<&Tensor>,
         options: PowerOptions,
     ) -> Result<SingularPair> {
-        let found = spectral_norm_from(layer, self.start(layer, columns, false)?, columns, rows, options)?;
+        let found = spectral_norm_from(
+            layer,
+            self.start(layer, columns, false, iterated(layer, options)?)?,
+            columns,
+            rows,
+            options,
+        )?;
         self.put_local(layer.index, &found.u)?;
         Ok(found)
     }
@@ -94,7 +151,13 @@ impl BatchVectors {
         if self.uncertain || alone || layer.each_sample()?.is_some() {
             return Ok((self.local_norm(layer, columns, rows, options)?, self.global_norm(layer, options)?));
         }
-        let (local, global) = spectral_norms(layer, self.start(layer, columns, true)?, columns, rows, options)?;
+        let (local, global) = spectral_norms(
+            layer,
+            self.start(layer, columns, true, iterated(layer, options)?)?,
+            columns,
+            rows,
+            options,
+        )?;
         self.put(layer.index, &local.u, Some(&global.u))?;
         Ok((local, global))
     }
@@ -102,25 +165,26 @@ impl BatchVectors {
     /// The unmasked norm of `layer`, `[1]`, from the kept vector, which is replaced.
     pub fn global_norm(&self, layer: &Layer, options: PowerOptions) -> Result<SingularPair> {
         let found = spectral_norm(layer, &self.global(layer)?, None, None, options)?;
-        let whole = Whole::of(&found.u.unit()?, Layout::Nchw)?;
-        self.store.0.borrow_mut().layer(layer.index, false)?.global[self.lane] = Some(whole);
+        Whole::keep(&mut self.store.0.borrow_mut().layer(layer.index, false)?.global[self.lane], &found.u.unit()?)?;
         Ok(found)
     }
 
     /// The start vectors `[B, ...]` of `layer`: the kept ones, or new random ones where none are kept.
     pub fn local(&self, layer: &Layer) -> Result<Tensor> {
-        let Start { u, layout, .. } = self.start(layer, None, false)?;
+        let Start { u, layout, .. } = self.start(layer, None, false, numbers(layer)?.0)?;
         turned(&u, layout, Layout::Nchw)
     }
 
-    /// The same as a power iteration wants them, with that of the whole map behind them if it is asked for.
-    fn start(&self, layer: &Layer, columns: Option<&Tensor>, with_whole: bool) -> Result<Start> {
+    /// The same as a power iteration wants them, with that of the whole map behind them if it is asked for; rows that are kept come as
+    /// numbers of `own`, where a device's kernels make them.
+    fn start(&self, layer: &Layer, columns: Option<&Tensor>, with_whole: bool, own: DType) -> Result<Start> {
         let (dtype, device) = numbers(layer)?;
         if with_whole {
             self.draw_global(layer)?;
         }
         let mut store = self.store.0.borrow_mut();
         store.draws[self.lane] += 1;
+        store.asked.insert((layer.index, self.uncertain));
         let (visit, seed) = (store.draws[self.lane], store.random.fork(&format!("layer {}", layer.index)));
         let seed = if self.uncertain { seed.fork("uncertain") } else { seed };
         let (count, strata) = (store.count, store.strata.clone());
@@ -154,7 +218,7 @@ impl BatchVectors {
         let layout = buffer.layout();
         let whole = kept.global[self.lane].as_mut().filter(|_| with_whole);
         let whole = whole.map(|whole| whole.brought(dtype, &device, layout)).transpose()?;
-        buffer.gather(&self.places, &kept.shape, dtype, &device, mask, whole)
+        buffer.gather(&self.places, &kept.shape, own, &device, mask, whole)
     }
 
     /// Keep `u` `[B, ...]` for the next visit; nothing happens for a layer whose vectors are not kept.
@@ -178,7 +242,7 @@ impl BatchVectors {
                 kept.global[self.lane].as_ref().map(|kept| (whole, kept))
             }
             (_, Some(whole)) => {
-                kept.global[self.lane] = Some(Whole::of(&whole.unit()?, Layout::Nchw)?);
+                Whole::keep(&mut kept.global[self.lane], &whole.unit()?)?;
                 None
             }
             (_, None) => None,
@@ -221,6 +285,11 @@ impl BatchVectors {
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
+}
+
+/// The numbers of the vectors of such an iteration.
+fn iterated(layer: &Layer, options: PowerOptions) -> Result<DType> {
+    if in_halves(layer, options) { Ok(DType::F16) } else { numbers(layer).map(|(dtype, _)| dtype) }
 }
 
 fn numbers(layer: &Layer) -> Result<(DType, candle_core::Device)> {

@@ -143,6 +143,7 @@ impl Buffer {
 
     /// The rows of `places`, `[images, ...]` with samples of this shape, in numbers of `dtype` on `device`, masked by `mask` where they
     /// lie on a device with kernels; behind them `whole` `[1, ...]`, of this type and in the layout of the rows, which no mask is for.
+    /// Where f16 is asked for, `whole` is f32, and so are rows that lie in main memory.
     pub fn gather(
         &self,
         places: &Places,
@@ -162,7 +163,7 @@ impl Buffer {
             DType::F64 => self.rows(places.images(), shape, whole.as_ref(), |x| x)?,
             _ => self.rows(places.images(), shape, whole.as_ref(), |x| x as f32)?,
         };
-        Ok(Start::of(&u.to_dtype(dtype)?.to_device(device)?))
+        Ok(Start::of(&u.to_device(device)?))
     }
 
     /// Rows in main memory, with `whole` behind them.

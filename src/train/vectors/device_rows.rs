@@ -2,6 +2,7 @@
 //! Rows lie in the layout that the layer's power iteration wants ([`Layout`]); in a file they are plane by plane.
 
 use super::places::Places;
+use crate::compute::gpu::recording::moved;
 use crate::compute::gpu::{Arg, Blocks, Source, by_width, launch, pieces, room, width};
 use crate::compute::layout;
 use crate::compute::layout::Layout;
@@ -67,8 +68,8 @@ impl DeviceRows {
         }
     }
 
-    /// The rows of `places` in f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it; behind
-    /// them `whole`, one row of this type in this order, which no mask is for.
+    /// The rows of `places` in f16, f32 or f64, their memory in the store's order, masked where there is a mask, contiguous in it; behind
+    /// them `whole`, one row of this type, f32 for f16, in this order, which no mask is for.
     pub fn gather(
         &self,
         places: &Places,
@@ -77,7 +78,15 @@ impl DeviceRows {
         whole: Option<&Tensor>,
     ) -> Result<Tensor> {
         self.check(places)?;
-        let own = if self.halves() { dtype } else { self.dtype() };
+        if self.dtype() == DType::F64 && dtype == DType::F16 {
+            // By way of f32, as everywhere.
+            return self.gather(places, DType::F32, mask, whole)?.to_dtype(dtype);
+        }
+        let own = match (self.dtype(), dtype) {
+            // The kernels read halves and f32 and write either.
+            (DType::F16, _) | (DType::F32, DType::F16) => dtype,
+            (kept, _) => kept,
+        };
         // Numbers of another type than the kernel reads.
         if let Some(whole) = whole.filter(|_| own != dtype) {
             return Tensor::cat(&[&self.gather(places, dtype, mask, None)?, &whole.reshape(self.sample())?], 0);
@@ -90,10 +99,13 @@ impl DeviceRows {
         let pieces = pieces(n, width);
         let tensors = [(&self.numbers).into(), (&index).into(), mask.into(), whole.into(), (&y).into()];
         let args = [&tensors[..], &[n, pieces, rows].map(Arg::Count)].concat();
-        let kernel = by_width(
-            width,
-            if self.halves() { ["gather_halves_1", "gather_halves_4"] } else { ["gather_rows_1", "gather_rows_4"] },
-        );
+        let kernel = match (self.halves(), own == DType::F16) {
+            (true, false) => ["gather_halves_1", "gather_halves_4"],
+            (false, false) => ["gather_rows_1", "gather_rows_4"],
+            (true, true) => ["gather_halves_as_halves_1", "gather_halves_as_halves_4"],
+            (false, true) => ["gather_rows_as_halves_1", "gather_rows_as_halves_4"],
+        };
+        let kernel = by_width(width, kernel);
         launch(SOURCE, kernel, &y, Blocks::Exactly((rows + behind) * pieces), &args)?;
         y.to_dtype(dtype)
     }
@@ -115,12 +127,18 @@ impl DeviceRows {
         let (u, norms) = own;
         let (to, from) = places.targets(self.numbers.device())?;
         let n = self.n;
-        let u = if self.halves() { u.clone() } else { u.to_dtype(self.dtype())? };
+        let as_it_is = self.halves() || self.dtype() == DType::F32 && u.dtype() == DType::F16;
+        let u = match u.dtype() {
+            _ if as_it_is => u.clone(),
+            DType::F16 => u.to_dtype(DType::F32)?.to_dtype(self.dtype())?,
+            _ => u.to_dtype(self.dtype())?,
+        };
         let u = u.detach().to_device(self.numbers.device())?.contiguous()?;
         let width = width(n, &[&u, &self.numbers])?;
         let pieces = pieces(n, width);
         // Numbers of another type than the kernel writes.
-        if let Some(((other, norms), into)) = whole.filter(|(_, into)| into.dtype() != u.dtype()) {
+        let written = if u.dtype() == DType::F16 { DType::F32 } else { u.dtype() };
+        if let Some(((other, norms), into)) = whole.filter(|(_, into)| into.dtype() != written) {
             self.scatter(places, own, None)?;
             let unit = norms.map_or_else(|| Ok(other.detach()), |norms| norms.unit(other))?;
             return into.slice_set(&unit.to_dtype(into.dtype())?.contiguous()?, 0, 0);
@@ -132,10 +150,13 @@ impl DeviceRows {
         let tensors = [(&self.numbers).into(), (&to).into(), from.as_ref().into(), (&u).into(), sums.into()];
         let one = [last.as_ref().into(), others.into(), whole.map(|(_, into)| into).into()];
         let counts = [n, pieces, norms.map_or(0, |norms| norms.pieces), rows].map(Arg::Count);
-        let kernel = by_width(
-            width,
-            if self.halves() { ["scatter_halves_1", "scatter_halves_4"] } else { ["scatter_rows_1", "scatter_rows_4"] },
-        );
+        let kernel = match (self.halves(), u.dtype() == DType::F16) {
+            (true, false) => ["scatter_halves_1", "scatter_halves_4"],
+            (false, false) => ["scatter_rows_1", "scatter_rows_4"],
+            (true, true) => ["scatter_halves_as_halves_1", "scatter_halves_as_halves_4"],
+            (false, true) => ["scatter_rows_as_halves_1", "scatter_rows_as_halves_4"],
+        };
+        let kernel = by_width(width, kernel);
         let args = [&tensors[..], &one, &counts].concat();
         launch(SOURCE, kernel, &u, Blocks::Exactly((rows + behind) * pieces), &args)
     }
@@ -172,6 +193,7 @@ impl DeviceRows {
         let new = Tensor::from_raw_buffer(&bytes, self.dtype(), &[own.len() * self.n], self.numbers.device())?;
         if own == (0..self.count) {
             self.numbers = new;
+            moved();
             return Ok(());
         }
         self.numbers.slice_set(&new, 0, own.start * self.n)

@@ -21,6 +21,13 @@ impl Places {
         Self(Rc::new(Inner { images, index: OnceCell::new(), targets: OnceCell::new() }))
     }
 
+    /// Those of images which are different from each other, with their numbers on the device in memory of the caller's, `[B]` u32: what stands there
+    /// when a kernel reads it counts.
+    pub fn at(images: Vec<u32>, index: Tensor) -> Self {
+        let inner = Inner { images, index: OnceCell::from(index.clone()), targets: OnceCell::from((index, None)) };
+        Self(Rc::new(inner))
+    }
+
     pub fn images(&self) -> &[u32] {
         &self.0.images
     }

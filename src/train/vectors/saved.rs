@@ -4,7 +4,6 @@
 use super::store::{Store, Vectors};
 use super::whole::Whole;
 use crate::compute::collective::Strata;
-use crate::compute::layout::Layout;
 use candle_core::{DType, Result, Tensor, bail};
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -138,7 +137,7 @@ impl Vectors {
                     bail!("the store of vectors wants another shape in `{name}`");
                 }
                 for lane in lanes {
-                    layer.global[lane] = Some(Whole::of(&global, Layout::Nchw)?);
+                    Whole::keep(&mut layer.global[lane], &global)?;
                 }
             }
             _ => bail!("the store of vectors has no part `{name}` of this length"),

@@ -13,10 +13,10 @@ use crate::base::memory::describe;
 use crate::base::random::Generator;
 use crate::compute::collective::Strata;
 use crate::compute::device::available_memory_on;
-use crate::compute::layout::Layout;
 use crate::nn::{Layer, Sequential};
 use candle_core::{DType, Result, Tensor, bail};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What to keep.
@@ -43,6 +43,10 @@ pub struct Store {
     pub(super) random: Generator,
     /// Visits so far, by parts of a batch.
     pub(super) draws: Vec<u64>,
+    /// The rows of a batch whose step is recorded, and where they stand on the device.
+    pub(super) recorded: Option<(Vec<u32>, Tensor)>,
+    /// The layers whose vectors have been asked for since somebody wanted to know, and whether as second ones.
+    pub(super) asked: BTreeSet<(usize, bool)>,
     pub(super) layers: Vec<Kept>,
 }
 
@@ -134,7 +138,15 @@ impl Vectors {
             .collect::<Result<_>>()?;
         let random = random.fork("singular vectors");
         let (strata, draws) = (strata.clone(), vec![0; strata.lanes()]);
-        Ok(Self(Rc::new(RefCell::new(Store { count, strata, random, draws, layers }))))
+        Ok(Self(Rc::new(RefCell::new(Store {
+            count,
+            strata,
+            random,
+            draws,
+            recorded: None,
+            asked: BTreeSet::new(),
+            layers,
+        }))))
     }
 
     /// Memory that a store would take, in bytes.
@@ -170,7 +182,7 @@ impl Vectors {
             bail!("vectors: layer {index} wants a vector of shape [1, {:?}], got {:?}", kept.shape, value.dims());
         }
         for own in &mut kept.global {
-            *own = Some(Whole::of(value, Layout::Nchw)?);
+            Whole::keep(own, value)?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The vector of a layer's whole map, for its global norm: one row, in the layout of the rows of images that it iterates with.
 
+use crate::compute::gpu;
+use crate::compute::gpu::recording::moved;
 use crate::compute::layout::{Layout, planes, shape, turned};
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -14,6 +16,27 @@ impl Whole {
     /// From a vector `[1, ...]` plane by plane.
     pub fn of(u: &Tensor, layout: Layout) -> Result<Self> {
         Ok(Self { numbers: copied(&u.detach(), Layout::Nchw, layout)?, layout })
+    }
+
+    /// `u` `[1, ...]`, plane by plane, in the place of what `kept` holds: in its memory on a device with kernels, so that a recorded step finds it
+    /// there again.
+    pub fn keep(kept: &mut Option<Self>, u: &Tensor) -> Result<()> {
+        let fits = |own: &Self| {
+            let (device, dtype) = (own.numbers.device(), own.numbers.dtype());
+            gpu::on(device) && dtype == u.dtype() && device.same_device(u.device()) && own.dims() == u.dims()
+        };
+        match kept {
+            Some(own) if fits(own) => {
+                let u = turned(&u.detach(), Layout::Nchw, own.layout)?;
+                own.numbers.slice_set(&u, 0, 0)
+            }
+            _ => {
+                if kept.replace(Self::of(u, Layout::Nchw)?).is_some() {
+                    moved();
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Plane by plane, `[1, ...]`, a copy.
@@ -40,9 +63,11 @@ impl Whole {
         // Type and place first: what turns it knows those of networks alone.
         if self.numbers.dtype() != dtype || !self.numbers.device().same_device(device) {
             self.numbers = self.numbers.to_dtype(dtype)?.to_device(device)?;
+            moved();
         }
         if self.layout != layout {
             *self = Self::of(&self.planes()?, layout)?;
+            moved();
         }
         debug_assert_eq!(self.numbers.dims(), shape(&self.dims(), layout));
         Ok(&self.numbers)

@@ -1,5 +1,5 @@
 // libcudnn.so.9 of the software GPU: graphs of one convolution or one of its two adjoints, through a matrix of patches, in float,
-// double or bfloat16, in any order of the axes that the strides name, with the checks that cuDNN makes of sizes and attributes.
+// double, half or bfloat16, in any order of the axes that the strides name, with the checks that cuDNN makes of sizes and attributes.
 //
 // Three engines are named for every graph: one whose sums are said to have no fixed order, one on tensor cores, which rounds
 // floats as TF32 does, and one that computes in the numbers themselves.
@@ -10,7 +10,7 @@
 #include <vector>
 
 enum { SUCCESS = 0, NOT_INITIALIZED = 1001, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
-enum { FLOAT = 0, DOUBLE = 1, BFLOAT16 = 9 };
+enum { FLOAT = 0, DOUBLE = 1, HALF = 2, BFLOAT16 = 9 };
 enum { UNORDERED_ENGINE, TENSOR_ENGINE, PLAIN_ENGINE, ENGINES };
 enum { TENSOR_CORE_NOTE = 0, UNORDERED_NOTE = 4 };
 // What an engine asks for here; all of it is written to, so that one that is too small shows.
@@ -22,7 +22,7 @@ struct Tensor {
   long size[4], stride[4];
   bool last;  // channels last
 
-  size_t bytes() const { return type == DOUBLE ? 8 : type == BFLOAT16 ? 2 : 4; }
+  size_t bytes() const { return type == DOUBLE ? 8 : type == BFLOAT16 || type == HALF ? 2 : 4; }
   long count() const { return size[0] * size[1] * size[2] * size[3]; }
   long extent() const {
     long last = 0;
@@ -146,11 +146,12 @@ static int convolve(Direction way, int engine, const Tensor *x, void *xs, const 
     memset(workspace, 0xff, WORKSPACE);
     if (x.type == FLOAT) run<float, float>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
     else if (x.type == DOUBLE) run<double, double>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
+    else if (x.type == HALF) run<Half, float>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
     else run<Bf16, float>(way, tf32, &x, xs, &w, ws, &k, &y, ys, alpha, beta);
   });
   size_t read = way == FORWARD ? x->count() + w->count() : way == DATA ? y->count() + w->count() : x->count() + y->count();
   size_t written = way == FORWARD ? y->count() : way == DATA ? x->count() : w->count();
-  const char *numbers = x->type == DOUBLE ? "f64" : x->type == BFLOAT16 ? "bf16" : tf32 ? "tf32" : "f32";
+  const char *numbers = x->type == DOUBLE ? "f64" : x->type == BFLOAT16 ? "bf16" : x->type == HALF ? "f16" : tf32 ? "tf32" : "f32";
   software_note("convolution\t%s\t%s\t%s\t%ld\t%ld\t%ld\t%ld\t%ld\t%ld\t%ld\t%d\t%zu\t%zu", NAMES[way], numbers,
                 x->last ? "nhwc" : "nchw", x->size[0], x->size[1], x->size[2], y->size[1], w->size[2], y->size[2],
                 k->stride[0], engine, read * x->bytes(), written * x->bytes());

@@ -33,10 +33,15 @@ struct Function {
   std::string kinds;
 };
 
+// Of a graph's nodes, by the numbers that CUDA gives them.
+enum { MEM_ALLOC_NODE = 10, MEM_FREE_NODE = 11 };
+
 // What was captured: the work in the order of its calls, and the memory that the graph's own tensors lie in.
 struct Graph {
   std::vector<std::function<void()>> calls;
   std::vector<Pointer> memory;
+  // Nodes that take memory and give it back, as places in here; of others nothing is asked.
+  std::vector<int> nodes;
   bool broken;
 };
 
@@ -179,6 +184,7 @@ Result cuMemAllocAsync(Pointer *p, size_t bytes, void *stream) {
     Pointer own = *p;
     (*graph_memory)[own] = bytes;
     recording->memory.push_back(own);
+    recording->nodes.push_back(MEM_ALLOC_NODE);
     if (!software_idle()) software_do([=] { memset((void *)own, 0xff, bytes); });
   }
   return *p ? SUCCESS : OUT_OF_MEMORY;
@@ -196,6 +202,7 @@ Result cuMemFreeAsync(Pointer p, void *stream) {
   if (own != graph_memory->end()) {
     size_t bytes = own->second;
     if (recording && !software_idle()) software_do([=] { memset((void *)p, 0xff, bytes); });
+    if (recording) recording->nodes.push_back(MEM_FREE_NODE);
     return software_note("free"), SUCCESS;
   }
   software_free(p);
@@ -259,7 +266,7 @@ Result cuStreamIsCapturing(void *, int *status) { return *status = !recording ? 
 // Graphs: captured on one stream, launched whole.
 Result cuStreamBeginCapture_v2(void *stream, int) {
   if (recording || !stream) return CAPTURE_UNSUPPORTED;
-  return recording = new Graph{{}, {}, false}, SUCCESS;
+  return recording = new Graph{{}, {}, {}, false}, SUCCESS;
 }
 Result cuStreamEndCapture(void *, Graph **graph) {
   if (!recording) return INVALID_VALUE;
@@ -271,6 +278,12 @@ Result cuStreamEndCapture(void *, Graph **graph) {
 Result cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
   return *executable = graph, SUCCESS;
 }
+Result cuGraphGetNodes(Graph *graph, int **nodes, size_t *count) {
+  if (nodes)
+    for (size_t i = 0; i < graph->nodes.size() && i < *count; i++) nodes[i] = &graph->nodes[i];
+  return *count = graph->nodes.size(), SUCCESS;
+}
+Result cuGraphNodeGetType(int *node, int *type) { return *type = *node, SUCCESS; }
 Result cuGraphUpload(Graph *, void *) { return SUCCESS; }
 Result cuGraphLaunch(Graph *graph, void *) {
   for (auto &call : graph->calls) call();

@@ -36,6 +36,10 @@ struct Bf16 {
   uint16_t bits;
 };
 
+struct Half {
+  _Float16 value;
+};
+
 static float widened(float x) { return x; }
 static double widened(double x) { return x; }
 static float widened(Bf16 x) {
@@ -45,6 +49,8 @@ static float widened(Bf16 x) {
   return wide;
 }
 
+static float widened(Half x) { return (float)x.value; }
+
 static void narrowed(float x, float &to) { to = x; }
 static void narrowed(double x, double &to) { to = x; }
 static void narrowed(float x, Bf16 &to) {
@@ -52,3 +58,4 @@ static void narrowed(float x, Bf16 &to) {
   memcpy(&bits, &x, 4);
   to.bits = x != x ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
+static void narrowed(float x, Half &to) { to.value = (_Float16)x; }

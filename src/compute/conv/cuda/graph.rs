@@ -25,6 +25,8 @@ pub enum Numbers {
     F64,
     F32(Precision),
     Bf16,
+    /// Summed in f32.
+    F16,
 }
 
 /// All that a plan depends on.
@@ -48,17 +50,18 @@ const Y: i64 = 3;
 
 /// The graph of the one operation, last, and what it refers to.
 pub fn describe(handle: &Handle, key: &Key) -> Result<Vec<Descriptor>> {
-    use sys::cudnnDataType_t::{CUDNN_DATA_BFLOAT16, CUDNN_DATA_DOUBLE, CUDNN_DATA_FLOAT};
+    use sys::cudnnDataType_t::{CUDNN_DATA_BFLOAT16, CUDNN_DATA_DOUBLE, CUDNN_DATA_FLOAT, CUDNN_DATA_HALF};
     let (g, layout) = (&key.geometry, key.layout);
     let (stored, sums) = match key.numbers {
         Numbers::F64 => (CUDNN_DATA_DOUBLE, CUDNN_DATA_DOUBLE),
         Numbers::F32(_) => (CUDNN_DATA_FLOAT, CUDNN_DATA_FLOAT),
         Numbers::Bf16 => (CUDNN_DATA_BFLOAT16, CUDNN_DATA_FLOAT),
+        Numbers::F16 => (CUDNN_DATA_HALF, CUDNN_DATA_FLOAT),
     };
     let bytes = match key.numbers {
         Numbers::F64 => 8,
         Numbers::F32(_) => 4,
-        Numbers::Bf16 => 2,
+        Numbers::Bf16 | Numbers::F16 => 2,
     };
     let tensor = |name: i64, sizes: [usize; 4]| {
         let [n, c, h, w] = sizes.map(|size| size as i64);

@@ -8,13 +8,14 @@ use super::graph::{ALIGNED, Key, Numbers};
 use super::plan::Plan;
 use crate::compute::conv::Geometry;
 use crate::compute::gpu::cuda::address;
+use crate::compute::gpu::recording::moved;
 use crate::compute::layout::Layout;
 use crate::compute::precision::Precision;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda::cudarc::driver::{CudaSlice, DevicePtrMut};
 use candle_core::cuda::{CudaDevice, CudaStorage, DeviceId};
 use candle_core::{DType, Layout as Strides, Result, bail};
-use half::bf16;
+use half::{bf16, f16};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -61,7 +62,9 @@ impl Room {
     fn workspace(&mut self, device: &CudaDevice, bytes: usize) -> Result<u64> {
         if self.workspace.as_ref().is_none_or(|w| w.len() < bytes) {
             // The old one first: both may not fit.
-            self.workspace = None;
+            if self.workspace.take().is_some() {
+                moved();
+            }
         }
         let workspace = match &mut self.workspace {
             Some(workspace) => workspace,
@@ -80,7 +83,8 @@ fn numbers(dtype: DType, precision: Precision) -> Result<Numbers> {
         (DType::F64, _) => Ok(Numbers::F64),
         (DType::F32, Precision::Bf16) => Ok(Numbers::Bf16),
         (DType::F32, precision) => Ok(Numbers::F32(precision)),
-        (other, _) => bail!("conv2d: dtype {other:?} is not supported; use f32 or f64"),
+        (DType::F16, _) => Ok(Numbers::F16),
+        (other, _) => bail!("conv2d: dtype {other:?} is not supported; use f16, f32 or f64"),
     }
 }
 
@@ -96,7 +100,7 @@ pub fn supports(view: View, layout: Layout, g: &Geometry, dtype: DType, device: 
 }
 
 /// The map `view` of the two tensors `a` and `b`, both contiguous in this order of their axes, in the order that [`View`] names;
-/// f32 or f64.
+/// f16, f32 or f64.
 pub fn run(
     view: View,
     layout: Layout,
@@ -110,6 +114,7 @@ pub fn run(
     let mut to = unsafe {
         match a.0.dtype() {
             DType::F64 => CudaStorage::wrap_cuda_slice(device.alloc::<f64>(n)?, device),
+            DType::F16 => CudaStorage::wrap_cuda_slice(device.alloc::<f16>(n)?, device),
             _ => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(n)?, device),
         }
     };

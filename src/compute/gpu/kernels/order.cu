@@ -15,3 +15,4 @@ template <class N> DEVICE void turn(const N *x, N *y, i64 a, i64 b) {
 
 KERNEL turn_numbers(const T *x, T *y, i64 a, i64 b) { turn(x, y, a, b); }
 KERNEL turn_bytes(const u8 *x, u8 *y, i64 a, i64 b) { turn(x, y, a, b); }
+KERNEL turn_halves(const u16 *x, u16 *y, i64 a, i64 b) { turn(x, y, a, b); }

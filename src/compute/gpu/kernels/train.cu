@@ -15,9 +15,17 @@ DEVICE const i64 *row_of(const i64 *table, i64 count, i64 words) {
   for (i64 i = ((i64)blockIdx.x - (first)) * SPAN + threadIdx.x, end = i - threadIdx.x + SPAN; i < end && i < (n);     \
        i += THREADS)
 
-// In place on p, m, v by g: `first` and `second` are what m and v are divided by, `ahead` is how much of g itself is in the step.
-KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps, double first, double second, double ahead,
-            double lr, double kept) {
+// Words of a table from one on, where it cannot be uploaded.
+KERNEL store_words(i64 *table, i64 from, i64 count, i64 a, i64 b, i64 c, i64 d, i64 e, i64 f, i64 g, i64 h) {
+  const i64 words[8] = {a, b, c, d, e, f, g, h};
+  WITHIN(i, count) table[from + i] = words[i];
+}
+
+// In place on p, m, v by g: `first` and `second` are what m and v are divided by, `ahead` is how much of g itself is in the step. Where
+// there is `told`, these, lr and kept stand in it, in this order.
+KERNEL adam(const i64 *table, i64 count, double beta1, double beta2, double eps, const double *told, double first, double second,
+            double ahead, double lr, double kept) {
+  if (told) first = told[0], second = told[1], ahead = told[2], lr = told[3], kept = told[4];
   const i64 *row = row_of(table, count, 6);
   T *p = (T *)row[0], *m = (T *)row[1], *v = (T *)row[2];
   const T *g = (const T *)row[3];
