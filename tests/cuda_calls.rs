@@ -67,6 +67,41 @@ fn a_step_of_training() {
     }
 }
 
+/// A step that a CUDA graph repeats: one launch of the graph, and what is written where it reads.
+#[test]
+fn a_repeated_step_of_training() {
+    if !there() {
+        return;
+    }
+    let script = r#"
+        import "std/methods" as methods;
+        let cfg  = settings(#{ passes: 4 });
+        let data = dataset("digits", #{ train_limit: 48, test_limit: 10 });
+        let act  = relu_theta(1.0);
+        let net  = sequential(data.shape, [conv2d(4, 3), act, conv2d(4, 3), act, flatten(), linear(8), act, linear(10)]);
+        let own  = #{ iterations: 2, graph: "on", vectors: "f16", power: "f16" };
+        let step = methods::trainer("local_lip_b", net, adam(net), methods::vector_store("local_lip_b", net, data.train.places, own), own);
+        for pass in 0..cfg.passes { for batch in data.train.batches(16, #{ pass: pass }) { if batch.number > 0 { step.run(batch, 0.1, 0.5, 1e-3); } else { step.run(batch, 0.0, 1.0, 1e-3); } } }
+        print(step.graph.recorded);
+    "#;
+    let mut kinds: HashMap<String, i64> = HashMap::new();
+    for (passes, sign) in [("passes=6", -1), ("passes=7", 1)] {
+        let folder = Folder::new(&[("main.rhai", script)]);
+        let account = folder.path().join("account");
+        let mut command = folder.command(&["run", "main.rhai", "--device", "cuda", "--set", passes]);
+        let told = folder.shown(&command.env("SOFTWARE_GPU_TRACE", &account).output().unwrap());
+        assert!(told.ends_with("exit code 0"), "{told}");
+        for line in std::fs::read_to_string(account).unwrap().lines() {
+            *kinds.entry(line.split('\t').next().unwrap().to_string()).or_default() += sign;
+        }
+    }
+    let count = |kind: &str| kinds.get(kind).copied().unwrap_or(0);
+    assert_eq!((count("graph"), count("convolution"), count("product")), (3, 0, 0), "{kinds:?}");
+    let calls = ["launch", "copy", "set", "to the device"].map(count).iter().sum::<i64>();
+    assert!(calls <= 3 * 15 && count("alloc") <= 3 * 10, "{kinds:?}");
+    assert_eq!((count("alloc"), count("from the device"), count("wait")), (count("free"), 0, 0), "{kinds:?}");
+}
+
 /// The certification of a batch waits for its one number.
 #[test]
 fn a_batch_to_certify() {
