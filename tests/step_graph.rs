@@ -39,7 +39,7 @@ const TRAINING: &str = r#"
     }
 "#;
 
-/// One training at a time: bits are those of a process that does nothing beside.
+/// One training at a time: where another thread changes variables meanwhile, what two places of a step share is computed twice, and rounds otherwise.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
