@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use workbench::base::random::Generator;
 use workbench::compute::gpu::Source;
-use workbench::compute::precision::{Chosen, Precision};
+use workbench::compute::precision::{Chosen, Precision, products_in};
 use workbench::nn::layers::{Conv2d, Linear};
 use workbench::nn::{LayerSpec, Sequential};
 
@@ -85,6 +85,8 @@ fn as_for_tensor_cores<R>(work: impl FnOnce() -> R) -> R {
     chosen().set(Precision::Tf32);
     let found = work();
     chosen().set(Precision::F32);
+    // A setting of the process, which the last product has left.
+    products_in(Precision::F32);
     found
 }
 
