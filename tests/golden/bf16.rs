@@ -1,14 +1,15 @@
 //! Iterations in bf16 on the nets, their masks included: 200 of them, or 50, leave sigma where rounding may, beside where f32 leaves
 //! it, and never above the truth. By the processor where it multiplies bf16, in software elsewhere.
 
+use super::walked::{between_masks, start};
 use crate::common::bf16::Masked;
-use crate::common::golden::{Golden, uniform};
+use crate::common::golden::Golden;
 use crate::common::lanczos::by_lanczos;
 use crate::common::{Lab, masked_matrices, tensor_of, values};
 use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 use rhai::Map;
-use workbench::bounds::{Arithmetic, PowerOptions, Region, bf16_iterations, spectral_norm, varying};
+use workbench::bounds::{Arithmetic, PowerOptions, bf16_iterations, spectral_norm};
 use workbench::nn::layers::Conv2d;
 use workbench::nn::{Layer, Sequential};
 
@@ -58,35 +59,20 @@ fn sigma_by_bf16_iterations_of_a_trained_network() {
 pub fn ratios(name: &str, model: &Sequential, x: &Tensor, eps: f64) -> Vec<f64> {
     let (model, double) = (model.frozen(), model.to_dtype(DType::F64).unwrap());
     let batch = x.dims()[0];
-    let eps = Tensor::full(eps as f32, batch, x.device()).unwrap();
-    let (mut region, mut columns) = (Region::around(x, &eps, false).unwrap(), None::<Tensor>);
     let (mut ratios, mut noticed) = (vec![], false);
-    for (i, layer) in model.layers().iter().enumerate().take(model.layers().len() - 1) {
-        if !layer.is_affine() {
-            region = region.activation(layer, false).unwrap();
-            if layer.is_maxmin() {
-                columns = varying(layer, &region).unwrap();
-            } else if !layer.is_activation() {
-                columns = columns.map(|c| c.flatten_from(1).unwrap());
-            }
-            continue;
-        }
-        let start = |n: usize| uniform(23, &[&[n], layer.input.as_slice()].concat(), -1.0, 1.0);
-        let iterations = if layer.input_len() > LARGE { 50 } else { 200 };
+    let times = |layer: &Layer| if layer.input_len() > LARGE { 50 } else { 200 };
+    between_masks(&model, (x, eps), times, |i, layer, columns, rows| {
+        let iterations = times(layer);
         let own = PowerOptions { iterations, tolerance: None, arithmetic: Arithmetic::Own };
-        let whole = spectral_norm(layer, &start(1), None, None, own).unwrap();
-        region = region.affine(layer, &whole.sigma).unwrap();
-        let next = &model.layers()[i + 1];
-        let rows = if next.is_maxmin() { None } else { varying(next, &region).unwrap() };
         if layer.spec.is::<Conv2d>() {
-            let map = Masked { layer, columns: columns.as_ref(), rows: rows.as_ref() };
-            let exact = map.exact(&start(batch), iterations);
+            let map = Masked { layer, columns, rows };
+            let exact = map.exact(&start(layer, batch), iterations);
             let norms = two_norms(&double.layers()[i], &map, batch);
-            let soft = map.in_bf16(&start(batch), iterations);
+            let soft = map.in_bf16(&start(layer, batch), iterations);
             let ends = map.ends(&exact, &soft, &norms);
             let half = if bf16_iterations() {
                 let half = PowerOptions { arithmetic: Arithmetic::Bf16, ..own };
-                values(&spectral_norm(layer, &start(batch), map.columns, map.rows, half).unwrap().sigma)
+                values(&spectral_norm(layer, &start(layer, batch), map.columns, map.rows, half).unwrap().sigma)
             } else {
                 soft.sigma
             };
@@ -102,11 +88,10 @@ pub fn ratios(name: &str, model: &Sequential, x: &Tensor, eps: f64) -> Vec<f64> 
                 ratios.push(if off < 0.0 { off / (low - SUMS) } else { off / (high + SUMS) });
             }
             let open = Masked { columns: None, rows: None, ..map };
-            let without = open.in_bf16(&start(batch), 20).sigma;
+            let without = open.in_bf16(&start(layer, batch), 20).sigma;
             noticed |= without.iter().zip(&ends).any(|(sigma, [_, high])| *sigma > high * (1.0 + SUMS));
         }
-        columns = rows;
-    }
+    });
     assert!(noticed, "{name}: iterations without masks pass");
     ratios
 }

@@ -2,11 +2,12 @@
 //! to 1e-3 on the small nets, where the roundings of few numbers do not cancel. On the GPU where the tests have one, else by its kernels
 //! on the host, where TF32 is f32.
 
+use super::walked::{between_masks, start};
 use crate::common::emulation::on_the_host;
-use crate::common::golden::{Golden, uniform};
+use crate::common::golden::Golden;
 use crate::common::values;
 use candle_core::{DType, Tensor};
-use workbench::bounds::{Arithmetic, PowerOptions, Region, spectral_norm, varying};
+use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::compute::precision::{Chosen, Precision};
 use workbench::nn::Sequential;
 
@@ -28,40 +29,24 @@ on_each_net!(sigma_of_halves, slow);
 
 /// Of each affine layer but the last, each sample and number of iterations: sigma of halves over that of TF32, less 1.
 fn offs(model: &Sequential, x: &Tensor, eps: f64) -> Vec<f64> {
-    let batch = x.dims()[0];
-    let eps = Tensor::full(eps as f32, batch, x.device()).unwrap();
-    let (mut region, mut columns) = (Region::around(x, &eps, false).unwrap(), None::<Tensor>);
     let mut offs = vec![];
-    for (i, layer) in model.layers().iter().enumerate().take(model.layers().len() - 1) {
-        if !layer.is_affine() {
-            region = region.activation(layer, false).unwrap();
-            if layer.is_maxmin() {
-                columns = varying(layer, &region).unwrap();
-            } else if !layer.is_activation() {
-                columns = columns.map(|c| c.flatten_from(1).unwrap());
+    between_masks(
+        model,
+        (x, eps),
+        |_| 20,
+        |_, layer, columns, rows| {
+            for iterations in [2, 5, 200] {
+                if iterations > 5 && layer.input_len() > LARGE && x.device().is_cpu() {
+                    continue;
+                }
+                let [own, halves] = [Arithmetic::Own, Arithmetic::F16].map(|arithmetic| {
+                    let power = PowerOptions { iterations, tolerance: None, arithmetic };
+                    values(&spectral_norm(layer, &start(layer, x.dims()[0]), columns, rows, power).unwrap().sigma)
+                });
+                let off = |(own, halves): (&f64, &f64)| if own == halves { 0.0 } else { halves / own - 1.0 };
+                offs.extend(own.iter().zip(&halves).map(off));
             }
-            continue;
-        }
-        let start = |n: usize| uniform(23, &[&[n], layer.input.as_slice()].concat(), -1.0, 1.0);
-        let power = |iterations, arithmetic| PowerOptions { iterations, tolerance: None, arithmetic };
-        let whole = spectral_norm(layer, &start(1), None, None, power(20, Arithmetic::Own)).unwrap();
-        region = region.affine(layer, &whole.sigma).unwrap();
-        let next = &model.layers()[i + 1];
-        let rows = if next.is_maxmin() { None } else { varying(next, &region).unwrap() };
-        for iterations in [2, 5, 200] {
-            if iterations > 5 && layer.input_len() > LARGE && x.device().is_cpu() {
-                continue;
-            }
-            let [own, halves] = [Arithmetic::Own, Arithmetic::F16].map(|numbers| {
-                let pair =
-                    spectral_norm(layer, &start(batch), columns.as_ref(), rows.as_ref(), power(iterations, numbers));
-                values(&pair.unwrap().sigma)
-            });
-            offs.extend(
-                own.iter().zip(&halves).map(|(own, halves)| if own == halves { 0.0 } else { halves / own - 1.0 }),
-            );
-        }
-        columns = rows;
-    }
+        },
+    );
     offs
 }

@@ -45,4 +45,5 @@ mod others;
 mod step;
 mod trajectory;
 mod truth;
+mod walked;
 mod worst;

@@ -18,8 +18,8 @@ pub enum Arithmetic {
     /// The layer's own type.
     #[default]
     Own,
-    /// bf16 products summed in f32, sigma and the last right vector from the layer's own type, for convolutions in f32 where the processor has them ([`bf16_iterations`]); the layer's
-    /// own type elsewhere. Weights and vectors are rounded to 8 bits on the way: how far from f32's sigma ends hangs on how
+    /// bf16 products summed in f32, sigma and the last right vector from the layer's own type, for convolutions in f32 where
+    /// the processor has them ([`bf16_iterations`]); the layer's own type elsewhere. Weights and vectors are rounded to 8 bits on the way: how far from f32's sigma ends hangs on how
     /// close singular values lie (a bound in `tests/common/bf16.rs`, what was measured in `benches/NOTES.md`).
     Bf16,
     /// f16 vectors and products, summed in f32, for convolutions and matrices in f32 on a device with kernels of our own, in an iteration

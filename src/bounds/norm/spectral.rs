@@ -18,13 +18,12 @@ use super::vectors::{SingularPair, SingularVectors, Start, Task, layout_of};
 use super::{cpu, few_rows, fixed_steps, on_device, tensor};
 use crate::compute::autograd::{Argument, Arrived, Node, value_of};
 use crate::compute::conv::conv2d_weight_scaled;
-use crate::compute::conv::in_layout;
 use crate::compute::gpu;
 use crate::compute::layout;
 use crate::compute::layout::Layout;
 use crate::compute::norms;
 use crate::compute::norms::samples::per_sample;
-use crate::compute::power::gpu_passes::{envelope as scaled, envelope_halves, slope_of_halves};
+use crate::compute::power::gpu_passes::{envelope as scaled, slope_of_halves};
 use crate::compute::precision::{Precision, matmul};
 use crate::compute::region::weights::{Map, OfWeight, WeightParts};
 use crate::nn::Layer;
@@ -180,13 +179,12 @@ fn pairs(task: &Task, start: Start) -> Result<(SingularPair, Option<SingularPair
 
 /// What was made of the layer's weight for products on a device with kernels.
 fn weight_of(layer: &Layer) -> Result<Option<(Map, WeightParts)>> {
-    let here = gpu::has_kernel;
     match layer.dense() {
-        Some(Dense::Convolution { weight, window, prepared, .. }) if here(&weight) => {
+        Some(Dense::Convolution { weight, window, prepared, .. }) if gpu::has_kernel(&weight) => {
             let layout = layout_of(layer);
             Ok(Some((Map::Conv(window, layout), prepared.parts(&weight, layout)?)))
         }
-        Some(Dense::Matrix { weight, prepared, .. }) if here(&weight) => {
+        Some(Dense::Matrix { weight, prepared, .. }) if gpu::has_kernel(&weight) => {
             Ok(Some((Map::Linear(layer.precision.get()), prepared.parts(&weight, Layout::Nchw)?)))
         }
         // By the layer's own products; what has no norm was refused before.
@@ -241,8 +239,8 @@ fn envelope(
     let ((u, of_u), (v, of_v)) = (u.unscaled(layout)?, v.unscaled(layout)?);
     let [g, last] = g.map(|g| g.map(|g| g.contiguous()).transpose());
     let (g, last) = (g?, last?);
-    let by_kernel = of_u.as_ref().zip(of_v.as_ref());
-    if let (Some((of_u, of_v)), DType::F16) = (by_kernel, u.dtype()) {
+    // As the iteration's kernels have left them, halves or not.
+    if let (Some(of_u), Some(of_v)) = (of_u, of_v) {
         let (map, weight) = match map {
             Dense::Convolution { weight, window, .. } => (Map::Conv(window.computed_in(precision), layout), weight),
             Dense::Matrix { weight, .. } => (Map::Linear(precision), weight),
@@ -251,36 +249,28 @@ fn envelope(
             }
         };
         let slopes = [g.as_ref(), last.as_ref()];
-        let v = envelope_halves(&v, slopes, first, of_u, of_v)?;
-        let d = map.weight(&u, &v, weight.dims())?;
-        return layout::turned(&slope_of_halves(&d, slopes, first, count)?, layout, wanted);
+        let d = map.weight(&u, &scaled(&v, slopes, first, of_u, of_v)?, weight.dims())?;
+        let d = if d.dtype() == DType::F16 { slope_of_halves(&d, slopes, first, count)? } else { d };
+        return layout::turned(&d, layout, wanted);
     }
-    let scaled =
-        by_kernel.map(|(of_u, of_v)| scaled(&v, [g.as_ref(), last.as_ref()], first, of_u, of_v)).transpose()?;
     let g = || match (&g, &last) {
         (Some(g), Some(last)) => Tensor::cat(&[g, last], 0),
         (Some(one), None) | (None, Some(one)) => Ok(one.clone()),
         (None, None) => bail!("spectral_norm: no gradient has arrived"),
     };
-    match (map, scaled) {
-        (Dense::Convolution { weight, window, .. }, Some(v)) => {
-            let (_, _, kh, kw) = weight.dims4()?;
-            let window = window.computed_in(precision);
-            layout::turned(&in_layout::weight(layout, &u, &v, window, (kh, kw))?, layout, wanted)
-        }
-        (Dense::Convolution { weight, window, .. }, None) => {
+    match map {
+        Dense::Convolution { weight, window, .. } => {
             let (_, _, kh, kw) = weight.dims4()?;
             conv2d_weight_scaled(&u, &v, &g()?, window.computed_in(precision), (kh, kw))
         }
-        (Dense::Matrix { .. }, Some(v)) => matmul(&v.t()?, &u, precision),
-        (Dense::Matrix { .. }, None) if gpu::has_kernel(&v) => {
+        Dense::Matrix { .. } if gpu::has_kernel(&v) => {
             matmul(&norms::gpu::scale_samples(&v, &g()?)?.t()?, &u, precision)
         }
-        (Dense::Matrix { .. }, None) => {
+        Dense::Matrix { .. } => {
             let g = g()?;
             matmul(&v.broadcast_mul(&per_sample(&g, &v)?)?.t()?, &u, precision)
         }
-        (Dense::EachChannel { .. } | Dense::Diagonal { .. }, _) => {
+        Dense::EachChannel { .. } | Dense::Diagonal { .. } => {
             bail!("spectral_norm: such a map has no weight to differentiate by")
         }
     }

@@ -121,27 +121,9 @@ fn masked_rows(mask: Option<&Tensor>) -> usize {
     mask.and_then(|mask| mask.dims().first().copied()).unwrap_or(0)
 }
 
-/// `g_b v_b / (||u_b|| ||v_b||)`: `g` `[first]` for the first rows, `last` for those from there on, 0 where either is not there.
+/// `g_b v_b / (||u_b|| ||v_b||)`: `g` `[first]` for the first rows, `last` for those from there on, 0 where either is not there. Halves are
+/// scaled so that no number of a gradient that is made of them leaves their range; [`slope_of_halves`] undoes that.
 pub fn envelope(
-    v: &Tensor,
-    [g, last]: [Option<&Tensor>; 2],
-    first: usize,
-    of_u: &Norms,
-    of_v: &Norms,
-) -> Result<Tensor> {
-    let (v, n) = (v.contiguous()?, row_len(v)?);
-    let y = room(v.shape(), v.dtype(), v.device())?;
-    let width = width(n, &[&v, &y])?;
-    let own = pieces(n, width);
-    let tensors = [(&v).into(), g.into(), last.into(), (&of_u.sums).into(), (&of_v.sums).into(), (&y).into()];
-    let counts = [n, own, of_u.pieces, of_v.pieces, first].map(Arg::Count);
-    let kernel = by_width(width, ["envelope_1", "envelope_4"]);
-    launch(SOURCE, kernel, &v, Blocks::Exactly(v.dim(0)? * own), &[&tensors[..], &counts].concat())?;
-    Ok(y)
-}
-
-/// The same of halves, scaled so that no number of a gradient that is made of it leaves their range ([`slope_of_halves`] undoes that).
-pub fn envelope_halves(
     v: &Tensor,
     [g, last]: [Option<&Tensor>; 2],
     first: usize,
@@ -153,13 +135,17 @@ pub fn envelope_halves(
     let width = width(n, &[&v, &y])?;
     let own = pieces(n, width);
     let tensors = [(&v).into(), g.into(), last.into(), (&of_u.sums).into(), (&of_v.sums).into(), (&y).into()];
-    let counts = [n, own, of_u.pieces, of_v.pieces, first, rows].map(Arg::Count);
-    let kernel = by_width(width, ["envelope_halves_1", "envelope_halves_4"]);
-    launch(SOURCE, kernel, &v, Blocks::Exactly(rows * own), &[&tensors[..], &counts].concat())?;
+    let counts = [n, own, of_u.pieces, of_v.pieces, first].map(Arg::Count);
+    let (kernels, of_halves) = match is_half(&v) {
+        false => (["envelope_1", "envelope_4"], &[][..]),
+        true => (["envelope_halves_1", "envelope_halves_4"], &[Arg::Count(rows)][..]),
+    };
+    let args = [&tensors[..], &counts, of_halves].concat();
+    launch(SOURCE, by_width(width, kernels), &v, Blocks::Exactly(rows * own), &args)?;
     Ok(y)
 }
 
-/// The gradient, in f32, that a product `d` of halves with [`envelope_halves`] of so many rows stands for.
+/// The gradient, in f32, that a product `d` of halves with their [`envelope`] of so many rows stands for.
 pub fn slope_of_halves(d: &Tensor, [g, last]: [Option<&Tensor>; 2], first: usize, rows: usize) -> Result<Tensor> {
     let (d, n) = (d.contiguous()?, d.elem_count());
     let y = room(d.shape(), DType::F32, d.device())?;

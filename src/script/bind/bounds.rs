@@ -23,12 +23,11 @@ fn radii(op: &str, x: &Tensor, epsilon: &Dynamic) -> Res<candle_core::Tensor> {
             0 => t.broadcast_as(x.0.dim(0)?)?.contiguous(),
             _ => Ok(t),
         };
-        if checked::are_radii(&t.0) {
-            return of_each(t.0).and_then(|t| t.to_dtype(x.0.dtype())).map_err(candle);
-        }
-        let read = || t.0.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
-        if let Some(bad) = read().map_err(candle)?.into_iter().find(|e| !(*e >= 0.0 && e.is_finite())) {
-            return Err(fail(format!("{op}: a radius is {bad}, each must be finite and at least 0")));
+        if !checked::are_radii(&t.0) {
+            let read = || t.0.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1::<f64>();
+            if let Some(bad) = read().map_err(candle)?.into_iter().find(|e| !(*e >= 0.0 && e.is_finite())) {
+                return Err(fail(format!("{op}: a radius is {bad}, each must be finite and at least 0")));
+            }
         }
         return of_each(t.0).and_then(|t| t.to_dtype(x.0.dtype())).map_err(candle);
     }

@@ -106,15 +106,14 @@ mod index {
     pub fn gather(t: &mut Tensor, axis: INT, index: Tensor) -> Res<Tensor> {
         let axis = args::axis("gather", t, axis)?;
         let size = int(t.0.dims()[axis]);
-        let take = || t.0.contiguous()?.gather(&index.0.to_dtype(DType::U32)?.contiguous()?, axis);
         // Labels of a data set are known: nothing is read back from a GPU.
-        if largest_label(&index.0).is_some_and(|largest| largest < size) {
-            return take().map(Tensor).map_err(candle);
+        if largest_label(&index.0).is_none_or(|largest| largest >= size) {
+            let places = || index.0.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
+            if let Some(place) = places().map_err(candle)?.into_iter().find(|p| !(0..size).contains(p)) {
+                return Err(fail(format!("gather: index {place} is out of range, axis {axis} has {size} places")));
+            }
         }
-        let places = || index.0.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
-        if let Some(place) = places().map_err(candle)?.into_iter().find(|p| !(0..size).contains(p)) {
-            return Err(fail(format!("gather: index {place} is out of range, axis {axis} has {size} places")));
-        }
+        let take = || t.0.contiguous()?.gather(&index.0.to_dtype(DType::U32)?.contiguous()?, axis);
         take().map(Tensor).map_err(candle)
     }
 }

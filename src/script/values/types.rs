@@ -121,9 +121,9 @@ pub fn register(engine: &mut Engine) {
         format!("{:?}, lr {}, {} steps taken", o.kind, o.lr, o.steps)
     });
     shown(engine, |g: &StepGraph| {
-        let counts = g.0.try_borrow().map(|graph| (graph.state().0, graph.state().1.len()));
-        counts.map_or("StepGraph: at a step".into(), |(recorded, refused)| {
-            format!("StepGraph: {recorded} kinds of steps recorded, {refused} not to be")
+        g.0.try_borrow().map_or("StepGraph: at a step".into(), |graph| {
+            let (recorded, refused) = graph.state();
+            format!("StepGraph: {recorded} kinds of steps recorded, {} not to be", refused.len())
         })
     });
     shown(engine, |t: &Trainer| format!("Trainer: {} iterations", t.1));

@@ -44,8 +44,10 @@ impl Vectors {
     }
 
     fn of_rows(&self, rows: Vec<u32>, (lane, shard): (usize, usize), stand_in: Option<u32>) -> BatchVectors {
-        let recorded = self.0.borrow().recorded.clone().filter(|(own, _)| *own == rows);
-        let places = recorded.map_or_else(|| Places::new(rows.clone()), |(rows, index)| Places::at(rows, index));
+        let places = match &self.0.borrow().recorded {
+            Some((own, index)) if *own == rows => Places::at(rows, index.clone()),
+            _ => Places::new(rows),
+        };
         BatchVectors { store: self.clone(), places, uncertain: false, lane, shard, stand_in }
     }
 
