@@ -52,6 +52,11 @@ fn a_step_of_training() {
         (["net=cifar10_6c2f", "precisions=tf32"], 270, "tf32 nhwc"),
         (["net=cifar10_6c2f_maxmin", "precisions=tf32"], 335, "tf32 nhwc"),
         (["net=mnist_4c3f", "precisions=bf16"], 410, "bf16 nhwc"),
+        // Methods whose bounds are of the whole network take its value alone.
+        (["method=gloro", "precisions=tf32"], 260, "tf32 nhwc"),
+        (["method=lmt", "precisions=tf32"], 275, "tf32 nhwc"),
+        (["method=standard", "precisions=tf32"], 110, "tf32 nhwc"),
+        (["method=standard", "precisions=f32"], 90, "f32 nchw"),
     ] {
         let (kinds, orders) = of_a_step(&settings);
         let count = |kind: &str| kinds.get(kind).copied().unwrap_or(0);
@@ -59,9 +64,11 @@ fn a_step_of_training() {
             assert_eq!(count(never), 0, "{settings:?}: {never}: {kinds:?}");
         }
         assert_eq!(count("alloc"), count("free"), "{settings:?}: what a step takes it gives back");
-        assert!(count("to the device") <= 6, "{settings:?}: {kinds:?}");
+        // LMT draws a vector for its last norm, and candle writes the strides of what it broadcasts.
+        let written = if settings.contains(&"method=lmt") { 14 } else { 6 };
+        assert!(count("to the device") <= written, "{settings:?}: {kinds:?}");
         let calls = ["launch", "convolution", "product", "copy", "set", "to the device"].map(count).iter().sum::<i64>();
-        assert!((100..=most).contains(&calls), "{settings:?}: {calls} calls, {most} at most: {kinds:?}");
+        assert!((50..=most).contains(&calls), "{settings:?}: {calls} calls, {most} at most: {kinds:?}");
         let others: Vec<_> = orders.iter().filter(|(kind, n)| **n > 0 && *kind != order).collect();
         assert!(others.is_empty(), "{settings:?}: {orders:?}");
     }

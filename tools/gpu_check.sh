@@ -12,11 +12,12 @@
 #   check      the tests that have tensors on the GPU, and the quickstart
 #   timings    milliseconds of a Local-Lip-B step and of certification, by network, precision and setting
 #   compare    the same beside PyTorch (gpu_compare.py), COMPARE_SECONDS at most, COMPARE its arguments
-#   slot       a measuring slot: compare, ab, halves, graphs, capture, profile, convs, fused in turn, each where its time is left
+#   slot       a measuring slot: compare, ab, halves, graphs, plain, capture, profile, convs, fused in turn, each where its time is left
 #   convs      every convolution alone, by cuDNN through PyTorch (gpu_convs.py)
 #   ab         two programs in turn, A B A B: what a change is worth; two A that differ are the noise
 #   graphs     a CUDA graph of the step beside the same steps one by one, on MNIST
 #   halves     power iterations of f16 beside those of TF32, A B A B
+#   plain      standard training and GloRo with activations channels last beside planes, A B A B
 #   profile    time and memory traffic of a step by kernel and grid, where there is Nsight Compute (ncu); NETS, PROFILE precisions
 #   capture    which of a step's calls a CUDA graph takes, and what a replay costs
 #   fused      a convolution with its mask and its sum of squares in one plan of cuDNN, beside three
@@ -233,6 +234,17 @@ halves() {
   done
 }
 
+# What channels last are worth to a network's value alone, in turn with planes.
+plain() {
+  local round layout
+  for round in 1 2; do
+    for layout in nchw nhwc; do
+      timed "plain_6c2f_$layout$round" -- method=standard steps="${AB_STEPS:-200}" precisions=tf32 layout=$layout
+      timed "plain_mnist_$layout$round" -- net=mnist_4c3f method=gloro steps="${AB_STEPS:-200}" precisions=tf32 layout=$layout
+    done
+  done
+}
+
 capture() {
   step capture 90 env WORKBENCH_TEST_DEVICE=cuda WORKBENCH_TEST_FOLDER="$PWD/sources" tests/capture --nocapture --test-threads 1
   grep -E "captured|refused|replay" "$LOGS/capture.log" || cat "$LOGS/capture.log"
@@ -271,6 +283,7 @@ slot() {
   within 150 ab
   within 60 halves
   within 60 graphs
+  within 60 plain
   within 60 capture
   within 90 profile
   within 90 convs
@@ -321,12 +334,12 @@ while [ $# -gt 0 ]; do
   stage=$1
   shift
   case $stage in
-    check | timings | compare | slot | convs | ab | halves | graphs | profile | capture | fused | data | ranks) timed_stage "$stage" ;;
+    check | timings | compare | slot | convs | ab | halves | graphs | plain | profile | capture | fused | data | ranks) timed_stage "$stage" ;;
     rows)
       timed_stage rows "$@"
       break
       ;;
-    *) echo "no stage $stage; there are: check timings compare slot convs ab halves graphs profile capture fused data ranks rows" >&2; exit 2 ;;
+    *) echo "no stage $stage; there are: check timings compare slot convs ab halves graphs plain profile capture fused data ranks rows" >&2; exit 2 ;;
   esac
 done
 rm -rf "$LOGS"

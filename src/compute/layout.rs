@@ -10,6 +10,7 @@
 //! first. f32 stays in the first, which is faster there. A weight `[O, I, KH, KW]` in the second layout is `[O, KH, KW,
 //! I]`.
 
+use super::autograd::differentiable;
 use super::gpu;
 use super::gpu::{Arg, Blocks, Source, launch, room};
 use super::precision::{Chosen, LayoutChoice, Precision};
@@ -72,6 +73,13 @@ pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
     let args = [&[(&x).into(), (&y).into()][..], &[a, b].map(Arg::Count)].concat();
     launch(Source::Order, kernel, &x, Blocks::Exactly(rows * a.div_ceil(32) * b.div_ceil(32)), &args)?;
     Ok(y)
+}
+
+/// [`turned`] with its gradient. f32 or f64.
+pub fn ordered(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
+    differentiable("order", turned(&x.detach(), from, to)?, [x; 3], move |g, _| {
+        Ok((Some(turned(g, to, from)?), None, None))
+    })
 }
 
 /// A tensor in memory of the layout `layout` as one that is seen plane by plane, without a copy.

@@ -19,7 +19,7 @@ mod sequential;
 pub mod vnnlib;
 pub mod weights;
 
-pub use layer::Layer;
+pub use layer::{Layer, forward};
 pub use layers::{LayerSpec, Role};
 pub use linearized::OneActivation;
 pub use load::{load_model, model_of};

@@ -13,12 +13,14 @@
 //! [`correct`] is the only judge of a margin: finite and above 0.
 
 use crate::bounds::{Region, one_hot};
+use crate::compute::autograd::differentiable;
 use crate::compute::gpu;
 use crate::compute::labels::logit_labels;
 use crate::compute::losses as fused;
 use crate::nn::Layer;
 use crate::nn::layers::Excess;
 use candle_core::{DType, Result, Tensor, bail};
+use std::f64::consts::SQRT_2;
 
 /// Mean cross-entropy, a scalar.
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -60,8 +62,14 @@ pub fn lmt_logits(logits: &Tensor, radius: &Tensor, y: &Tensor) -> Result<Tensor
     if radius.dims() != [logits.dim(0)?] {
         bail!("lmt_logits: {} samples want as many radii, got a tensor of shape {:?}", logits.dim(0)?, radius.dims());
     }
-    let raised = logits.broadcast_add(&(radius * std::f64::consts::SQRT_2)?.unsqueeze(1)?)?;
-    one_hot(&y, logits)?.where_cond(logits, &raised)
+    let own = one_hot(&y, logits)?;
+    let (z, by) = (logits.detach(), (radius.detach() * SQRT_2)?.unsqueeze(1)?);
+    let raised = own.where_cond(&z, &z.broadcast_add(&by)?)?;
+    differentiable("lmt_logits", raised, [logits, radius, radius], move |g, [_, to_radius, _]| {
+        // Of the others, whatever their labels' own gradient is.
+        let of_others = || own.where_cond(&g.zeros_like()?, g)?.sum(1)? * SQRT_2;
+        Ok((Some(g.clone()), to_radius.then(of_others).transpose()?, None))
+    })
 }
 
 /// The sparsity loss of one activation (Eq. 12), a scalar. `region` lies before a ReLU kind, behind clipped MaxMin, as

@@ -5,6 +5,7 @@
 mod common;
 
 mod attacks;
+mod channels_last;
 mod elementwise;
 mod halves;
 mod orthogonal;

@@ -313,3 +313,37 @@ fn deep_and_wide_trees_are_taken_or_refused() {
     assert!(why.contains("deep; at most 40"), "{why}");
     assert!(found["layers"].as_int().unwrap() > 60 && found["margin"].as_float().unwrap() >= 0.0);
 }
+
+/// Layers in one call come to what they come to one by one, in blocks and behind a batch's own statistics too; so does the ball's center.
+#[test]
+fn layers_one_behind_the_other() {
+    let mut lab = Lab::on(Device::Cpu);
+    let found = lab.run(
+        r#"
+        import "std/local_lip" as lip;
+        let inner = [conv2d(4, 3, #{ padding: 1 }), batch_norm2d(), maxmin(), residual([conv2d(4, 1), relu()])];
+        let net = sequential([2, 6, 6], [conv2d(4, 3, #{ padding: 1 }), relu(), residual(inner), batch_centering(), flatten(), linear(3)],
+            #{ dtype: "f64" });
+        let x = randn([5, 2, 6, 6]).to_dtype("f64");
+        let one_by_one = x;
+        for layer in net.layers { one_by_one = layer.forward(one_by_one); }
+        #{ one_by_one: one_by_one, together: net.layers.forward(x), network: net.forward(x), same: [].forward(x) - x,
+           ball: lip::ball(net, x, 0.1, fresh_vectors(net, 5), 5).logits }
+        "#,
+    );
+    let one_by_one = values(&entry(&found, "one_by_one"));
+    for name in ["together", "network", "ball"] {
+        let gaps = values(&entry(&found, name)).iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).collect::<Vec<_>>();
+        assert!(gaps.len() == 15 && gaps.iter().all(|gap| *gap < 1e-12), "{name}: {gaps:?}");
+    }
+    assert!(values(&entry(&found, "same")).iter().all(|gap| *gap == 0.0));
+    let refused = lab.run(
+        r#"
+        let net = sequential([2], [linear(2)]);
+        let told = "";
+        try { [net.layers[0], linear(2)].forward(randn([1, 2])); } catch (e) { told = `${e}`; }
+        told
+        "#,
+    );
+    assert!(refused.to_string().contains("forward: element 1 of the layers is "), "{refused}");
+}

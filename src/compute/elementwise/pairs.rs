@@ -36,6 +36,17 @@ pub fn sorted_pairs(x: &Tensor, thresholds: Option<(&Tensor, &Tensor)>) -> Resul
     })
 }
 
+/// The same without thresholds for `x` `[..., C]`, whose channels are its last axis.
+pub fn sorted_pairs_last(x: &Tensor) -> Result<Tensor> {
+    let (x, shape) = (x.contiguous()?, x.shape().clone());
+    let pairs = Pairs { x: x.detach().flatten_to(x.rank() - 2)?, cut: None };
+    let y = pairs.forward()?.reshape(&shape)?;
+    differentiable("maxmin", y, [&x; 3], move |g, wanted| {
+        let [dx, ..] = pairs.backward(&g.reshape(pairs.x.shape())?, wanted)?;
+        Ok((dx.map(|d| d.reshape(&shape)).transpose()?, None, None))
+    })
+}
+
 struct Pairs {
     x: Tensor,
     cut: Option<[Tensor; 2]>,

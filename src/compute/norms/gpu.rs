@@ -1,8 +1,8 @@
 //! Channels, rows and samples: what is added to each, the sums and norms of each.
 
 use crate::compute::autograd::differentiable;
-use crate::compute::gpu::{Blocks, Source, by_rows, launch, room};
-use candle_core::{DType, Result, Tensor};
+use crate::compute::gpu::{Arg, Blocks, Source, by_rows, launch, room};
+use candle_core::{D, DType, Result, Tensor};
 
 const SOURCE: Source = Source::Elementwise;
 
@@ -17,7 +17,7 @@ pub fn add_channels(x: &Tensor, v: &Tensor) -> Result<Tensor> {
     differentiable("add_channels", y, [&x, &v, &v], move |g, [_, to_v, _]| {
         let dv = to_v.then(|| {
             let sums = channel_sums(g)?;
-            if for_all { sums.sum_keepdim(0) } else { Ok(sums) }
+            if for_all { column_sums(&sums)?.unsqueeze(0) } else { Ok(sums) }
         });
         Ok((Some(g.clone()), dv.transpose()?, None))
     })
@@ -30,6 +30,40 @@ pub fn channel_sums(x: &Tensor) -> Result<Tensor> {
     let sums = room((x.dims()[0], x.dims()[1]), x.dtype(), x.device())?;
     let args = [(&x).into(), (&sums).into(), rows.into(), n.into()];
     by_rows(SOURCE, ["sums_of_short_rows", "sums_of_rows"], &x, (rows, n), &args)?;
+    Ok(sums)
+}
+
+/// `x` `[..., C]` plus `v` `[C]`, no gradient.
+pub fn add_to_columns(x: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let (x, v) = (x.detach().contiguous()?, v.detach().contiguous()?);
+    let (n, y) = (x.elem_count(), room(x.shape(), x.dtype(), x.device())?);
+    let args = [(&x).into(), (&v).into(), (&y).into(), n.into(), 1.into(), v.elem_count().into()];
+    launch(SOURCE, "add_channels", &x, Blocks::Elements(n), &args)?;
+    Ok(y)
+}
+
+/// Sums over all axes but the last: `[..., C]` to `[C]`, in a fixed order, no gradient.
+pub fn column_sums(x: &Tensor) -> Result<Tensor> {
+    /// Rows that a block adds up, and most blocks for 32 columns.
+    const SHARE: usize = 256;
+    const GROUPS: usize = 256;
+    let x = x.detach().contiguous()?;
+    let n = x.dim(D::Minus1)?;
+    let rows = x.elem_count() / n.max(1);
+    let share = SHARE.max(rows.div_ceil(GROUPS));
+    let (groups, tiles) = (rows.div_ceil(share), n.div_ceil(32));
+    let parts = room((groups, n), DType::F64, x.device())?;
+    let sums = room(n, x.dtype(), x.device())?;
+    let counts = [rows, n, share].map(Arg::Count);
+    launch(
+        SOURCE,
+        "column_parts",
+        &x,
+        Blocks::Exactly(groups * tiles),
+        &[&[(&x).into(), (&parts).into()][..], &counts].concat(),
+    )?;
+    let args = [(&parts).into(), (&sums).into(), groups.into(), n.into()];
+    launch(SOURCE, "column_sums", &x, Blocks::Elements(n), &args)?;
     Ok(sums)
 }
 

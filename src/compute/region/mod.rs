@@ -6,4 +6,5 @@ pub mod center_radius;
 pub mod conv;
 pub mod gpu;
 pub mod linear;
+pub mod value;
 pub mod weights;

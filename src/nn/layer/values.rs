@@ -1,6 +1,7 @@
 //! What a layer makes of a batch: its value, and of its linear map W x, W^T y and |W| h.
 
 use super::place::Layer;
+use super::through::Batch;
 use crate::nn::layers::Role;
 use candle_core::{Result, Tensor, bail};
 
@@ -14,10 +15,7 @@ impl Layer {
             }
             Role::Activation(f) => f.forward(x),
             Role::Reshape(r) => r.forward(x),
-            Role::Branches(inside) => {
-                let through = |list: &Vec<Self>| list.iter().try_fold(x.clone(), |x, layer| layer.forward(&x));
-                inside.meeting.of(&self.branches.iter().map(through).collect::<Result<Vec<_>>>()?)
-            }
+            Role::Branches(_) => Batch::Planes(x.clone()).next(self)?.planes(),
         }
     }
 

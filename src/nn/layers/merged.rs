@@ -115,7 +115,7 @@ impl Shapes<'_> {
 
 impl Meeting {
     /// What branches give together, their channels (or features) on this axis.
-    pub(super) fn along(self, axis: usize, parts: &[Tensor]) -> Result<Tensor> {
+    pub fn along(self, axis: usize, parts: &[Tensor]) -> Result<Tensor> {
         let Some((first, others)) = parts.split_first() else { bail!("branches: there are none") };
         match self {
             Self::Sum => others.iter().try_fold(first.clone(), |sum, part| sum + part),

@@ -3,7 +3,7 @@
 use crate::base::memory::available_memory;
 use crate::base::random::Generator;
 use crate::compute::precision::Chosen;
-use crate::nn::layer::one_of_a_batch;
+use crate::nn::layer::{forward, one_of_a_batch};
 use crate::nn::layers::Parameter;
 use crate::nn::{Layer, LayerSpec, init};
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
@@ -112,7 +112,7 @@ impl Sequential {
         if x.dtype() != self.dtype {
             bail!("forward: the network is {:?}, the input {:?}; convert one with to_dtype", self.dtype, x.dtype());
         }
-        self.current()?.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
+        forward(&self.current()?.layers, x)
     }
 
     /// Shape of one input sample.

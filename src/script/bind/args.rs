@@ -5,7 +5,7 @@ use crate::script::language::signatures::a_value_of;
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Tensor, int};
 use candle_core::DType;
-use rhai::{Array, Dynamic, FLOAT, INT};
+use rhai::{Array, Dynamic, FLOAT, INT, Variant};
 
 /// A shape: an array of sizes, none negative.
 pub fn shape(op: &str, dims: &Array) -> Res<Vec<usize>> {
@@ -85,6 +85,15 @@ pub fn number(op: &str, value: &Dynamic) -> Res<FLOAT> {
 /// An array of numbers.
 pub fn numbers(op: &str, values: &Array) -> Res<Vec<FLOAT>> {
     values.iter().map(|v| number(op, v)).collect()
+}
+
+/// An array of values of one of the host's types; `kind` is what one is called.
+pub fn all_of<T: Variant + Clone>(op: &str, kind: &str, values: Array) -> Res<Vec<T>> {
+    let one = |(i, value): (usize, Dynamic)| {
+        let found = a_value_of(value.type_name());
+        value.try_cast().ok_or_else(|| fail(format!("{op}: element {i} of the {kind}s is {found}, not a {kind}")))
+    };
+    values.into_iter().enumerate().map(one).collect()
 }
 
 /// An array of tensors.

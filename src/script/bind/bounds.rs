@@ -1,6 +1,7 @@
 //! Bounds of one layer: ball and box, varying mask, spectral norm; worst logits.
 
 use super::args;
+use super::args::all_of;
 use crate::bounds::varying::varying_box;
 use crate::bounds::{self, Arithmetic, PowerOptions, WorstMethod};
 use crate::compute::checked;
@@ -98,12 +99,8 @@ fn met(layer: &Layer, regions: Array, options: Map) -> Res<Region> {
     let mut options = Options::new("meet", options);
     let box_alone = options.bool("box", false)?;
     options.finish()?;
-    let all = regions.into_iter().enumerate().map(|(i, region)| {
-        let kind = a_value_of(region.type_name());
-        let region = region.try_cast::<Region>().map(|region| region.0);
-        region.ok_or_else(|| fail(format!("meet: element {i} of the regions is {kind}, not a region")))
-    });
-    bounds::meet(&layer.0, &all.collect::<Res<Vec<_>>>()?, box_alone).map(Region).map_err(candle)
+    let all: Vec<_> = all_of("meet", "region", regions)?.into_iter().map(|region: Region| region.0).collect();
+    bounds::meet(&layer.0, &all, box_alone).map(Region).map_err(candle)
 }
 
 #[export_module]

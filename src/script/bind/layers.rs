@@ -1,5 +1,7 @@
 //! What a layer of a model tells about itself, and its linear map.
 
+use super::args::all_of;
+use crate::nn;
 use crate::nn::layers::{Meeting, Side, Word};
 use crate::script::language::{Res, candle, fail};
 use crate::script::values::{Layer, Tensor, int};
@@ -67,6 +69,11 @@ mod layers {
     #[rhai_fn(name = "forward", pure, return_raw)]
     pub fn layer_forward(layer: &mut Layer, x: Tensor) -> Res<Tensor> {
         layer.0.forward(&x.0).map(Tensor).map_err(candle)
+    }
+    #[rhai_fn(name = "forward", pure, return_raw)]
+    pub fn layers_forward(layers: &mut Array, x: Tensor) -> Res<Tensor> {
+        let all: Vec<_> = all_of("forward", "layer", layers.clone())?.into_iter().map(|layer: Layer| layer.0).collect();
+        nn::forward(&all, &x.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]
     pub fn apply(layer: &mut Layer, x: Tensor) -> Res<Tensor> {

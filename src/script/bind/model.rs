@@ -7,7 +7,6 @@ use crate::compute::variables::assign;
 use crate::nn::Sequential;
 use crate::script::language::error::{Res, candle, fail};
 use crate::script::language::options::Options;
-use crate::script::language::signatures::a_value_of;
 use crate::script::values::{Layer, LayerSpec, Model, Tensor, int};
 use candle_core::DType;
 use rhai::plugin::*;
@@ -34,15 +33,7 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
     };
     options.finish()?;
     trainable("sequential", dtype)?;
-    let specs = layers
-        .into_iter()
-        .enumerate()
-        .map(|(i, layer)| {
-            let kind = a_value_of(layer.type_name());
-            let spec = layer.try_cast::<LayerSpec>().map(|s| s.0);
-            spec.ok_or_else(|| fail(format!("sequential: element {i} of the list is {kind}, not a layer")))
-        })
-        .collect::<Res<Vec<_>>>()?;
+    let specs: Vec<_> = args::all_of("sequential", "layer", layers)?.into_iter().map(|s: LayerSpec| s.0).collect();
     let input = args::shape("sequential", shape)?;
     Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
 }

@@ -1,6 +1,7 @@
 //! Linear relaxations: lines of activations, linear bounds and their way back through layers.
 
 use super::args;
+use super::args::all_of;
 use crate::bounds::relax::{self, Over, Rows};
 use crate::nn::layers::{Choice, Relaxation, Slope};
 use crate::script::language::options::Options;
@@ -82,12 +83,8 @@ fn over(op: &str, name: &str) -> Res<Over> {
 }
 
 fn of_first(layers: Array, ball: &Region, rows: Rows) -> Res<Region> {
-    let all = layers.into_iter().enumerate().map(|(i, layer)| {
-        let kind = a_value_of(layer.type_name());
-        let layer = layer.try_cast::<Layer>().map(|layer| layer.0);
-        layer.ok_or_else(|| fail(format!("first_box: element {i} of the layers is {kind}, not a layer")))
-    });
-    relax::first_box(&all.collect::<Res<Vec<_>>>()?, &ball.0, rows).map(Region).map_err(candle)
+    let all: Vec<_> = all_of("first_box", "layer", layers)?.into_iter().map(|layer: Layer| layer.0).collect();
+    relax::first_box(&all, &ball.0, rows).map(Region).map_err(candle)
 }
 
 fn replaced(region: &Region, places: &Tensor, ends: [&Tensor; 2], options: Map) -> Res<Region> {

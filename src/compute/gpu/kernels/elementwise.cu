@@ -81,6 +81,31 @@ KERNEL sums_of_rows(const T *x, T *sums, i64, i64 n) {
   if (threadIdx.x == 0) sums[blockIdx.x] = (T)sum;
 }
 
+// Sums down columns of 32, `share` rows to a block: 8 threads to a column.
+KERNEL column_parts(const T *x, double *parts, i64 rows, i64 n, i64 share) {
+  SHARED double part[THREADS];
+  i64 tiles = (n + 31) / 32, group = blockIdx.x / tiles, at = blockIdx.x % tiles * 32 + threadIdx.x % 32;
+  i64 from = group * share, end = from + share < rows ? from + share : rows;
+  double sum = 0;
+  if (at < n)
+    for (i64 row = from + threadIdx.x / 32; row < end; row += WARPS) sum += (double)x[row * n + at];
+  part[threadIdx.x] = sum;
+  BARRIER;
+  if (threadIdx.x < 32 && at < n) {
+    for (u32 k = 1; k < WARPS; k++) sum += part[threadIdx.x + 32 * k];
+    parts[group * n + at] = sum;
+  }
+}
+
+// The sums of these over the groups.
+KERNEL column_sums(const double *parts, T *sums, i64 groups, i64 n) {
+  EACH(at, n) {
+    double sum = 0;
+    for (i64 group = 0; group < groups; group++) sum += parts[group * n + at];
+    sums[at] = (T)sum;
+  }
+}
+
 KERNEL row_norms_forward(const T *w, T *norms, i64 n) {
   double norm = block_norm(w + (i64)blockIdx.x * n, 0, n);
   if (threadIdx.x == 0) norms[blockIdx.x] = (T)norm;
