@@ -11,10 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const TRAINING: &str = r#"
     import "std/methods"  as methods;
     import "std/evaluate" as evaluate;
-    fn trained(method, graph, activation, rule) {
+    fn trained(method, graph, layers, rule) {
         let data = dataset("digits", #{ train_limit: 90, test_limit: 10 });
-        let net  = sequential(data.shape, [conv2d(8, 3, #{ padding: 1 }), activation, conv2d(8, 4, #{ stride: 2, padding: 1 }), activation,
-                                           flatten(), linear(12), activation, linear(data.classes)]);
+        let net  = sequential(data.shape, layers);
         let cfg     = #{ iterations: 2, graph: graph, vectors: "f16", sparsity: if method == "local_lip_b" { 0.01 } else { 0.0 } };
         let vectors = methods::vector_store(method, net, data.train.places, cfg);
         let opt     = rule.call(net);
@@ -32,7 +31,9 @@ const TRAINING: &str = r#"
             if epoch % 2 == 1 { evaluate::accuracies(net, data.test, 0.1, #{ bound: "global", steps: 1, apgd: 0 }); }
         }
         let is_local = methods::bound_of(method) == "local" && !methods::is_boundless(method);
-        let kept     = if is_local { [0, 2, 5].map(|i| vectors.first(90).local(net.layers[i])) } else { [] };
+        let affine   = net.layers.filter(|layer| layer.is_affine);
+        affine.pop();
+        let kept     = if is_local { affine.map(|layer| vectors.first(90).local(layer)) } else { [] };
         let recorded = if step.graph == () { 0 } else { step.graph.recorded };
         let refused  = if step.graph == () { #{} } else { step.graph.refused };
         #{ weights: net.parameters.values(), moments: opt.state.values(), steps: opt.steps, kept: kept, logs: logs, recorded: recorded, refused: refused }
@@ -47,8 +48,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// What a training ends with: all numbers, how many keys were recorded, which were not to be.
-fn trained(method: &str, graph: &str, [activation, rule]: [&str; 2]) -> (Vec<Vec<f64>>, i64, Map) {
-    let call = format!("{TRAINING} trained(\"{method}\", \"{graph}\", {activation}, |net| {rule})");
+fn trained(method: &str, graph: &str, Kind { between, activation, rule }: Kind) -> (Vec<Vec<f64>>, i64, Map) {
+    let layers = format!(
+        "[conv2d(8, 3, #{{ padding: 1 }}), {activation}, {between} conv2d(8, 4, #{{ stride: 2, padding: 1 }}), {activation}, flatten(), \
+         linear(12), {activation}, linear(10)]"
+    );
+    let call = format!("{TRAINING} trained(\"{method}\", \"{graph}\", {layers}, |net| {rule})");
     let found = Lab::new().run(&call).cast::<Map>();
     let tensors = |key: &str| {
         found[key].clone().cast::<Array>().iter().map(|t| values(&common::tensor_of(t))).collect::<Vec<_>>()
@@ -68,18 +73,37 @@ fn trained(method: &str, graph: &str, [activation, rule]: [&str; 2]) -> (Vec<Vec
 
 const ADAM: &str = "adam(net, #{ lr: 3e-3, weight_decay: 1e-3 })";
 
-/// The kinds of steps: local and global norms, the two together, none; ReLU-theta, MaxMin; the rules of the optimiser.
-const METHODS: [(&str, [&str; 2]); 10] = [
-    ("local_lip_b", ["relu_theta(1.0)", ADAM]),
-    ("local_lip_g", ["clipped_maxmin(0.2, -0.2)", "nadam(net, #{ lr: 3e-3, clip_norm: 0.5 })"]),
-    ("bcp", ["relu()", "adamw(net, #{ lr: 3e-3, weight_decay: 0.1 })"]),
-    ("gloro", ["maxmin()", ADAM]),
-    ("gloro_trades", ["relu()", ADAM]),
-    ("emma", ["relu()", ADAM]),
-    ("lmt", ["relu()", ADAM]),
-    ("ibp", ["relu()", ADAM]),
-    ("standard", ["relu()", ADAM]),
-    ("multi_margin", ["relu()", ADAM]),
+/// What a method is tried with.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Layers behind the first activation.
+    between: &'static str,
+    activation: &'static str,
+    rule: &'static str,
+}
+
+const RELU: Kind = Kind { between: "", activation: "relu()", rule: ADAM };
+
+/// Two blocks of one kernel each, which nobody keeps: one after the other is made, and goes.
+const BLOCKS: &str =
+    "residual([conv2d(8, 3, #{ padding: 1 })]), relu(), residual([conv2d(8, 3, #{ padding: 1 })]), relu(),";
+
+/// The kinds of steps: local and global norms, the two together, none; ReLU-theta, MaxMin; blocks; the rules of the optimiser.
+const METHODS: [(&str, Kind); 11] = [
+    ("local_lip_b", Kind { activation: "relu_theta(1.0)", ..RELU }),
+    ("local_lip_b", Kind { between: BLOCKS, ..RELU }),
+    (
+        "local_lip_g",
+        Kind { activation: "clipped_maxmin(0.2, -0.2)", rule: "nadam(net, #{ lr: 3e-3, clip_norm: 0.5 })", ..RELU },
+    ),
+    ("bcp", Kind { rule: "adamw(net, #{ lr: 3e-3, weight_decay: 0.1 })", ..RELU }),
+    ("gloro", Kind { activation: "maxmin()", ..RELU }),
+    ("gloro_trades", RELU),
+    ("emma", RELU),
+    ("lmt", RELU),
+    ("ibp", RELU),
+    ("standard", RELU),
+    ("multi_margin", RELU),
 ];
 
 #[test]

@@ -77,6 +77,9 @@ pub fn turned(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
 
 /// [`turned`] with its gradient. f32 or f64.
 pub fn ordered(x: &Tensor, from: Layout, to: Layout) -> Result<Tensor> {
+    if from == to {
+        return x.contiguous();
+    }
     differentiable("order", turned(&x.detach(), from, to)?, [x; 3], move |g, _| {
         Ok((Some(turned(g, to, from)?), None, None))
     })

@@ -12,7 +12,7 @@ use workbench::compute::precision::{Chosen, Precision};
 use workbench::nn::Sequential;
 
 /// Inputs of a layer that is iterated 5 times at most on the host, to save time.
-const LARGE: usize = 10_000;
+const LARGE: usize = 1_000;
 
 fn sigma_of_halves(g: &Golden) {
     let (chosen, x) = (Chosen::changing(), g.get("x").to_dtype(DType::F32).unwrap());

@@ -345,5 +345,10 @@ fn layers_one_behind_the_other() {
         told
         "#,
     );
-    assert!(refused.to_string().contains("forward: element 1 of the layers is "), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("forward: element 1 of the list is a LayerSpec, not a network's layer, as `net.layers` has them"),
+        "{refused}"
+    );
 }

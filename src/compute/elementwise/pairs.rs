@@ -13,21 +13,32 @@ use crate::compute::element::{Element, Host, for_dtype};
 use crate::compute::gpu;
 use crate::compute::gpu::{Arg, Blocks, Source, launch, room};
 use crate::compute::unwritten::{unwritten, written};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// `x` `[B, C, ...]` with its pairs sorted; `thresholds` are most and least, `[1, C/2, ...]` each.
 pub fn sorted_pairs(x: &Tensor, thresholds: Option<(&Tensor, &Tensor)>) -> Result<Tensor> {
+    let half = x.dims()[1..].iter().product::<usize>() / 2;
+    of_pairs(x, thresholds, half, &[&[1, x.dim(1)? / 2], &x.dims()[2..]].concat())
+}
+
+/// The same for `x` `[B, ..., C]` with thresholds `[1, ..., C/2]`, where [`gpu::on`] its device.
+pub fn sorted_pairs_last(x: &Tensor, thresholds: Option<(&Tensor, &Tensor)>) -> Result<Tensor> {
+    let half = x.dim(D::Minus1)? / 2;
+    of_pairs(x, thresholds, half, &[&[1], &x.dims()[1..x.rank() - 1], &[half]].concat())
+}
+
+/// `half` numbers lie between those of a pair.
+fn of_pairs(x: &Tensor, thresholds: Option<(&Tensor, &Tensor)>, half: usize, wanted: &[usize]) -> Result<Tensor> {
     let x = x.contiguous()?;
-    let half = [&[1, x.dim(1)? / 2], &x.dims()[2..]].concat();
     for threshold in thresholds.iter().flat_map(|(most, least)| [*most, *least]) {
-        if threshold.dims() != half || threshold.dtype() != x.dtype() {
+        if threshold.dims() != wanted || threshold.dtype() != x.dtype() {
             bail!("maxmin: thresholds {:?} do not fit activations {:?}", threshold.dims(), x.dims());
         }
     }
     let cut = thresholds.map(|(most, least)| Ok::<_, candle_core::Error>((most.contiguous()?, least.contiguous()?)));
     let cut = cut.transpose()?;
-    let pairs = Pairs { x: x.detach(), cut: cut.as_ref().map(|(most, least)| [most.detach(), least.detach()]) };
+    let pairs = Pairs { x: x.detach(), cut: cut.as_ref().map(|(most, least)| [most.detach(), least.detach()]), half };
     let y = pairs.forward()?;
     let (most, least) = cut.as_ref().map_or((&x, &x), |(most, least)| (most, least));
     differentiable("maxmin", y, [&x, most, least], move |g, wanted| {
@@ -36,20 +47,10 @@ pub fn sorted_pairs(x: &Tensor, thresholds: Option<(&Tensor, &Tensor)>) -> Resul
     })
 }
 
-/// The same without thresholds for `x` `[..., C]`, whose channels are its last axis.
-pub fn sorted_pairs_last(x: &Tensor) -> Result<Tensor> {
-    let (x, shape) = (x.contiguous()?, x.shape().clone());
-    let pairs = Pairs { x: x.detach().flatten_to(x.rank() - 2)?, cut: None };
-    let y = pairs.forward()?.reshape(&shape)?;
-    differentiable("maxmin", y, [&x; 3], move |g, wanted| {
-        let [dx, ..] = pairs.backward(&g.reshape(pairs.x.shape())?, wanted)?;
-        Ok((dx.map(|d| d.reshape(&shape)).transpose()?, None, None))
-    })
-}
-
 struct Pairs {
     x: Tensor,
     cut: Option<[Tensor; 2]>,
+    half: usize,
 }
 
 /// The larger and the smaller.
@@ -64,9 +65,10 @@ fn passed<T: Element>(taken: bool, g: T) -> T {
 }
 
 impl Pairs {
-    /// Numbers of a half of a sample.
-    fn half(&self) -> usize {
-        self.x.dims()[1..].iter().product::<usize>() / 2
+    /// Pairs, and after how many the thresholds start over, as kernels take them.
+    fn counts(&self) -> [Arg<'_>; 3] {
+        let (pairs, period) = (self.x.elem_count() / 2, self.cut.as_ref().map_or(1, |[most, _]| most.elem_count()));
+        [pairs, self.half, period.max(1)].map(Arg::Count)
     }
 
     fn thresholds(&self) -> [Option<&Tensor>; 2] {
@@ -74,12 +76,12 @@ impl Pairs {
     }
 
     fn forward(&self) -> Result<Tensor> {
-        let (x, half) = (&self.x, self.half());
+        let (x, half) = (&self.x, self.half);
         if gpu::has_kernel(x) {
             let y = room(x.shape(), x.dtype(), x.device())?;
             let [most, least] = self.thresholds().map(Arg::from);
             let pairs = x.elem_count() / 2;
-            let args = [x.into(), most, least, (&y).into(), pairs.into(), half.into()];
+            let args = [&[x.into(), most, least, (&y).into()][..], &self.counts()].concat();
             launch(Source::Sorted, "pairs_forward", x, Blocks::Elements(pairs), &args)?;
             return Ok(y);
         }
@@ -107,21 +109,20 @@ impl Pairs {
 
     /// Of x and both thresholds.
     fn backward(&self, g: &Tensor, [_, to_most, to_least]: [bool; 3]) -> Result<[Option<Tensor>; 3]> {
-        let (x, half) = (&self.x, self.half());
+        let (x, half) = (&self.x, self.half);
         let wanted = self.cut.is_some() && (to_most || to_least);
         if gpu::has_kernel(x) {
             let d = room(x.shape(), x.dtype(), x.device())?;
             let [most, least] = self.thresholds().map(Arg::from);
             let pairs = x.elem_count() / 2;
-            let args = [x.into(), most, least, g.into(), (&d).into(), pairs.into(), half.into()];
+            let args = [&[x.into(), most, least, g.into(), (&d).into()][..], &self.counts()].concat();
             launch(Source::Sorted, "pairs_backward", x, Blocks::Elements(pairs), &args)?;
             let found = self.cut.as_ref().filter(|_| wanted).map(|cut| {
                 let own = |like: &Tensor| room(like.shape(), like.dtype(), like.device());
                 let (of_most, of_least) = (own(&cut[0])?, own(&cut[1])?);
-                let batch = pairs / half.max(1);
                 let tensors = [x, &cut[0], &cut[1], g, &of_most, &of_least].map(Arg::Tensor);
-                let args = [&tensors[..], &[batch, half].map(Arg::Count)].concat();
-                launch(Source::Sorted, "pairs_thresholds", x, Blocks::Elements(half), &args)?;
+                let args = [&tensors[..], &self.counts()].concat();
+                launch(Source::Sorted, "pairs_thresholds", x, Blocks::Elements(cut[0].elem_count()), &args)?;
                 Ok::<_, candle_core::Error>([of_most, of_least])
             });
             let [most, least] = found.transpose()?.map_or([None, None], |[most, least]| [Some(most), Some(least)]);

@@ -139,22 +139,23 @@ impl Prepared {
 }
 
 thread_local! {
-    /// Those that belong to the recording at hand: whose they are, and for which layout.
-    static RECORDED: RefCell<Vec<(usize, Layout, WeightParts)>> = const { RefCell::new(vec![]) };
+    /// Those that belong to the recording at hand: whose they are, and for which layout. Whose they are is kept with them, so that no other
+    /// comes to lie in its place.
+    static RECORDED: RefCell<Vec<(Prepared, Layout, WeightParts)>> = const { RefCell::new(vec![]) };
 }
 
 impl Prepared {
     /// While work is recorded: made inside it, and given back at its end. What was kept before stays as it is.
     fn recorded(&self, weight: &Tensor, layout: Layout) -> Result<WeightParts> {
-        let own = Arc::as_ptr(&self.0) as usize;
         let known = RECORDED.with_borrow(|all| {
-            all.iter().find(|(of, lies, _)| (*of, *lies) == (own, layout)).map(|(.., parts)| parts.clone())
+            let own = |(of, lies, _): &&(Self, Layout, WeightParts)| Arc::ptr_eq(&of.0, &self.0) && *lies == layout;
+            all.iter().find(own).map(|(.., parts)| parts.clone())
         });
         if let Some(known) = known {
             return Ok(known);
         }
         let made = WeightParts::new(weight, layout)?;
-        RECORDED.with_borrow_mut(|all| all.push((own, layout, made.clone())));
+        RECORDED.with_borrow_mut(|all| all.push((self.clone(), layout, made.clone())));
         at_end(|| drop(RECORDED.take()));
         Ok(made)
     }

@@ -51,12 +51,13 @@ impl Batch {
                 inside.meeting.of(&planes).map(Self::Planes)
             };
         }
-        match self.convolved(layer)? {
+        let last = match self.convolved(layer)? {
+            Some(y) => Some(y),
+            None => self.activated(layer)?,
+        };
+        match last {
             Some(y) => Ok(Self::ChannelsLast(y)),
-            None => match self.channels_last().map(|x| activated(x, layer)).transpose()?.flatten() {
-                Some(y) => Ok(Self::ChannelsLast(y)),
-                None => layer.forward(&self.planes()?).map(Self::Planes),
-            },
+            None => layer.forward(&self.planes()?).map(Self::Planes),
         }
     }
 
@@ -67,37 +68,47 @@ impl Batch {
         }
     }
 
+    /// Is it what the layer takes? Anything else goes on as planes, so that the layer refuses it by its name.
+    fn fits(&self, layer: &Layer) -> bool {
+        let dims = match self {
+            Self::Planes(x) => x.dims().to_vec(),
+            Self::ChannelsLast(x) => layout::planes(x.dims(), Layout::Nhwc),
+        };
+        // Of nothing there is nothing to put in order.
+        dims.split_first().is_some_and(|(count, sample)| *count > 0 && sample == layer.input)
+    }
+
     /// Behind a convolution that wants channels last.
     fn convolved(&self, layer: &Layer) -> Result<Option<Tensor>> {
-        // Maps made of several have no weight, and take less by their own ways than by one kernel for all.
+        // Maps that are made of several have no weight, and nothing that keeps it in this order.
         let Some(weight) = layer.weight() else { return Ok(None) };
-        if layout::wanted(weight.dtype(), weight.device(), &layer.precision) == Layout::Nchw {
+        if layout::wanted(weight.dtype(), weight.device(), &layer.precision) == Layout::Nchw || !self.fits(layer) {
             return Ok(None);
         }
         let Some(Dense::Convolution { weight, bias, window, prepared }) = layer.dense() else { return Ok(None) };
         let x = match self {
-            Self::Planes(x) => {
-                layer.check("forward", x, &layer.input)?;
-                // Of nothing there is nothing to put in order; another number type is refused where layers take planes.
-                if x.dim(0)? == 0 || x.dtype() != weight.dtype() {
-                    return Ok(None);
-                }
-                &ordered(x, Layout::Nchw, Layout::Nhwc)?
+            Self::Planes(x) if x.dtype() != weight.dtype() || !x.device().same_device(weight.device()) => {
+                return Ok(None);
             }
+            Self::Planes(x) => &ordered(x, Layout::Nchw, Layout::Nhwc)?,
             Self::ChannelsLast(x) => x,
         };
         conv2d_last(x, &prepared.parts(&weight, Layout::Nhwc)?, bias.as_ref(), window).map(Some)
     }
-}
 
-/// Behind an activation that has a form for `[B, H, W, C]`.
-fn activated(x: &Tensor, layer: &Layer) -> Result<Option<Tensor>> {
-    let y = match layer.fused() {
-        Some(Fused::Clip { threshold: None }) => relu(x)?,
-        Some(Fused::Clip { threshold: Some(threshold) }) => clip(x, &ordered(&threshold, Layout::Nchw, Layout::Nhwc)?)?,
-        Some(Fused::Sort { thresholds: None }) => sorted_pairs_last(x)?,
-        // Thresholds have a place for each pixel.
-        Some(Fused::Sort { thresholds: Some(_) }) | None => return Ok(None),
-    };
-    Ok(Some(y))
+    /// Behind an activation that has a form for `[B, H, W, C]`, of a batch that lies so.
+    fn activated(&self, layer: &Layer) -> Result<Option<Tensor>> {
+        let Some(x) = self.channels_last().filter(|_| self.fits(layer)) else { return Ok(None) };
+        let last = |threshold: &Tensor| ordered(threshold, Layout::Nchw, Layout::Nhwc);
+        let y = match layer.fused() {
+            Some(Fused::Clip { threshold: None }) => relu(x)?,
+            Some(Fused::Clip { threshold: Some(threshold) }) => clip(x, &last(&threshold)?)?,
+            Some(Fused::Sort { thresholds: None }) => sorted_pairs_last(x, None)?,
+            Some(Fused::Sort { thresholds: Some((most, least)) }) => {
+                sorted_pairs_last(x, Some((&last(&most)?, &last(&least)?)))?
+            }
+            None => return Ok(None),
+        };
+        Ok(Some(y))
+    }
 }

@@ -87,11 +87,11 @@ pub fn numbers(op: &str, values: &Array) -> Res<Vec<FLOAT>> {
     values.iter().map(|v| number(op, v)).collect()
 }
 
-/// An array of values of one of the host's types; `kind` is what one is called.
+/// An array of values of one of the host's types; `kind` is what one is called, with what helps to find one.
 pub fn all_of<T: Variant + Clone>(op: &str, kind: &str, values: Array) -> Res<Vec<T>> {
     let one = |(i, value): (usize, Dynamic)| {
         let found = a_value_of(value.type_name());
-        value.try_cast().ok_or_else(|| fail(format!("{op}: element {i} of the {kind}s is {found}, not a {kind}")))
+        value.try_cast().ok_or_else(|| fail(format!("{op}: element {i} of the list is {found}, not {kind}")))
     };
     values.into_iter().enumerate().map(one).collect()
 }

@@ -99,7 +99,7 @@ fn met(layer: &Layer, regions: Array, options: Map) -> Res<Region> {
     let mut options = Options::new("meet", options);
     let box_alone = options.bool("box", false)?;
     options.finish()?;
-    let all: Vec<_> = all_of("meet", "region", regions)?.into_iter().map(|region: Region| region.0).collect();
+    let all: Vec<_> = all_of("meet", "a region", regions)?.into_iter().map(|region: Region| region.0).collect();
     bounds::meet(&layer.0, &all, box_alone).map(Region).map_err(candle)
 }
 

@@ -72,7 +72,10 @@ mod layers {
     }
     #[rhai_fn(name = "forward", pure, return_raw)]
     pub fn layers_forward(layers: &mut Array, x: Tensor) -> Res<Tensor> {
-        let all: Vec<_> = all_of("forward", "layer", layers.clone())?.into_iter().map(|layer: Layer| layer.0).collect();
+        let all: Vec<_> = all_of("forward", "a network's layer, as `net.layers` has them", layers.clone())?
+            .into_iter()
+            .map(|layer: Layer| layer.0)
+            .collect();
         nn::forward(&all, &x.0).map(Tensor).map_err(candle)
     }
     #[rhai_fn(pure, return_raw)]

@@ -33,7 +33,7 @@ fn build(context: &NativeCallContext, shape: &Array, layers: Array, options: Map
     };
     options.finish()?;
     trainable("sequential", dtype)?;
-    let specs: Vec<_> = args::all_of("sequential", "layer", layers)?.into_iter().map(|s: LayerSpec| s.0).collect();
+    let specs: Vec<_> = args::all_of("sequential", "a layer", layers)?.into_iter().map(|s: LayerSpec| s.0).collect();
     let input = args::shape("sequential", shape)?;
     Sequential::new(&input, &specs, dtype, &host.device, &host.random).map(|m| made(&host, m)).map_err(candle)
 }

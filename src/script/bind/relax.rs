@@ -83,7 +83,10 @@ fn over(op: &str, name: &str) -> Res<Over> {
 }
 
 fn of_first(layers: Array, ball: &Region, rows: Rows) -> Res<Region> {
-    let all: Vec<_> = all_of("first_box", "layer", layers)?.into_iter().map(|layer: Layer| layer.0).collect();
+    let all: Vec<_> = all_of("first_box", "a network's layer, as `net.layers` has them", layers)?
+        .into_iter()
+        .map(|layer: Layer| layer.0)
+        .collect();
     relax::first_box(&all, &ball.0, rows).map(Region).map_err(candle)
 }
 

@@ -146,36 +146,36 @@ KERNEL sorted_backward(const T *both, const T *half, const T *radius, const T *n
     for (int s = 0; s < 2; s++) parts[(ROW(tiles) * 4 + row) * n + k + s * middle] = sums[row][s];
 }
 
-// MaxMin of activations plane by plane: pair j of a sample is its numbers j and half + j, half of them in each part; cut at thresholds
-// where there are any, [half] each.
-KERNEL pairs_forward(const T *x, const T *most, const T *least, T *y, i64 pairs, i64 half) {
+// MaxMin of activations: pair j of each 2 `half` numbers is j and half + j of them, a sample's plane by plane, a pixel's with channels last;
+// cut at thresholds where there are any, which start over after `period` pairs.
+KERNEL pairs_forward(const T *x, const T *most, const T *least, T *y, i64 pairs, i64 half, i64 period) {
   EACH(at, pairs) {
-    i64 j = at % half, i = at / half * 2 * half + j;
-    Pair p = sorted_pair(x[i], x[i + half], most ? most[j] : (T)0, least ? least[j] : (T)0, most != 0);
+    i64 i = at / half * 2 * half + at % half, t = at % period;
+    Pair p = sorted_pair(x[i], x[i + half], most ? most[t] : (T)0, least ? least[t] : (T)0, most != 0);
     y[i] = p.larger;
     y[i + half] = p.smaller;
   }
 }
 
-KERNEL pairs_backward(const T *x, const T *most, const T *least, const T *g, T *d, i64 pairs, i64 half) {
+KERNEL pairs_backward(const T *x, const T *most, const T *least, const T *g, T *d, i64 pairs, i64 half, i64 period) {
   EACH(at, pairs) {
-    i64 j = at % half, i = at / half * 2 * half + j;
+    i64 i = at / half * 2 * half + at % half, t = at % period;
     double of_most = 0, of_least = 0;
-    Pair p = sorted_back(x[i], x[i + half], most ? most[j] : (T)0, least ? least[j] : (T)0, most != 0, g[i], g[i + half], &of_most,
+    Pair p = sorted_back(x[i], x[i + half], most ? most[t] : (T)0, least ? least[t] : (T)0, most != 0, g[i], g[i + half], &of_most,
                          &of_least);
     d[i] = p.larger;
     d[i + half] = p.smaller;
   }
 }
 
-KERNEL pairs_thresholds(const T *x, const T *most, const T *least, const T *g, T *of_most, T *of_least, i64 batch, i64 half) {
-  EACH(j, half) {
+KERNEL pairs_thresholds(const T *x, const T *most, const T *least, const T *g, T *of_most, T *of_least, i64 pairs, i64 half, i64 period) {
+  EACH(t, period) {
     double top = 0, bottom = 0;
-    for (i64 b = 0; b < batch; b++) {
-      i64 i = b * 2 * half + j;
-      sorted_back(x[i], x[i + half], most[j], least[j], 1, g[i], g[i + half], &top, &bottom);
+    for (i64 at = t; at < pairs; at += period) {
+      i64 i = at / half * 2 * half + at % half;
+      sorted_back(x[i], x[i + half], most[t], least[t], 1, g[i], g[i + half], &top, &bottom);
     }
-    of_most[j] = (T)top;
-    of_least[j] = (T)bottom;
+    of_most[t] = (T)top;
+    of_least[t] = (T)bottom;
   }
 }
