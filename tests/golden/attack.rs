@@ -7,7 +7,7 @@ use workbench::base::random::Generator;
 use workbench::nn::Sequential;
 use workbench::train::{AttackOptions, Start, losses, pgd};
 
-on_each_net!(the_published_attack);
+on_each_net!(the_published_attack, slow);
 
 /// Steps of the reference.
 const STEPS: usize = 5;

@@ -14,7 +14,7 @@ use workbench::nn::layers::Conv2d;
 use workbench::nn::{Layer, Sequential};
 
 /// Inputs of a layer whose iterations are 50, to save time; 200 elsewhere.
-const LARGE: usize = 40_000;
+const LARGE: usize = 10_000;
 
 /// To how much a norm that f32 computes is one: the sums' rounding, and what Lanczos' method in f32 leaves (3e-6 of its
 /// square).

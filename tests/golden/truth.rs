@@ -12,7 +12,7 @@ use workbench::bounds::{Arithmetic, PowerOptions, spectral_norm};
 use workbench::nn::Sequential;
 
 on_each_net!(algorithm_1_meets_the_truth, slow);
-on_each_net!(norms_of_the_published_masks);
+on_each_net!(norms_of_the_published_masks, slow);
 
 /// Power iteration from drawn vectors takes the small nets to 1e-10. The real nets have close singular values, and 20,000
 /// iterations of 8C2F take hours: there the start vectors come from Lanczos' method, which also tells how low it leaves a
