@@ -124,10 +124,6 @@ fn a_repeated_step_is_the_step_to_the_bit() {
             if ["lmt", "ibp", "gloro_trades"].contains(&method) { !refused.is_empty() } else { refused.is_empty() };
         assert!(if on_gpu { recorded > 0 && whole } else { recorded == 0 }, "{method}: {recorded}, {refused:?}");
         // The step that a script has in full, with eps and kappa as numbers, is the same but for rounding: what the first steps of the ramp log.
-        // Each kind of bound once.
-        if !["local_lip_b", "bcp", "gloro", "standard"].contains(&method) || !kind.between.is_empty() {
-            continue;
-        }
         let (written_out, ..) = trained(method, "off", kind);
         let logs = |all: &[Vec<f64>]| all[all.len() - 1 - 36..][..10].to_vec();
         for (i, (a, b)) in logs(&written_out).iter().zip(logs(&plain)).enumerate() {
